@@ -1,0 +1,56 @@
+"""LinearConv: convolutions that learn half of their filters and combine them into the other half.
+
+The public names below are loaded when first used, so that `linconv.report` and `linconv.results` need no torch.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from linconv.layers import (
+        LinearConv2d,
+        SparsitySchedule,
+        coefficient_l1,
+        convert,
+        correlation_penalty,
+        fold,
+        set_mode,
+    )
+    from linconv.measure.complexity import complexity
+    from linconv.models import build_model
+
+__version__ = "0.1.0"
+
+_PUBLIC = {
+    "LinearConv2d": "linconv.layers",
+    "SparsitySchedule": "linconv.layers",
+    "coefficient_l1": "linconv.layers",
+    "convert": "linconv.layers",
+    "correlation_penalty": "linconv.layers",
+    "fold": "linconv.layers",
+    "set_mode": "linconv.layers",
+    "build_model": "linconv.models",
+    "complexity": "linconv.measure.complexity",
+}
+
+__all__ = [  # noqa: RUF022  (in the order in which a reader meets them)
+    "LinearConv2d",
+    "convert",
+    "fold",
+    "set_mode",
+    "correlation_penalty",
+    "coefficient_l1",
+    "SparsitySchedule",
+    "build_model",
+    "complexity",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _PUBLIC:
+        return getattr(import_module(_PUBLIC[name]), name)
+    raise AttributeError(f"module 'linconv' has no attribute '{name}'")
+
+
+def __dir__() -> list[str]:
+    return [*globals(), *__all__]

@@ -1,0 +1,176 @@
+"""The command line: every stage of the pipeline is a command that runs without the pipeline."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+import yaml
+
+from linconv.config import Config, ConfigError, ResolvedRun, RunKey, load_config, parse_config, plan_runs, resolve_run
+from linconv.config.errors import UserError
+
+app = typer.Typer(
+    help="LinearConv and its benchmark.", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False
+)
+measure = typer.Typer(help="Measure networks without training them.", no_args_is_help=True)
+render = typer.Typer(help="Render collected results; imports no torch.", no_args_is_help=True)
+app.add_typer(measure, name="measure")
+app.add_typer(render, name="render")
+
+ConfigFile = Annotated[Path, typer.Argument(help="configuration file (YAML)", show_default=False)]
+Folder = Annotated[Path, typer.Argument(help="folder of an experiment, results/<experiment>", show_default=False)]
+Results = Annotated[Path, typer.Option(help="folder that holds the experiments' folders")]
+
+
+@app.command("config")
+def show_config(config: ConfigFile) -> None:
+    """Check a configuration and print it with every default filled in."""
+    typer.echo(yaml.safe_dump(load_config(config).model_dump(mode="json"), sort_keys=False), nl=False)
+
+
+@app.command("plan")
+def plan(config: ConfigFile) -> None:
+    """List the runs of a configuration, one per line."""
+    for key in plan_runs(load_config(config)):
+        typer.echo(str(key))
+
+
+@app.command("train")
+def train(
+    config: ConfigFile,
+    dataset: Annotated[str, typer.Option(help="data set of the run")],
+    architecture: Annotated[str, typer.Option(help="network of the run")],
+    variant: Annotated[str, typer.Option(help="variant of the run")],
+    seed: Annotated[int, typer.Option(help="seed of the run")],
+    results: Results = Path("results"),
+    log: Annotated[Path | None, typer.Option(help="write plain lines there instead of a progress bar")] = None,
+) -> None:
+    """Train one run of a configuration and write its result file; resumes where an interrupted one stopped."""
+    _log_to(log)
+    settings = load_config(config)
+    run = _resolve(settings, RunKey(dataset, architecture, variant, seed))
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS reads it once, when it starts
+    from linconv.devices import device_slot
+
+    with device_slot(settings.device) as device:
+        from linconv.runner import perform_run  # torch must see the device chosen above
+
+        folder = results / settings.experiment / run.key.path
+        result = perform_run(run, settings, folder, device, command=_command(), progress=log is None)
+    top1 = "none" if result.metrics.top1 is None else f"{result.metrics.top1:.2f} %"
+    typer.echo(f"{run.key}: {result.status}, top-1 {top1}, {folder / 'result.json'}", err=True)
+
+
+@measure.command("complexity")
+def measure_complexity(
+    config: Annotated[Path | None, typer.Option(help="count this configuration's grid")] = None,
+    architecture: Annotated[str | None, typer.Option(help="one network, instead of a configuration")] = None,
+    variant: Annotated[str, typer.Option(help="with --architecture")] = "conv",
+    input: Annotated[str, typer.Option(help="with --architecture: channels x height x width")] = "3x32x32",
+    classes: Annotated[int, typer.Option(min=1, help="with --architecture")] = 10,
+    batch_size: Annotated[int, typer.Option(min=1, help="with --architecture: images per step")] = 50,
+    layers: Annotated[bool, typer.Option(help="with --architecture: a line per layer")] = False,
+    output: Annotated[Path | None, typer.Option(help="write the result file (JSON) there")] = None,
+) -> None:
+    """Count parameters and multiply-accumulates by arithmetic, folded and in feature and weight space."""
+    if (config is None) == (architecture is None):
+        raise ConfigError("give either --config FILE or --architecture NAME")
+    from linconv.measure.complexity import measure_grid
+    from linconv.measure.text import complexity_text
+    from linconv.results import write_result
+
+    if config is not None:
+        settings = load_config(config)
+        result = measure_grid(settings.complexity, {n: settings.known_variants[n] for n in settings.variants})
+    else:
+        settings = _one_model(str(architecture), variant, input, classes, batch_size)
+        result = measure_grid(settings.complexity, {variant: settings.known_variants[variant]})
+    if output is not None:
+        write_result(output, result)
+    else:
+        typer.echo(complexity_text(result, layers=layers), nl=False)
+
+
+@app.command("collect")
+def collect(
+    config: ConfigFile,
+    results: Results = Path("results"),
+    partial: Annotated[bool, typer.Option(help="take what exists, list the rest in failures.csv")] = False,
+) -> None:
+    """Gather the result files of an experiment into tidy CSV files."""
+    from linconv.results.collect import collect as collect_results
+
+    settings = load_config(config)
+    typer.echo(str(collect_results(settings, results / settings.experiment, partial=partial)))
+
+
+@render.command("tables")
+def render_tables(folder: Folder) -> None:
+    """Write FOLDER/tables from FOLDER/data."""
+    from linconv.report import render_tables as write
+
+    typer.echo("\n".join(str(path) for path in write(folder)))
+
+
+@render.command("figures")
+def render_figures(folder: Folder) -> None:
+    """Write FOLDER/figures from FOLDER/data."""
+    from linconv.report import render_figures as write
+
+    typer.echo("\n".join(str(path) for path in write(folder)))
+
+
+def _resolve(config: Config, key: RunKey) -> ResolvedRun:
+    try:
+        return resolve_run(config, key)
+    except ValueError as error:
+        raise ConfigError(f"{error}; `linconv plan` lists them") from None
+
+
+def _one_model(architecture: str, variant: str, shape: str, classes: int, batch_size: int) -> Config:
+    """A configuration that holds one network, so that its checks and messages serve here too."""
+    try:
+        sizes = [int(n) for n in shape.lower().split("x")]
+    except ValueError:
+        raise ConfigError(f"--input: channels x height x width expected, such as 3x32x32, not {shape!r}") from None
+    grid = {"architectures": [architecture], "input_shape": sizes, "classes": classes, "batch_size": batch_size}
+    raw = {"experiment": "one", "datasets": ["cifar10"], "architectures": [architecture], "variants": [variant]}
+    return parse_config({**raw, "seeds": [0], "complexity": grid}, "command line")
+
+
+def _command() -> str:
+    """This call as it can be typed again, without the names of folders above the current one."""
+    here = Path.cwd()
+    words = (Path(word) if word.startswith("/") else word for word in sys.argv[1:])
+    shown = (
+        str(w.relative_to(here) if w.is_relative_to(here) else w.name) if isinstance(w, Path) else w for w in words
+    )
+    return shlex.join(["linconv", *shown])
+
+
+def _log_to(path: Path | None) -> None:
+    handler: logging.Handler = logging.StreamHandler()
+    if path is not None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handler = logging.FileHandler(path, mode="w", encoding="utf-8")
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", handlers=[handler])
+    logging.captureWarnings(True)
+
+
+def main() -> None:
+    """Run the command line; an error a user can mend is one message and exit code 2, without a traceback."""
+    try:
+        app()
+    except UserError as error:
+        logging.getLogger("linconv").error("error: %s", error)
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

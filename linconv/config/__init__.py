@@ -1,0 +1,30 @@
+"""Typed, frozen configuration: the single source of the schema of a configuration file."""
+
+from linconv.config.load import ConfigError, load_config, parse_config
+from linconv.config.names import ARCHITECTURES, DATASETS
+from linconv.config.recipes import PRESETS, Recipe, RecipeChoice
+from linconv.config.runs import ResolvedRun, RunKey, plan_runs, resolve_run
+from linconv.config.schema import ComplexityOptions, Config
+from linconv.config.variants import VARIANTS, LinearOptions, Regularizer, SparsityScheduleOptions, Variant
+
+__all__ = [
+    "ARCHITECTURES",
+    "DATASETS",
+    "PRESETS",
+    "VARIANTS",
+    "ComplexityOptions",
+    "Config",
+    "ConfigError",
+    "LinearOptions",
+    "Recipe",
+    "RecipeChoice",
+    "Regularizer",
+    "ResolvedRun",
+    "RunKey",
+    "SparsityScheduleOptions",
+    "Variant",
+    "load_config",
+    "parse_config",
+    "plan_runs",
+    "resolve_run",
+]

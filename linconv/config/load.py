@@ -1,0 +1,105 @@
+"""Reading a configuration: one readable message for whatever is wrong with it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from linconv.config.errors import UserError
+from linconv.config.names import nearest
+from linconv.config.schema import Config
+
+
+class ConfigError(UserError):
+    """A configuration that cannot be used; the message names the key, the value and the remedy."""
+
+
+def load_config(path: str | Path) -> Config:
+    """Read and check a YAML configuration file.
+
+    Raises:
+        ConfigError: the file is missing, is not YAML, or does not describe an experiment.
+    """
+    path = Path(path)
+    try:
+        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read ({error.strerror})") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
+    return parse_config(raw, str(path))
+
+
+def parse_config(raw: Any, source: str = "configuration") -> Config:
+    """Check a configuration that is already a mapping; `source` names it in messages.
+
+    Raises:
+        ConfigError: it does not describe an experiment.
+    """
+    if not isinstance(raw, Mapping):
+        raise ConfigError(f"{source}: a mapping of keys to values is expected, not {type(raw).__name__}")
+    try:
+        return Config.model_validate(dict(raw))
+    except ValidationError as error:
+        # an entry that is wrong is left out before the list's length is checked: only its own message tells
+        found = [e for e in error.errors() if not (e["type"] == "too_short" and e["input"])]
+        lines = [_explain(e) for e in found]
+        raise ConfigError("\n".join(f"{source}: {line}" for line in dict.fromkeys(lines))) from None
+
+
+def _explain(error: Any) -> str:
+    """One pydantic error as one line: key, value, what is wrong, remedy."""
+    steps = [s for s in error["loc"] if not (isinstance(s, str) and ("[" in s or s in ("int", "float")))]
+    key = ".".join(str(s) for s in steps)
+    value = error.get("input")
+    match error["type"]:
+        case "extra_forbidden":
+            return f"{key}: unknown key; {nearest(str(steps[-1]), _fields_at(steps[:-1]))}"
+        case "missing":
+            return f"{key}: missing"
+        case "value_error":
+            message = str(error["ctx"]["error"])
+            if isinstance(value, Mapping | BaseModel):  # a check of the whole mapping: its message says where
+                return f"{key}: {message}" if key else message
+            return f"{key}: {message} (got {_short(value)})"
+        case "tuple_type":
+            return f"{key}: a list is expected (got {_short(value)})"
+        case "too_short":
+            return f"{key}: the list is empty; give at least one entry"
+    return f"{key}: {error['msg'][0].lower()}{error['msg'][1:]} (got {_short(value)})"
+
+
+def _short(value: Any) -> str:
+    text = repr(list(value) if isinstance(value, tuple) else value)
+    return text if len(text) <= 80 else text[:77] + "..."
+
+
+def _fields_at(steps: list[Any]) -> list[str]:
+    """The keys that a configuration has at the place `steps` leads to."""
+    schema = Config.model_json_schema()
+    node: Any = schema
+    for step in steps:
+        node = _resolve(node, schema)
+        if isinstance(step, int):
+            node = node.get("items", {})
+        else:
+            node = node.get("properties", {}).get(step) or node.get("additionalProperties") or _pattern(node)
+    return list(_resolve(node, schema).get("properties", {}))
+
+
+def _pattern(node: Any) -> Any:
+    return next(iter(node.get("patternProperties", {}).values()), {})
+
+
+def _resolve(node: Any, schema: Any) -> Any:
+    for option in node.get("anyOf", ()):
+        if option.get("type") != "null":
+            node = option
+            break
+    while "$ref" in node:
+        node = schema["$defs"][node["$ref"].rsplit("/", 1)[1]]
+    return node

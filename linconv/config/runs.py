@@ -1,0 +1,90 @@
+"""From a configuration to the matrix of runs: what each run is, where it lives, how it is recognised."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from linconv.config.names import Frozen
+from linconv.config.recipes import Recipe
+from linconv.config.schema import Config
+from linconv.config.variants import Variant
+
+
+class RunKey(NamedTuple):
+    """The four coordinates of a run within an experiment."""
+
+    dataset: str
+    architecture: str
+    variant: str
+    seed: int
+
+    @property
+    def path(self) -> Path:
+        """The run's folder, relative to results/<experiment>/."""
+        return Path("runs", self.dataset, self.architecture, self.variant, f"seed{self.seed}")
+
+    def __str__(self) -> str:
+        return f"{self.dataset}/{self.architecture}/{self.variant}/seed{self.seed}"
+
+
+class ResolvedRun(Frozen):
+    """One run with every choice made: all that determines its outcome, and nothing else.
+
+    Paths, device and threads are absent on purpose: they belong to the provenance, not to the identity.
+    """
+
+    experiment: str
+    dataset: str
+    architecture: str
+    variant: str
+    seed: int
+    definition: Variant
+    recipe: Recipe
+    augment: bool
+    correlation_layers: tuple[int, ...]
+
+    @property
+    def key(self) -> RunKey:
+        return RunKey(self.dataset, self.architecture, self.variant, self.seed)
+
+    @property
+    def hash(self) -> str:
+        """16 hexadecimal digits that change with any value above."""
+        return digest(self.model_dump(mode="json"))
+
+
+def digest(value: Any) -> str:
+    """The first 16 hexadecimal digits of the SHA-256 of a JSON-able value, independent of key order."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def plan_runs(config: Config) -> list[RunKey]:
+    """Every run of the grid, data set first, seed last."""
+    grid = itertools.product(config.datasets, config.architectures, config.variants, config.seeds)
+    return [RunKey(*point) for point in grid]
+
+
+def resolve_run(config: Config, key: RunKey) -> ResolvedRun:
+    """The full description of one run of the grid.
+
+    Raises:
+        ValueError: the run is not part of the configuration.
+    """
+    if key not in plan_runs(config):
+        raise ValueError(f"{key} is not a run of experiment '{config.experiment}'")
+    return ResolvedRun(
+        experiment=config.experiment,
+        dataset=key.dataset,
+        architecture=key.architecture,
+        variant=key.variant,
+        seed=key.seed,
+        definition=config.known_variants[key.variant],
+        recipe=config.recipe.resolve(key.architecture, key.dataset),
+        augment=config.augment,
+        correlation_layers=config.correlation_layers,
+    )

@@ -1,0 +1,147 @@
+"""The schema of a configuration file."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, ValidationError, field_validator, model_validator
+
+from linconv.config.names import ARCHITECTURES, DATASETS, Frozen, check_known
+from linconv.config.recipes import RecipeChoice
+from linconv.config.variants import VARIANTS, Variant
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]*$", max_length=64)]
+Names = Annotated[tuple[Name, ...], Field(min_length=1)]
+
+
+class ComplexityOptions(Frozen):
+    """The grid of networks whose parameters and multiply-accumulates are counted (nothing is trained)."""
+
+    architectures: Names = tuple(ARCHITECTURES)
+    input_shape: Annotated[tuple[int, int, int], Field(description="channels, height, width")] = (3, 32, 32)
+    classes: Annotated[int, Field(ge=1)] = 10
+    batch_size: Annotated[int, Field(ge=1)] = 50
+
+    @field_validator("input_shape")
+    @classmethod
+    def _positive(cls, shape: tuple[int, int, int]) -> tuple[int, int, int]:
+        if min(shape) < 1:
+            raise ValueError("channels, height and width must be at least 1")
+        return shape
+
+
+class FigureOptions(Frozen):
+    """What the figures show. Changing these values retrains nothing."""
+
+    formats: Annotated[tuple[Literal["svg", "pdf", "png"], ...], Field(min_length=1)] = ("svg", "pdf", "png")
+    heatmap_variants: Names = ("conv", "L", "Lr")
+
+
+class Config(Frozen):
+    """A whole experiment: the grid of runs, the recipe, the machine's share, the figures."""
+
+    experiment: Name
+    datasets: Names
+    architectures: Names
+    variants: Names
+    seeds: Annotated[tuple[Annotated[int, Field(ge=0, lt=2**32)], ...], Field(min_length=1)]
+    define: dict[Name, Variant] = Field(default={})
+    recipe: RecipeChoice = RecipeChoice()
+    augment: bool = True
+    # 1-based positions, in the order of execution, of the convolutions whose filter correlations are kept
+    correlation_layers: tuple[Annotated[int, Field(ge=1)], ...] = (1, 3, 5)
+    keep_weights: bool = False
+    data_root: str = "data"
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    threads: Annotated[int, Field(ge=1)] = 1
+    complexity: ComplexityOptions = ComplexityOptions()
+    figures: FigureOptions = FigureOptions()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _extend(cls, raw: Any) -> Any:
+        """`define: {X: {extends: LSr, ...}}` starts from a built-in variant."""
+        if not (isinstance(raw, dict) and isinstance(raw.get("define"), dict)):
+            return raw
+        define = {}
+        for name, values in raw["define"].items():
+            if isinstance(values, dict) and "extends" in values:
+                base = values["extends"]
+                try:
+                    check_known([str(base)], VARIANTS, "variant")
+                except ValueError as error:
+                    raise ValueError(f"define.{name}.extends: {error}") from None
+                start = VARIANTS[str(base)].model_dump(exclude_unset=True)
+                values = _merged(start, {k: v for k, v in values.items() if k != "extends"})
+            define[name] = values
+        return {**raw, "define": define}
+
+    @field_validator("datasets", "architectures", "variants", "seeds", "correlation_layers")
+    @classmethod
+    def _no_duplicates(cls, values: tuple[Any, ...]) -> tuple[Any, ...]:
+        repeated = [v for v, n in Counter(values).items() if n > 1]
+        if repeated:
+            raise ValueError(f"{repeated[0]!r} is listed twice")
+        return values
+
+    @field_validator("datasets")
+    @classmethod
+    def _datasets(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        check_known(names, DATASETS, "data set")
+        return names
+
+    @field_validator("architectures")
+    @classmethod
+    def _architectures(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        check_known(names, ARCHITECTURES, "architecture")
+        return names
+
+    @field_validator("complexity")
+    @classmethod
+    def _complexity(cls, options: ComplexityOptions) -> ComplexityOptions:
+        check_known(options.architectures, ARCHITECTURES, "architecture")
+        return options
+
+    @model_validator(mode="after")
+    def _cross_checks(self) -> Config:
+        check_known(self.variants, self.known_variants, "variant")
+        check_known(self.figures.heatmap_variants, self.known_variants, "variant")
+        for name in self.variants:
+            self._check_rank(name)
+        for architecture in self.architectures:
+            for dataset in self.datasets:
+                try:
+                    self.recipe.resolve(architecture, dataset)
+                except ValidationError as error:
+                    first = error.errors()[0]
+                    key = ".".join(("recipe", *(str(s) for s in first["loc"])))
+                    raise ValueError(f"{key}: {first['msg']} (got {first['input']!r}, for {architecture})") from None
+        return self
+
+    def _check_rank(self, name: str) -> None:
+        options = self.known_variants[name].options
+        if options is None or not isinstance(options.rank, int):
+            return
+        for architecture in {*self.architectures, *self.complexity.architectures}:
+            most = math.floor(options.primary_ratio * ARCHITECTURES[architecture])
+            if options.rank > most:
+                raise ValueError(
+                    f"variant '{name}': rank {options.rank} is above the primaries of every convolution of "
+                    f"{architecture} (at most {most}); choose a smaller rank or a proportion such as 0.25"
+                )
+
+    @property
+    def known_variants(self) -> dict[str, Variant]:
+        """The built-in variants and those this file defines; a definition may change a built-in one."""
+        return VARIANTS | self.define
+
+
+def _merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    """`base` with `changes` laid over it, mappings merged key by key."""
+    out = dict(base)
+    for key, value in changes.items():
+        old = out.get(key)
+        out[key] = _merged(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
+    return out

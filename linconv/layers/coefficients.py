@@ -1,0 +1,181 @@
+"""The coefficients A (S x P) that make S secondary filters from P primary ones.
+
+Source: Kahatapitiya & Rodrigo, WACV 2021, section 3: full A (-L, -Lr), A = C R (-LRr), masked A (-LSr).
+Each kind is one small module with the same interface; `LinearConv2d` does not know which it holds.
+"""
+
+from __future__ import annotations
+
+import abc
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+Device = torch.device | str | int | None
+
+
+class Coefficients(nn.Module, abc.ABC):
+    """Linear combinations of `primaries` rows into `secondaries` rows.
+
+    `macs_per_column` is the number of multiply-accumulates that combine one column of P numbers: spent D times
+    in weight space (once per step), once per output pixel and image in feature space.
+    """
+
+    primaries: int
+    secondaries: int
+    macs_per_column: int
+
+    @abc.abstractmethod
+    def matrix(self) -> Tensor:
+        """A itself, (S, P)."""
+
+    @abc.abstractmethod
+    def forward(self, primary: Tensor) -> Tensor:
+        """A @ primary: (P, D) -> (S, D)."""
+
+    @abc.abstractmethod
+    def pointwise(self, features: Tensor, bias: Tensor | None = None) -> Tensor:
+        """A applied to the channels of `features`, (n, P, h, w) or (P, h, w), plus a bias (S)."""
+
+    @abc.abstractmethod
+    def fit_(self, matrix: Tensor, primary: Tensor) -> None:
+        """Take over a given A (S, P), as closely as this kind can, for the given primary filters (P, D)."""
+
+    @abc.abstractmethod
+    def reset_parameters(self, init: str) -> None:
+        """`paper`: U(-0.1, 0.1). `variance_preserving`: secondary filters get the primaries' variance."""
+
+    @property
+    def params_expected(self) -> int:
+        """The number of coefficients, for sparse ones at the wanted sparsity."""
+        return sum(p.numel() for p in self.parameters())
+
+    @property
+    def params_nonzero(self) -> int:
+        """The number of coefficients that are in use now."""
+        return sum(p.numel() for p in self.parameters())
+
+
+def _uniform_(tensor: Tensor, variance: float) -> None:
+    nn.init.uniform_(tensor, -((3 * variance) ** 0.5), (3 * variance) ** 0.5)
+
+
+class FullCoefficients(Coefficients):
+    """One free coefficient per pair of primary and secondary filter: S P parameters."""
+
+    def __init__(
+        self, primaries: int, secondaries: int, *, device: Device = None, dtype: torch.dtype | None = None
+    ) -> None:
+        super().__init__()
+        self.primaries, self.secondaries = primaries, secondaries
+        self.macs_per_column = secondaries * primaries
+        self.weight = nn.Parameter(torch.empty(secondaries, primaries, device=device, dtype=dtype))
+
+    def reset_parameters(self, init: str) -> None:
+        # Var(sum_p a_p v_p) = P Var(a) Var(v), hence Var(a) = 1 / P keeps the variance
+        _uniform_(self.weight, 0.1**2 / 3 if init == "paper" else 1 / self.primaries)
+
+    def matrix(self) -> Tensor:
+        return self.weight
+
+    def forward(self, primary: Tensor) -> Tensor:
+        return self.matrix() @ primary  # (S, P) @ (P, D)
+
+    def pointwise(self, features: Tensor, bias: Tensor | None = None) -> Tensor:
+        return F.conv2d(features, self.matrix()[:, :, None, None], bias)
+
+    @torch.no_grad()
+    def fit_(self, matrix: Tensor, primary: Tensor) -> None:
+        self.weight.copy_(matrix)
+
+
+class SparseCoefficients(FullCoefficients):
+    """Full coefficients under a mask; `SparsitySchedule` moves the mask towards the wanted `sparsity`.
+
+    The mask is a buffer of 0 and 1 that starts at 1. A masked coefficient gets no gradient from the output, but
+    its value is kept, so that a later mask may bring it back.
+    """
+
+    mask: Tensor
+
+    def __init__(
+        self,
+        primaries: int,
+        secondaries: int,
+        sparsity: float,
+        *,
+        device: Device = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        super().__init__(primaries, secondaries, device=device, dtype=dtype)
+        self.sparsity = sparsity
+        self.register_buffer("mask", torch.ones(secondaries, primaries, device=device, dtype=dtype))
+
+    def reset_parameters(self, init: str) -> None:
+        super().reset_parameters(init)
+        nn.init.ones_(self.mask)
+
+    def matrix(self) -> Tensor:
+        return self.weight * self.mask
+
+    @torch.no_grad()
+    def fit_(self, matrix: Tensor, primary: Tensor) -> None:
+        """Keeps the coefficients that contribute most, |a| ||v||, and solves again for them, row by row."""
+        keep = matrix.numel() - round(self.sparsity * matrix.numel())
+        importance = (matrix.abs() * primary.norm(dim=1)).flatten()
+        mask = torch.zeros_like(importance)
+        mask[importance.topk(keep).indices] = 1
+        self.mask.copy_(mask.view_as(matrix))
+        target = matrix @ primary  # (S, D)
+        self.weight.copy_(matrix)
+        for row, used in enumerate(self.mask.bool()):
+            if used.any():
+                self.weight[row, used] = (target[row] @ torch.linalg.pinv(primary[used])).to(self.weight.dtype)
+
+    @property
+    def params_expected(self) -> int:
+        return self.weight.numel() - round(self.sparsity * self.weight.numel())
+
+    @property
+    def params_nonzero(self) -> int:
+        return int(self.mask.count_nonzero())
+
+
+class LowRankCoefficients(Coefficients):
+    """A = C R with C (S x r), `left`, and R (r x P), `right`: r (S + P) parameters."""
+
+    def __init__(
+        self, primaries: int, secondaries: int, rank: int, *, device: Device = None, dtype: torch.dtype | None = None
+    ) -> None:
+        super().__init__()
+        self.primaries, self.secondaries, self.rank = primaries, secondaries, rank
+        self.macs_per_column = rank * (primaries + secondaries)
+        self.left = nn.Parameter(torch.empty(secondaries, rank, device=device, dtype=dtype))
+        self.right = nn.Parameter(torch.empty(rank, primaries, device=device, dtype=dtype))
+
+    def reset_parameters(self, init: str) -> None:
+        # Var((C R)_sp) = r Var(c) Var(r'); 1 / P in all keeps the variance
+        _uniform_(self.left, 0.1**2 / 3 if init == "paper" else 1 / self.rank)
+        _uniform_(self.right, 0.1**2 / 3 if init == "paper" else 1 / self.primaries)
+
+    def matrix(self) -> Tensor:
+        return self.left @ self.right
+
+    def forward(self, primary: Tensor) -> Tensor:
+        return self.left @ (self.right @ primary)  # (S, r) @ ((r, P) @ (P, D))
+
+    def pointwise(self, features: Tensor, bias: Tensor | None = None) -> Tensor:
+        thin = F.conv2d(features, self.right[:, :, None, None])
+        return F.conv2d(thin, self.left[:, :, None, None], bias)
+
+    @torch.no_grad()
+    def fit_(self, matrix: Tensor, primary: Tensor) -> None:
+        """The best rank-r map onto the secondary filters themselves, not onto A: reduced-rank regression."""
+        u, s, vh = torch.linalg.svd(matrix @ primary, full_matrices=False)
+        k = min(self.rank, len(s))
+        root = s[:k].sqrt()
+        self.left.zero_()
+        self.right.zero_()
+        self.left[:, :k] = u[:, :k] * root
+        self.right[:k] = (root[:, None] * vh[:k]) @ torch.linalg.pinv(primary)

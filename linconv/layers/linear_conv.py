@@ -1,0 +1,340 @@
+"""LinearConv: learn P of a convolution's N filters, make the other S = N - P as linear combinations of them.
+
+Source: K. Kahatapitiya, R. Rodrigo, "Exploiting the Redundancy in Convolutional Filters for Parameter Reduction",
+WACV 2021 (arXiv 1907.11432), section 3. The feature-space form is not in the paper; it is exact, see `LinearConv2d`.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Literal, NamedTuple, Self
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from linconv.layers.coefficients import (
+    Coefficients,
+    Device,
+    FullCoefficients,
+    LowRankCoefficients,
+    SparseCoefficients,
+)
+
+Form = Literal["weight", "feature", "folded"]
+MODES = ("weight", "feature", "auto")
+INITS = ("paper", "variance_preserving")
+
+
+class Macs(NamedTuple):
+    """Multiply-accumulates of a layer: `per_image`, and `per_step`, spent once whatever the batch."""
+
+    per_image: int
+    per_step: int = 0
+
+
+class LinearConv2d(nn.Module):
+    """A drop-in for `nn.Conv2d` whose filter bank is W = [V; A V].
+
+    V, the primary filters, are P = floor(primary_ratio * out_channels) free filters of D = c/g * kh * kw numbers;
+    A, the coefficients, make the S = out_channels - P secondary ones. Parameters: P D + S P (full A) or
+    P D + r (S + P) (A = C R of rank r), plus the bias, instead of out_channels * D. The arguments up to `dtype` and
+    the shapes of input (n, c, h, w) or (c, h, w) and output are those of `nn.Conv2d`.
+
+    Three exact ways lead to the same output:
+    weight space (the paper's): build W, then one convolution: S P D extra MACs per step;
+    feature space: y = V * x, then [y; A y], a 1x1 convolution: P D + S P MACs per pixel, not N D; groups = 1 only;
+    folded: `to_conv2d()`, a plain convolution once training is over.
+
+    With groups > 1 the primaries fill the first groups of W, so primary and secondary filters see different input
+    channels; that is the paper's scheme.
+
+    Args:
+        primary_ratio: share of filters that are primary, in (0, 1); 1/2 in the paper.
+        rank: None for full coefficients; an int for a constant rank (10 in the paper), lowered to P where P is
+            smaller since no A has a higher rank; a float in (0, 1] for a proportion of P.
+        sparsity: None, or the share of zero coefficients, in (0, 1), that `SparsitySchedule` is to reach.
+        mode: "weight", "feature" or "auto": the one with fewer MACs for the input at hand.
+        init: "paper" (V Xavier-uniform, coefficients and bias uniform in (-0.1, 0.1)) or "variance_preserving"
+            (coefficients scaled so that secondary filters have the primaries' variance; for networks without
+            batch normalisation).
+
+    Raises:
+        ValueError: an option out of its range, `rank` together with `sparsity`, fewer than 1 primary filter,
+            mode "feature" with groups > 1, or whatever `nn.Conv2d` refuses.
+    """
+
+    bias: nn.Parameter | None
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int | tuple[int, int],
+        stride: int | tuple[int, int] = 1,
+        padding: str | int | tuple[int, int] = 0,
+        dilation: int | tuple[int, int] = 1,
+        groups: int = 1,
+        bias: bool = True,
+        padding_mode: Literal["zeros", "reflect", "replicate", "circular"] = "zeros",
+        device: Device = None,
+        dtype: torch.dtype | None = None,
+        *,
+        primary_ratio: float = 0.5,
+        rank: int | float | None = None,
+        sparsity: float | None = None,
+        mode: Literal["weight", "feature", "auto"] = "auto",
+        init: Literal["paper", "variance_preserving"] = "paper",
+    ) -> None:
+        super().__init__()
+        # nn.Conv2d checks and normalises the geometry; on the meta device it costs neither memory nor random numbers
+        plain = nn.Conv2d(
+            in_channels,
+            out_channels,
+            kernel_size,
+            stride,
+            padding,
+            dilation,
+            groups,
+            False,
+            padding_mode,
+            "meta",
+        )
+        self.in_channels, self.out_channels = in_channels, out_channels
+        self.kernel_size, self.stride, self.padding = plain.kernel_size, plain.stride, plain.padding
+        self.dilation, self.groups, self.padding_mode = plain.dilation, groups, padding_mode
+        self._reversed_padding_repeated_twice = list(plain._reversed_padding_repeated_twice)
+
+        _check_options(primary_ratio, rank, sparsity, init)
+        primaries = math.floor(primary_ratio * out_channels)
+        if primaries < 1:
+            raise ValueError(
+                f"primary_ratio {primary_ratio} of {out_channels} filters leaves no primary filter; "
+                "raise it or keep this convolution plain"
+            )
+        self.primary_ratio, self.init = primary_ratio, init
+        self.mode = mode
+        secondaries = out_channels - primaries
+        self.primary_filters = nn.Parameter(torch.empty(primaries, *plain.weight.shape[1:], device=device, dtype=dtype))
+        self.coefficients = _make_coefficients(primaries, secondaries, rank, sparsity, device, dtype)
+        if bias:
+            self.bias = nn.Parameter(torch.empty(out_channels, device=device, dtype=dtype))
+        else:
+            self.register_parameter("bias", None)
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Draw new parameters as `init` says."""
+        nn.init.xavier_uniform_(self.primary_filters)
+        self.coefficients.reset_parameters(self.init)
+        if self.bias is not None:
+            nn.init.uniform_(self.bias, -0.1, 0.1)
+
+    @property
+    def mode(self) -> str:
+        """ "weight", "feature" or "auto"; may be changed at any time."""
+        return self._mode
+
+    @mode.setter
+    def mode(self, mode: str) -> None:
+        if mode not in MODES:
+            raise ValueError(f"mode must be one of {', '.join(MODES)}, not {mode!r}")
+        if mode == "feature" and self.groups > 1:
+            raise ValueError(
+                f"mode 'feature' is exact for groups=1 only, not groups={self.groups}: secondary filters see other "
+                "input channels than primary ones; use 'weight' or 'auto'"
+            )
+        self._mode = mode
+
+    @property
+    def weight(self) -> Tensor:
+        """The full filter bank W = [V; A V], (N, c/g, kh, kw), differentiable."""
+        primary = self.primary_filters.flatten(1)  # (P, D)
+        weight = torch.cat([primary, self.coefficients(primary).to(primary.dtype)])  # (N, D)
+        return weight.view(self.out_channels, *self.primary_filters.shape[1:])
+
+    @property
+    def primaries(self) -> int:
+        """P, the number of primary filters."""
+        return self.primary_filters.shape[0]
+
+    def forward(self, input: Tensor) -> Tensor:
+        if self.form_for(input) == "weight":
+            return self._conv(input, self.weight, self.bias)
+        if self.bias is None:
+            primary = self._conv(input, self.primary_filters, None)
+            return torch.cat([primary, self.coefficients.pointwise(primary)], dim=-3)
+        primary_bias, secondary_bias = self.bias.split([self.primaries, self.coefficients.secondaries])
+        primary = self._conv(input, self.primary_filters, None)  # A acts on V * x, which has no bias yet
+        secondary = self.coefficients.pointwise(primary, secondary_bias)
+        # under autocast the bias is wider than the features and would widen them
+        return torch.cat([primary + primary_bias.to(primary.dtype)[:, None, None], secondary], dim=-3)
+
+    def form_for(self, input: Tensor) -> Form:
+        """The form, "weight" or "feature", that `forward` runs for this input; "auto" takes the fewer MACs."""
+        if self.mode != "auto":
+            return self.mode  # type: ignore[return-value]
+        if torch.compiler.is_exporting():  # an exported program has one form for all sizes: the one for large ones
+            return self.cheapest_form(None)
+        pixels = math.prod(self.output_size(input.shape[-2:])) * (input.shape[0] if input.dim() == 4 else 1)
+        return self.cheapest_form(pixels)
+
+    def cheapest_form(self, pixels: int | None) -> Form:
+        """The form with fewer MACs, "weight" or "feature", for that many output pixels in the batch (None: very many).
+
+        Full coefficients: "feature" whenever P <= D; low rank: whenever r (S + P) <= S D.
+        """
+        if self.groups > 1:
+            return "weight"
+        filter_size, combine = self.primary_filters[0].numel(), self.coefficients.macs_per_column
+        # feature - weight = pixels * (combine - S D) - combine * D
+        extra = combine - self.coefficients.secondaries * filter_size
+        if extra <= 0:
+            return "feature"
+        return "feature" if pixels is not None and pixels * extra <= combine * filter_size else "weight"
+
+    def output_size(self, input_size: tuple[int, int] | torch.Size) -> tuple[int, int]:
+        """Height and width of the output for an input of that height and width."""
+        return conv2d_output_size(self, input_size)
+
+    def macs(self, form: Form, pixels: int) -> Macs:
+        """Multiply-accumulates of one forward pass in that form, for `pixels` output positions per image.
+
+        Raises:
+            ValueError: the feature-space form of a grouped convolution.
+        """
+        filter_size = self.primary_filters[0].numel()
+        full, combine = self.out_channels * filter_size, self.coefficients.macs_per_column
+        if form == "folded":
+            return Macs(full * pixels)
+        if form == "weight":
+            return Macs(full * pixels, combine * filter_size)
+        if self.groups > 1:
+            raise ValueError(f"the feature-space form is exact for groups=1 only, not groups={self.groups}")
+        return Macs((self.primaries * filter_size + combine) * pixels)
+
+    def _conv(self, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        if self.padding_mode == "zeros":
+            return F.conv2d(input, weight, bias, self.stride, self.padding, self.dilation, self.groups)
+        input = F.pad(input, self._reversed_padding_repeated_twice, mode=self.padding_mode)
+        return F.conv2d(input, weight, bias, self.stride, 0, self.dilation, self.groups)
+
+    @torch.no_grad()
+    def to_conv2d(self) -> nn.Conv2d:
+        """The plain convolution with the same output: W written out, the bias as it is."""
+        conv = nn.Conv2d(**geometry(self), bias=self.bias is not None, device="meta")
+        conv.weight = nn.Parameter(self.weight.detach().clone())
+        if self.bias is not None:
+            conv.bias = nn.Parameter(self.bias.detach().clone())
+        return conv.train(self.training)
+
+    @classmethod
+    def from_conv2d(cls, conv: nn.Conv2d, *, init: str = "least_squares", **options: Any) -> Self:
+        """The layer of the same shape, on the same device, in place of `conv`.
+
+        Args:
+            init: "least_squares" starts from the convolution's filters: the first P are the primaries, A solves
+                A V = the others, then V is solved again for that A. Exact when the first P filters span all
+                (full coefficients), or when A of the wanted rank does. "paper" and "variance_preserving" draw
+                new parameters and keep nothing of `conv`.
+            options: `primary_ratio`, `rank`, `sparsity`, `mode`.
+        """
+        layer = cls(
+            **geometry(conv),
+            bias=conv.bias is not None,
+            device=conv.weight.device,
+            dtype=conv.weight.dtype,
+            init="paper" if init == "least_squares" else init,  # type: ignore[arg-type]
+            **options,
+        )
+        if init == "least_squares":
+            layer._fit_(conv)
+        return layer.train(conv.training)
+
+    @torch.no_grad()
+    def _fit_(self, conv: nn.Conv2d) -> None:
+        filters = conv.weight.detach().flatten(1).double()  # (N, D)
+        primary, secondary = filters.split([self.primaries, self.coefficients.secondaries])
+        work = self.coefficients.to(torch.float64)
+        work.fit_(secondary @ torch.linalg.pinv(primary), primary)
+        basis = torch.cat([torch.eye(self.primaries, dtype=filters.dtype, device=filters.device), work.matrix()])
+        primary = torch.linalg.lstsq(basis, filters).solution
+        self.coefficients.to(conv.weight.dtype)
+        self.primary_filters.copy_(primary.view_as(self.primary_filters))
+        if self.bias is not None and conv.bias is not None:
+            self.bias.copy_(conv.bias)
+
+    @property
+    def params_expected(self) -> int:
+        """The number of parameters, sparse coefficients counted at the wanted sparsity."""
+        bias = 0 if self.bias is None else self.bias.numel()
+        return self.primary_filters.numel() + self.coefficients.params_expected + bias
+
+    def extra_repr(self) -> str:
+        parts = [f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}, stride={self.stride}"]
+        defaults = {"padding": (0, 0), "dilation": (1, 1), "groups": 1, "padding_mode": "zeros"}
+        parts += [f"{k}={getattr(self, k)!r}" for k, v in defaults.items() if getattr(self, k) != v]
+        if self.bias is None:
+            parts.append("bias=False")
+        parts.append(f"primaries={self.primaries}")
+        parts += [f"{k}={getattr(self.coefficients, k)}" for k in ("rank", "sparsity") if hasattr(self.coefficients, k)]
+        kept = (self.primary_filters.numel() + self.coefficients.params_expected) / (
+            self.out_channels * self.primary_filters[0].numel()
+        )
+        return ", ".join([*parts, f"mode={self.mode!r}", f"parameters={kept:.1%}"])
+
+
+def conv2d_output_size(conv: nn.Conv2d | LinearConv2d, input_size: tuple[int, int] | torch.Size) -> tuple[int, int]:
+    """Height and width of a convolution's output for an input of that height and width."""
+    if conv.padding == "same":
+        return input_size[0], input_size[1]
+    padding = (0, 0) if isinstance(conv.padding, str) else conv.padding
+    sizes = [
+        (size + 2 * p - d * (k - 1) - 1) // s + 1
+        for size, p, d, k, s in zip(input_size, padding, conv.dilation, conv.kernel_size, conv.stride, strict=True)
+    ]
+    return sizes[0], sizes[1]
+
+
+def geometry(conv: nn.Conv2d | LinearConv2d) -> dict[str, Any]:
+    """The arguments of `nn.Conv2d` that both layers share."""
+    names = (
+        "in_channels",
+        "out_channels",
+        "kernel_size",
+        "stride",
+        "padding",
+        "dilation",
+        "groups",
+        "padding_mode",
+    )
+    return {name: getattr(conv, name) for name in names}
+
+
+def _check_options(ratio: float, rank: int | float | None, sparsity: float | None, init: str) -> None:
+    if not 0 < ratio < 1:
+        raise ValueError(f"primary_ratio must lie in (0, 1), not {ratio}")
+    if rank is not None and sparsity is not None:
+        raise ValueError("rank and sparsity exclude each other: choose low-rank or sparse coefficients")
+    if rank is not None and not (0 < rank <= 1 if isinstance(rank, float) else rank >= 1):
+        raise ValueError(f"rank must be an int of at least 1 or a float in (0, 1], not {rank!r}")
+    if sparsity is not None and not 0 < sparsity < 1:
+        raise ValueError(f"sparsity must lie in (0, 1), not {sparsity}")
+    if init not in INITS:
+        raise ValueError(f"init must be one of {', '.join(INITS)}, not {init!r}")
+
+
+def _make_coefficients(
+    primaries: int,
+    secondaries: int,
+    rank: int | float | None,
+    sparsity: float | None,
+    device: Device,
+    dtype: torch.dtype | None,
+) -> Coefficients:
+    if rank is not None:
+        wanted = max(1, int(primaries * rank)) if isinstance(rank, float) else rank
+        return LowRankCoefficients(primaries, secondaries, min(wanted, primaries), device=device, dtype=dtype)
+    if sparsity is not None:
+        return SparseCoefficients(primaries, secondaries, sparsity, device=device, dtype=dtype)
+    return FullCoefficients(primaries, secondaries, device=device, dtype=dtype)

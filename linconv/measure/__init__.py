@@ -1,0 +1,1 @@
+"""Measurements of networks: complexity by arithmetic, redundancy of filters."""

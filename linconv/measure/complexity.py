@@ -1,0 +1,172 @@
+"""Parameters and multiply-accumulates (MACs) of any network, by arithmetic on shapes.
+
+MACs are those of convolutions, linear layers and coefficient products, the field's usual count; normalisation,
+activations and pooling are left out.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import nn
+
+from linconv.config import VARIANTS, ComplexityOptions, Variant
+from linconv.layers import LinearConv2d, Macs
+from linconv.layers.linear_conv import Form
+from linconv.measure.paper_flops import BIASED, PADDED, QUIRKS, count_flops_paper, flops_paper
+from linconv.measure.trace import CONVOLUTIONS, Call, trace
+from linconv.models import build_model
+from linconv.results import Complexity, ComplexityResult, LayerComplexity
+from linconv.results.provenance import code_hash
+
+
+def complexity(
+    model: nn.Module,
+    input_shape: tuple[int, int, int],
+    batch_size: int = 1,
+    *,
+    architecture: str = "",
+    variant: str = "",
+) -> Complexity:
+    """Count the parameters and MACs of a model, plain or converted, in each exact form.
+
+    Args:
+        model: any module that takes one tensor; it is not changed.
+        input_shape: of one image, (c, h, w).
+        batch_size: images per step, over which the weight-space form spreads its coefficient product.
+        architecture, variant: names for the record.
+
+    Returns:
+        MACs per image; those of training count forward and backward of one step, divided by the batch.
+    """
+    everything = trace(model, input_shape)
+    calls = [call for call in everything if _is_counted(call.module)]
+
+    def total(form: str) -> int:
+        return round(sum(_macs_per_image(call, form, batch_size) for call in calls))
+
+    def total_training(form: str) -> int:
+        return round(sum(_training_macs_per_image(call, form, batch_size) for call in calls))
+
+    return Complexity(
+        architecture=architecture,
+        variant=variant,
+        params=sum(p.numel() for p in model.parameters()),
+        params_trainable=sum(p.numel() for p in model.parameters() if p.requires_grad),
+        params_folded=_folded_params(model),
+        macs_folded=total("folded"),
+        macs_feature=total("feature"),
+        macs_weight=total("weight"),
+        macs_auto=total("auto"),
+        macs_train_folded=total_training("folded"),
+        macs_train_feature=total_training("feature"),
+        macs_train_weight=total_training("weight"),
+        flops_paper=count_flops_paper(everything),
+        layers=[_layer(call) for call in calls],
+    )
+
+
+def measure_grid(options: ComplexityOptions, variants: dict[str, Variant]) -> ComplexityResult:
+    """Count a grid of the seven networks and the given variants; the paper's quirks where its cells need them."""
+    models = [
+        _measure_one(architecture, name, variant, options)
+        for architecture in options.architectures
+        for name, variant in variants.items()
+    ]
+    return ComplexityResult(
+        input_shape=options.input_shape,
+        classes=options.classes,
+        batch_size=options.batch_size,
+        code_hash=code_hash("complexity"),
+        models=models,
+    )
+
+
+def _measure_one(architecture: str, name: str, variant: Variant, options: ComplexityOptions) -> Complexity:
+    def build(**quirks: bool) -> nn.Module:
+        with torch.device("meta"):  # counting needs no numbers
+            return build_model(
+                architecture,
+                variant,
+                num_classes=options.classes,
+                in_channels=options.input_shape[0],
+                **quirks,
+            )
+
+    record = complexity(build(), options.input_shape, options.batch_size, architecture=architecture, variant=name)
+    quirk = QUIRKS.get((architecture, name)) if variant == VARIANTS.get(name) else None
+    as_released = None
+    if quirk == PADDED:
+        as_released = flops_paper(build(as_released=True), options.input_shape)
+    elif quirk == BIASED:
+        as_released = flops_paper(build(), options.input_shape, linear_bias=True)
+    return record.model_copy(update={"flops_paper_as_released": as_released, "flops_paper_quirk": quirk})
+
+
+def _is_counted(module: nn.Module) -> bool:
+    return isinstance(module, (nn.Linear, *CONVOLUTIONS))
+
+
+def _macs(call: Call, form: Form) -> Macs:
+    """MACs of one call of a counted layer, by the layer's own formula where it has one."""
+    module = call.module
+    if isinstance(module, nn.modules.conv._ConvTransposeNd):  # each input position meets every filter
+        return Macs(module.weight.numel() * math.prod(call.input_shape[1:]))
+    if isinstance(module, nn.modules.conv._ConvNd):
+        return Macs(module.weight.numel() * math.prod(call.output_shape[1:]))
+    if isinstance(module, nn.Linear):
+        return Macs(module.in_features * math.prod(call.output_shape))
+    return module.macs(form, math.prod(call.output_shape[1:]))  # type: ignore[operator]
+
+
+def _exact_form(call: Call, form: str, batch_size: int) -> Form:
+    """The form a layer can really run: grouped layers have none in feature space; "auto" is the layer's choice."""
+    module = call.module
+    if form == "auto" and isinstance(module, LinearConv2d):
+        return module.cheapest_form(batch_size * math.prod(call.output_shape[1:]))
+    if form == "feature" and getattr(module, "groups", 1) > 1:
+        return "weight"
+    return "folded" if form == "auto" else form  # type: ignore[return-value]
+
+
+def _macs_per_image(call: Call, form: str, batch_size: int) -> float:
+    macs = _macs(call, _exact_form(call, form, batch_size))
+    return macs.per_image + macs.per_step / batch_size
+
+
+def _training_macs_per_image(call: Call, form: str, batch_size: int) -> float:
+    """Forward, gradient of the weights, gradient of the input (which the first layer does not need).
+
+    The coefficient product has both gradients whatever the layer's place: its operands are parameters or features.
+    """
+    exact = _exact_form(call, form, batch_size)
+    macs = _macs(call, exact)
+    on_input = macs.per_image
+    if exact == "feature" and isinstance(call.module, LinearConv2d):
+        on_input -= call.module.coefficients.macs_per_column * math.prod(call.output_shape[1:])
+    product = macs.per_image - on_input + macs.per_step / batch_size
+    return (3 if call.input_needs_grad else 2) * on_input + 3 * product
+
+
+def _layer(call: Call) -> LayerComplexity:
+    weight, grouped = _macs(call, "weight"), getattr(call.module, "groups", 1) > 1
+    return LayerComplexity(
+        layer=call.name,
+        kind=type(call.module).__name__,
+        output_shape=list(call.output_shape),
+        params=sum(p.numel() for p in call.module.parameters()),
+        macs_folded=_macs(call, "folded").per_image,
+        macs_feature=None if grouped else _macs(call, "feature").per_image,
+        macs_weight_per_image=weight.per_image,
+        macs_weight_per_step=weight.per_step,
+    )
+
+
+def _folded_params(model: nn.Module) -> int:
+    total = sum(p.numel() for p in model.parameters())
+    for module in model.modules():
+        if isinstance(module, LinearConv2d):
+            own = module.primary_filters.numel() + sum(p.numel() for p in module.coefficients.parameters())
+            total += module.out_channels * module.primary_filters[0].numel() - own
+    return total

@@ -1,0 +1,85 @@
+"""How redundant the filters of a network are."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from linconv.measure.trace import CONVOLUTIONS, trace
+from linconv.results import LayerRedundancy
+
+
+class FilterBank(NamedTuple):
+    """A convolution's filters, (N, D), its 1-based position in the order of execution, and its primaries, if any."""
+
+    position: int
+    layer: str
+    filters: Tensor
+    primaries: int | None
+
+
+@torch.no_grad()
+def filter_banks(model: nn.Module, input_shape: tuple[int, int, int]) -> list[FilterBank]:
+    """The filters of every convolution, plain or not, in the order in which they first run on a (c, h, w) image."""
+    seen: dict[str, nn.Module] = {}
+    for call in trace(model, input_shape):
+        if isinstance(call.module, CONVOLUTIONS):
+            seen.setdefault(call.name, call.module)
+    return [
+        FilterBank(i, name, module.weight.detach().flatten(1).double().cpu(), getattr(module, "primaries", None))  # type: ignore[operator]
+        for i, (name, module) in enumerate(seen.items(), start=1)
+    ]
+
+
+def correlation_matrix(filters: Tensor) -> Tensor:
+    """Pearson correlations between the rows of (N, D) filters, (N, N); a constant filter correlates with none.
+
+    The diagonal is 1, or 0 for a constant filter.
+    """
+    centred = filters - filters.mean(dim=1, keepdim=True)
+    norm = centred.norm(dim=1, keepdim=True)
+    unit = torch.where(norm > 1e-12, centred / norm.clamp_min(1e-12), 0)
+    return (unit @ unit.T).clamp(-1, 1)
+
+
+def effective_rank(filters: Tensor) -> float:
+    """exp(H) of the singular values of (N, D) filters, normalised to sum 1 (Roy & Vetterli, EUSIPCO 2007).
+
+    Between 1 (all filters are multiples of one) and min(N, D); 0 for filters that are all zero.
+    """
+    singular = torch.linalg.svdvals(filters)
+    if singular.sum() == 0:
+        return 0.0
+    p = singular / singular.sum()
+    return float(torch.exp(torch.special.entr(p).sum()))
+
+
+def redundancy(bank: FilterBank) -> LayerRedundancy:
+    """The redundancy of one convolution; see `linconv.results.LayerRedundancy` for the numbers."""
+    correlations = _pairs(correlation_matrix(bank.filters))
+    primary = None
+    if bank.primaries is not None:
+        primary = _pairs(correlation_matrix(bank.filters[: bank.primaries]))
+    return LayerRedundancy(
+        layer=bank.layer,
+        position=bank.position,
+        filters=bank.filters.shape[0],
+        filter_size=bank.filters.shape[1],
+        mean_abs_correlation=_mean(correlations),
+        share_above_0_5=_mean((correlations > 0.5).double()),
+        effective_rank=effective_rank(bank.filters),
+        primaries=bank.primaries,
+        primary_mean_abs_correlation=None if primary is None else _mean(primary),
+    )
+
+
+def _pairs(correlation: Tensor) -> Tensor:
+    """|corr| of each pair i < j, (N (N - 1) / 2,)."""
+    i, j = torch.triu_indices(len(correlation), len(correlation), offset=1)
+    return correlation[i, j].abs()
+
+
+def _mean(values: Tensor) -> float | None:
+    return float(values.mean()) if len(values) else None

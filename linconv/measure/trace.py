@@ -1,0 +1,83 @@
+"""The layers of a network in the order in which they run, with the shapes that pass through them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
+
+from linconv.layers import LAYERS
+
+CONVOLUTIONS: tuple[type[nn.Module], ...] = (nn.modules.conv._ConvNd, *LAYERS.values())
+
+
+class Call(NamedTuple):
+    """One call of a layer for one image: shapes without the batch, and whether the input needs a gradient."""
+
+    name: str
+    module: nn.Module
+    input_shape: tuple[int, ...]
+    output_shape: tuple[int, ...]
+    input_needs_grad: bool
+
+
+def trace(model: nn.Module, input_shape: tuple[int, ...]) -> list[Call]:
+    """Every call of a convolution or leaf layer in a forward pass of one image, (c, h, w) or whatever the model takes.
+
+    The pass runs on the meta device: shapes only, no arithmetic, no memory. A model that cannot (it makes tensors of
+    its own on another device) is run for real on zeros instead. Train/eval state and buffers stay as they are.
+    """
+    try:
+        return _trace(model, input_shape, meta=True)
+    except (RuntimeError, NotImplementedError):
+        return _trace(model, input_shape, meta=False)
+
+
+def _trace(model: nn.Module, input_shape: tuple[int, ...], *, meta: bool) -> list[Call]:
+    calls: list[Call] = []
+
+    def record(name: str, module: nn.Module) -> RemovableHandle:
+        def hook(_: nn.Module, args: tuple, output: Tensor) -> None:
+            source = args[0]
+            calls.append(Call(name, module, tuple(source.shape[1:]), tuple(output.shape[1:]), source.requires_grad))
+
+        return module.register_forward_hook(hook)
+
+    leaves = [(n, m) for n, m in model.named_modules() if isinstance(m, CONVOLUTIONS) or not any(m.children())]
+    tensors = {**dict(model.named_parameters()), **dict(model.named_buffers())}
+    handles = [record(name, module) for name, module in leaves]
+    try:
+        with _eval_mode(model), torch.enable_grad():
+            if meta:
+                blank = {
+                    k: torch.empty_like(v, device="meta").requires_grad_(v.requires_grad) for k, v in tensors.items()
+                }
+                image = torch.empty(1, *input_shape, device="meta", dtype=_dtype(model))
+                torch.func.functional_call(model, blank, (image,))
+            else:
+                device = next(iter(tensors.values())).device if tensors else None
+                model(torch.zeros(1, *input_shape, device=device, dtype=_dtype(model)))
+    finally:
+        for handle in handles:
+            handle.remove()
+    return calls
+
+
+@contextmanager
+def _eval_mode(model: nn.Module) -> Iterator[None]:
+    # batch normalisation refuses a batch of one 1 x 1 image in train mode; buffers must not move
+    training = {m: m.training for m in model.modules()}
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, state in training.items():
+            module.training = state
+
+
+def _dtype(model: nn.Module) -> torch.dtype:
+    return next((p.dtype for p in model.parameters()), torch.get_default_dtype())

@@ -1,0 +1,94 @@
+"""The seven networks of the paper at CIFAR size, as data and short loops around an injected convolution."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from torch import nn
+
+from linconv.config.names import check_known
+from linconv.config.variants import VARIANTS, Variant
+from linconv.layers.conversion import convert
+from linconv.models.allconv import allconv
+from linconv.models.mobilenet import mobilenetv2
+from linconv.models.resnet import resnet18
+from linconv.models.resnext import resnext29
+from linconv.models.squeezenet import squeezenet
+from linconv.models.vgg import base, vgg11
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """A network the project knows.
+
+    `build(num_classes, in_channels, conv)` makes it; `plain` names the convolutions that stay plain in every
+    variant; `has_released_quirk` says that `build` also takes `as_released`.
+    """
+
+    build: Callable[..., nn.Module]
+    plain: tuple[str, ...] = ()
+    has_released_quirk: bool = False
+
+
+ARCHITECTURES: dict[str, Architecture] = {
+    "base": Architecture(base),
+    "vgg11": Architecture(vgg11),
+    "allconv": Architecture(allconv, plain=("classifier",), has_released_quirk=True),
+    "resnet18": Architecture(resnet18),
+    "resnext29": Architecture(resnext29),
+    "mobilenetv2": Architecture(mobilenetv2),
+    "squeezenet": Architecture(squeezenet, plain=("classifier",)),
+}
+
+
+def build_model(
+    architecture: str,
+    variant: Variant | str = "conv",
+    *,
+    num_classes: int = 10,
+    in_channels: int = 3,
+    as_released: bool = False,
+) -> nn.Module:
+    """Build a network whose convolutions are those of a variant, freshly initialised.
+
+    Args:
+        architecture: a key of `ARCHITECTURES`.
+        variant: a definition, or the name of one of the paper's (`linconv.config.VARIANTS`).
+        num_classes: length of the output, (B, num_classes) for images (B, in_channels, 32, 32).
+        in_channels: channels of the images.
+        as_released: repeat the slip of the authors' released code that the paper's FLOP cells need. Only
+            allconv has one, and only in its variants: the plain network is the same either way.
+
+    Raises:
+        ValueError: unknown architecture or variant, or `as_released` where the released code has no quirk.
+    """
+    check_known([architecture], ARCHITECTURES, "architecture")
+    if isinstance(variant, str):
+        check_known([variant], VARIANTS, "variant")
+        variant = VARIANTS[variant]
+    spec = ARCHITECTURES[architecture]
+    options: dict[str, bool] = {}
+    if as_released:
+        if not spec.has_released_quirk:
+            quirky = ", ".join(name for name, a in ARCHITECTURES.items() if a.has_released_quirk)
+            raise ValueError(f"as_released: {architecture} has no quirk to repeat; only {quirky} has one")
+        options["as_released"] = variant.layer != "conv"
+    model = spec.build(num_classes=num_classes, in_channels=in_channels, **options)
+    if variant.layer == "conv":
+        return model
+    return convert(model, variant, exclude=spec.plain)
+
+
+__all__ = [
+    "ARCHITECTURES",
+    "Architecture",
+    "allconv",
+    "base",
+    "build_model",
+    "mobilenetv2",
+    "resnet18",
+    "resnext29",
+    "squeezenet",
+    "vgg11",
+]

@@ -1,0 +1,71 @@
+"""Training curves: test accuracy and training loss per epoch."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
+
+from linconv.report.labels import MISSING_COLOUR, architecture_label, dataset_label, variant_label, variant_styles
+from linconv.report.source import Experiment
+
+_CAPTION = (
+    "{network} on {data}: top-1 accuracy on the test set and cross-entropy on the training set per epoch. Lines are "
+    "means over the finished runs of a variant, bands reach from the lowest to the highest of them."
+)
+
+
+def curves(experiment: Experiment, dataset: str, architecture: str) -> tuple[Figure, str]:
+    """Accuracy (left) and training loss (right) per epoch and variant, and the caption."""
+    network, data = architecture_label(architecture), dataset_label(dataset)
+    figure = Figure(figsize=(7.0, 2.9))
+    figure.suptitle(f"{network} on {data}")
+    left, right = figure.subplots(1, 2)
+    drawn = _lines(left, experiment, dataset, architecture, "test_top1")
+    losses = _lines(right, experiment, dataset, architecture, "train_loss")
+    left.set_title("Test accuracy (%)")
+    right.set_title("Training loss (cross-entropy)")
+    for axes in (left, right):
+        axes.set_xlabel("epoch")
+        axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+        axes.margins(x=0.02)
+        if experiment.history["epoch"].max() == 1:  # one epoch is a point: no ticks beside it
+            axes.set(xlim=(0.5, 1.5), xticks=[1])
+    if len(losses) and 0 < 4 * losses.min() < losses.max():
+        right.set_title("Training loss (cross-entropy, log scale)")
+        right.set_yscale("log")
+        if losses.max() < 1000 * losses.min():
+            right.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            right.yaxis.set_major_formatter("{x:g}")
+            right.yaxis.set_minor_locator(NullLocator())
+    if len(drawn):
+        handles, labels = left.get_legend_handles_labels()
+        lines = 1 + len("".join(labels)) // 70
+        figure.legend(handles, labels, loc="outside lower center", ncols=math.ceil(len(labels) / lines))
+    return figure, _CAPTION.format(network=network, data=data)
+
+
+def _lines(axes: Axes, experiment: Experiment, dataset: str, architecture: str, metric: str) -> np.ndarray:
+    """Draw one line per variant and return the values it was made of."""
+    runs = experiment.of_network(experiment.runs, dataset, architecture)
+    finished = runs.loc[runs["status"] == "ok", ["dataset", "architecture", "variant", "seed"]]
+    history = experiment.history.merge(finished).dropna(subset=[metric])
+    styles = variant_styles(experiment.config.variants)
+    for cell in experiment.cells_of(dataset, architecture):
+        own = history[history["variant"] == cell.variant]
+        by_epoch = own.groupby("epoch")[metric].agg(["mean", "min", "max"])
+        colour, dashes = styles[cell.variant]
+        n, label = cell.value.n, variant_label(cell.variant)
+        if n < cell.planned:
+            label += f" ({n} of {cell.planned} runs)"
+        marker = "o" if len(by_epoch) == 1 else ""
+        axes.plot(by_epoch.index, by_epoch["mean"], dashes, marker=marker, ms=4, color=colour, label=label)
+        if n > 1:
+            axes.fill_between(by_epoch.index, by_epoch["min"], by_epoch["max"], color=colour, alpha=0.18, lw=0)
+    if history.empty:
+        axes.text(0.5, 0.5, "no finished run", transform=axes.transAxes, ha="center", va="center", color=MISSING_COLOUR)
+        axes.set(xticks=[], yticks=[])
+    return history[metric].to_numpy(dtype=float)

@@ -1,0 +1,96 @@
+"""What rendering reads: the tidy data and the configuration of an experiment, nothing else."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from linconv.config import Config, ConfigError, load_config
+from linconv.results.schema import ResultError
+from linconv.results.statistics import Cell, cell_statistics
+
+# A hash such as 12e4567890123456 or a variant called NA must not turn into a number or a hole.
+_TEXT = dict.fromkeys(
+    (
+        *("dataset", "architecture", "variant", "status", "optimizer", "layer", "kind", "reason", "detail", "log"),
+        *("config_hash", "code_hash", "git_commit", "git_dirty", "torch", "hardware", "command"),
+        *("flops_paper_quirk", "input_shape", "output_shape"),
+    ),
+    str,
+)
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """The collected data of one experiment; `root` is its folder."""
+
+    root: Path
+    config: Config
+    runs: pd.DataFrame
+    history: pd.DataFrame
+    layers: pd.DataFrame
+    complexity: pd.DataFrame
+    failures: pd.DataFrame
+
+    @cached_property
+    def cells(self) -> list[Cell]:
+        """Top-1 statistics of every planned data set, network and variant, in the order of the configuration."""
+        config = self.config
+        grid = itertools.product(config.datasets, config.architectures, config.variants)
+        return cell_statistics(self.runs, grid, config.seeds)
+
+    def cells_of(self, dataset: str, architecture: str) -> list[Cell]:
+        """The cells of one network on one data set."""
+        return [c for c in self.cells if (c.dataset, c.architecture) == (dataset, architecture)]
+
+    def model(self, architecture: str, variant: str) -> pd.Series | None:
+        """The complexity of one network with one variant, None where it was not counted."""
+        frame = self.complexity
+        found = frame[(frame["architecture"] == architecture) & (frame["variant"] == variant)]
+        return None if found.empty else found.iloc[0]
+
+    def of_network(self, frame: pd.DataFrame, dataset: str, architecture: str) -> pd.DataFrame:
+        """The rows of a frame that belong to one network on one data set."""
+        return frame[(frame["dataset"] == dataset) & (frame["architecture"] == architecture)]
+
+    def correlations(self, dataset: str, architecture: str) -> dict[tuple[str, int, str], np.ndarray]:
+        """Filter correlations in [-1, 1], (N, N) each, by variant, seed and name of the layer."""
+        arrays = {}
+        with np.load(self.root / "data" / "correlations.npz") as stored:
+            for name in stored.files:
+                at, of, variant, seed, layer = name.split("/", 4)
+                if (at, of) == (dataset, architecture):
+                    arrays[variant, int(seed), layer] = stored[name].astype(np.float32) / 127
+        return arrays
+
+
+def load_experiment(root: str | Path) -> Experiment:
+    """Read the configuration and the collected data of the experiment in folder `root`.
+
+    Raises:
+        ResultError: a file is missing or damaged.
+    """
+    root = Path(root)
+    try:
+        config = load_config(root / "config.yaml")
+    except ConfigError as error:
+        raise ResultError(str(error)) from None
+    names = ("runs", "history", "layers", "complexity", "failures")
+    frames = {name: _read_csv(root / "data" / f"{name}.csv") for name in names}
+    if not (root / "data" / "correlations.npz").exists():
+        raise ResultError(f"{root / 'data' / 'correlations.npz'}: missing; collect the results first")
+    return Experiment(root=root, config=config, **frames)
+
+
+def _read_csv(path: Path) -> pd.DataFrame:
+    try:
+        return pd.read_csv(path, dtype=_TEXT, keep_default_na=False, na_values=[""])
+    except FileNotFoundError:
+        raise ResultError(f"{path}: missing; collect the results first") from None
+    except (OSError, ValueError) as error:
+        raise ResultError(f"{path}: cannot be read ({error}); collect the results again") from None

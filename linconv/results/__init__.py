@@ -1,0 +1,31 @@
+"""Result files: their schema, reading, writing, and the tidy frames made of them. Imports no torch."""
+
+from linconv.results.files import atomic_path, write_result, write_text
+from linconv.results.schema import (
+    Complexity,
+    ComplexityResult,
+    Epoch,
+    LayerComplexity,
+    LayerRedundancy,
+    Provenance,
+    ResultError,
+    RunMetrics,
+    RunResult,
+    read_result,
+)
+
+__all__ = [
+    "Complexity",
+    "ComplexityResult",
+    "Epoch",
+    "LayerComplexity",
+    "LayerRedundancy",
+    "Provenance",
+    "ResultError",
+    "RunMetrics",
+    "RunResult",
+    "atomic_path",
+    "read_result",
+    "write_result",
+    "write_text",
+]

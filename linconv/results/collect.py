@@ -1,0 +1,195 @@
+"""From the result files of an experiment to tidy tables: one CSV file per kind of row."""
+
+from __future__ import annotations
+
+import itertools
+import zipfile
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from linconv.config import Config, RunKey, plan_runs, resolve_run
+from linconv.results.schema import ComplexityResult, ResultError, RunResult, read_result
+from linconv.results.tidy import COLUMNS, complexity_rows, run_rows, write_csv, write_npz
+
+Reason = Literal["missing", "damaged", "stale", "diverged"]
+
+_LISTED = 5  # runs named in an error; the rest are counted
+
+
+@dataclass(frozen=True)
+class Collected:
+    """What `collect` found and wrote."""
+
+    planned: int
+    collected: int
+    correlations: int
+    files: list[Path]
+    failures: Counter[str] = field(default_factory=Counter)
+
+    def __str__(self) -> str:
+        counts = "".join(f", {n} {reason}" for reason, n in sorted(self.failures.items()))
+        return f"{self.collected} of {self.planned} runs collected{counts}"
+
+
+@dataclass(frozen=True)
+class _Failure:
+    key: RunKey | None
+    reason: Reason
+    file: str
+    detail: str
+    log: str
+
+    def row(self) -> dict[str, Any]:
+        coordinates = self.key._asdict() if self.key else {}
+        return {**coordinates, "reason": self.reason, "detail": self.detail, "log": self.log}
+
+
+def collect(config: Config, root: Path, *, partial: bool = False) -> Collected:
+    """Read every planned result below `root` and write the tidy data to `root`/data.
+
+    Args:
+        config: the experiment; a result made with another configuration is refused.
+        root: the experiment's folder, results/<experiment>.
+        partial: use what is usable and list the rest in failures.csv instead of refusing.
+
+    Raises:
+        ResultError: not `partial`, and a run or the complexity is missing, damaged or stale.
+    """
+    root = Path(root)
+    results: dict[RunKey, RunResult] = {}
+    failures: list[_Failure] = []
+    for key in plan_runs(config):
+        found = _read_run(config, root, key)
+        if isinstance(found, _Failure):
+            failures.append(found)
+            continue
+        results[key] = found
+        if found.status == "diverged":
+            failures.append(_diverged(root, key, found))
+    complexity = _read_complexity(root)
+    if isinstance(complexity, _Failure):
+        failures.append(complexity)
+    arrays, unreadable = _correlations(config, root, results)
+    failures += unreadable
+    unusable = [f for f in failures if f.reason != "diverged"]
+    if unusable and not partial:
+        raise ResultError(_refusal(config, unusable))
+
+    rows = run_rows(results) | complexity_rows(None if isinstance(complexity, _Failure) else complexity)
+    rows["failures"] = [failure.row() for failure in failures]
+    data = root / "data"
+    files = [write_csv(data / f"{name}.csv", columns, rows[name]) for name, columns in COLUMNS.items()]
+    files.append(write_npz(data / "correlations.npz", arrays))
+    return Collected(
+        planned=len(plan_runs(config)),
+        collected=len(results),
+        correlations=len(arrays),
+        files=files,
+        failures=Counter(failure.reason for failure in failures),
+    )
+
+
+def _read_run(config: Config, root: Path, key: RunKey) -> RunResult | _Failure:
+    """The result of one run, or why it cannot be used."""
+    file = key.path / "result.json"
+    log = key.path / "train.log"
+    last = _last_line(root / log)
+
+    def failure(reason: Reason, detail: str) -> _Failure:
+        return _Failure(key, reason, file.as_posix(), detail, log.as_posix() if last is not None else "")
+
+    if not (root / file).exists():
+        return failure("missing", last or "no result file and no log: the run has not been started")
+    try:
+        result = read_result(root / file, RunResult)
+    except ResultError as error:
+        return failure("damaged", str(error).removeprefix(f"{root / file}: "))
+    expected = resolve_run(config, key).hash
+    if result.config_hash != expected:
+        detail = f"made with configuration {result.config_hash}, this one is {expected}; delete it or run again"
+        return failure("stale", detail)
+    written = RunKey(result.dataset, result.architecture, result.variant, result.seed)
+    if written != key:
+        return failure("damaged", f"holds the run {written}; delete it or run again")
+    return result
+
+
+def _diverged(root: Path, key: RunKey, result: RunResult) -> _Failure:
+    log = key.path / "train.log"
+    last = _last_line(root / log)
+    detail = last or f"a metric is not finite in epoch {result.metrics.epoch}"
+    file = key.path / "result.json"
+    return _Failure(key, "diverged", file.as_posix(), detail, log.as_posix() if last is not None else "")
+
+
+def _read_complexity(root: Path) -> ComplexityResult | _Failure:
+    file = root / "complexity.json"
+    try:
+        return read_result(file, ComplexityResult)
+    except ResultError as error:
+        reason: Reason = "damaged" if file.exists() else "missing"
+        detail = str(error).removeprefix(f"{file}: ") if file.exists() else "the complexity was not measured"
+        return _Failure(None, reason, file.name, f"{file.name}: {detail}", "")
+
+
+def _last_line(log: Path) -> str | None:
+    """The last line of a log that says something ("" when none does), None without a log."""
+    try:
+        lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return None
+    return next((line.strip()[:300] for line in reversed(lines) if line.strip()), "")
+
+
+def _refusal(config: Config, failures: Sequence[_Failure]) -> str:
+    lines = [f"  {f.file}: {f.reason}: {f.detail.removeprefix(f'{f.file}: ')}" for f in failures[:_LISTED]]
+    if len(failures) > _LISTED:
+        lines.append(f"  and {len(failures) - _LISTED} more")
+    return "\n".join(
+        [
+            f"experiment '{config.experiment}': {len(failures)} result(s) cannot be used:",
+            *lines,
+            "run them again, or collect what there is with --partial",
+        ]
+    )
+
+
+def _correlations(
+    config: Config, root: Path, results: Mapping[RunKey, RunResult]
+) -> tuple[dict[str, np.ndarray], list[_Failure]]:
+    """The filter correlations that the heat maps show, and the files of them that cannot be read."""
+    arrays: dict[str, np.ndarray] = {}
+    failures: list[_Failure] = []
+    for key in _shown(config, results):
+        file = key.path / "correlations.npz"
+        try:
+            with np.load(root / file) as stored:
+                arrays |= {f"{'/'.join(map(str, key))}/{name}": stored[name] for name in stored.files}
+        except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+            reason: Reason = "damaged" if (root / file).exists() else "missing"
+            detail = f"{file.name}: {type(error).__name__}; delete the run's folder or run it again"
+            failures.append(_Failure(key, reason, file.as_posix(), detail, ""))
+    return arrays, failures
+
+
+def _shown(config: Config, results: Mapping[RunKey, RunResult]) -> Iterator[RunKey]:
+    """The runs whose filters the heat maps show.
+
+    One seed per data set and network, so that the variants compare: the lowest of those that the most of the
+    shown variants have finished. A variant without it gives its own lowest.
+    """
+    for dataset, architecture in itertools.product(config.datasets, config.architectures):
+        seeds: dict[str, list[int]] = {}
+        for variant in config.figures.heatmap_variants:
+            keys = (RunKey(dataset, architecture, variant, seed) for seed in sorted(config.seeds))
+            seeds[variant] = [k.seed for k in keys if k in results and results[k].status == "ok"]
+        counts = Counter(itertools.chain(*seeds.values()))
+        common = min(counts, key=lambda seed: (-counts[seed], seed), default=None)
+        for variant, own in seeds.items():
+            if own:
+                yield RunKey(dataset, architecture, variant, common if common in own else own[0])

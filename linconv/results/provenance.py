@@ -1,0 +1,93 @@
+"""Where a result comes from: versions, hardware, commit, and hashes of the code that made it."""
+
+from __future__ import annotations
+
+import ast
+import functools
+import hashlib
+import os
+import platform
+import subprocess
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any, Literal
+
+PACKAGE = Path(__file__).resolve().parent.parent
+# the code that decides the outcome of a run (its configuration has a hash of its own), and how results look
+CODE = {
+    "training": ("layers", "models", "data", "training"),
+    "complexity": ("layers", "models", "measure"),
+    "report": ("results", "report"),
+}
+
+
+@functools.cache
+def code_hash(kind: Literal["training", "complexity", "report"] = "training") -> str:
+    """16 hexadecimal digits that change with the code of that kind, but not with its comments and docstrings."""
+    digest = hashlib.sha256()
+    for part in CODE[kind]:
+        root = PACKAGE / part
+        for path in sorted(root.rglob("*")) if root.is_dir() else [root]:
+            if path.suffix == ".py":
+                content = ast.dump(_without_docstrings(ast.parse(path.read_bytes()))).encode()
+            elif path.suffix in (".csv", ".mplstyle"):
+                content = path.read_bytes()
+            else:
+                continue
+            digest.update(f"{path.relative_to(PACKAGE).as_posix()}\0{len(content)}\0".encode() + content)
+    return digest.hexdigest()[:16]
+
+
+def _without_docstrings(tree: ast.AST) -> ast.AST:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node, clean=False):
+            node.body = node.body[1:]
+    return tree
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python and of the packages that affect a result."""
+    packages = ("linconv", "torch", "torchvision", "numpy", "scikit-learn")
+    return {"python": platform.python_version()} | {p: metadata.version(p) for p in packages}
+
+
+def hardware() -> dict[str, Any]:
+    """The processor, its cores and the operating system; no name of the machine or its user."""
+    return {
+        "cpu": _cpu_model(),
+        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "machine": platform.machine(),
+        "system": platform.system(),
+    }
+
+
+def git_state() -> tuple[str | None, bool | None]:
+    """The commit of the code in use and whether tracked files differ from it; (None, None) outside a checkout."""
+    root = PACKAGE.parent
+    if not (root / ".git").exists():
+        return None, None
+    try:
+        commit = _git("rev-parse", "HEAD")
+        return commit, bool(_git("status", "--porcelain", "--untracked-files=no"))
+    except (OSError, subprocess.CalledProcessError):
+        return None, None
+
+
+def now_utc() -> str:
+    """The time now, to the second, in UTC (ISO 8601)."""
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _git(*arguments: str) -> str:
+    command = ["git", "-C", str(PACKAGE.parent), *arguments]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+
+
+def _cpu_model() -> str:
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        for line in cpuinfo.read_text(encoding="utf-8", errors="replace").splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    return platform.processor() or platform.machine()

@@ -1,0 +1,177 @@
+"""The schema of result files: what one run, or one count of complexity, leaves behind.
+
+Every file carries its kind and version, everything needed to judge it (the resolved configuration and its hash,
+versions, hardware, precision flags, commit) and no host name, user or absolute path.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from linconv.config.errors import UserError
+
+SCHEMA_VERSION: Literal[1] = 1
+
+
+class ResultError(UserError):
+    """A result file that cannot be used; the message names the file, the field and the remedy."""
+
+
+class Record(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Epoch(Record):
+    """Metrics of one epoch. Losses are means per sample of the cross-entropy, accuracies are in percent.
+
+    `penalty` is the mean over the epoch's steps of the regularisers' (weighted) contribution to the loss.
+    Non-finite numbers (a diverged run) are stored as null.
+    """
+
+    epoch: int
+    learning_rate: float
+    train_loss: float | None
+    train_top1: float
+    penalty: float | None
+    test_loss: float | None
+    test_top1: float
+
+
+class LayerRedundancy(Record):
+    """How redundant the filters of one trained convolution are; absolute Pearson correlations over pairs i < j.
+
+    `primary_*` are the same over the primary filters alone (null for a plain convolution).
+    `effective_rank` is exp(entropy of the normalised singular values) of the filter matrix.
+    """
+
+    layer: str
+    position: int
+    filters: int
+    filter_size: int
+    mean_abs_correlation: float | None
+    share_above_0_5: float | None
+    effective_rank: float
+    primaries: int | None = None
+    primary_mean_abs_correlation: float | None = None
+
+
+class RunMetrics(Record):
+    """The numbers reported for a run: of the last epoch, on the test set."""
+
+    top1: float | None
+    test_loss: float | None
+    epoch: int
+    params: int
+    params_nonzero: int
+
+
+class Provenance(Record):
+    """Where a result came from. `command` reproduces it from the repository's root."""
+
+    command: str
+    versions: dict[str, str]
+    hardware: dict[str, Any]
+    numerics: dict[str, Any]
+    git_commit: str | None
+    git_dirty: bool | None
+    finished_utc: str
+    seconds: float
+    peak_memory_mib: float | None = None
+
+
+class RunResult(Record):
+    """One training run."""
+
+    kind: Literal["run"] = "run"
+    schema_version: Literal[1] = SCHEMA_VERSION
+    status: Literal["ok", "diverged"]
+    experiment: str
+    dataset: str
+    architecture: str
+    variant: str
+    seed: int
+    config_hash: str
+    code_hash: str
+    config: dict[str, Any]
+    metrics: RunMetrics
+    history: list[Epoch]
+    layers: list[LayerRedundancy]
+    provenance: Provenance
+
+
+class LayerComplexity(Record):
+    """One layer: MACs per image; `macs_per_step` are spent once per forward pass, whatever the batch."""
+
+    layer: str
+    kind: str
+    output_shape: list[int]
+    params: int
+    macs_folded: int
+    macs_feature: int | None
+    macs_weight_per_image: int
+    macs_weight_per_step: int
+
+
+class Complexity(Record):
+    """Parameters and multiply-accumulates of one network with one variant. MACs are per image.
+
+    `macs_feature` runs every layer in feature space that allows it (groups = 1), the rest in weight space;
+    `macs_weight` includes the coefficient product, spread over `batch_size` images. `macs_train_*` are those of
+    a training step (forward and backward) divided by the batch. `flops_paper` follows the paper's own rule and is
+    no cost model; `flops_paper_quirk` names the quirk of the released code that the paper's cell needs.
+    """
+
+    architecture: str
+    variant: str
+    params: int
+    params_trainable: int
+    params_folded: int
+    macs_folded: int
+    macs_feature: int
+    macs_weight: int
+    macs_auto: int
+    macs_train_folded: int
+    macs_train_feature: int
+    macs_train_weight: int
+    flops_paper: int
+    flops_paper_as_released: int | None = None
+    flops_paper_quirk: str | None = None
+    layers: list[LayerComplexity]
+
+
+class ComplexityResult(Record):
+    """The complexity of a grid of networks and variants."""
+
+    kind: Literal["complexity"] = "complexity"
+    schema_version: Literal[1] = SCHEMA_VERSION
+    input_shape: tuple[int, int, int]
+    classes: int
+    batch_size: int
+    code_hash: str
+    models: list[Complexity]
+
+
+Result = Annotated[RunResult | ComplexityResult, Field(discriminator="kind")]
+R = TypeVar("R", RunResult, ComplexityResult)
+
+
+def read_result(path: str | Path, kind: type[R]) -> R:
+    """Read and check one result file.
+
+    Raises:
+        ResultError: the file is missing, damaged, of another kind, or written by a newer version.
+    """
+    path = Path(path)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ResultError(f"{path}: cannot be read ({error})") from None
+    try:
+        return kind.model_validate_json(text)
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(str(s) for s in first["loc"]) or "file"
+        raise ResultError(f"{path}: {field}: {first['msg']}; delete the file to have it made again") from None

@@ -1,0 +1,120 @@
+"""Tidy rows made of result files, and their writing: same results, same bytes."""
+
+from __future__ import annotations
+
+import csv
+import io
+import zipfile
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from linconv.config import RunKey
+from linconv.results.files import atomic_path, write_text
+from linconv.results.schema import (
+    Complexity,
+    ComplexityResult,
+    Epoch,
+    LayerComplexity,
+    LayerRedundancy,
+    RunResult,
+)
+
+_COORDINATES = list(RunKey._fields)
+_SIZES = ["input_shape", "classes", "batch_size"]
+_MODEL = [name for name in Complexity.model_fields if name != "layers"]
+COLUMNS: dict[str, list[str]] = {
+    "runs": [
+        *_COORDINATES,
+        *("status", "top1", "test_loss", "epoch", "params", "params_nonzero"),
+        *("epochs", "batch_size", "learning_rate", "optimizer"),
+        *("config_hash", "code_hash", "git_commit", "git_dirty", "torch", "hardware", "threads"),
+        *("seconds", "peak_memory_mib", "command"),
+    ],
+    "history": _COORDINATES + list(Epoch.model_fields),
+    "layers": _COORDINATES + list(LayerRedundancy.model_fields),
+    "complexity": _MODEL + _SIZES,
+    "complexity_layers": ["architecture", "variant", *LayerComplexity.model_fields],
+    "failures": [*_COORDINATES, "reason", "detail", "log"],
+}
+
+
+def run_rows(results: Mapping[RunKey, RunResult]) -> dict[str, list[dict[str, Any]]]:
+    """Rows of runs.csv, history.csv and layers.csv."""
+    rows: dict[str, list[dict[str, Any]]] = {"runs": [], "history": [], "layers": []}
+    for key, result in results.items():
+        at = key._asdict()
+        recipe = result.config.get("recipe", {})
+        origin = result.provenance
+        hardware = origin.hardware
+        rows["runs"].append(
+            {
+                **at,
+                **result.metrics.model_dump(),
+                **{name: recipe.get(name) for name in ("epochs", "batch_size", "learning_rate", "optimizer")},
+                "status": result.status,
+                "config_hash": result.config_hash,
+                "code_hash": result.code_hash,
+                "git_commit": origin.git_commit,
+                "git_dirty": origin.git_dirty,
+                "torch": origin.versions.get("torch"),
+                "hardware": hardware.get("gpu") or hardware.get("cpu"),
+                "threads": hardware.get("threads", origin.numerics.get("threads")),
+                "seconds": origin.seconds,
+                "peak_memory_mib": origin.peak_memory_mib,
+                "command": origin.command,
+            }
+        )
+        rows["history"] += [{**at, **epoch.model_dump()} for epoch in result.history]
+        rows["layers"] += [{**at, **layer.model_dump()} for layer in result.layers]
+    return rows
+
+
+def complexity_rows(complexity: ComplexityResult | None) -> dict[str, list[dict[str, Any]]]:
+    """Rows of complexity.csv and complexity_layers.csv (none without a count)."""
+    rows: dict[str, list[dict[str, Any]]] = {"complexity": [], "complexity_layers": []}
+    if complexity is None:
+        return rows
+    sizes = {name: getattr(complexity, name) for name in _SIZES}
+    for model in complexity.models:
+        rows["complexity"].append({**model.model_dump(exclude={"layers"}), **sizes})
+        at = {"architecture": model.architecture, "variant": model.variant}
+        rows["complexity_layers"] += [{**at, **layer.model_dump()} for layer in model.layers]
+    return rows
+
+
+def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> Path:
+    """Write rows as CSV, header first, in the order given; a key that a row lacks is an empty cell."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows([_cell(row.get(name)) for name in columns] for row in rows)
+    write_text(path, text.getvalue())
+    return path
+
+
+def _cell(value: Any) -> str:
+    """One value as text, the same on every machine: eight significant digits, lists joined by x."""
+    match value:
+        case None:
+            return ""
+        case bool():
+            return str(value).lower()
+        case float():
+            return f"{value:.8g}"
+        case list() | tuple():
+            return "x".join(map(str, value))
+    return str(value)
+
+
+def write_npz(path: Path, arrays: Mapping[str, np.ndarray]) -> Path:
+    """Write a compressed .npz whose bytes depend on the arrays alone: every member has one fixed date."""
+    with atomic_path(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
+        for name in sorted(arrays):
+            member = zipfile.ZipInfo(f"{name}.npy", date_time=(1980, 1, 1, 0, 0, 0))
+            member.compress_type = zipfile.ZIP_DEFLATED
+            with archive.open(member, "w", force_zip64=True) as file:
+                np.lib.format.write_array(file, np.ascontiguousarray(arrays[name]), allow_pickle=False)
+    return path

@@ -1,0 +1,103 @@
+"""One process, one run, one result file: trains, measures, and writes the result last."""
+
+from __future__ import annotations
+
+import logging
+import resource
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from linconv.config import Config, ResolvedRun
+from linconv.measure.redundancy import correlation_matrix, filter_banks, redundancy
+from linconv.results import Provenance, RunMetrics, RunResult, atomic_path, write_result
+from linconv.results.provenance import code_hash, git_state, hardware, now_utc, versions
+from linconv.training.engine import Training
+from linconv.training.run import count_parameters, numerics, set_numerics, train
+
+log = logging.getLogger("linconv")
+
+
+def perform_run(
+    run: ResolvedRun, config: Config, folder: Path, device: str, *, command: str, progress: bool = False
+) -> RunResult:
+    """Train a run in `folder`, measure its filters, and write result.json (and correlations.npz) there.
+
+    Args:
+        device: "cpu" or "cuda", already reserved.
+        command: the command line that reproduces the result.
+        progress: show a bar where standard error is a terminal.
+
+    Raises:
+        linconv.data.DataError: the data set is missing or damaged.
+    """
+    started = time.perf_counter()
+    set_numerics(config.threads)
+    log.info("%s: %s, configuration %s, code %s", run.key, device, run.hash, code_hash())
+    folder.mkdir(parents=True, exist_ok=True)
+    training = train(run, Path(config.data_root), folder, device, progress=progress)
+    channels, height, width = next(training.test_batches(0))[0].shape[1:]
+    banks = [] if training.diverged else filter_banks(training.model, (channels, height, width))
+    kept = {
+        f"layer{b.position}_{b.layer}": _quantised(b.filters) for b in banks if b.position in run.correlation_layers
+    }
+    with atomic_path(folder / "correlations.npz") as temporary, temporary.open("wb") as file:
+        np.savez_compressed(file, **kept)  # type: ignore[arg-type]
+    if config.keep_weights:
+        with atomic_path(folder / "weights.pt") as temporary:
+            torch.save(training.model.state_dict(), temporary)
+    commit, dirty = git_state()
+    result = RunResult(
+        status="diverged" if training.diverged else "ok",
+        **run.key._asdict(),
+        experiment=run.experiment,
+        config_hash=run.hash,
+        code_hash=code_hash(),
+        config=run.model_dump(mode="json"),
+        metrics=_metrics(training),
+        history=training.history,
+        layers=[redundancy(bank) for bank in banks],
+        provenance=Provenance(
+            command=command,
+            versions=versions(),
+            hardware=hardware() | _gpu(device),
+            numerics=numerics(),
+            git_commit=commit,
+            git_dirty=dirty,
+            finished_utc=now_utc(),
+            seconds=round(time.perf_counter() - started, 3),
+            peak_memory_mib=_peak_memory_mib(),
+        ),
+    )
+    write_result(folder / "result.json", result)
+    (folder / "checkpoint.pt").unlink(missing_ok=True)
+    return result
+
+
+def _metrics(training: Training) -> RunMetrics:
+    last = training.history[-1]
+    params, in_use = count_parameters(training.model)
+    return RunMetrics(
+        top1=None if training.diverged else last.test_top1,
+        test_loss=last.test_loss,
+        epoch=last.epoch,
+        params=params,
+        params_nonzero=in_use,
+    )
+
+
+def _quantised(filters: torch.Tensor) -> np.ndarray:
+    """Correlations in steps of 1/127, (N, N) int8: enough for a figure, an eighth of the space."""
+    return (correlation_matrix(filters) * 127).round().to(torch.int8).numpy()
+
+
+def _gpu(device: str) -> dict[str, str]:
+    return {"gpu": torch.cuda.get_device_name()} if device == "cuda" else {}
+
+
+def _peak_memory_mib() -> float:
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return round(peak / (2**20 if sys.platform == "darwin" else 2**10), 1)

@@ -1,0 +1,99 @@
+"""Callbacks of the training loop: progress, the sparse schedule, checkpoints."""
+
+from __future__ import annotations
+
+import logging
+import time
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from linconv.config import SparsityScheduleOptions
+from linconv.layers import SparsitySchedule
+from linconv.training.checkpoint import save_checkpoint
+from linconv.training.engine import Callback, Training
+
+log = logging.getLogger("linconv")
+
+
+class SparsityCallback(Callback):
+    """Advances the sparse schedule with each training step, and never otherwise."""
+
+    def __init__(self, model: Any, options: SparsityScheduleOptions) -> None:
+        self.schedule = SparsitySchedule(model, **options.model_dump())
+
+    def on_step_end(self, training: Training) -> None:
+        self.schedule.step()
+
+    def state_dict(self) -> dict[str, Any]:
+        return self.schedule.state_dict()
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.schedule.load_state_dict(state)
+
+
+class LogLines(Callback):
+    """One plain line per epoch to the log."""
+
+    def on_train_start(self, training: Training) -> None:
+        self._started = time.perf_counter()
+
+    def on_epoch_end(self, training: Training) -> None:
+        seconds, self._started = time.perf_counter() - self._started, time.perf_counter()
+        last = training.history[-1]
+        penalty = f"  penalty {_number(last.penalty)}" if training.terms else ""
+        log.info(
+            "epoch %d/%d  train loss %s  top-1 %.2f %%%s  test loss %s  top-1 %.2f %%  (%.1f s)",
+            last.epoch, training.recipe.epochs, _number(last.train_loss), last.train_top1, penalty,
+            _number(last.test_loss), last.test_top1, seconds,
+        )  # fmt: skip
+
+
+class ProgressBar(Callback):
+    """A bar over all steps on a terminal, with the last epoch's loss and accuracy."""
+
+    def __init__(self, title: str, console: Console) -> None:
+        self._progress = Progress(
+            TextColumn(title),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[state]}"),
+            console=console,
+        )
+
+    def on_train_start(self, training: Training) -> None:
+        total = training.recipe.epochs * training.batches_per_epoch
+        self._task = self._progress.add_task("", total=total, completed=training.step, state="")
+        self._progress.start()
+
+    def on_step_end(self, training: Training) -> None:
+        self._progress.advance(self._task)
+
+    def on_epoch_end(self, training: Training) -> None:
+        last = training.history[-1]
+        state = (
+            f"epoch {last.epoch}/{training.recipe.epochs}  loss {_number(last.train_loss)}  "
+            f"test top-1 {last.test_top1:.2f} %"
+        )
+        self._progress.update(self._task, state=state)
+
+    def on_train_end(self, training: Training) -> None:
+        self._progress.stop()
+
+
+class CheckpointCallback(Callback):
+    """Saves the training after every epoch but the last, whose result follows at once."""
+
+    def __init__(self, path: Path, config_hash: str) -> None:
+        self._path, self._config_hash = path, config_hash
+
+    def on_epoch_end(self, training: Training) -> None:
+        if training.epoch < training.recipe.epochs and not training.diverged:
+            save_checkpoint(self._path, training, self._config_hash)
+
+
+def _number(value: float | None) -> str:
+    return "nan" if value is None else f"{value:.4f}"

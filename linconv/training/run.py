@@ -1,0 +1,115 @@
+"""One training run, from its description to the trained network."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+from torch import Tensor, nn
+
+from linconv.config import Regularizer, ResolvedRun
+from linconv.data import Dataset, batches, load
+from linconv.layers import coefficient_l1, correlation_penalty
+from linconv.models import build_model
+from linconv.training.callbacks import CheckpointCallback, LogLines, ProgressBar, SparsityCallback
+from linconv.training.checkpoint import restore_checkpoint
+from linconv.training.engine import Callback, Term, Training, fit
+
+log = logging.getLogger("linconv")
+EVALUATION_BATCH = 500
+
+
+def set_numerics(threads: int) -> None:
+    """Fix what decides the bits of a result: threads, determinism, no TF32."""
+    torch.set_num_threads(threads)
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    torch.backends.cudnn.benchmark = False
+    torch.backends.cuda.matmul.allow_tf32 = False
+    torch.backends.cudnn.allow_tf32 = False
+
+
+def numerics() -> dict[str, Any]:
+    """The settings in force that decide the bits of a result."""
+    return {
+        "threads": torch.get_num_threads(),
+        "dtype": str(torch.get_default_dtype()).removeprefix("torch."),
+        "deterministic_algorithms": torch.are_deterministic_algorithms_enabled(),
+        "tf32_matmul": torch.backends.cuda.matmul.allow_tf32,
+        "tf32_cudnn": torch.backends.cudnn.allow_tf32,
+        "mkldnn": torch.backends.mkldnn.is_available(),
+    }
+
+
+def penalty_terms(regularizers: tuple[Regularizer, ...]) -> list[Term]:
+    """The terms of the loss that a variant asks for."""
+    functions = {
+        "correlation": lambda r: lambda model: correlation_penalty(model, r.mode),
+        "coefficient_l1": lambda r: coefficient_l1,
+    }
+    return [Term(functions[r.name](r), r.weight, r.period) for r in regularizers]
+
+
+def prepare(run: ResolvedRun, data: Dataset, device: str, callbacks: list[Callback] | None = None) -> Training:
+    """The training of a run at its start. The seed decides the initial parameters, dropout, and every batch.
+
+    The plain network is drawn first and its convolutions are replaced afterwards, so that variants of one seed share
+    the initial values of all else; the seed is set again after that, so that they share dropout's draws too.
+    """
+    torch.manual_seed(run.seed)
+    model = build_model(
+        run.architecture, run.definition, num_classes=data.info.classes, in_channels=data.info.channels
+    ).to(device)
+    torch.manual_seed(run.seed)
+
+    def train_batches(epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
+        return batches(
+            data.train_images, data.train_labels, batch_size=run.recipe.batch_size, info=data.info,
+            augment=run.augment, generator_seed=(run.seed, epoch), shuffle=True,
+        )  # fmt: skip
+
+    def test_batches(epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
+        return batches(
+            data.test_images, data.test_labels, batch_size=EVALUATION_BATCH, info=data.info,
+            augment=False, generator_seed=None, shuffle=False,
+        )  # fmt: skip
+
+    callbacks = list(callbacks or ())
+    if run.definition.sparsity_schedule is not None:
+        callbacks.append(SparsityCallback(model, run.definition.sparsity_schedule))
+    return Training(
+        model=model,
+        recipe=run.recipe,
+        train_batches=train_batches,
+        test_batches=test_batches,
+        batches_per_epoch=-(-len(data.train_labels) // run.recipe.batch_size),
+        terms=penalty_terms(run.definition.regularizers),
+        callbacks=callbacks,
+    )
+
+
+def train(run: ResolvedRun, data_root: Path, folder: Path, device: str, *, progress: bool = False) -> Training:
+    """Train one run, resuming from `folder`/checkpoint.pt where that belongs to it.
+
+    Raises:
+        linconv.data.DataError: the data set is missing or damaged.
+    """
+    data = load(run.dataset, data_root, device=device)
+    console = Console(stderr=True)
+    show: Callback = ProgressBar(str(run.key), console) if progress and sys.stderr.isatty() else LogLines()
+    checkpoint = folder / "checkpoint.pt"
+    training = prepare(run, data, device, [show, CheckpointCallback(checkpoint, run.hash)])
+    if restore_checkpoint(checkpoint, training, run.hash):
+        log.info("continuing after epoch %d from %s", training.epoch, checkpoint.name)
+    return fit(training)
+
+
+def count_parameters(model: nn.Module) -> tuple[int, int]:
+    """All parameters, and those in use: masked coefficients are zero."""
+    total = sum(p.numel() for p in model.parameters())
+    masked = sum(int((mask == 0).sum()) for name, mask in model.named_buffers() if name.endswith("coefficients.mask"))
+    return total, total - masked

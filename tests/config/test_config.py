@@ -1,0 +1,142 @@
+"""A configuration is checked whole, and every error is one line that names the key, the value and the remedy."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from linconv.config import ConfigError, RunKey, load_config, parse_config, plan_runs, resolve_run
+from linconv.config.recipes import PRESETS
+
+ROOT = Path(__file__).parents[2]
+
+
+def raw(**changes):
+    base = {"experiment": "x", "datasets": ["digits"], "architectures": ["base"], "variants": ["conv"], "seeds": [0]}
+    return {**base, **changes}
+
+
+def variant(**values):
+    return {"variants": ["X"], "define": {"X": {"layer": "linear", **values}}}
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"recip": {}}, "recip: unknown key; did you mean 'recipe'?"),
+        ({"recipe": {"preset": "papr"}}, "recipe.preset: input should be 'paper' or 'modern' (got 'papr')"),
+        ({"recipe": {"overrides": [{"set": {"epoch": 1}}]}}, "unknown recipe key 'epoch'; did you mean 'epochs'?"),
+        ({"recipe": {"overrides": [{"set": {"epochs": -1}}]}}, "recipe.epochs: Input should be greater"),
+        ({"recipe": {"overrides": [{"architectures": ["bse"], "set": {}}]}}, "did you mean 'base'?"),
+        ({"recipe": {"overrides": [{"set": {"nesterov": True}}]}}, "nesterov needs a momentum"),
+        ({"datasets": ["mnst"]}, "datasets: unknown data set 'mnst'; did you mean 'mnist'?"),
+        ({"architectures": ["vgg"]}, "architectures: unknown architecture 'vgg'; did you mean 'vgg11'?"),
+        ({"variants": ["Lx"]}, "unknown variant 'Lx'; did you mean 'L'?"),
+        ({"variants": ["zzz"]}, "unknown variant 'zzz'; known: conv, L, Lr, LRr, LSr"),
+        ({"datasets": "digits"}, "datasets: a list is expected (got 'digits')"),
+        ({"seeds": [0, "a"]}, "seeds.1: input should be a valid integer"),
+        ({"seeds": [-1]}, "seeds.0: input should be greater than or equal to 0 (got -1)"),
+        ({"seeds": []}, "seeds: the list is empty; give at least one entry"),
+        ({"datasets": []}, "datasets: the list is empty"),
+        ({"seeds": [3, 3]}, "seeds: 3 is listed twice"),
+        ({"variants": ["conv", "conv"]}, "variants: 'conv' is listed twice"),
+        ({"threads": "many"}, "threads: input should be a valid integer"),
+        ({"experiment": "../up"}, "experiment: string should match pattern"),
+        ({"experiment": ""}, "experiment: string should match pattern"),
+        (variant(options={"rank": -3}), "define.X.options.rank: a constant rank must be at least 1 (got -3)"),
+        (variant(options={"rank": 1.5}), "must lie in (0, 1] (got 1.5)"),
+        (variant(options={"primary_ratio": 1}), "define.X.options.primary_ratio: input should be less than 1"),
+        (variant(options={"prim": 1}), "define.X.options.prim: unknown key; did you mean 'primary_ratio'?"),
+        (variant(options={"rank": 2, "sparsity": 0.5}), "rank and sparsity exclude each other"),
+        (variant(sparsity_schedule={}), "a sparsity_schedule needs options.sparsity"),
+        (variant(regularizers=[{"name": "correlate"}]), "define.X.regularizers.0.name: input should be 'correlation'"),
+        ({"define": {"X": {"layer": "conv", "skip_first": True}}}, "takes no skip_first"),
+        ({"define": {"X": {"extends": "LSrr"}}}, "define.X.extends: unknown variant 'LSrr'; did you mean 'LSr'?"),
+        ({"figures": {"heatmap_variants": ["Q"]}}, "unknown variant 'Q'"),
+        ({"figures": {"formats": ["gif"]}}, "figures.formats.0: input should be 'svg', 'pdf' or 'png'"),
+        ({"complexity": {"architectures": ["vgg12"]}}, "did you mean 'vgg11'?"),
+        ({"complexity": {"input_shape": [3, 0, 32]}}, "channels, height and width must be at least 1"),
+    ],
+)
+def test_errors_name_key_value_and_remedy(changes, expected):
+    with pytest.raises(ConfigError) as error:
+        parse_config(raw(**changes), "f.yaml")
+    message = str(error.value)
+    assert expected in message
+    assert all(line.startswith("f.yaml: ") for line in message.splitlines())
+    assert len(message.splitlines()) == 1
+
+
+def test_a_rank_above_the_primaries_of_every_convolution_is_refused():
+    with pytest.raises(ConfigError, match="rank 129 is above the primaries of every convolution of base"):
+        parse_config(raw(**variant(options={"rank": 129}), complexity={"architectures": ["base"]}))
+    parse_config(raw(**variant(options={"rank": 128}), complexity={"architectures": ["base"]}))
+
+
+def test_all_errors_are_reported_at_once():
+    with pytest.raises(ConfigError) as error:
+        parse_config({"datasets": ["digits"], "seeds": []})
+    assert {line.split(":")[1].strip() for line in str(error.value).splitlines()} == {
+        "experiment", "architectures", "variants", "seeds",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("content", ["a: [", "- 1\n- 2", "", "just text"])
+def test_files_that_are_no_mapping(tmp_path, content):
+    path = tmp_path / "c.yaml"
+    path.write_text(content)
+    with pytest.raises(ConfigError, match=r"c\.yaml"):
+        load_config(path)
+
+
+def test_a_missing_file():
+    with pytest.raises(ConfigError, match=r"nowhere\.yaml: cannot be read"):
+        load_config("nowhere.yaml")
+
+
+@pytest.mark.parametrize(("name", "runs"), [("config", 15), ("paper", 360), ("smoke", 12)])
+def test_the_shipped_files_are_valid_and_survive_a_round_trip(name, runs, tmp_path):
+    config = load_config(ROOT / "config" / f"{name}.yaml")
+    assert len(plan_runs(config)) == runs
+    for dump in (config.model_dump(mode="json"), config.model_dump(mode="json", exclude_unset=True)):
+        path = tmp_path / "resolved.yaml"
+        path.write_text(yaml.safe_dump(dump))
+        again = load_config(path)
+        assert {k: resolve_run(again, k).hash for k in plan_runs(again)} == {
+            k: resolve_run(config, k).hash for k in plan_runs(config)
+        }
+
+
+def test_the_hash_of_a_run_changes_with_what_decides_its_outcome_and_with_nothing_else():
+    key = RunKey("digits", "base", "conv", 0)
+
+    def hash_with(**changes):
+        return resolve_run(parse_config(raw(**changes)), key).hash
+
+    same = hash_with()
+    assert hash_with(seeds=[0, 1]) == same
+    assert hash_with(variants=["conv", "L"], figures={"formats": ["png"]}, threads=2, data_root="/elsewhere") == same
+    assert hash_with(augment=False) != same
+    assert hash_with(recipe={"overrides": [{"set": {"epochs": 3}}]}) != same
+    assert hash_with(recipe={"overrides": [{"architectures": ["vgg11"], "set": {"epochs": 3}}]}) == same
+    with pytest.raises(ValueError, match="not a run of experiment"):
+        resolve_run(parse_config(raw()), RunKey("digits", "base", "L", 0))
+
+
+def test_a_definition_may_extend_a_variant_in_parts():
+    config = parse_config(raw(define={"Q": {"extends": "LSr", "options": {"sparsity": 0.9}}}, variants=["Q"]))
+    assert config.known_variants["Q"].options.sparsity == 0.9
+    assert config.known_variants["Q"].regularizers == config.known_variants["LSr"].regularizers
+
+
+def test_the_paper_preset_is_the_papers_protocol_and_scales():
+    preset = PRESETS["paper"]
+    assert {(r.optimizer, r.weight_decay) for r in preset.values()} == {("adam", 0.0)}
+    assert {a: r.learning_rate for a, r in preset.items() if a != "squeezenet"} == {
+        "base": 1e-3, "vgg11": 1e-3, "allconv": 1e-4, "resnet18": 0.1, "resnext29": 1e-3, "mobilenetv2": 1e-3,
+    }  # fmt: skip
+    assert preset["allconv"].epochs == 350
+    assert preset["resnext29"].batch_size == preset["mobilenetv2"].batch_size == 32
+    config = parse_config(raw(architectures=["resnet18"], recipe={"preset": "paper", "epochs_factor": 0.1}))
+    recipe = config.recipe.resolve("resnet18", "digits")
+    assert (recipe.epochs, recipe.milestones, recipe.learning_rate) == (25, (8, 15, 20), 0.1)

@@ -1,0 +1,220 @@
+"""The data sets that torchvision fetches, read from small files of the true formats."""
+
+from __future__ import annotations
+
+import hashlib
+import pickle
+import struct
+from pathlib import Path
+from typing import Any
+from urllib.error import URLError
+
+import numpy as np
+import pytest
+import scipy.io
+import torch
+import torchvision.datasets as tv
+
+from linconv.data import DATASETS, DataError, Dataset, load
+
+TRAIN, TEST = 20, 10
+RANDOM = np.random.RandomState(0)
+CLASS_NAMES = {
+    "mnist": "MNIST",
+    "fashionmnist": "FashionMNIST",
+    "cifar10": "CIFAR10",
+    "cifar100": "CIFAR100",
+    "svhn": "SVHN",
+}
+
+Part = tuple[np.ndarray, np.ndarray]  # images uint8 (n, c, h, w), labels (n,)
+
+
+def make_part(n: int, info: Any) -> Part:
+    size = 32 - 2 * info.border
+    images = RANDOM.randint(0, 256, (n, info.channels, size, size), dtype=np.uint8)
+    labels = np.arange(n) % info.classes
+    labels[-1] = info.classes - 1
+    return images, labels
+
+
+def write_idx(file: Path, values: np.ndarray) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    header = bytes((0, 0, 8, values.ndim)) + struct.pack(f">{values.ndim}I", *values.shape)
+    file.write_bytes(header + values.astype(np.uint8).tobytes())
+
+
+def write_mnist(name: str, root: Path, train: Part, test: Part, patch: pytest.MonkeyPatch) -> None:
+    raw = root / CLASS_NAMES[name] / "raw"
+    for prefix, (images, labels) in (("train", train), ("t10k", test)):
+        write_idx(raw / f"{prefix}-images-idx3-ubyte", images[:, 0])
+        write_idx(raw / f"{prefix}-labels-idx1-ubyte", labels)
+
+
+def write_cifar(name: str, root: Path, train: Part, test: Part, patch: pytest.MonkeyPatch) -> None:
+    cls = getattr(tv, CLASS_NAMES[name])
+    folder = root / cls.base_folder
+    folder.mkdir(parents=True)
+    key = "labels" if name == "cifar10" else "fine_labels"
+
+    def dump(file: str, value: dict[str, Any]) -> list[str]:
+        (folder / file).write_bytes(pickle.dumps(value))
+        return [file, hashlib.md5((folder / file).read_bytes()).hexdigest()]
+
+    def dump_part(file: str, images: np.ndarray, labels: np.ndarray) -> list[str]:
+        return dump(file, {"data": images.reshape(len(images), -1), key: labels.tolist()})
+
+    chunks = np.array_split(np.arange(TRAIN), len(cls.train_list))
+    train_list = [
+        dump_part(file, train[0][chunk], train[1][chunk])
+        for (file, _), chunk in zip(cls.train_list, chunks, strict=True)
+    ]
+    # torchvision refuses files whose checksum is not the published one: state those of the small files.
+    patch.setattr(cls, "train_list", train_list)
+    patch.setattr(cls, "test_list", [dump_part(cls.test_list[0][0], *test)])
+    md5 = dump(cls.meta["filename"], {cls.meta["key"]: [str(i) for i in range(100)]})[1]
+    patch.setattr(cls, "meta", cls.meta | {"md5": md5})
+
+
+def write_svhn(name: str, root: Path, train: Part, test: Part, patch: pytest.MonkeyPatch) -> None:
+    splits = dict(tv.SVHN.split_list)
+    for split, (images, labels) in (("train", train), ("test", test)):
+        url, file, _ = splits[split]
+        ones_to_ten = np.where(labels == 0, 10, labels).reshape(-1, 1).astype(np.uint8)  # SVHN writes 0 as 10
+        scipy.io.savemat(root / file, {"X": images.transpose(2, 3, 1, 0), "y": ones_to_ten})
+        splits[split] = [url, file, hashlib.md5((root / file).read_bytes()).hexdigest()]
+    patch.setattr(tv.SVHN, "split_list", splits)
+
+
+WRITERS = {
+    "mnist": write_mnist,
+    "fashionmnist": write_mnist,
+    "cifar10": write_cifar,
+    "cifar100": write_cifar,
+    "svhn": write_svhn,
+}
+# One file of each, to be removed or damaged.
+A_FILE = {
+    "mnist": "MNIST/raw/t10k-images-idx3-ubyte",
+    "fashionmnist": "FashionMNIST/raw/train-labels-idx1-ubyte",
+    "cifar10": "cifar-10-batches-py/data_batch_3",
+    "cifar100": "cifar-100-python/test",
+    "svhn": "test_32x32.mat",
+}
+
+
+@pytest.fixture
+def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(self: Any) -> None:
+        raise URLError("no network in this test")
+
+    for class_name in CLASS_NAMES.values():
+        monkeypatch.setattr(getattr(tv, class_name), "download", refuse)
+
+
+@pytest.fixture(params=list(WRITERS))
+def written(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, no_network: None
+) -> tuple[str, Part, Part]:
+    name = request.param
+    train, test = make_part(TRAIN, DATASETS[name]), make_part(TEST, DATASETS[name])
+    WRITERS[name](name, tmp_path, train, test, monkeypatch)
+    return name, train, test
+
+
+def assert_equal(data: Dataset, train: Part, test: Part) -> None:
+    border = data.info.border
+    inside = slice(border, 32 - border)
+    for images, labels, (wanted_images, wanted_labels) in (
+        (data.train_images, data.train_labels, train),
+        (data.test_images, data.test_labels, test),
+    ):
+        assert (images.dtype, labels.dtype) == (torch.uint8, torch.int64)
+        assert images.is_contiguous()
+        assert images.shape == (len(wanted_labels), data.info.channels, 32, 32)
+        assert np.array_equal(images[:, :, inside, inside].numpy(), wanted_images)
+        assert int(images.sum()) == int(wanted_images.sum(dtype=np.int64))  # the border is zero
+        assert np.array_equal(labels.numpy(), wanted_labels)
+
+
+def test_files_are_read(written: tuple[str, Part, Part], tmp_path: Path) -> None:
+    name, train, test = written
+    assert_equal(load(name, tmp_path), train, test)
+
+
+def test_damaged_file_is_named(written: tuple[str, Part, Part], tmp_path: Path) -> None:
+    name, *_ = written
+    file = tmp_path / A_FILE[name]
+    file.write_bytes(file.read_bytes()[:-1])
+    with pytest.raises(DataError) as caught:
+        load(name, tmp_path)
+    first, remedy = str(caught.value).splitlines()
+    assert first == f"{CLASS_NAMES[name]}: damaged or incomplete in {file.parent}: {file.name}"
+    assert "Delete" in remedy
+    assert f"import {CLASS_NAMES[name]}" in remedy
+
+
+@pytest.mark.parametrize("content", [b"", b"\x00\x00\x08\x03\x00\x00", b"<html>not found</html>" * 9])
+def test_idx_file_that_is_none_is_named(
+    content: bytes, tmp_path: Path, no_network: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    part = make_part(TEST, DATASETS["mnist"])
+    write_mnist("mnist", tmp_path, part, part, monkeypatch)
+    (tmp_path / A_FILE["mnist"]).write_bytes(content)
+    with pytest.raises(DataError, match=r"damaged or incomplete in .*: t10k-images-idx3-ubyte"):
+        load("mnist", tmp_path)
+
+
+def test_labels_in_place_of_images_are_named(tmp_path: Path, no_network: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    part = make_part(TEST, DATASETS["mnist"])
+    write_mnist("mnist", tmp_path, part, part, monkeypatch)
+    write_idx(tmp_path / A_FILE["mnist"], part[1])
+    with pytest.raises(DataError, match="t10k-images-idx3-ubyte"):
+        load("mnist", tmp_path)
+
+
+def test_missing_file_without_network_is_one_message_that_says_what_to_do(
+    written: tuple[str, Part, Part], tmp_path: Path
+) -> None:
+    name, *_ = written
+    file = tmp_path / A_FILE[name]
+    file.unlink()
+    with pytest.raises(DataError) as caught:
+        load(name, tmp_path)
+    missing, reason, remedy = str(caught.value).splitlines()
+    assert missing == f"{CLASS_NAMES[name]}: missing in {file.parent}: {file.name}"
+    assert "no network in this test" in reason
+    assert f'python -c "from torchvision.datasets import {CLASS_NAMES[name]}; ' in remedy
+    assert f"{CLASS_NAMES[name]}('{tmp_path}'" in remedy
+
+
+def test_command_in_the_message_is_python_and_fetches_all_parts(tmp_path: Path, no_network: None) -> None:
+    with pytest.raises(DataError) as caught:
+        load("svhn", tmp_path / "data")
+    program = str(caught.value).split('python -c "')[1].rstrip('"')
+    compile(program, "command", "exec")
+    assert "split='train'" in program
+    assert "split='test'" in program
+
+
+def test_missing_files_are_downloaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = tmp_path / "not" / "yet" / "there"
+    part = make_part(TEST, DATASETS["mnist"])
+    fetched = []
+
+    def download(self: tv.MNIST) -> None:
+        fetched.append(self.root)
+        write_mnist("mnist", Path(self.root), part, part, monkeypatch)
+
+    monkeypatch.setattr(tv.MNIST, "download", download)
+    assert_equal(load("mnist", root), part, part)
+    assert fetched
+    fetched.clear()
+    assert_equal(load("mnist", root), part, part)
+    assert not fetched
+
+
+def test_folder_that_cannot_be_made_is_a_data_error(tmp_path: Path) -> None:
+    (tmp_path / "data").write_text("a file in the way")
+    with pytest.raises(DataError, match=r"missing in .*data"):
+        load("svhn", tmp_path / "data")

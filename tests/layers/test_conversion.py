@@ -1,0 +1,184 @@
+"""Conversion and folding, on models nobody here wrote."""
+
+import pytest
+import torch
+import torchvision
+from torch import nn
+
+from linconv import LinearConv2d, convert, fold, set_mode
+from linconv.config import VARIANTS, LinearOptions, Variant
+
+TORCHVISION = {
+    "resnet50": {},
+    "mobilenet_v3_small": {},
+    "densenet121": {},
+    "googlenet": {"aux_logits": False, "init_weights": False},
+    "regnet_y_400mf": {},
+    "convnext_tiny": {},
+    "deeplabv3_resnet50": {"weights_backbone": None},
+}
+
+
+def tensors(output):
+    return list(output.values()) if isinstance(output, dict) else [output]
+
+
+def relative_error(a, b):
+    return ((a - b).abs().max() / b.abs().max()).item()
+
+
+@pytest.mark.parametrize("name", TORCHVISION)
+@pytest.mark.parametrize("variant", ["L", "LRr"])
+def test_torchvision_models_convert_train_a_step_and_fold(name, variant):
+    torch.manual_seed(0)
+    model = convert(torchvision.models.get_model(name, weights=None, **TORCHVISION[name]), variant)
+    kinds = {type(m) for m in model.modules()}
+    assert LinearConv2d in kinds
+    assert all(m.out_channels == 1 for m in model.modules() if type(m) is nn.Conv2d), "one filter has no primary"
+    model = model.double()
+    x = torch.randn(2, 3, 64, 64, dtype=torch.float64)
+
+    optimizer = torch.optim.SGD(model.parameters(), 1e-4)
+    before = [p.detach().clone() for p in model.parameters()]
+    tensors(model.train()(x))[0].square().mean().backward()
+    optimizer.step()
+    layers = [m for m in model.modules() if isinstance(m, LinearConv2d)]
+    assert all(m.primary_filters.grad is not None for m in layers)
+    assert sum(not torch.equal(a, b) for a, b in zip(before, model.parameters(), strict=True)) > 0.9 * len(before)
+
+    model.eval()
+    plain = fold(model)
+    assert not any(isinstance(m, LinearConv2d) for m in plain.modules())
+    assert any(isinstance(m, LinearConv2d) for m in model.modules()), "folding leaves the original alone"
+    with torch.no_grad():
+        for ours, folded in zip(tensors(model(x)), tensors(plain(x)), strict=True):
+            assert torch.isfinite(ours).all()
+            assert relative_error(folded, ours) < 1e-10
+
+
+def small():
+    return nn.Sequential(
+        nn.Conv2d(3, 16, 3),
+        nn.Sequential(nn.Conv2d(16, 32, 1, bias=False), nn.BatchNorm2d(32), nn.Conv2d(32, 32, 3, groups=32)),
+        nn.Flatten(),
+    )
+
+
+def converted(model):
+    return [name for name, m in model.named_modules() if isinstance(m, LinearConv2d)]
+
+
+@pytest.mark.parametrize(
+    ("selection", "expected"),
+    [
+        ({}, ["0", "1.0", "1.2"]),
+        ({"skip_first": True}, ["1.0", "1.2"]),
+        ({"include": ["1.*"]}, ["1.0", "1.2"]),
+        ({"exclude": ["1.*"]}, ["0"]),
+        ({"include": ["0", "1.0"], "exclude": ["0"]}, ["1.0"]),
+        # D > P: 27 > 8; 16 = 16; 9 < 16
+        ({"only_where_saves": True}, ["0"]),
+    ],
+)
+def test_selection(selection, expected):
+    assert converted(convert(small(), "L", **selection)) == expected
+    variant = Variant(layer="linear", options=LinearOptions(), **selection)
+    assert converted(convert(small(), variant)) == expected
+
+
+def test_only_where_saves_at_low_rank_compares_d_with_r_n_over_s():
+    # 1x1, 16 -> 32: D = 16, r N / S = 8 * 2 = 16 saves nothing, 7 * 2 = 14 does
+    for rank, names in [(8, []), (7, ["0"])]:
+        model = nn.Sequential(nn.Conv2d(16, 32, 1))
+        assert converted(convert(model, "L", rank=rank, only_where_saves=True)) == names
+
+
+def test_plain_variant_changes_nothing_and_unknown_names_are_refused():
+    model = small()
+    keys = list(model.state_dict())
+    assert list(convert(model, "conv").state_dict()) == keys
+    with pytest.raises(ValueError, match="unknown variant 'Lrr'; did you mean 'LRr'"):
+        convert(model, "Lrr")
+    with pytest.raises(ValueError, match=r"'features\.\*' matches no convolution"):
+        convert(model, "L", include=["features.*"])
+    with pytest.raises(ValueError, match="rank"):
+        convert(model, "LRr", rank=-1)
+
+
+def test_a_lone_convolution_a_shared_one_and_subclasses():
+    layer = convert(nn.Conv2d(3, 8, 3), "L")
+    assert isinstance(layer, LinearConv2d)
+    assert type(fold(layer)) is nn.Conv2d
+
+    shared = nn.Conv2d(4, 4, 3, padding=1)
+    model = convert(nn.ModuleDict({"a": shared, "b": nn.Sequential(shared)}), "L")
+    assert model["a"] is model["b"][0]
+    assert isinstance(model["a"], LinearConv2d)
+    folded = fold(model)
+    assert folded["a"] is folded["b"][0]
+
+    class Other(nn.Conv2d):
+        pass
+
+    parametrized = nn.utils.parametrizations.weight_norm(nn.Conv2d(4, 4, 3))
+    model = convert(nn.Sequential(Other(4, 4, 3), parametrized, nn.Conv2d(4, 1, 1)), "L")
+    assert converted(model) == []
+
+
+def test_conversion_keeps_geometry_dtype_and_state():
+    conv = (
+        nn.Conv2d(4, 8, (3, 5), stride=2, padding=(1, 2), dilation=2, groups=2, bias=False, padding_mode="reflect")
+        .double()
+        .eval()
+    )
+    layer = convert(conv, "LRr")
+    assert (layer.primary_filters.dtype, layer.training, layer.bias) == (torch.float64, False, None)
+    x = torch.randn(1, 4, 20, 20, dtype=torch.float64)
+    assert layer(x).shape == conv(x).shape
+
+
+@pytest.mark.parametrize("options", [{}, {"rank": 3}, {"primary_ratio": 0.3}])
+@pytest.mark.parametrize("groups", [1, 2])
+def test_least_squares_is_exact_where_the_filters_allow_it(options, groups):
+    torch.manual_seed(0)
+    source = LinearConv2d(6, 12, 3, groups=groups, dtype=torch.float64, **options)
+    layer = LinearConv2d.from_conv2d(source.to_conv2d(), **options)
+    assert relative_error(layer.weight, source.weight) < 1e-10
+    assert torch.equal(layer.bias, source.bias)
+
+
+@pytest.mark.parametrize("options", [{}, {"rank": 3}, {"sparsity": 0.5}])
+def test_least_squares_beats_the_projection_onto_the_first_filters(options):
+    torch.manual_seed(0)
+    conv = nn.Conv2d(6, 12, 3).double()
+    filters = conv.weight.detach().flatten(1)
+    layer = LinearConv2d.from_conv2d(conv, **options)
+    error = (layer.weight.flatten(1) - filters).norm()
+    primary = filters[:6]
+    fitted = layer.coefficients.matrix().detach()
+    projection = torch.cat([primary, fitted @ primary])
+    assert error < (projection - filters).norm()
+    # V is optimal for this A: the residual is orthogonal to what a change of V can reach
+    basis = torch.cat([torch.eye(6, dtype=torch.float64), fitted])
+    assert (basis.T @ (layer.weight.flatten(1) - filters)).abs().max() < 1e-10
+    if "sparsity" in options:
+        assert layer.coefficients.params_nonzero == 18
+
+
+def test_trained_weights_survive_a_conversion_from_least_squares():
+    model = small()
+    bank = model[0].weight.detach().clone()
+    convert(model, "L", init="least_squares", primary_ratio=0.9)
+    assert torch.nn.functional.cosine_similarity(model[0].weight.flatten(), bank.flatten(), dim=0) > 0.9
+
+
+def test_set_mode_leaves_grouped_layers_in_weight_space():
+    model = set_mode(convert(small(), "L"), "feature")
+    assert [model[0].mode, model[1][0].mode, model[1][2].mode] == ["feature", "feature", "weight"]
+    with pytest.raises(ValueError, match="mode must be one of"):
+        set_mode(model, "fastest")
+
+
+def test_every_variant_of_the_configuration_converts():
+    for name, variant in VARIANTS.items():
+        assert bool(converted(convert(small(), name))) == (variant.layer != "conv")

@@ -1,0 +1,265 @@
+"""The defining property: every form of the layer is the plain convolution with the filter bank [V; A V]."""
+
+import copy
+import inspect
+import pickle
+
+import pytest
+import torch
+from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+from linconv import LinearConv2d
+
+TOLERANCE = 1e-10
+
+
+@st.composite
+def layers(draw):
+    """A layer of any geometry with an input it accepts: (options of the layer, input shape)."""
+    groups = draw(st.sampled_from([1, 1, 1, 2, 3]))
+    kernel = draw(st.tuples(st.integers(1, 3), st.integers(1, 3)))
+    dilation = draw(st.tuples(st.integers(1, 2), st.integers(1, 2)))
+    padding = draw(st.sampled_from(["same", "valid", 0, 1, (1, 2), (2, 0)]))
+    stride = 1 if padding == "same" else draw(st.tuples(st.integers(1, 2), st.integers(1, 3)))
+    kind = draw(st.sampled_from(["full", "rank", "ratio", "sparse"]))
+    options = {
+        "in_channels": groups * draw(st.integers(1, 4)),
+        "out_channels": groups * draw(st.integers(2, 9)),
+        "kernel_size": kernel,
+        "stride": stride,
+        "padding": padding,
+        "dilation": dilation,
+        "groups": groups,
+        "bias": draw(st.booleans()),
+        "padding_mode": draw(st.sampled_from(["zeros", "reflect", "replicate", "circular"])),
+        "primary_ratio": draw(st.sampled_from([0.25, 0.5, 0.6, 0.9])),
+        "rank": {"rank": draw(st.integers(1, 5)), "ratio": draw(st.sampled_from([0.3, 1.0]))}.get(kind),
+        "sparsity": 0.5 if kind == "sparse" else None,
+        "init": draw(st.sampled_from(["paper", "variance_preserving"])),
+    }
+    batch = draw(st.sampled_from([(), (1,), (3,)]))
+    size = draw(st.tuples(st.integers(7, 10), st.integers(7, 10)))
+    return options, (*batch, options["in_channels"], *size)
+
+
+def gradients(layer, output, x, cotangent):
+    parameters = dict(layer.named_parameters())
+    found = torch.autograd.grad(output, [x, *parameters.values()], cotangent)
+    return dict(zip(["input", *parameters], found, strict=True))
+
+
+def relative_error(a, b):
+    return ((a - b).abs().max() / b.abs().max().clamp_min(1e-12)).item()
+
+
+@settings(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True)
+@given(layers())
+def test_weight_feature_and_folded_forms_agree_in_outputs_and_all_gradients(case):
+    options, shape = case
+    assume(int(options["primary_ratio"] * options["out_channels"]) >= 1)
+    torch.manual_seed(0)
+    layer = LinearConv2d(**options, dtype=torch.float64)
+    if options["sparsity"]:
+        layer.coefficients.mask.bernoulli_(0.5)
+    x = torch.randn(shape, dtype=torch.float64, requires_grad=True)
+
+    folded = layer.to_conv2d()
+    expected = folded(x)
+    cotangent = torch.randn_like(expected)
+    # the reference gradients: those of the plain convolution, carried back through W = [V; A V]
+    dx, dw = torch.autograd.grad(expected, [x, folded.weight], cotangent)
+    reference = {"input": dx}
+    bank = {n: p for n, p in layer.named_parameters() if n != "bias"}
+    reference |= dict(zip(bank, torch.autograd.grad(layer.weight, list(bank.values()), dw), strict=True))
+    if layer.bias is not None:
+        reference["bias"] = cotangent.movedim(-3, 0).flatten(1).sum(1)
+
+    for mode in ("weight", "auto") if layer.groups > 1 else ("weight", "feature", "auto"):
+        layer.mode = mode
+        output = layer(x)
+        assert relative_error(output, expected) < TOLERANCE, mode
+        found = gradients(layer, output, x, cotangent)
+        assert found.keys() == reference.keys()
+        for name, gradient in found.items():
+            assert relative_error(gradient, reference[name]) < TOLERANCE, (mode, name)
+
+
+def test_signature_begins_with_that_of_conv2d():
+    ours = list(inspect.signature(LinearConv2d.__init__).parameters.values())
+    torchs = list(inspect.signature(nn.Conv2d.__init__).parameters.values())
+    assert [(p.name, p.default, p.kind) for p in ours[: len(torchs)]] == [(p.name, p.default, p.kind) for p in torchs]
+    extra = ours[len(torchs) :]
+    assert all(p.kind is p.KEYWORD_ONLY for p in extra)
+    assert {"primary_ratio": 0.5, "rank": None, "sparsity": None, "mode": "auto"}.items() <= {
+        p.name: p.default for p in extra
+    }.items()
+
+
+@pytest.mark.parametrize(
+    ("options", "shapes"),
+    [
+        ({}, {"coefficients.weight": (7, 6)}),
+        ({"rank": 4}, {"coefficients.left": (7, 4), "coefficients.right": (4, 6)}),
+        ({"rank": 0.5}, {"coefficients.left": (7, 3), "coefficients.right": (3, 6)}),
+        ({"rank": 10}, {"coefficients.left": (7, 6), "coefficients.right": (6, 6)}),
+        ({"sparsity": 0.5}, {"coefficients.weight": (7, 6), "coefficients.mask": (7, 6)}),
+    ],
+)
+def test_state_dict_keys_and_shapes_are_the_contract(options, shapes):
+    layer = LinearConv2d(8, 13, 3, groups=1, **options)
+    expected = {"primary_filters": (6, 8, 3, 3), "bias": (13,), **shapes}
+    assert {k: tuple(v.shape) for k, v in layer.state_dict().items()} == expected
+    assert tuple(layer.weight.shape) == (13, 8, 3, 3)
+    other = LinearConv2d(8, 13, 3, **options)
+    other.load_state_dict(layer.state_dict())
+    x = torch.randn(2, 8, 6, 6)
+    assert torch.equal(other(x), layer(x))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"primary_ratio": 0.0}, "primary_ratio must lie in"),
+        ({"primary_ratio": 1.0}, "primary_ratio must lie in"),
+        ({"primary_ratio": 0.05}, "leaves no primary filter"),
+        ({"rank": 0}, "rank must be"),
+        ({"rank": 1.5}, "rank must be"),
+        ({"sparsity": 1.0}, "sparsity must lie in"),
+        ({"rank": 2, "sparsity": 0.5}, "exclude each other"),
+        ({"mode": "fast"}, "mode must be one of"),
+        ({"groups": 2, "mode": "feature"}, "exact for groups=1 only, not groups=2"),
+        ({"init": "kaiming"}, "init must be one of"),
+        ({"groups": 3}, "divisible by groups"),
+        ({"padding": "same", "stride": 2}, "strided"),
+        ({"padding_mode": "mirror"}, "padding_mode"),
+    ],
+)
+def test_wrong_options_are_refused_by_name(options, message):
+    with pytest.raises(ValueError, match=message):
+        LinearConv2d(4, 8, 3, **options)
+
+
+def test_mode_may_change_later_but_not_to_feature_with_groups():
+    layer = LinearConv2d(4, 8, 3, groups=2)
+    with pytest.raises(ValueError, match="use 'weight' or 'auto'"):
+        layer.mode = "feature"
+    assert layer.mode == "auto"
+
+
+@pytest.mark.parametrize(
+    ("layer", "shape", "form"),
+    [
+        (LinearConv2d(64, 64, 3), (1, 64, 9, 9), "feature"),  # P = 32 <= D = 576
+        (LinearConv2d(16, 256, 1), (1, 16, 32, 32), "weight"),  # P = 128 > D = 16
+        (LinearConv2d(16, 256, 1), (1, 16, 2, 2), "feature"),  # 4 pixels: making W would cost more
+        (LinearConv2d(16, 256, 1, rank=4), (1, 16, 32, 32), "feature"),  # r (S + P) = 1024 <= S D = 2048
+        (LinearConv2d(16, 16, 3, groups=4), (1, 16, 9, 9), "weight"),
+    ],
+)
+def test_auto_takes_the_form_with_fewer_macs(layer, shape, form):
+    x = torch.randn(shape)
+    assert layer.form_for(x) == form
+    pixels = layer(x)[0, 0].numel()
+    if layer.groups == 1:
+        macs = {f: sum(layer.macs(f, pixels)) for f in ("feature", "weight")}
+        assert min(macs, key=macs.get) == form
+
+
+def test_paper_initialisation_and_the_variance_preserving_one():
+    torch.manual_seed(0)
+    paper = LinearConv2d(64, 256, 3)
+    bound = (6 / (64 * 9 + 128 * 9)) ** 0.5  # Xavier: fans of the primary filters
+    for tensor, limit in [(paper.primary_filters, bound), (paper.coefficients.weight, 0.1), (paper.bias, 0.1)]:
+        assert limit * 0.98 < float(tensor.detach().abs().max()) <= limit
+    ratio = {}
+    for init in ("paper", "variance_preserving"):
+        for options in ({}, {"rank": 10}):
+            bank = LinearConv2d(64, 256, 3, init=init, **options).weight.detach()
+            ratio[init, *options] = float(bank[128:].var() / bank[:128].var())
+    assert ratio["variance_preserving",] == pytest.approx(1, rel=0.15)
+    assert ratio["variance_preserving", "rank"] == pytest.approx(1, rel=0.4)  # a product of two thin random matrices
+    assert ratio["paper",] == pytest.approx(128 * 0.1**2 / 3, rel=0.15)
+
+
+def test_repr_shows_primaries_rank_and_the_share_of_parameters():
+    text = repr(LinearConv2d(64, 128, 3, padding=1, rank=10, bias=False))
+    assert "primaries=64, rank=10" in text
+    assert "bias=False" in text
+    kept = (64 * 576 + 10 * 128) / (128 * 576)
+    assert f"parameters={kept:.1%}" in text
+
+
+@pytest.fixture
+def layer():
+    torch.manual_seed(0)
+    return LinearConv2d(6, 11, 3, padding=1)
+
+
+@pytest.fixture
+def x():
+    return torch.randn(2, 6, 8, 8)
+
+
+@pytest.mark.parametrize("mode", ["weight", "feature"])
+def test_autocast_gives_bfloat16_outputs_close_to_float32(layer, x, mode):
+    layer.mode = mode
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        output = layer(x)
+        output.float().sum().backward()
+    assert output.dtype == torch.bfloat16
+    assert layer.primary_filters.grad.dtype == torch.float32
+    torch.testing.assert_close(output.float(), layer(x), atol=0.05, rtol=0.05)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+@pytest.mark.parametrize("mode", ["weight", "feature"])
+def test_parameters_may_have_any_floating_type(layer, x, mode, dtype):
+    layer.mode = mode
+    expected = layer(x)
+    output = layer.to(dtype)(x.to(dtype))
+    assert output.dtype == dtype
+    torch.testing.assert_close(output.float(), expected, atol=0.05, rtol=0.05)
+
+
+@pytest.mark.parametrize("mode", ["weight", "feature"])
+def test_channels_last_goes_through(layer, x, mode):
+    layer.mode = mode
+    expected = layer(x)
+    output = layer.to(memory_format=torch.channels_last)(x.to(memory_format=torch.channels_last))
+    assert output.is_contiguous(memory_format=torch.channels_last)
+    torch.testing.assert_close(output, expected)
+
+
+@pytest.mark.parametrize("mode", ["weight", "feature"])
+def test_vmap_over_stacked_seeds_equals_one_by_one(mode, x):
+    seeds = [LinearConv2d(6, 11, 3, rank=3, mode=mode, dtype=torch.float64) for _ in range(3)]
+    parameters, buffers = torch.func.stack_module_state(seeds)
+
+    def run(p, b):
+        return torch.func.functional_call(seeds[0], (p, b), (x.double(),))
+
+    together = torch.func.vmap(run)(parameters, buffers)
+    torch.testing.assert_close(together, torch.stack([s(x.double()) for s in seeds]), atol=1e-12, rtol=1e-12)
+
+
+@pytest.mark.parametrize("options", [{}, {"rank": 3}, {"sparsity": 0.5}])
+def test_deepcopy_pickle_and_to_conv2d_keep_the_output(layer, x, options):
+    layer = LinearConv2d(6, 11, 3, padding=1, **options).eval()
+    for twin in (copy.deepcopy(layer), pickle.loads(pickle.dumps(layer))):
+        assert torch.equal(twin(x), layer(x))
+        assert twin.mode == layer.mode
+    folded = layer.to_conv2d()
+    assert type(folded) is nn.Conv2d
+    assert not folded.training
+    torch.testing.assert_close(folded(x), layer(x))
+    layer.primary_filters.data.zero_()
+    assert folded.weight.abs().sum() > 0, "folding copies"
+
+
+def test_construction_on_meta_draws_no_random_numbers():
+    before = torch.get_rng_state()
+    layer = LinearConv2d(6, 11, 3, device="meta")
+    assert layer.weight.is_meta
+    assert torch.equal(torch.get_rng_state(), before)

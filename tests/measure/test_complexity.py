@@ -1,0 +1,207 @@
+"""Counting by arithmetic, held against ptflops, torch's counter, and the paper's printed cells."""
+
+import io
+import math
+
+import pytest
+import torch
+import torchvision
+from ptflops import get_model_complexity_info
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from linconv import LinearConv2d, build_model, complexity, convert, fold, set_mode
+from linconv.config import ARCHITECTURES, VARIANTS, ComplexityOptions
+from linconv.measure.complexity import measure_grid
+from linconv.measure.text import complexity_text
+from linconv.measure.trace import trace
+from linconv.report.paper import published
+
+IMAGE = (3, 32, 32)
+GRID = [(a, v) for a in ARCHITECTURES for v in VARIANTS]
+
+
+def on_meta(architecture, variant):
+    with torch.device("meta"):
+        return build_model(architecture, variant)
+
+
+def in_form(model, form):
+    return fold(model) if form == "folded" else set_mode(model, form)
+
+
+def torch_macs(model, batch, *, backward=False):
+    """Half of what torch's counter sees in a forward (and backward) pass on the meta device."""
+    x = torch.empty(batch, *IMAGE, device="meta")
+    with FlopCounterMode(display=False) as counter:
+        output = model(x)
+        if backward:
+            output.sum().backward()
+    assert counter.get_total_flops() % 2 == 0
+    return counter.get_total_flops() // 2
+
+
+def bias_additions(model):
+    """What ptflops adds to the MACs for biases: one per output element of the operator that has the bias."""
+    total = 0
+    for call in trace(model, IMAGE):
+        module = call.module
+        if getattr(module, "bias", None) is None or isinstance(module, nn.modules.batchnorm._BatchNorm):
+            continue
+        elements = math.prod(call.output_shape)
+        if isinstance(module, LinearConv2d) and module.form_for(torch.empty(1, *call.input_shape)) == "feature":
+            elements = elements // module.out_channels * module.coefficients.secondaries
+        total += elements
+    return total
+
+
+@pytest.mark.parametrize(("architecture", "variant"), GRID)
+def test_every_network_variant_and_form_against_two_counters(architecture, variant):
+    model = on_meta(architecture, variant).eval()
+    record = complexity(model, IMAGE, batch_size=1)
+    for form in ("folded", "feature", "weight"):
+        run = in_form(model, form)
+        ours = getattr(record, f"macs_{form}")
+        assert torch_macs(run, 1) == ours, form
+        theirs, params = get_model_complexity_info(
+            run, IMAGE, backend="aten", as_strings=False, print_per_layer_stat=False, ost=io.StringIO()
+        )
+        assert theirs - bias_additions(run) == ours, form
+        assert params == (record.params_folded if form == "folded" else record.params), form
+
+
+@pytest.mark.parametrize("architecture", ["vgg11", "resnet18", "mobilenetv2"])
+@pytest.mark.parametrize("variant", ["L", "LRr"])
+def test_batch_spreads_the_coefficient_product_and_auto_is_what_runs(architecture, variant):
+    model = on_meta(architecture, variant).eval()
+    record = complexity(model, IMAGE, batch_size=7)
+    for mode, count in [("weight", record.macs_weight), ("auto", record.macs_auto)]:
+        assert torch_macs(set_mode(model, mode), 7) / 7 == pytest.approx(count, abs=0.5)
+
+
+@pytest.mark.parametrize(
+    "architecture", ["base", "vgg11", "resnet18", "squeezenet"]
+)  # torch over-counts grouped backward
+@pytest.mark.parametrize("variant", ["conv", "L", "LRr"])
+@pytest.mark.parametrize("form", ["folded", "feature", "weight"])
+def test_training_steps_against_torchs_counter(architecture, variant, form):
+    model = on_meta(architecture, variant)
+    record = complexity(model, IMAGE, batch_size=4)
+    run = in_form(model, form).train()
+    assert torch_macs(run, 4, backward=True) / 4 == pytest.approx(getattr(record, f"macs_train_{form}"), abs=0.5)
+
+
+@pytest.fixture(scope="module")
+def paper_grid():
+    cells = published("table1")
+    options = ComplexityOptions(architectures=tuple(dict.fromkeys(a for a, _ in cells)))
+    grid = measure_grid(options, {v: VARIANTS[v] for v in dict.fromkeys(v for _, v in cells)})
+    return cells, {(m.architecture, m.variant): m for m in grid.models}
+
+
+def test_all_18_parameter_cells_of_the_paper(paper_grid):
+    cells, ours = paper_grid
+    assert len(cells) == 18
+    assert {k: f"{ours[k].params / 1e6:.2f}" for k in cells} == {k: cell["params_m"] for k, cell in cells.items()}
+
+
+def test_all_18_flop_cells_of_the_paper_four_of_them_by_a_named_quirk(paper_grid):
+    cells, ours = paper_grid
+    for key, cell in cells.items():
+        record = ours[key]
+        by_rule = f"{record.flops_paper / 1e9:.3f}"
+        if record.flops_paper_quirk is None:
+            assert by_rule == cell["flops_b"], key
+            continue
+        assert by_rule != cell["flops_b"], "the quirk is needed"
+        if record.flops_paper_as_released is None:
+            assert f"{math.floor(record.flops_paper / 1e6) / 1e3:.3f}" == cell["flops_b"]
+        else:
+            assert f"{record.flops_paper_as_released / 1e9:.3f}" == cell["flops_b"]
+    assert {key for key in cells if ours[key].flops_paper_quirk} == {
+        ("allconv", "Lr"), ("allconv", "LRr"), ("resnet18", "Lr"), ("mobilenetv2", "LRr"),
+    }  # fmt: skip
+
+
+def test_quirks_belong_to_the_papers_variants_not_to_variants_that_share_their_name():
+    changed = VARIANTS["Lr"].model_copy(update={"regularizers": ()})
+    (record,) = measure_grid(ComplexityOptions(architectures=("allconv",)), {"Lr": changed}).models
+    assert record.flops_paper_quirk is None
+
+
+# million parameters, million MACs; arithmetic done apart from this code, all but the stem replaced
+@pytest.mark.parametrize(
+    ("architecture", "options", "params", "macs"),
+    [
+        ("vgg11", None, 9.23, 152.8),
+        ("resnet18", None, 11.17, 555.4),
+        ("vgg11", {}, 4.92, 83.0),
+        ("resnet18", {}, 6.03, 298.5),
+        ("vgg11", {"rank": 10}, 4.65, 78.1),
+        ("resnet18", {"rank": 10}, 5.64, 284.1),
+        ("vgg11", {"primary_ratio": 0.25}, 2.54, 43.8),
+        ("resnet18", {"primary_ratio": 0.25}, 3.13, 155.1),
+    ],
+)
+def test_budgets_with_a_plain_stem(architecture, options, params, macs):
+    model = on_meta(architecture, "conv")
+    if options is not None:
+        convert(model, "L", skip_first=True, **options)
+    record = complexity(model, IMAGE, batch_size=50)
+    assert record.params / 1e6 == pytest.approx(params, abs=0.0051)
+    assert record.macs_feature / 1e6 == pytest.approx(macs, abs=0.051)
+
+
+@pytest.mark.parametrize("name", ["resnet50", "mobilenet_v3_small", "convnext_tiny"])
+def test_any_torch_model_counts_without_running(name):
+    model = torchvision.models.get_model(name, weights=None).eval()
+    state = {k: v.clone() for k, v in model.state_dict().items()}
+    record = complexity(model, (3, 64, 64))
+    x = torch.empty(1, 3, 64, 64, device="meta")
+    with FlopCounterMode(display=False) as counter:
+        model.to("meta")(x)
+    assert record.macs_folded * 2 == counter.get_total_flops()
+    assert record.params == sum(v.numel() for v in model.parameters())
+    fresh = torchvision.models.get_model(name, weights=None)
+    fresh.train()
+    complexity(fresh, (3, 64, 64))
+    assert fresh.training
+    assert state.keys() == fresh.state_dict().keys()
+    assert all(v.abs().max() == 0 for k, v in fresh.state_dict().items() if k.endswith("running_mean"))
+
+
+def test_models_that_cannot_run_on_meta_are_run_for_real():
+    class Stubborn(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv = nn.Conv2d(3, 8, 3)
+
+        def forward(self, x):
+            return self.conv(x + torch.zeros(x.shape))
+
+    assert complexity(Stubborn(), (3, 6, 6)).macs_folded == 8 * 27 * 16
+
+
+def test_shared_layers_count_once_as_parameters_and_every_time_as_work():
+    conv = nn.Conv2d(4, 4, 1, bias=False)
+    record = complexity(nn.Sequential(conv, conv, nn.ConvTranspose2d(4, 2, 2, stride=2)), (4, 5, 5))
+    assert record.params == 16 + 4 * 2 * 4 + 2
+    assert record.macs_folded == 2 * 16 * 25 + 25 * 4 * 2 * 4
+    assert [layer.layer for layer in record.layers] == ["0", "0", "2"]
+
+
+def test_grouped_layers_have_no_feature_space_form():
+    model = nn.Sequential(LinearConv2d(4, 8, 3, groups=2, bias=False))
+    record = complexity(model, (4, 5, 5), batch_size=2)
+    assert record.layers[0].macs_feature is None
+    assert record.macs_feature == record.macs_weight == 8 * 18 * 9 + 4 * 4 * 18 // 2
+    with pytest.raises(ValueError, match="groups=1 only"):
+        model[0].macs("feature", 9)
+
+
+def test_text_shows_models_and_layers():
+    result = measure_grid(ComplexityOptions(architectures=("vgg11",)), {"Lr": VARIANTS["Lr"]})
+    assert "4,922,282" in complexity_text(result)
+    layers = complexity_text(result, layers=True)
+    assert "features.conv8" in layers
+    assert "301.990 M" in layers

@@ -1,0 +1,152 @@
+"""The rendered figures of synthetic experiments."""
+
+from __future__ import annotations
+
+import xml.etree.ElementTree as ElementTree
+
+import numpy as np
+import pytest
+from matplotlib import rc_context
+from PIL import Image
+
+from linconv.config import plan_runs
+from linconv.report import render_figures
+from linconv.report.curves import curves
+from linconv.report.figures import STYLE
+from linconv.report.heatmaps import correlations
+from linconv.report.labels import COLOURS, variant_styles
+from linconv.report.panels import panels
+from linconv.report.source import load_experiment
+from linconv.results import ResultError
+from linconv.results.collect import collect
+from tests.report.conftest import key
+from tests.results.factory import LAYERS, make_config, make_correlations, read_rows
+
+SVG = {"figures": {"formats": ["svg"]}}
+
+
+def draw(root, kind, network="base"):
+    with rc_context(fname=STYLE):
+        return kind(load_experiment(root), "digits", network)[0]
+
+
+def texts(figure):
+    figure.draw_without_rendering()
+    return [t.get_text() for t in figure.findobj(lambda a: hasattr(a, "get_text")) if t.get_text()]
+
+
+def test_three_figures_per_network_in_every_format_twice_the_same(collected):
+    root = collected(figures={"formats": ["svg", "pdf", "png"]}, variants=["conv", "Lr"], seeds=[0, 1])
+    paths = render_figures(root)
+    kinds = ("panels", "correlations", "curves")
+    expected = [f"figures/{k}_digits_base.{s}" for k in kinds for s in ("svg", "pdf", "png")]
+    assert [p.relative_to(root).as_posix() for p in paths] == expected
+    first = {path: path.read_bytes() for path in paths}
+    assert {path: path.read_bytes() for path in render_figures(root)} == first
+    for path in paths:
+        if path.suffix == ".svg":
+            text = path.read_text()
+            ElementTree.fromstring(text)
+            assert "<dc:date>" not in text
+            assert "Base on Digits" in text  # the caption, in the metadata
+        elif path.suffix == ".pdf":
+            assert b"CreationDate" not in path.read_bytes()
+        else:
+            with Image.open(path) as image:
+                assert "Software" not in image.info
+                assert np.asarray(image.convert("L")).std() > 10
+
+
+def test_panels_show_the_numbers(collected):
+    accuracies = {key("conv", k): x for k, x in enumerate((90.0, 92.0, 94.0))}
+    figure = draw(collected(top1=accuracies, diverged=[key("LRr", 2)]), panels)
+    shown = texts(figure)
+    assert {"Conv", "-L", "-Lr", "-LRr", "-LSr", "0.40", "0.017", "2 of 3\nruns"} <= set(shown)
+    left, middle, _ = figure.axes
+    means = [line.get_ydata() for line in left.lines if line.get_color() == COLOURS["conv"]]
+    assert any(np.array_equal(y, [92.0]) for y in means)
+    assert any(np.array_equal(y, [90.0, 92.0, 94.0]) for y in means)
+    assert middle.patches[0].get_height() == pytest.approx(0.401234)
+
+
+def test_heat_maps_show_the_stored_correlations(collected):
+    figure = draw(collected(), correlations)
+    maps = [axes for axes in figure.axes if axes.images]
+    assert len(maps) == 9
+    for axes, name in zip(maps[:3], make_correlations("conv"), strict=True):
+        expected = make_correlations("conv")[name] / 127
+        np.testing.assert_allclose(axes.images[0].get_array(), expected, atol=1e-6)
+        assert not axes.patches
+    for axes, (_, n, _) in zip(maps[6:], LAYERS.values(), strict=True):
+        (outline,) = axes.patches
+        assert outline.get_width() == n // 2
+        assert axes.images[0].get_clim() == (-1, 1)
+
+
+def test_curves_are_means_over_the_finished_runs(collected):
+    root = collected(diverged=[key("L", 1)])
+    figure = draw(root, curves)
+    left = figure.axes[0]
+    lines = {line.get_label(): line for line in left.lines}
+    assert list(lines) == ["Conv", "-L (2 of 3 runs)", "-Lr", "-LRr", "-LSr"]
+    rows = [r for r in read_rows(root / "data" / "history.csv") if r["variant"] == "L" and r["seed"] != "1"]
+    mean = [np.mean([float(r["test_top1"]) for r in rows if int(r["epoch"]) == e]) for e in range(1, 7)]
+    np.testing.assert_allclose(lines["-L (2 of 3 runs)"].get_ydata(), mean)
+
+
+def test_no_labels_overlap(collected):
+    """Tick labels of one axis and the legend's entries keep apart, with long names of variants too."""
+    define = {"rank_four_everywhere": {"extends": "LRr", "options": {"rank": 4}}}
+    root = collected(define=define, variants=["conv", "L", "Lr", "LRr", "LSr", "rank_four_everywhere"], seeds=[0])
+    figure = draw(root, curves)
+    figure.draw_without_rendering()
+    boxes = [t.get_window_extent() for t in figure.legends[0].get_texts()]
+    inside = figure.bbox
+    assert all(inside.x0 <= b.x0 and b.x1 <= inside.x1 and inside.y0 <= b.y0 for b in boxes)
+    assert not any(a.overlaps(b) for i, a in enumerate(boxes) for b in boxes[:i])
+    for axes in figure.axes:
+        ticks = [t.get_window_extent() for t in axes.get_yticklabels() if t.get_text() and t.get_visible()]
+        assert not any(a.overlaps(b) for i, a in enumerate(ticks) for b in ticks[:i])
+
+
+def test_variants_keep_their_colours():
+    assert variant_styles(["Lr", "mine"])["Lr"] == variant_styles(["conv", "L", "Lr"])["Lr"]
+    many = variant_styles([*COLOURS, *(f"v{i}" for i in range(9))])
+    assert len(set(many.values())) == len(many)
+
+
+def test_one_seed_and_one_epoch(collected):
+    root = collected(seeds=[4], recipe={"overrides": [{"set": {"epochs": 1}}]}, **SVG)
+    assert len(render_figures(root)) == 3
+
+
+def test_all_diverged(collected):
+    config = make_config(seeds=[0], variants=["conv", "L"])
+    root = collected(seeds=[0], variants=["conv", "L"], diverged=plan_runs(config))
+    assert len(render_figures(root)) == 3
+    assert "no finished run" in texts(draw(root, curves))
+    assert texts(draw(root, panels)).count("0 of 1\nruns") == 2
+    assert any("no finished run with filter correlations" in t for t in texts(draw(root, correlations)))
+
+
+def test_a_missing_variant_leaves_its_place_empty(collected):
+    root = collected(skip=[key("L", k) for k in range(3)])
+    assert "0 of 3\nruns" in texts(draw(root, panels))
+    assert "-L (0 of 3 runs)" in texts(draw(root, curves))
+    assert len([axes for axes in draw(root, correlations).axes if axes.images]) == 6
+
+
+def test_networks_without_runs_are_left_out_and_none_at_all_is_an_error(collected):
+    config = make_config(architectures=["base", "vgg11"], seeds=[0], variants=["conv"])
+    changes = {"architectures": ["base", "vgg11"], "seeds": [0], "variants": ["conv"]}
+    root = collected(skip=[key("conv", 0, "vgg11")], **changes)
+    assert {p.stem.rsplit("_", 1)[1] for p in render_figures(root)} == {"base"}
+    (root / key("conv").path / "result.json").unlink()
+    collect(config, root, partial=True)
+    with pytest.raises(ResultError, match=r"runs\.csv: no run was collected"):
+        render_figures(root)
+
+
+def test_uncounted_complexity_is_said(collected):
+    root = collected(complexity={"architectures": ["vgg11"]}, seeds=[0])
+    assert texts(draw(root, panels)).count("not counted") == 2

@@ -1,0 +1,82 @@
+"""Tables as Markdown and LaTeX."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from linconv.report.formats import Column, Table, escape_latex, number, spread_text, to_latex, to_markdown
+from linconv.results.statistics import spread
+
+TABLE = Table(
+    label="toy",
+    caption="Accuracy in % & more",
+    columns=[Column("network", align="l"), Column("ours", "CIFAR-10"), Column("paper", "CIFAR-10"), Column("n")],
+    rows=[["a_b", "97.17 ± 0.20 (3)", "97.2", "1"], ["c|d", "-0.71 (1)", "", "-"]],
+    notes=["50 % of a*b"],
+    breaks=frozenset({0, 1}),
+)
+
+
+@pytest.mark.parametrize(
+    ("value", "digits", "signed", "text"),
+    [
+        (1.25, 2, False, "1.25"),
+        (0.5, 1, True, "+0.5"),
+        (-0.04, 1, True, "+0.0"),
+        (-0.04, 1, False, "0.0"),
+        (-0.71, 2, True, "-0.71"),
+        (math.nan, 2, False, "-"),
+        (None, 2, False, "-"),
+    ],
+)
+def test_numbers(value, digits, signed, text):
+    assert number(value, digits, signed=signed) == text
+
+
+def test_spreads():
+    assert spread_text(spread([90, 92, 94])) == "92.00 ± 2.00 (3)"
+    assert spread_text(spread([-1, -3]), signed=True) == "-2.00 ± 1.41 (2)"
+    assert spread_text(spread([91.5])) == "91.50 (1)"
+    assert spread_text(spread([])) == "-"
+
+
+def test_markdown_is_aligned():
+    lines = to_markdown(TABLE).splitlines()
+    assert lines == [
+        "Accuracy in % & more",
+        "",
+        r"| network |    CIFAR-10 ours | CIFAR-10 paper |   n |",
+        r"| :------ | ---------------: | -------------: | --: |",
+        r"| a_b     | 97.17 ± 0.20 (3) |           97.2 |   1 |",
+        r"| c\|d    |        -0.71 (1) |                |   - |",
+        "",
+        r"* 50 % of a\*b",
+    ]
+
+
+def test_latex_escapes_and_groups():
+    text = to_latex(TABLE)
+    assert r"\caption{Accuracy in \% \& more}" in text
+    assert r" & \multicolumn{2}{c}{CIFAR-10} &  \\" in text
+    assert r"\cmidrule(lr){2-3}" in text
+    assert r"a\_b & 97.17 $\pm$ 0.20 (3) & 97.2 & 1 \\" in text
+    assert r"c\textbar{}d & $-$0.71 (1) &  & -- \\" in text
+    assert text.count(r"\midrule") == 2
+    rows = [line for line in text.splitlines() if line.endswith(r"\\") and "multicolumn" not in line]
+    assert {line.count(" & ") for line in rows} == {3}
+
+
+@pytest.mark.parametrize(
+    ("text", "escaped"),
+    [
+        ("\\ & % $ # _ { } ~ ^", r"\textbackslash{} \& \% \$ \# \_ \{ \} \textasciitilde{} \textasciicircum{}"),
+        ("-0.5", "$-$0.5"),
+        ("CIFAR-10", "CIFAR-10"),
+        ("-Lr", "-Lr"),
+        ("-", "--"),
+    ],
+)
+def test_latex_escapes(text, escaped):
+    assert escape_latex(text) == escaped

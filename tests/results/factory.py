@@ -1,0 +1,205 @@
+"""Synthetic experiments of realistic shape, written through the schema so that they stay valid."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+from linconv.config import Config, RunKey, parse_config, plan_runs, resolve_run
+from linconv.report.paper import published
+from linconv.results import (
+    Complexity,
+    ComplexityResult,
+    Epoch,
+    LayerComplexity,
+    LayerRedundancy,
+    Provenance,
+    RunMetrics,
+    RunResult,
+    write_result,
+    write_text,
+)
+
+LAYERS = {1: ("features.conv1", 32, 27), 2: ("features.conv2", 64, 288), 3: ("features.conv3", 128, 576)}
+# The four FLOP cells of the paper that its rule alone does not give: the rule's count, the released code's, why.
+QUIRKS = {
+    ("allconv", "Lr"): (438_000_000, 439_800_000, "padded 1x1 layer"),
+    ("allconv", "LRr"): (342_000_000, 344_000_000, "padded 1x1 layer"),
+    ("resnet18", "Lr"): (3_006_600_000, 3_073_900_000, "bias in every layer"),
+    ("mobilenetv2", "LRr"): (931_800_000, None, "truncated in print"),
+}
+_OFFSET = {"conv": 0.0, "L": -0.4, "Lr": -0.3, "LRr": -1.1, "LSr": -0.8}
+
+
+def make_config(**changes: Any) -> Config:
+    """A small experiment (digits, base, five variants, three seeds) with some keys changed."""
+    raw: dict[str, Any] = {
+        "experiment": "toy",
+        "datasets": ["digits"],
+        "architectures": ["base"],
+        "variants": ["conv", "L", "Lr", "LRr", "LSr"],
+        "seeds": [0, 1, 2],
+        "recipe": {"overrides": [{"set": {"epochs": 6}}]},
+        "correlation_layers": [1, 2, 3],
+        "figures": {"formats": ["svg"]},
+    }
+    return parse_config(raw | changes)
+
+
+def make_run(config: Config, key: RunKey, *, status: str = "ok", top1: float | None = None) -> RunResult:
+    """The result of one run; accuracies depend on the variant and the seed, or are as given."""
+    rng = np.random.default_rng([key.seed, *key.variant.encode()])
+    resolved = resolve_run(config, key)
+    epochs = resolved.recipe.epochs
+    final = 97.0 + _OFFSET.get(key.variant, 0.0) + 0.3 * rng.standard_normal() if top1 is None else top1
+    history = []
+    for i in range(1, epochs + 1):
+        bad = status == "diverged" and i == epochs
+        last = i == epochs
+        accuracy = final if last else final - 70 * np.exp(-1.2 * i) - abs(rng.normal(0, 0.5))
+        loss = 2.0 * np.exp(-0.5 * i) + 0.02 + abs(rng.normal(0, 0.01))
+        history.append(
+            Epoch(
+                epoch=i,
+                learning_rate=resolved.recipe.learning_rate,
+                train_loss=None if bad else float(loss),
+                train_top1=10.0 if bad else float(min(100, accuracy + 1)),
+                penalty=None if bad or key.variant in ("conv", "L") else 0.02,
+                test_loss=None if bad else float(1.1 * loss),
+                test_top1=10.0 if bad else float(accuracy),
+            )
+        )
+    diverged = status == "diverged"
+    params = 402_000 if key.variant == "conv" else 231_000
+    return RunResult(
+        status=status,  # type: ignore[arg-type]
+        **key._asdict(),
+        experiment=config.experiment,
+        config_hash=resolved.hash,
+        code_hash="0123456789abcdef",
+        config=resolved.model_dump(mode="json"),
+        metrics=RunMetrics(
+            top1=None if diverged else history[-1].test_top1,
+            test_loss=history[-1].test_loss,
+            epoch=epochs,
+            params=params,
+            params_nonzero=params - 15_000 if key.variant == "LSr" else params,
+        ),
+        history=history,
+        layers=[_redundancy(position, key.variant) for position in LAYERS],
+        provenance=Provenance(
+            command=f"linconv train config.yaml --variant {key.variant} --seed {key.seed}",
+            versions={"python": "3.11.2", "torch": "2.14.1"},
+            hardware={"cpu": "Toy CPU & Co", "cores": 2, "threads": 1},
+            numerics={"deterministic": True},
+            git_commit="12e4567890123456789012345678901234567890",
+            git_dirty=False,
+            finished_utc="2026-01-01T00:00:00Z",
+            seconds=12.3456,
+            peak_memory_mib=321.0,
+        ),
+    )
+
+
+def _redundancy(position: int, variant: str) -> LayerRedundancy:
+    name, filters, size = LAYERS[position]
+    return LayerRedundancy(
+        layer=name,
+        position=position,
+        filters=filters,
+        filter_size=size,
+        mean_abs_correlation=0.2,
+        share_above_0_5=0.1,
+        effective_rank=20.0,
+        primaries=None if variant == "conv" else filters // 2,
+        primary_mean_abs_correlation=None if variant == "conv" else 0.1,
+    )
+
+
+def make_correlations(variant: str, seed: int = 0) -> dict[str, np.ndarray]:
+    """Filter correlations as runs store them: int8, 127 times Pearson's r, one array per layer."""
+    rng = np.random.default_rng([seed, *variant.encode()])
+    arrays = {}
+    for position, (name, n, size) in LAYERS.items():
+        filters = rng.standard_normal((n, size)) + 0.5 * rng.standard_normal(size)
+        if variant != "conv":
+            primary = filters[: n // 2]
+            if variant == "Lr" and n // 2 < size:
+                primary = np.linalg.qr((primary - primary.mean(1, keepdims=True)).T)[0].T
+            filters = np.concatenate([primary, rng.standard_normal((n - n // 2, n // 2)) @ primary])
+        arrays[f"layer{position}_{name}"] = np.rint(127 * np.corrcoef(filters)).astype(np.int8)
+    return arrays
+
+
+def make_complexity(config: Config) -> ComplexityResult:
+    """Counts that print as the paper's columns, with its four quirks, and some for what the paper lacks."""
+    networks = config.complexity.architectures
+    return ComplexityResult(
+        **config.complexity.model_dump(include={"input_shape", "classes", "batch_size"}),
+        code_hash="fedcba9876543210",
+        models=[_count(a, v) for a in networks for v in config.variants],
+    )
+
+
+def _count(architecture: str, variant: str) -> Complexity:
+    cell = published().get((architecture, variant), {"params_m": "0.50", "flops_b": "0.070"})
+    flops, released, quirk = QUIRKS.get(
+        (architecture, variant), (round(float(cell["flops_b"]) * 1e9) + 100_000, None, None)
+    )
+    params = round(float(cell["params_m"]) * 1e6) + 1234
+    macs = dict.fromkeys([name for name in Complexity.model_fields if name.startswith("macs_")], 15_200_000)
+    layer = LayerComplexity(
+        layer="features.conv1",
+        kind="Conv2d",
+        output_shape=[32, 32, 32],
+        params=896,
+        macs_folded=884_736,
+        macs_feature=None,
+        macs_weight_per_image=884_736,
+        macs_weight_per_step=0,
+    )
+    return Complexity(
+        architecture=architecture,
+        variant=variant,
+        params=params,
+        params_trainable=params,
+        params_folded=params,
+        **macs,
+        flops_paper=flops,
+        flops_paper_as_released=released,
+        flops_paper_quirk=quirk,
+        layers=[layer],
+    )
+
+
+def write_experiment(
+    root: Path,
+    config: Config,
+    *,
+    skip: Collection[RunKey] = (),
+    diverged: Collection[RunKey] = (),
+    top1: Mapping[RunKey, float] | None = None,
+) -> Path:
+    """Write the folder of an experiment as training leaves it, without the runs in `skip`; returns `root`."""
+    write_text(root / "config.yaml", yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False))
+    write_result(root / "complexity.json", make_complexity(config))
+    for key in plan_runs(config):
+        folder = root / key.path
+        if key in skip:
+            continue
+        status = "diverged" if key in diverged else "ok"
+        write_result(folder / "result.json", make_run(config, key, status=status, top1=(top1 or {}).get(key)))
+        np.savez(folder / "correlations.npz", **make_correlations(key.variant, key.seed))
+        write_text(folder / "train.log", f"epoch 6\nfinished: {status}\n")
+    return root
+
+
+def read_rows(path: Path) -> list[dict[str, str]]:
+    """A CSV file as one dictionary of strings per row."""
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))

@@ -1,0 +1,119 @@
+"""The commands, in the process and as a process."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+from linconv.cli import app
+from linconv.config import load_config
+from linconv.results import RunResult, read_result
+
+CONFIG = {
+    "experiment": "tiny", "datasets": ["synthetic"], "architectures": ["base"], "variants": ["conv", "Lr"],
+    "seeds": [7], "recipe": {"overrides": [{"set": {"epochs": 1, "batch_size": 100}}]}, "device": "cpu",
+    "correlation_layers": [2], "keep_weights": True, "complexity": {"architectures": ["base"]},
+}  # fmt: skip
+
+
+@pytest.fixture
+def config(tmp_path):
+    path = tmp_path / "tiny.yaml"
+    path.write_text(yaml.safe_dump(CONFIG))
+    return path
+
+
+def run(*arguments):
+    result = CliRunner().invoke(app, [str(a) for a in arguments])
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+def process(*arguments, **options):
+    command = [sys.executable, "-m", "linconv.cli", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False, **options)
+
+
+def test_config_prints_every_default_and_its_output_is_a_configuration(config, tmp_path):
+    resolved = tmp_path / "resolved.yaml"
+    resolved.write_text(run("config", config))
+    assert "threads: 1" in resolved.read_text()
+    assert load_config(resolved) == load_config(config)
+
+
+def test_plan_lists_the_runs(config):
+    assert run("plan", config).split() == ["synthetic/base/conv/seed7", "synthetic/base/Lr/seed7"]
+
+
+def test_train_writes_one_whole_result_with_its_provenance(config, tmp_path):
+    options = ["--dataset", "synthetic", "--architecture", "base", "--variant", "Lr", "--seed", "7"]
+    log = tmp_path / "train.log"
+    done = process("train", config, *options, "--results", tmp_path / "results", "--log", log, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    folder = tmp_path / "results" / "tiny" / "runs" / "synthetic" / "base" / "Lr" / "seed7"
+    assert {p.name for p in folder.iterdir()} == {"result.json", "correlations.npz", "weights.pt"}
+    result = read_result(folder / "result.json", RunResult)
+    assert (result.status, result.metrics.epoch, len(result.history)) == ("ok", 1, 1)
+    # per layer P D + S P + N for 32, 64, 128, 256 filters; then batch normalisation and the classifier
+    layers = 16 * 27 + 16 * 16 + 32, 32 * 288 + 32 * 32 + 64, 64 * 576 + 64 * 64 + 128, 128 * 1152 + 128 * 128 + 256
+    assert result.metrics.params == sum(layers) + 2 * 480 + 10 * 1025
+    assert result.metrics.top1 == result.history[-1].test_top1
+    assert [layer.primaries for layer in result.layers] == [16, 32, 64, 128]
+    assert result.provenance.numerics["threads"] == 1
+    assert result.provenance.numerics["deterministic_algorithms"] is True
+    assert {"python", "torch", "numpy"} <= result.provenance.versions.keys()
+    assert result.provenance.command.endswith("--seed 7 --results results --log train.log")
+    assert "epoch 1/1  train loss" in log.read_text()
+
+    again = process("train", config, *options, "--results", tmp_path / "again")
+    assert again.returncode == 0
+    twin = read_result(tmp_path / "again" / folder.relative_to(tmp_path / "results") / "result.json", RunResult)
+    assert twin.model_dump(exclude={"provenance"}) == result.model_dump(exclude={"provenance"})
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["config", "nowhere.yaml"], "nowhere.yaml: cannot be read"),
+        (
+            ["train", "CONFIG", "--variant", "L", "--seed", "7"],
+            "synthetic/base/L/seed7 is not a run of experiment 'tiny'",
+        ),
+        (["collect", "CONFIG"], "synthetic/base/conv/seed7"),
+        (["measure", "complexity"], "give either --config FILE or --architecture NAME"),
+        (["measure", "complexity", "--architecture", "vgg"], "did you mean 'vgg11'?"),
+        (["measure", "complexity", "--architecture", "base", "--variant", "Q"], "unknown variant 'Q'"),
+        (["measure", "complexity", "--architecture", "base", "--input", "32"], "complexity.input_shape"),
+        (["measure", "complexity", "--architecture", "base", "--input", "axb"], "such as 3x32x32, not 'axb'"),
+    ],
+)
+def test_what_a_user_can_mend_is_one_message_without_a_traceback(arguments, message, config, tmp_path):
+    arguments = [config if a == "CONFIG" else a for a in arguments]
+    if arguments[0] == "train":
+        arguments += ["--dataset", "synthetic", "--architecture", "base"]
+    done = process(*arguments, cwd=tmp_path)
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_cuda_without_a_device_is_refused(config, tmp_path):
+    config.write_text(yaml.safe_dump({**CONFIG, "device": "cuda"}))
+    options = ["--dataset", "synthetic", "--architecture", "base", "--variant", "Lr", "--seed", "7"]
+    done = process("train", config, *options, env={"PATH": "", "CUDA_VISIBLE_DEVICES": ""}, cwd=tmp_path)
+    assert done.returncode == 2
+    assert "no CUDA device is visible; use 'auto' or 'cpu'" in done.stderr
+
+
+def test_complexity_as_text_and_as_a_file(tmp_path):
+    text = run("measure", "complexity", "--architecture", "vgg11", "--variant", "LRr", "--layers")
+    assert "features.conv8" in text
+    path = tmp_path / "complexity.json"
+    run("measure", "complexity", "--architecture", "vgg11", "--variant", "LRr", "--batch-size", "8", "--output", path)
+    (model,) = json.loads(path.read_text())["models"]
+    assert model["params"] == 4649770

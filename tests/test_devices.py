@@ -1,0 +1,52 @@
+"""Device slots: one process per GPU, decided before torch is imported. The GPUs here are names only."""
+
+import os
+import threading
+
+import pytest
+
+from linconv.devices import DeviceError, device_slot, visible_gpus
+
+
+@pytest.fixture
+def two_gpus(monkeypatch, tmp_path):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-a,GPU-b")
+    monkeypatch.setattr("tempfile.gettempdir", lambda: str(tmp_path))
+
+
+def test_cpu_takes_no_slot(two_gpus):
+    with device_slot("cpu") as device:
+        assert device == "cpu"
+        assert os.environ["CUDA_VISIBLE_DEVICES"] == "GPU-a,GPU-b"
+
+
+def test_each_holder_gets_a_gpu_of_its_own_and_the_third_waits(two_gpus, monkeypatch):
+    with device_slot("auto") as device:
+        assert (device, os.environ["CUDA_VISIBLE_DEVICES"]) == ("cuda", "GPU-a")
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-a,GPU-b")
+        second = device_slot("cuda")
+        second.__enter__()
+        assert os.environ["CUDA_VISIBLE_DEVICES"] == "GPU-b"
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-a,GPU-b")
+        got = []
+
+        def third():
+            with device_slot("cuda", poll_seconds=0.01):
+                got.append(os.environ["CUDA_VISIBLE_DEVICES"])
+
+        waiting = threading.Thread(target=third)
+        waiting.start()
+        waiting.join(0.2)
+        assert waiting.is_alive()
+        second.__exit__(None, None, None)
+        waiting.join(10)
+        assert got == ["GPU-b"]
+
+
+def test_without_a_gpu(monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    assert visible_gpus() == []
+    with device_slot("auto") as device:
+        assert device == "cpu"
+    with pytest.raises(DeviceError, match="use 'auto' or 'cpu'"), device_slot("cuda"):
+        pass

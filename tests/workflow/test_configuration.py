@@ -1,0 +1,89 @@
+"""What is decided before any job starts: which configuration counts, whether it is sound, what it plans."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+import yaml
+
+from tests.workflow.conftest import FAST, REPOSITORY, Project
+
+WRONG = {
+    "unknown key": ({"epochs": 3}, "epochs: unknown key"),
+    "unknown variant": ({"variants": ["conv", "LRR"]}, "did you mean 'LRr'"),
+    "unknown architecture": ({"architectures": ["vgg"]}, "did you mean 'vgg11'"),
+    "unknown data set": ({"datasets": ["digit"]}, "did you mean 'digits'"),
+    "wrong type": ({"threads": "many"}, "(got 'many')"),
+    "empty list": ({"datasets": []}, "datasets: the list is empty"),
+    "negative rank": ({"define": {"X": {"layer": "linear", "options": {"rank": -1}}}}, "(got -1)"),
+    "rank above the primaries": (
+        {"variants": ["X"], "define": {"X": {"layer": "linear", "options": {"rank": 500}}}},
+        "rank 500",
+    ),
+    "duplicate seeds": ({"seeds": [0, 1, 0]}, "seeds: 0 is listed twice"),
+}
+
+
+@pytest.mark.parametrize(("changes", "named"), WRONG.values(), ids=WRONG.keys())
+def test_wrong_configuration_is_one_message_and_no_job(
+    project: Project, changes: dict[str, object], named: str
+) -> None:
+    path = project.root / "wrong.yaml"
+    path.write_text(yaml.safe_dump(FAST | {"experiment": "wrong"} | changes))
+    done = project.snakemake("--configfile", "wrong.yaml")
+    assert done.returncode != 0
+    told = [line for line in done.stdout.splitlines() if not line.startswith("Using workflow specific profile")]
+    assert len(told) == 1, done.stdout
+    assert told[0].startswith("wrong.yaml: ")
+    assert named in told[0]
+    assert not project.results("wrong").exists()
+
+
+def resolved(project: Project, experiment: str, *arguments: str) -> dict[str, object]:
+    """The configuration as the jobs see it, from the cheapest job."""
+    done = project.snakemake(*arguments, "--", f"results/{experiment}/complexity.json")
+    assert done.returncode == 0, done.stdout
+    return yaml.safe_load((project.results(experiment) / "config.yaml").read_text())
+
+
+def test_given_file_replaces_the_default(project: Project) -> None:
+    project.write_config(define={"L": {"extends": "L", "options": {"primary_ratio": 0.25}}})
+    try:
+        given = resolved(project, "smoke", "--configfile", "config/smoke.yaml")
+    finally:
+        project.write_config()
+    assert given == yaml.safe_load((project.root / "config" / "smoke.yaml").read_text())
+
+
+def test_values_on_the_command_line_lie_over_the_default(project: Project) -> None:
+    given = resolved(project, "laid-over", "--config", "experiment=laid-over", "seeds=[3, 4]")
+    assert given == FAST | {"experiment": "laid-over", "seeds": [3, 4]}
+
+
+def test_values_on_the_command_line_lie_over_a_given_file(project: Project) -> None:
+    arguments = ("--configfile", "config/smoke.yaml", "--config", "experiment=both", "seeds=[7]")
+    smoke = yaml.safe_load((project.root / "config" / "smoke.yaml").read_text())
+    assert resolved(project, "both", *arguments) == smoke | {"experiment": "both", "seeds": [7]}
+
+
+def test_run_outside_the_configuration_is_not_planned(project: Project) -> None:
+    done = project.snakemake("--dry-run", "results/fast/runs/synthetic/base/L/seed12/result.json")
+    assert done.returncode != 0
+    assert "MissingRuleException" in done.stdout
+
+
+def test_full_grid_is_planned_within_seconds(project: Project) -> None:
+    started = time.perf_counter()
+    planned = project.planned("--configfile", "config/paper.yaml", "--config", "experiment=planned")
+    elapsed = time.perf_counter() - started
+    assert planned == {"train": 360, "complexity": 1, "collect": 1, "tables": 1, "figures": 1}
+    assert elapsed < 30
+
+
+def test_profile_keeps_no_incomplete_file() -> None:
+    for path in (REPOSITORY / "profiles").glob("*/config.yaml"):
+        profile = yaml.safe_load(path.read_text())
+        assert "keep-incomplete" not in profile, path
+        for key in ("keep-going", "rerun-incomplete", "show-failed-logs"):
+            assert profile[key] is True, path

@@ -1,0 +1,50 @@
+"""A run that crashes costs only itself, and what exists can be rendered without it."""
+
+from __future__ import annotations
+
+import csv
+
+import pytest
+
+from tests.workflow.conftest import Project
+
+
+@pytest.fixture(scope="module")
+def crashed(project: Project) -> tuple[Project, str]:
+    """mnist's files are missing, so that its run crashes in the loader; synthetic data needs none."""
+    project.write_config(datasets=["mnist", "synthetic"], variants=["conv"], data_root="no-such-folder")
+    done = project.snakemake()
+    assert done.returncode != 0, done.stdout
+    return project, done.stdout
+
+
+def test_others_finish_and_the_log_says_why(crashed: tuple[Project, str]) -> None:
+    project, output = crashed
+    assert set(project.run_times()) == {"runs/synthetic/base/conv/seed0/result.json"}
+    log = (project.results() / "logs/train/mnist/base/conv/seed0.log").read_text()
+    assert "no-such-folder" in log
+    assert "no-such-folder" in output
+    assert "snakemake partial" in output
+
+
+def test_partial_renders_the_rest_and_lists_the_missing(crashed: tuple[Project, str]) -> None:
+    project, _ = crashed
+    before = project.run_times()
+    for _ in range(2):
+        assert project.planned("partial") == {"partial": 1}
+        done = project.snakemake("partial")
+        assert done.returncode == 0, done.stdout
+    assert project.run_times() == before
+    with (project.results() / "data/failures.csv").open(newline="") as file:
+        failures = list(csv.DictReader(file))
+    assert [row["dataset"] for row in failures] == ["mnist"]
+    assert "synthetic" in (project.results() / "tables/table1.md").read_text().lower()
+    assert (project.results() / "figures/curves_synthetic_base.svg").stat().st_size
+
+
+def test_failed_run_is_tried_again_even_after_partial(crashed: tuple[Project, str]) -> None:
+    project, _ = crashed
+    assert project.snakemake("partial").returncode == 0
+    planned = project.planned()
+    assert planned["train"] == 1
+    assert planned["collect"] == 1

@@ -1,0 +1,123 @@
+"""One experiment from configuration to report, and what makes parts of it run again."""
+
+from __future__ import annotations
+
+import shutil
+import zipfile
+from pathlib import Path
+
+import yaml
+
+from linconv.config import load_config, plan_runs, resolve_run
+from linconv.results import RunResult, read_result
+from tests.workflow.conftest import Project
+
+RENDERING = {"collect": 1, "tables": 1, "figures": 1}
+
+
+def test_default_target_makes_everything(finished: Project) -> None:
+    root = finished.results()
+    made = {str(p.relative_to(root)) for p in root.rglob("*") if p.is_file()}
+    for variant in ("conv", "L"):
+        folder = f"runs/synthetic/base/{variant}/seed0"
+        assert {f"{folder}/result.json", f"{folder}/correlations.npz"} <= made
+        assert read_result(root / folder / "result.json", RunResult).status == "ok"
+    names = ("runs", "history", "layers", "complexity", "complexity_layers", "failures")
+    assert {f"data/{name}.csv" for name in names} <= made
+    tables = {f"tables/{t}.{f}" for t in ("table1", "paper_columns", "complexity") for f in ("md", "tex", "csv")}
+    assert tables | {"tables/runs.md"} <= made
+    assert {f"figures/{kind}_synthetic_base.svg" for kind in ("panels", "correlations", "curves")} <= made
+    assert all((root / path).stat().st_size for path in tables)
+
+
+def test_second_run_does_nothing(finished: Project) -> None:
+    before = finished.run_times()
+    again = finished.snakemake()
+    assert again.returncode == 0
+    assert "Nothing to be done" in again.stdout
+    assert finished.run_times() == before
+
+
+def test_added_seed_trains_only_that_seed(finished: Project, tmp_path: Path) -> None:
+    project = finished.copy(tmp_path / "project")
+    before = project.run_times()
+    project.write_config(seeds=[0, 1])
+    assert project.planned() == {"train": 2, **RENDERING}
+    done = project.snakemake()
+    assert done.returncode == 0, done.stdout
+    after = project.run_times()
+    added = {f"runs/synthetic/base/{variant}/seed1/result.json" for variant in ("conv", "L")}
+    assert after.keys() - before.keys() == added
+    assert {path: after[path] for path in before} == before
+    assert "Nothing to be done" in project.snakemake().stdout
+
+
+def test_changed_recipe_trains_again_what_it_concerns(finished: Project) -> None:
+    override = 'recipe={"overrides": [{"set": {"epochs": 2}}]}'
+    assert finished.planned("--config", override) == {"train": 2, **RENDERING}
+    define = 'define={"L": {"extends": "L", "options": {"primary_ratio": 0.25}}}'
+    assert finished.planned("--config", define) == {"train": 1, "complexity": 1, **RENDERING}
+
+
+def test_options_that_change_no_outcome_train_nothing(finished: Project) -> None:
+    planned = finished.planned("--config", 'figures={"formats": ["png"]}', "threads=2", "data_root=elsewhere")
+    assert planned == RENDERING
+
+
+def test_changed_code_reruns_its_own_stage(finished: Project, tmp_path: Path) -> None:
+    project = finished.copy(tmp_path / "project")
+    edited = project.root / "linconv"
+    with (edited / "report" / "tables.py").open("a") as file:
+        file.write("# a comment decides nothing\n")
+    assert not project.planned()
+    with (edited / "report" / "tables.py").open("a") as file:
+        file.write("RESTYLED = True\n")
+    assert project.planned() == RENDERING
+    with (edited / "models" / "vgg.py").open("a") as file:
+        file.write("CHANGED = True\n")
+    assert project.planned() == {"train": 2, "complexity": 1, **RENDERING}
+
+
+def test_stale_result_is_refused_without_snakemakes_records(finished: Project, tmp_path: Path) -> None:
+    project = finished.copy(tmp_path / "project")
+    shutil.rmtree(project.root / ".snakemake")
+    project.write_config(recipe={"overrides": [{"set": {"epochs": 2}}]})
+    done = project.snakemake()
+    assert done.returncode != 0
+    log = (project.results() / "logs" / "collect.log").read_text()
+    assert "runs/synthetic/base" in log
+    assert "Traceback" not in log
+    assert log.count("error:") == 1
+    assert project.run_times() == finished.run_times()
+
+
+def test_another_experiment_shares_no_file(finished: Project) -> None:
+    dry = finished.snakemake("--dry-run", "--config", "experiment=other")
+    assert dry.returncode == 0, dry.stdout
+    written = [line.split(": ", 1)[1] for line in dry.stdout.splitlines() if line.lstrip().startswith("output: ")]
+    paths = [path for line in written for path in line.split(", ")]
+    assert len(paths) > 20
+    assert all(path.startswith("results/other/") for path in paths)
+    assert finished.planned("--config", "experiment=other")["train"] == 2
+
+
+def test_report_needs_no_network(finished: Project) -> None:
+    nowhere = "http://127.0.0.1:9"
+    offline = dict.fromkeys(("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"), nowhere)
+    done = finished.snakemake("--report", "report.zip", **offline)
+    assert done.returncode == 0, done.stdout
+    with zipfile.ZipFile(finished.root / "report.zip") as archive:
+        names = archive.namelist()
+    for figure in ("panels", "correlations", "curves"):
+        assert any(name.endswith(f"{figure}_synthetic_base.svg") for name in names), names
+    assert any(name.endswith("table1.md") for name in names), names
+
+
+def test_written_configuration_describes_the_same_runs(finished: Project) -> None:
+    given = load_config(finished.root / "config" / "config.yaml")
+    written = load_config(finished.results() / "config.yaml")
+    assert plan_runs(written) == plan_runs(given)
+    assert [resolve_run(written, key).hash for key in plan_runs(written)] == [
+        resolve_run(given, key).hash for key in plan_runs(given)
+    ]
+    assert yaml.safe_load((finished.results() / "config.yaml").read_text())["seeds"] == [0]
