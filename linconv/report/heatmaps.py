@@ -26,7 +26,7 @@ def correlations(experiment: Experiment, dataset: str, architecture: str) -> tup
     stored = experiment.correlations(dataset, architecture)
     variants = [v for v in experiment.config.figures.heatmap_variants if any(v == key[0] for key in stored)]
     layers = sorted({layer for _, _, layer in stored}, key=_position)
-    if not stored:
+    if not variants:
         figure = Figure(figsize=(3.4, 1.2))
         text = f"{network} on {data}:\nno finished run with filter correlations"
         figure.text(0.5, 0.5, text, ha="center", va="center", color=MISSING_COLOUR)

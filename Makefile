@@ -1,0 +1,62 @@
+# `make demo` and `make test` do all their set-up; `make help` lists the rest.
+SHELL := bash
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+SNAKEFILES := Snakefile workflow
+
+# Recipes find the tools of the environment whether or not it is activated.
+export PATH := $(abspath $(BIN)):$(PATH)
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test smoke figures lint format lock clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(READY): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "linconv needs Python 3.11 or newer, and '$(PYTHON)' is not; name one: make PYTHON=python3.12 ..." >&2; exit 1; }
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --no-build-isolation --no-deps --editable .
+	touch $@
+
+demo: $(READY) ## train, measure and render the default experiment, then show its table
+	snakemake
+	@echo; echo "tables:  results/digits/tables"; echo "figures: results/digits/figures"; echo
+	@cat results/digits/tables/table1.md
+
+test: $(READY) ## run the test suite
+	pytest -n 2 --dist loadfile
+
+smoke: $(READY) ## run every stage of the pipeline on small data
+	snakemake --configfile config/smoke.yaml
+
+figures: $(READY) ## render the committed reference results again, without training
+	linconv render tables results/reference/digits
+	linconv render figures results/reference/digits
+
+lint: $(READY) ## check style, types, imports and the workflow
+	ruff check
+	ruff format --check
+	snakefmt --check $(SNAKEFILES)
+	snakemake --lint
+	mypy
+	lint-imports
+
+format: $(READY) ## format the code and the workflow
+	ruff check --fix
+	ruff format
+	snakefmt $(SNAKEFILES)
+
+# setuptools is locked too: the package itself is built without isolation, so no unlocked build tool is fetched.
+lock: $(READY) ## pin all dependencies again, with hashes
+	$(BIN)/python -m pip install --quiet 'uv>=0.9'
+	echo 'setuptools>=77' | uv pip compile pyproject.toml - --all-extras --universal --python-version 3.11 \
+	  --constraints <(printf '%s\n' torch==2.14.1 torchvision==0.29.1) --generate-hashes --no-annotate \
+	  --no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock' --quiet --upgrade -o requirements.lock
+
+clean: ## remove the results of the default and the smoke experiment, and caches
+	rm -rf results/digits results/smoke .snakemake .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

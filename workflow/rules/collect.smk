@@ -1,0 +1,38 @@
+# The empty file is missing whenever the configuration is another one. So results are collected, and stale ones
+# refused, even where Snakemake's own records are gone and all other files look up to date.
+rule collect:
+    input:
+        of_every_run("result.json"),
+        of_every_run("correlations.npz"),
+        rules.complexity.output.complexity,
+    output:
+        expand(
+            f"{RESULTS}/data/{{name}}.csv",
+            name=["runs", "history", "layers", "complexity", "complexity_layers", "failures"],
+        ),
+        f"{RESULTS}/data/correlations.npz",
+        touch(f"{RESULTS}/data/.config-{CONFIG_HASH}"),
+    log:
+        f"{LOGS}/collect.log",
+    conda:
+        ENVIRONMENT
+    params:
+        config=CONFIG,
+        code_hash=REPORT_CODE,
+    shell:
+        "linconv collect {params.config} > {log} 2>&1"
+
+
+# Without outputs it runs whenever it is asked for; without inputs it trains nothing.
+rule partial:
+    log:
+        f"{LOGS}/partial.log",
+    conda:
+        ENVIRONMENT
+    params:
+        config=CONFIG,
+        results=RESULTS,
+    shell:
+        "(linconv collect {params.config} --partial && "
+        "linconv render tables {params.results} && "
+        "linconv render figures {params.results}) > {log} 2>&1"

@@ -1,0 +1,98 @@
+# What the rules share: the checked configuration, the paths made of it and the hashes that decide on reruns.
+# Parsed before any job starts, and again by every remote job: keep it free of torch and of work per run.
+import os
+import re
+import sys
+from itertools import product
+
+import yaml
+from snakemake.logging import logger
+
+from linconv.config import ConfigError, parse_config, plan_runs, resolve_run
+from linconv.config.runs import digest
+from linconv.devices import visible_gpus
+from linconv.results import write_text
+from linconv.results.provenance import code_hash
+
+# Jobs find the commands of the environment that runs Snakemake, whether or not it is activated.
+os.environ.update(PATH=os.pathsep.join([os.path.dirname(sys.executable), os.environ.get("PATH", "")]))
+
+# No job starts with a wrong configuration. Snakemake would print a stack beside the message of an exception;
+# leaving with the message alone says what to mend and nothing else.
+try:
+    settings = parse_config(config, ", ".join(map(os.path.relpath, workflow.configfiles)) or "configuration")
+except ConfigError as error:
+    logger.error(str(error))
+    sys.exit(1)
+
+runs = plan_runs(settings)
+
+# Defaults stay unwritten, so that the text reads like the file it came from.
+CONFIG_YAML = yaml.safe_dump(settings.model_dump(mode="json", exclude_unset=True), sort_keys=False)
+
+# The experiment's name is in every path: no two configurations share a file.
+RESULTS = f"results/{settings.experiment}"
+CONFIG = f"{RESULTS}/config.yaml"
+LOGS = f"{RESULTS}/logs"
+RUN = "{dataset}/{architecture}/{variant}/seed{seed}"
+
+ENVIRONMENT = "../envs/linconv.yaml"
+
+# Snakemake sees neither an edited module nor the part of the configuration that a run depends on. These hashes
+# are `params:`, so a job is done again when what determines its outcome has changed, and only then.
+CONFIG_HASH = digest(CONFIG_YAML)
+RUN_HASHES = {key: resolve_run(settings, key).hash for key in runs}
+TRAINING_CODE = code_hash("training")
+COMPLEXITY_CODE = code_hash("complexity")
+REPORT_CODE = code_hash("report")
+
+
+def one_of(values):
+    """A wildcard's pattern that admits the configured values alone."""
+    return "|".join(re.escape(str(value)) for value in values)
+
+
+wildcard_constraints:
+    dataset=one_of(settings.datasets),
+    architecture=one_of(settings.architectures),
+    variant=one_of(settings.variants),
+    seed=one_of(settings.seeds),
+
+
+def of_every_run(name):
+    """The file of that name in the folder of every run."""
+    return [f"{RESULTS}/{key.path}/{name}" for key in runs]
+
+
+def run_hash(wildcards):
+    """The hash of all that a run's configuration says about its outcome."""
+    return RUN_HASHES[wildcards.dataset, wildcards.architecture, wildcards.variant, int(wildcards.seed)]
+
+
+def gpus_per_run():
+    """1 where a run trains on a GPU, else 0."""
+    return int(settings.device == "cuda" or (settings.device == "auto" and bool(visible_gpus())))
+
+
+def reported_tables():
+    """Every table in every format; Markdown and CSV go into the report."""
+    names = product(["table1", "paper_columns", "complexity"], ["md", "csv", "tex"])
+    for name, extension in [*names, ("runs", "md")]:
+        path = f"{RESULTS}/tables/{name}.{extension}"
+        if extension != "tex":
+            labels = {"table": name, "format": extension}
+            path = report(path, caption=f"../report/{name}.rst", category="Tables", labels=labels)
+        yield path
+
+
+def reported_figures(kind):
+    """The figures of one kind in every format; the first that a browser shows inline goes into the report."""
+    formats = settings.figures.formats
+    inline = next((f for f in formats if f != "pdf"), "pdf")
+    caption = f"../report/{kind}.rst"
+    for dataset, architecture, extension in product(settings.datasets, settings.architectures, formats):
+        path = f"{RESULTS}/figures/{kind}_{dataset}_{architecture}.{extension}"
+        if extension == inline:
+            labels = {"data set": dataset, "network": architecture}
+            path = report(path, caption=caption, category="Figures", subcategory=kind.title(), labels=labels)
+        yield path

@@ -1,0 +1,19 @@
+# The checkpoint lies beside the outputs undeclared: it survives a failure, and the run resumes from it.
+rule train:
+    output:
+        f"{RESULTS}/runs/{RUN}/result.json",
+        f"{RESULTS}/runs/{RUN}/correlations.npz",
+    log:
+        f"{LOGS}/train/{RUN}.log",
+    conda:
+        ENVIRONMENT
+    threads: settings.threads
+    resources:
+        gpu=gpus_per_run(),
+    params:
+        config=CONFIG,
+        config_hash=run_hash,
+        code_hash=TRAINING_CODE,
+    shell:
+        "linconv train {params.config} --dataset {wildcards.dataset} --architecture {wildcards.architecture} "
+        "--variant {wildcards.variant} --seed {wildcards.seed} > {log} 2>&1"
