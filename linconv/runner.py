@@ -38,7 +38,7 @@ def perform_run(
     set_numerics(config.threads)
     log.info("%s: %s, configuration %s, code %s", run.key, device, run.hash, code_hash())
     folder.mkdir(parents=True, exist_ok=True)
-    training = train(run, Path(config.data_root), folder, device, progress=progress)
+    training = train(run, config, folder, device, progress=progress)
     channels, height, width = next(training.test_batches(0))[0].shape[1:]
     banks = [] if training.diverged else filter_banks(training.model, (channels, height, width))
     kept = {
@@ -64,7 +64,7 @@ def perform_run(
             command=command,
             versions=versions(),
             hardware=hardware() | _gpu(device),
-            numerics=numerics(),
+            numerics=numerics() | {"channels_last": config.channels_last},
             git_commit=commit,
             git_dirty=dirty,
             finished_utc=now_utc(),

@@ -48,7 +48,7 @@ _PAPER: dict[str, dict[str, Any]] = {
     "resnet18": {"learning_rate": 0.1, **_STEPS},
     "resnext29": {"learning_rate": 1e-3, "batch_size": 32, **_STEPS},
     "mobilenetv2": {"learning_rate": 1e-3, "batch_size": 32, **_STEPS},
-    "squeezenet": {"learning_rate": 1e-3},  # not stated in the paper: as base
+    "squeezenet": {"learning_rate": 3e-4},  # not stated in the paper; at 1e-3 it stays at chance on digits
 }
 # The usual CIFAR recipe by which ResNet-18 reaches about 95 %; not the paper's.
 _MODERN: dict[str, Any] = {

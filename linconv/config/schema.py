@@ -56,6 +56,7 @@ class Config(Frozen):
     data_root: str = "data"
     device: Literal["auto", "cpu", "cuda"] = "auto"
     threads: Annotated[int, Field(ge=1)] = 1
+    channels_last: bool = True
     complexity: ComplexityOptions = ComplexityOptions()
     figures: FigureOptions = FigureOptions()
 

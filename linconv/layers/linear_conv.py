@@ -56,8 +56,8 @@ class LinearConv2d(nn.Module):
         sparsity: None, or the share of zero coefficients, in (0, 1), that `SparsitySchedule` is to reach.
         mode: "weight", "feature" or "auto": the one with fewer MACs for the input at hand.
         init: "paper" (V Xavier-uniform, coefficients and bias uniform in (-0.1, 0.1)) or "variance_preserving"
-            (coefficients scaled so that secondary filters have the primaries' variance; for networks without
-            batch normalisation).
+            (V He-uniform for ReLU, bias 0, coefficients scaled so that secondary filters have the primaries'
+            variance; for networks without batch normalisation).
 
     Raises:
         ValueError: an option out of its range, `rank` together with `sparsity`, fewer than 1 primary filter,
@@ -125,10 +125,14 @@ class LinearConv2d(nn.Module):
 
     def reset_parameters(self) -> None:
         """Draw new parameters as `init` says."""
-        nn.init.xavier_uniform_(self.primary_filters)
+        if self.init == "paper":
+            nn.init.xavier_uniform_(self.primary_filters)
+        else:
+            nn.init.kaiming_uniform_(self.primary_filters, nonlinearity="relu")
         self.coefficients.reset_parameters(self.init)
         if self.bias is not None:
-            nn.init.uniform_(self.bias, -0.1, 0.1)
+            bound = 0.1 if self.init == "paper" else 0.0
+            nn.init.uniform_(self.bias, -bound, bound)
 
     @property
     def mode(self) -> str:

@@ -69,6 +69,15 @@ class SqueezeNet(nn.Module):
             channels = 2 * expand
         self.drop = nn.Dropout(0.5)
         self.classifier = nn.Conv2d(channels, num_classes, 1)  # plain in every variant
+        self._initialise()
+
+    def _initialise(self) -> None:
+        # torch's default shrinks the signal layer by layer; without batch norm, training never leaves chance
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d) and module.bias is not None:
+                nn.init.kaiming_uniform_(module.weight, nonlinearity="relu")
+                nn.init.zeros_(module.bias)
+        nn.init.normal_(self.classifier.weight, std=0.01)
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.features(F.relu(self.stem(x)))  # (B, 512, H / 4, W / 4)

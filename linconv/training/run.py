@@ -12,7 +12,7 @@ import torch
 from rich.console import Console
 from torch import Tensor, nn
 
-from linconv.config import Regularizer, ResolvedRun
+from linconv.config import Config, Regularizer, ResolvedRun
 from linconv.data import Dataset, batches, load
 from linconv.layers import coefficient_l1, correlation_penalty
 from linconv.models import build_model
@@ -54,29 +54,41 @@ def penalty_terms(regularizers: tuple[Regularizer, ...]) -> list[Term]:
     return [Term(functions[r.name](r), r.weight, r.period) for r in regularizers]
 
 
-def prepare(run: ResolvedRun, data: Dataset, device: str, callbacks: list[Callback] | None = None) -> Training:
+def prepare(
+    run: ResolvedRun,
+    data: Dataset,
+    device: str,
+    callbacks: list[Callback] | None = None,
+    *,
+    channels_last: bool = True,
+) -> Training:
     """The training of a run at its start. The seed decides the initial parameters, dropout, and every batch.
 
     The plain network is drawn first and its convolutions are replaced afterwards, so that variants of one seed share
     the initial values of all else; the seed is set again after that, so that they share dropout's draws too.
     """
     torch.manual_seed(run.seed)
-    model = build_model(
-        run.architecture, run.definition, num_classes=data.info.classes, in_channels=data.info.channels
-    ).to(device)
+    model = build_model(run.architecture, run.definition, num_classes=data.info.classes, in_channels=data.info.channels)
+    layout = torch.channels_last if channels_last else torch.contiguous_format
+    model = model.to(device).to(memory_format=layout)
     torch.manual_seed(run.seed)
 
+    def laid_out(drawn: Iterator[tuple[Tensor, Tensor]]) -> Iterator[tuple[Tensor, Tensor]]:
+        return ((x.contiguous(memory_format=layout), y) for x, y in drawn)
+
     def train_batches(epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
-        return batches(
+        drawn = batches(
             data.train_images, data.train_labels, batch_size=run.recipe.batch_size, info=data.info,
             augment=run.augment, generator_seed=(run.seed, epoch), shuffle=True,
         )  # fmt: skip
+        return laid_out(drawn)
 
     def test_batches(epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
-        return batches(
+        drawn = batches(
             data.test_images, data.test_labels, batch_size=EVALUATION_BATCH, info=data.info,
             augment=False, generator_seed=None, shuffle=False,
         )  # fmt: skip
+        return laid_out(drawn)
 
     callbacks = list(callbacks or ())
     if run.definition.sparsity_schedule is not None:
@@ -92,17 +104,20 @@ def prepare(run: ResolvedRun, data: Dataset, device: str, callbacks: list[Callba
     )
 
 
-def train(run: ResolvedRun, data_root: Path, folder: Path, device: str, *, progress: bool = False) -> Training:
+def train(run: ResolvedRun, config: Config, folder: Path, device: str, *, progress: bool = False) -> Training:
     """Train one run, resuming from `folder`/checkpoint.pt where that belongs to it.
+
+    Of `config` only what leaves the run's identity alone is used: where the data lie, the memory layout.
 
     Raises:
         linconv.data.DataError: the data set is missing or damaged.
     """
-    data = load(run.dataset, data_root, device=device)
+    data = load(run.dataset, Path(config.data_root), device=device)
     console = Console(stderr=True)
     show: Callback = ProgressBar(str(run.key), console) if progress and sys.stderr.isatty() else LogLines()
     checkpoint = folder / "checkpoint.pt"
-    training = prepare(run, data, device, [show, CheckpointCallback(checkpoint, run.hash)])
+    callbacks = [show, CheckpointCallback(checkpoint, run.hash)]
+    training = prepare(run, data, device, callbacks, channels_last=config.channels_last)
     if restore_checkpoint(checkpoint, training, run.hash):
         log.info("continuing after epoch %d from %s", training.epoch, checkpoint.name)
     return fit(training)

@@ -180,6 +180,9 @@ def test_paper_initialisation_and_the_variance_preserving_one():
             ratio[init, *options] = float(bank[128:].var() / bank[:128].var())
     assert ratio["variance_preserving",] == pytest.approx(1, rel=0.15)
     assert ratio["variance_preserving", "rank"] == pytest.approx(1, rel=0.4)  # a product of two thin random matrices
+    he = LinearConv2d(64, 256, 3, init="variance_preserving")
+    assert float(he.primary_filters.detach().var()) == pytest.approx(2 / 576, rel=0.05)
+    assert float(he.bias.detach().abs().max()) == 0
     assert ratio["paper",] == pytest.approx(128 * 0.1**2 / 3, rel=0.15)
 
 
