@@ -95,7 +95,7 @@ VARIANTS: dict[str, Variant] = {
     "LSr": Variant(
         layer="linear",
         options=LinearOptions(sparsity=0.5),
-        regularizers=(_CORRELATION, Regularizer(name="coefficient_l1", weight=0.01)),
+        regularizers=(_CORRELATION, Regularizer(name="coefficient_l1", weight=0.01, period=10)),
         sparsity_schedule=SparsityScheduleOptions(),
     ),
 }
