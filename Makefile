@@ -35,8 +35,8 @@ smoke: $(READY) ## run every stage of the pipeline on small data
 	snakemake --configfile config/smoke.yaml
 
 figures: $(READY) ## render the committed reference results again, without training
-	linconv render tables results/reference/digits
-	linconv render figures results/reference/digits
+	for folder in results/reference/*/; do linconv render tables $$folder && linconv render figures $$folder || exit; done
+	python docs/embed_tables.py
 
 lint: $(READY) ## check style, types, imports and the workflow
 	ruff check
@@ -45,6 +45,7 @@ lint: $(READY) ## check style, types, imports and the workflow
 	snakemake --lint
 	mypy
 	lint-imports
+	python docs/embed_tables.py --check
 
 format: $(READY) ## format the code and the workflow
 	ruff check --fix

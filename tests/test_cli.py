@@ -76,6 +76,20 @@ def test_train_writes_one_whole_result_with_its_provenance(config, tmp_path):
     assert twin.model_dump(exclude={"provenance"}) == result.model_dump(exclude={"provenance"})
 
 
+def test_a_diverged_run_is_a_result(config, tmp_path):
+    raw = yaml.safe_load(config.read_text())
+    raw["recipe"]["overrides"][0]["set"]["learning_rate"] = 1e30
+    config.write_text(yaml.safe_dump(raw))
+    options = ["--dataset", "synthetic", "--architecture", "base", "--variant", "Lr", "--seed", "7"]
+    done = process("train", config, *options, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    folder = tmp_path / "results" / "tiny" / "runs" / "synthetic" / "base" / "Lr" / "seed7"
+    result = read_result(folder / "result.json", RunResult)
+    assert (result.status, result.metrics.top1, result.layers) == ("diverged", None, [])
+    assert None in (result.history[-1].train_loss, result.history[-1].test_loss)
+    assert not (folder / "checkpoint.pt").exists()
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -31,7 +31,7 @@ def convert(
 ) -> nn.Module:
     """Replace every `nn.Conv2d` of a model, in place, and return the model (or the layer that replaces `model` itself).
 
-    Device, dtype and train/eval state carry over; a module used in several places stays shared. Subclasses of
+    Device, dtype, train/eval state and whether parameters are frozen carry over; a module used in several places stays shared. Subclasses of
     nn.Conv2d, parametrized ones among them, are left alone, and so is a convolution with too few filters to have a
     primary one.
 

@@ -6,6 +6,7 @@ WACV 2021 (arXiv 1907.11432), section 3. The feature-space form is not in the pa
 
 from __future__ import annotations
 
+import copy
 import math
 from typing import Any, Literal, NamedTuple, Self
 
@@ -227,9 +228,9 @@ class LinearConv2d(nn.Module):
     def to_conv2d(self) -> nn.Conv2d:
         """The plain convolution with the same output: W written out, the bias as it is."""
         conv = nn.Conv2d(**geometry(self), bias=self.bias is not None, device="meta")
-        conv.weight = nn.Parameter(self.weight.detach().clone())
+        conv.weight = nn.Parameter(self.weight.detach().clone(), self.primary_filters.requires_grad)
         if self.bias is not None:
-            conv.bias = nn.Parameter(self.bias.detach().clone())
+            conv.bias = nn.Parameter(self.bias.detach().clone(), self.bias.requires_grad)
         return conv.train(self.training)
 
     @classmethod
@@ -253,17 +254,21 @@ class LinearConv2d(nn.Module):
         )
         if init == "least_squares":
             layer._fit_(conv)
+        layer.requires_grad_(conv.weight.requires_grad)
+        if layer.bias is not None and conv.bias is not None:
+            layer.bias.requires_grad_(conv.bias.requires_grad)
         return layer.train(conv.training)
 
     @torch.no_grad()
     def _fit_(self, conv: nn.Conv2d) -> None:
-        filters = conv.weight.detach().flatten(1).double()  # (N, D)
+        # in double on the CPU: the same filters on every device, and in half precision too
+        filters = conv.weight.detach().flatten(1).to("cpu", torch.float64)  # (N, D)
         primary, secondary = filters.split([self.primaries, self.coefficients.secondaries])
-        work = self.coefficients.to(torch.float64)
-        work.fit_(secondary @ torch.linalg.pinv(primary), primary)
-        basis = torch.cat([torch.eye(self.primaries, dtype=filters.dtype, device=filters.device), work.matrix()])
+        fitted = copy.deepcopy(self.coefficients).to("cpu", torch.float64)
+        fitted.fit_(secondary @ torch.linalg.pinv(primary), primary)
+        basis = torch.cat([torch.eye(self.primaries, dtype=torch.float64), fitted.matrix()])  # (N, P)
         primary = torch.linalg.lstsq(basis, filters).solution
-        self.coefficients.to(conv.weight.dtype)
+        self.coefficients.load_state_dict(fitted.state_dict())
         self.primary_filters.copy_(primary.view_as(self.primary_filters))
         if self.bias is not None and conv.bias is not None:
             self.bias.copy_(conv.bias)

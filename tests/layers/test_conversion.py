@@ -1,5 +1,7 @@
 """Conversion and folding, on models nobody here wrote."""
 
+import copy
+
 import pytest
 import torch
 import torchvision
@@ -177,6 +179,27 @@ def test_set_mode_leaves_grouped_layers_in_weight_space():
     assert [model[0].mode, model[1][0].mode, model[1][2].mode] == ["feature", "feature", "weight"]
     with pytest.raises(ValueError, match="mode must be one of"):
         set_mode(model, "fastest")
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_least_squares_in_half_precision_is_that_of_the_same_filters_in_double(dtype):
+    torch.manual_seed(0)
+    conv = nn.Conv2d(6, 12, 3, dtype=dtype)
+    layer = LinearConv2d.from_conv2d(conv, rank=3)
+    assert layer.primary_filters.dtype == layer.coefficients.left.dtype == dtype
+    exact = LinearConv2d.from_conv2d(copy.deepcopy(conv).double(), rank=3)
+    torch.testing.assert_close(layer.primary_filters, exact.primary_filters.to(dtype))
+
+
+def test_frozen_parameters_stay_frozen_both_ways():
+    conv = nn.Conv2d(4, 8, 3)
+    conv.weight.requires_grad_(False)
+    layer = convert(conv, "LRr")
+    assert {n: p.requires_grad for n, p in layer.named_parameters()} == {
+        "primary_filters": False, "coefficients.left": False, "coefficients.right": False, "bias": True,
+    }  # fmt: skip
+    folded = fold(layer)
+    assert (folded.weight.requires_grad, folded.bias.requires_grad) == (False, True)
 
 
 def test_every_variant_of_the_configuration_converts():
