@@ -14,6 +14,7 @@ import yaml
 
 from linconv.config import Config, ConfigError, ResolvedRun, RunKey, load_config, parse_config, plan_runs, resolve_run
 from linconv.config.errors import UserError
+from linconv.results import write_text
 
 app = typer.Typer(
     help="LinearConv and its benchmark.", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False
@@ -87,10 +88,9 @@ def measure_complexity(
 
     if config is not None:
         settings = load_config(config)
-        result = measure_grid(settings.complexity, {n: settings.known_variants[n] for n in settings.variants})
     else:
         settings = _one_model(str(architecture), variant, input, classes, batch_size)
-        result = measure_grid(settings.complexity, {variant: settings.known_variants[variant]})
+    result = measure_grid(settings.complexity, settings.planned_variants)
     if output is not None:
         write_result(output, result)
     else:
@@ -107,7 +107,10 @@ def collect(
     from linconv.results.collect import collect as collect_results
 
     settings = load_config(config)
-    typer.echo(str(collect_results(settings, results / settings.experiment, partial=partial)))
+    folder = results / settings.experiment
+    typer.echo(str(collect_results(settings, folder, partial=partial)))
+    if not (folder / "config.yaml").exists():  # the pipeline writes it before its first job
+        write_text(folder / "config.yaml", yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False))
 
 
 @render.command("tables")

@@ -79,13 +79,14 @@ def perform_run(
 
 def _metrics(training: Training) -> RunMetrics:
     last = training.history[-1]
-    params, in_use = count_parameters(training.model)
+    params, in_use, sparsity = count_parameters(training.model)
     return RunMetrics(
         top1=None if training.diverged else last.test_top1,
         test_loss=last.test_loss,
         epoch=last.epoch,
         params=params,
         params_nonzero=in_use,
+        coefficient_sparsity=sparsity,
     )
 
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from linconv.config.names import Frozen
 from linconv.config.recipes import Recipe
-from linconv.config.schema import Config
+from linconv.config.schema import ComplexityOptions, Config
 from linconv.config.variants import Variant
 
 
@@ -26,6 +27,11 @@ class RunKey(NamedTuple):
     def path(self) -> Path:
         """The run's folder, relative to results/<experiment>/."""
         return Path("runs", self.dataset, self.architecture, self.variant, f"seed{self.seed}")
+
+    @property
+    def log(self) -> Path:
+        """The run's log as the pipeline writes it, relative to results/<experiment>/."""
+        return Path("logs", "train", self.dataset, self.architecture, self.variant, f"seed{self.seed}.log")
 
     def __str__(self) -> str:
         return f"{self.dataset}/{self.architecture}/{self.variant}/seed{self.seed}"
@@ -61,6 +67,12 @@ def digest(value: Any) -> str:
     """The first 16 hexadecimal digits of the SHA-256 of a JSON-able value, independent of key order."""
     text = json.dumps(value, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def complexity_hash(options: ComplexityOptions, variants: Mapping[str, Variant]) -> str:
+    """16 hexadecimal digits that change with all that decides what complexity.json holds."""
+    definitions = {name: variant.model_dump(mode="json") for name, variant in variants.items()}
+    return digest({"options": options.model_dump(mode="json"), "variants": definitions})
 
 
 def plan_runs(config: Config) -> list[RunKey]:

@@ -46,7 +46,7 @@ class Config(Frozen):
     datasets: Names
     architectures: Names
     variants: Names
-    seeds: Annotated[tuple[Annotated[int, Field(ge=0, lt=2**32)], ...], Field(min_length=1)]
+    seeds: Annotated[tuple[Annotated[int, Field(ge=0, lt=2**32, strict=True)], ...], Field(min_length=1)]
     define: dict[Name, Variant] = Field(default={})
     recipe: RecipeChoice = RecipeChoice()
     augment: bool = True
@@ -55,7 +55,7 @@ class Config(Frozen):
     keep_weights: bool = False
     data_root: str = "data"
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    threads: Annotated[int, Field(ge=1)] = 1
+    threads: Annotated[int, Field(ge=1, strict=True)] = 1
     channels_last: bool = True
     complexity: ComplexityOptions = ComplexityOptions()
     figures: FigureOptions = FigureOptions()
@@ -86,6 +86,22 @@ class Config(Frozen):
         if repeated:
             raise ValueError(f"{repeated[0]!r} is listed twice")
         return values
+
+    @field_validator("experiment")
+    @classmethod
+    def _own_folder(cls, name: str) -> str:
+        if name.lower() == "reference":
+            raise ValueError("results/reference holds the committed results; choose another name")
+        return name
+
+    @field_validator("variants")
+    @classmethod
+    def _distinct_folders(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        folders: dict[str, str] = {}
+        for name in names:
+            if (other := folders.setdefault(name.lower(), name)) != name:
+                raise ValueError(f"'{other}' and '{name}' share a folder on disks that ignore case; rename one")
+        return names
 
     @field_validator("datasets")
     @classmethod
@@ -132,6 +148,11 @@ class Config(Frozen):
                     f"variant '{name}': rank {options.rank} is above the primaries of every convolution of "
                     f"{architecture} (at most {most}); choose a smaller rank or a proportion such as 0.25"
                 )
+
+    @property
+    def planned_variants(self) -> dict[str, Variant]:
+        """The definitions of `variants`, in order."""
+        return {name: self.known_variants[name] for name in self.variants}
 
     @property
     def known_variants(self) -> dict[str, Variant]:

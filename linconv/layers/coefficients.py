@@ -25,6 +25,7 @@ class Coefficients(nn.Module, abc.ABC):
     primaries: int
     secondaries: int
     macs_per_column: int
+    init: str = "paper"
 
     @abc.abstractmethod
     def matrix(self) -> Tensor:
@@ -43,8 +44,8 @@ class Coefficients(nn.Module, abc.ABC):
         """Take over a given A (S, P), as closely as this kind can, for the given primary filters (P, D)."""
 
     @abc.abstractmethod
-    def reset_parameters(self, init: str) -> None:
-        """`paper`: U(-0.1, 0.1). `variance_preserving`: secondary filters get the primaries' variance."""
+    def reset_parameters(self) -> None:
+        """Draw as `init` says: "paper", U(-0.1, 0.1), or "variance_preserving", giving the primaries' variance."""
 
     @property
     def params_expected(self) -> int:
@@ -72,9 +73,9 @@ class FullCoefficients(Coefficients):
         self.macs_per_column = secondaries * primaries
         self.weight = nn.Parameter(torch.empty(secondaries, primaries, device=device, dtype=dtype))
 
-    def reset_parameters(self, init: str) -> None:
+    def reset_parameters(self) -> None:
         # Var(sum_p a_p v_p) = P Var(a) Var(v), hence Var(a) = 1 / P keeps the variance
-        _uniform_(self.weight, 0.1**2 / 3 if init == "paper" else 1 / self.primaries)
+        _uniform_(self.weight, 0.1**2 / 3 if self.init == "paper" else 1 / self.primaries)
 
     def matrix(self) -> Tensor:
         return self.weight
@@ -93,7 +94,7 @@ class FullCoefficients(Coefficients):
 class SparseCoefficients(FullCoefficients):
     """Full coefficients under a mask; `SparsitySchedule` moves the mask towards the wanted `sparsity`.
 
-    The mask is a buffer of 0 and 1 that starts at 1. A masked coefficient gets no gradient from the output, but
+    The mask is a boolean buffer that starts as True. A masked coefficient gets no gradient from the output, but
     its value is kept, so that a later mask may bring it back.
     """
 
@@ -110,28 +111,28 @@ class SparseCoefficients(FullCoefficients):
     ) -> None:
         super().__init__(primaries, secondaries, device=device, dtype=dtype)
         self.sparsity = sparsity
-        self.register_buffer("mask", torch.ones(secondaries, primaries, device=device, dtype=dtype))
+        self.register_buffer("mask", torch.ones(secondaries, primaries, device=device, dtype=torch.bool))
 
-    def reset_parameters(self, init: str) -> None:
-        super().reset_parameters(init)
-        nn.init.ones_(self.mask)
+    def reset_parameters(self) -> None:
+        super().reset_parameters()
+        self.mask.fill_(True)
 
     def matrix(self) -> Tensor:
         return self.weight * self.mask
 
     @torch.no_grad()
     def fit_(self, matrix: Tensor, primary: Tensor) -> None:
-        """Keeps the coefficients that contribute most, |a| ||v||, and solves again for them, row by row."""
+        """Keeps the coefficients that contribute most, |a| ||v||, and solves again for them; the others become 0."""
         keep = matrix.numel() - round(self.sparsity * matrix.numel())
         importance = (matrix.abs() * primary.norm(dim=1)).flatten()
         mask = torch.zeros_like(importance)
         mask[importance.topk(keep).indices] = 1
         self.mask.copy_(mask.view_as(matrix))
-        target = matrix @ primary  # (S, D)
-        self.weight.copy_(matrix)
-        for row, used in enumerate(self.mask.bool()):
-            if used.any():
-                self.weight[row, used] = (target[row] @ torch.linalg.pinv(primary[used])).to(self.weight.dtype)
+        gram = primary @ primary.T  # (P, P)
+        target = matrix @ gram  # (S, P): right-hand sides of the normal equations, one per row of A
+        self.weight.zero_()  # a value left under the mask would come back with the next update of the schedule
+        for row, used in enumerate(self.mask):
+            self.weight[row, used] = torch.linalg.lstsq(gram[used][:, used], target[row, used, None]).solution[:, 0]
 
     @property
     def params_expected(self) -> int:
@@ -154,10 +155,10 @@ class LowRankCoefficients(Coefficients):
         self.left = nn.Parameter(torch.empty(secondaries, rank, device=device, dtype=dtype))
         self.right = nn.Parameter(torch.empty(rank, primaries, device=device, dtype=dtype))
 
-    def reset_parameters(self, init: str) -> None:
+    def reset_parameters(self) -> None:
         # Var((C R)_sp) = r Var(c) Var(r'); 1 / P in all keeps the variance
-        _uniform_(self.left, 0.1**2 / 3 if init == "paper" else 1 / self.rank)
-        _uniform_(self.right, 0.1**2 / 3 if init == "paper" else 1 / self.primaries)
+        _uniform_(self.left, 0.1**2 / 3 if self.init == "paper" else 1 / self.rank)
+        _uniform_(self.right, 0.1**2 / 3 if self.init == "paper" else 1 / self.primaries)
 
     def matrix(self) -> Tensor:
         return self.left @ self.right

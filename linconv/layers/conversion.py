@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -11,7 +11,7 @@ from torch import nn
 
 from linconv.config import VARIANTS, Variant
 from linconv.config.names import check_known
-from linconv.layers.linear_conv import LinearConv2d, geometry
+from linconv.layers.linear_conv import LinearConv2d, count_primaries, geometry
 
 # Layer names of the configuration -> the class that replaces nn.Conv2d. A class brings `from_conv2d(conv, **options)`,
 # `to_conv2d()` where it folds, and `params_expected`.
@@ -31,13 +31,13 @@ def convert(
 ) -> nn.Module:
     """Replace every `nn.Conv2d` of a model, in place, and return the model (or the layer that replaces `model` itself).
 
-    Device, dtype, train/eval state and whether parameters are frozen carry over; a module used in several places stays shared. Subclasses of
-    nn.Conv2d, parametrized ones among them, are left alone, and so is a convolution with too few filters to have a
-    primary one.
+    Device, dtype, train/eval state and whether parameters are frozen carry over; a module used in several places
+    stays shared. Left alone: subclasses of nn.Conv2d, convolutions whose weight is parametrized, normalised or pruned,
+    and those with too few filters to have a primary one. Nothing is replaced where an error is raised.
 
     Args:
         variant: a name (`conv`, `L`, `Lr`, `LRr`, `LSr`) or a `linconv.config.Variant`.
-        include: patterns (`fnmatch`) of qualified module names; None takes all.
+        include: patterns (`fnmatch`) of qualified module names; None takes all. A shared module has several names.
         exclude: patterns of names to leave plain.
         skip_first: leave the first convolution, in order of registration, plain.
         only_where_saves: leave plain whatever would not lose parameters: D <= P, at low rank D <= r N / S.
@@ -45,31 +45,32 @@ def convert(
             default, which draws new filters; "least_squares" starts from the model's own, for a trained model.
 
     Raises:
-        ValueError: an unknown variant, an option out of its range, or a pattern that matches no convolution.
+        ValueError: an unknown variant, an option out of its range, a pattern of the arguments that matches no
+            convolution, a convolution with hooks (they would be lost) or one that is still lazy.
     """
     variant = _variant(variant)
     if variant.layer == "conv":
         return model
     layer_class = LAYERS[variant.layer]
     options = (variant.options.model_dump() if variant.options else {}) | options
-    names = _selected(
-        model,
-        include=include if include is not None else variant.include,
-        exclude=(*exclude, *variant.exclude),
-        skip_first=skip_first or variant.skip_first,
-    )
-    saves_only = only_where_saves or variant.only_where_saves
-
-    def replacement(name: str, module: nn.Module) -> nn.Module:
-        if name not in names or not isinstance(module, nn.Conv2d):
-            return module
-        if int(options["primary_ratio"] * module.out_channels) < 1:
-            return module
-        if saves_only and not _saves(layer_class, module, options):
-            return module
-        return layer_class.from_conv2d(module, **options)
-
-    return _replace(model, replacement)
+    named = _convolutions(model)
+    _check_patterns((*(include or ()), *exclude), [name for name, _ in named])
+    include = include if include is not None else variant.include
+    exclude = (*exclude, *variant.exclude)
+    first = named[0][1] if named and (skip_first or variant.skip_first) else None
+    wanted: dict[nn.Conv2d, str] = {}
+    for name, conv in named:
+        if include is None or _matches(name, include):
+            wanted.setdefault(conv, name)
+    for name, conv in named:
+        if conv is first or _matches(name, exclude) or count_primaries(options["primary_ratio"], conv.out_channels) < 1:
+            wanted.pop(conv, None)
+    if only_where_saves or variant.only_where_saves:
+        wanted = {conv: name for conv, name in wanted.items() if _saves(layer_class, conv, options)}
+    for conv, name in wanted.items():
+        if conv._forward_hooks or conv._forward_pre_hooks or conv._backward_hooks or conv._backward_pre_hooks:
+            raise ValueError(f"{name} has hooks, which the new layer would not have; remove them or exclude {name!r}")
+    return _replace(model, {conv: layer_class.from_conv2d(conv, **options) for conv in wanted})
 
 
 def fold(model: nn.Module, *, inplace: bool = False) -> nn.Module:
@@ -80,7 +81,7 @@ def fold(model: nn.Module, *, inplace: bool = False) -> nn.Module:
     """
     if not inplace:
         model = copy.deepcopy(model)
-    return _replace(model, lambda _, module: module.to_conv2d() if isinstance(module, FOLDABLE) else module)
+    return _replace(model, {m: m.to_conv2d() for m in model.modules() if isinstance(m, FOLDABLE)})
 
 
 def set_mode(model: nn.Module, mode: str) -> nn.Module:
@@ -103,25 +104,27 @@ def _variant(variant: str | Variant) -> Variant:
     return VARIANTS[variant]
 
 
-def _convolutions(model: nn.Module) -> Iterator[tuple[str, nn.Conv2d]]:
-    # remove_duplicate=False: a shared convolution is reached under each of its names
+def _convolutions(model: nn.Module) -> list[tuple[str, nn.Conv2d]]:
+    """Every replaceable convolution in order of registration, a shared one under each of its names."""
+    found = []
     for name, module in model.named_modules(remove_duplicate=False):
-        if type(module) is nn.Conv2d:
-            yield name, module
+        if isinstance(module, nn.LazyConv2d):
+            raise ValueError(f"{name} is lazy and has no filters yet; pass a batch through the model first")
+        # weight norm, spectral norm and pruning of the old kind keep the type but make the weight anew in a hook
+        if type(module) is nn.Conv2d and "weight" in module._parameters:
+            found.append((name, module))
+    return found
 
 
-def _selected(model: nn.Module, *, include: Sequence[str] | None, exclude: Sequence[str], skip_first: bool) -> set[str]:
-    names = [name for name, _ in _convolutions(model)]
-    for pattern in (*(include or ()), *exclude):
+def _check_patterns(patterns: Sequence[str], names: list[str]) -> None:
+    for pattern in patterns:
         if not any(fnmatchcase(name, pattern) for name in names):
-            raise ValueError(
-                f"pattern {pattern!r} matches no convolution of the model; it has {', '.join(names[:4])}, …"
-            )
-    if skip_first:
-        names = names[1:]
-    if include is not None:
-        names = [n for n in names if any(fnmatchcase(n, p) for p in include)]
-    return {n for n in names if not any(fnmatchcase(n, p) for p in exclude)}
+            known = f"it has {', '.join(names[:4])}, …" if names else "it has none"
+            raise ValueError(f"pattern {pattern!r} matches no convolution of the model; {known}")
+
+
+def _matches(name: str, patterns: Sequence[str]) -> bool:
+    return any(fnmatchcase(name, pattern) for pattern in patterns)
 
 
 def _saves(layer_class: type[LinearConv2d], conv: nn.Conv2d, options: dict[str, Any]) -> bool:
@@ -130,17 +133,10 @@ def _saves(layer_class: type[LinearConv2d], conv: nn.Conv2d, options: dict[str, 
     return candidate.params_expected < sum(p.numel() for p in conv.parameters())
 
 
-def _replace(model: nn.Module, replacement: Callable[[str, nn.Module], nn.Module]) -> nn.Module:
-    done: dict[int, nn.Module] = {}
-
-    def visit(module: nn.Module, name: str) -> nn.Module:
-        if id(module) not in done:
-            done[id(module)] = module  # set first: a module that contains itself ends here
-            new = replacement(name, module) if type(module) in (nn.Conv2d, *LAYERS.values()) else module
-            done[id(module)] = new
-            if new is module:
-                for child_name, child in module.named_children():
-                    setattr(module, child_name, visit(child, f"{name}.{child_name}" if name else child_name))
-        return done[id(module)]
-
-    return visit(model, "")
+def _replace(model: nn.Module, replacements: Mapping[nn.Module, nn.Module]) -> nn.Module:
+    """Put each replacement wherever its original is registered."""
+    for parent in list(model.modules()):
+        for name, child in list(parent._modules.items()):
+            if child is not None and child in replacements:
+                setattr(parent, name, replacements[child])
+    return replacements.get(model, model)

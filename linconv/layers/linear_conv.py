@@ -25,6 +25,7 @@ from linconv.layers.coefficients import (
 Form = Literal["weight", "feature", "folded"]
 MODES = ("weight", "feature", "auto")
 INITS = ("paper", "variance_preserving")
+MOST_ALTERNATIONS = 30
 
 
 class Macs(NamedTuple):
@@ -47,8 +48,9 @@ class LinearConv2d(nn.Module):
     feature space: y = V * x, then [y; A y], a 1x1 convolution: P D + S P MACs per pixel, not N D; groups = 1 only;
     folded: `to_conv2d()`, a plain convolution once training is over.
 
-    With groups > 1 the primaries fill the first groups of W, so primary and secondary filters see different input
-    channels; that is the paper's scheme.
+    `weight` is made anew at each access, so initialising it in place changes nothing: use `reset_parameters()` or
+    `from_conv2d`. With groups > 1 the primaries fill the first groups of W, so primary and secondary filters see
+    different input channels; that is the paper's scheme.
 
     Args:
         primary_ratio: share of filters that are primary, in (0, 1); 1/2 in the paper.
@@ -107,7 +109,7 @@ class LinearConv2d(nn.Module):
         self._reversed_padding_repeated_twice = list(plain._reversed_padding_repeated_twice)
 
         _check_options(primary_ratio, rank, sparsity, init)
-        primaries = math.floor(primary_ratio * out_channels)
+        primaries = count_primaries(primary_ratio, out_channels)
         if primaries < 1:
             raise ValueError(
                 f"primary_ratio {primary_ratio} of {out_channels} filters leaves no primary filter; "
@@ -115,9 +117,11 @@ class LinearConv2d(nn.Module):
             )
         self.primary_ratio, self.init = primary_ratio, init
         self.mode = mode
+        self._filter_shape = tuple(plain.weight.shape[1:])  # (c/g, kh, kw)
         secondaries = out_channels - primaries
-        self.primary_filters = nn.Parameter(torch.empty(primaries, *plain.weight.shape[1:], device=device, dtype=dtype))
+        self.primary_filters = nn.Parameter(torch.empty(primaries, *self._filter_shape, device=device, dtype=dtype))
         self.coefficients = _make_coefficients(primaries, secondaries, rank, sparsity, device, dtype)
+        self.coefficients.init = init
         if bias:
             self.bias = nn.Parameter(torch.empty(out_channels, device=device, dtype=dtype))
         else:
@@ -130,7 +134,7 @@ class LinearConv2d(nn.Module):
             nn.init.xavier_uniform_(self.primary_filters)
         else:
             nn.init.kaiming_uniform_(self.primary_filters, nonlinearity="relu")
-        self.coefficients.reset_parameters(self.init)
+        self.coefficients.reset_parameters()
         if self.bias is not None:
             bound = 0.1 if self.init == "paper" else 0.0
             nn.init.uniform_(self.bias, -bound, bound)
@@ -156,12 +160,12 @@ class LinearConv2d(nn.Module):
         """The full filter bank W = [V; A V], (N, c/g, kh, kw), differentiable."""
         primary = self.primary_filters.flatten(1)  # (P, D)
         weight = torch.cat([primary, self.coefficients(primary).to(primary.dtype)])  # (N, D)
-        return weight.view(self.out_channels, *self.primary_filters.shape[1:])
+        return weight.view(self.out_channels, *self._filter_shape)
 
     @property
     def primaries(self) -> int:
         """P, the number of primary filters."""
-        return self.primary_filters.shape[0]
+        return self.coefficients.primaries
 
     def forward(self, input: Tensor) -> Tensor:
         if self.form_for(input) == "weight":
@@ -169,7 +173,7 @@ class LinearConv2d(nn.Module):
         if self.bias is None:
             primary = self._conv(input, self.primary_filters, None)
             return torch.cat([primary, self.coefficients.pointwise(primary)], dim=-3)
-        primary_bias, secondary_bias = self.bias.split([self.primaries, self.coefficients.secondaries])
+        primary_bias, secondary_bias = self.bias[: self.primaries], self.bias[self.primaries :]
         primary = self._conv(input, self.primary_filters, None)  # A acts on V * x, which has no bias yet
         secondary = self.coefficients.pointwise(primary, secondary_bias)
         # under autocast the bias is wider than the features and would widen them
@@ -179,7 +183,8 @@ class LinearConv2d(nn.Module):
         """The form, "weight" or "feature", that `forward` runs for this input; "auto" takes the fewer MACs."""
         if self.mode != "auto":
             return self.mode  # type: ignore[return-value]
-        if torch.compiler.is_exporting():  # an exported program has one form for all sizes: the one for large ones
+        # an exported or symbolically traced program has one form for all sizes: the one for large ones
+        if torch.compiler.is_exporting() or isinstance(input, torch.fx.Proxy):
             return self.cheapest_form(None)
         pixels = math.prod(self.output_size(input.shape[-2:])) * (input.shape[0] if input.dim() == 4 else 1)
         return self.cheapest_form(pixels)
@@ -191,7 +196,7 @@ class LinearConv2d(nn.Module):
         """
         if self.groups > 1:
             return "weight"
-        filter_size, combine = self.primary_filters[0].numel(), self.coefficients.macs_per_column
+        filter_size, combine = math.prod(self._filter_shape), self.coefficients.macs_per_column
         # feature - weight = pixels * (combine - S D) - combine * D
         extra = combine - self.coefficients.secondaries * filter_size
         if extra <= 0:
@@ -208,7 +213,7 @@ class LinearConv2d(nn.Module):
         Raises:
             ValueError: the feature-space form of a grouped convolution.
         """
-        filter_size = self.primary_filters[0].numel()
+        filter_size = math.prod(self._filter_shape)
         full, combine = self.out_channels * filter_size, self.coefficients.macs_per_column
         if form == "folded":
             return Macs(full * pixels)
@@ -238,10 +243,10 @@ class LinearConv2d(nn.Module):
         """The layer of the same shape, on the same device, in place of `conv`.
 
         Args:
-            init: "least_squares" starts from the convolution's filters: the first P are the primaries, A solves
-                A V = the others, then V is solved again for that A. Exact when the first P filters span all
-                (full coefficients), or when A of the wanted rank does. "paper" and "variance_preserving" draw
-                new parameters and keep nothing of `conv`.
+            init: "least_squares" starts from the convolution's filters: the first P are the primaries, and A and V
+                are solved for each other in turn until the error stops falling. Exact where the first P filters
+                span all and A of the wanted kind suffices. "paper" and "variance_preserving" draw new
+                parameters and keep nothing of `conv`.
             options: `primary_ratio`, `rank`, `sparsity`, `mode`.
         """
         layer = cls(
@@ -264,11 +269,22 @@ class LinearConv2d(nn.Module):
         # in double on the CPU: the same filters on every device, and in half precision too
         filters = conv.weight.detach().flatten(1).to("cpu", torch.float64)  # (N, D)
         primary, secondary = filters.split([self.primaries, self.coefficients.secondaries])
-        fitted = copy.deepcopy(self.coefficients).to("cpu", torch.float64)
-        fitted.fit_(secondary @ torch.linalg.pinv(primary), primary)
-        basis = torch.cat([torch.eye(self.primaries, dtype=torch.float64), fitted.matrix()])  # (N, P)
-        primary = torch.linalg.lstsq(basis, filters).solution
-        self.coefficients.load_state_dict(fitted.state_dict())
+        coefficients = copy.deepcopy(self.coefficients).to("cpu", torch.float64)
+        identity = torch.eye(self.primaries, dtype=torch.float64)
+        # Alternating stays near the filters; the truncated SVD would fit a little better with coefficients that
+        # grow without bound where the first P filters nearly depend on each other.
+        error = math.inf
+        for _ in range(MOST_ALTERNATIONS):
+            coefficients.fit_(secondary @ torch.linalg.pinv(primary), primary)
+            basis = torch.cat([identity, coefficients.matrix()])  # (N, P)
+            solved = torch.linalg.lstsq(basis, filters).solution
+            previous, error = error, float((basis @ solved - filters).norm())
+            if error >= previous:  # a sparse fit may choose other coefficients and lose
+                break
+            primary = solved
+            self.coefficients.load_state_dict(coefficients.state_dict())
+            if previous - error < 1e-3 * previous:
+                break
         self.primary_filters.copy_(primary.view_as(self.primary_filters))
         if self.bias is not None and conv.bias is not None:
             self.bias.copy_(conv.bias)
@@ -288,9 +304,14 @@ class LinearConv2d(nn.Module):
         parts.append(f"primaries={self.primaries}")
         parts += [f"{k}={getattr(self.coefficients, k)}" for k in ("rank", "sparsity") if hasattr(self.coefficients, k)]
         kept = (self.primary_filters.numel() + self.coefficients.params_expected) / (
-            self.out_channels * self.primary_filters[0].numel()
+            self.out_channels * math.prod(self._filter_shape)
         )
         return ", ".join([*parts, f"mode={self.mode!r}", f"parameters={kept:.1%}"])
+
+
+def count_primaries(ratio: float, filters: int) -> int:
+    """P = floor(ratio * filters), not fooled by a product such as 0.29 * 100 = 28.999999999999996."""
+    return math.floor(ratio * filters + 1e-9)
 
 
 def conv2d_output_size(conv: nn.Conv2d | LinearConv2d, input_size: tuple[int, int] | torch.Size) -> tuple[int, int]:
@@ -325,7 +346,7 @@ def _check_options(ratio: float, rank: int | float | None, sparsity: float | Non
         raise ValueError(f"primary_ratio must lie in (0, 1), not {ratio}")
     if rank is not None and sparsity is not None:
         raise ValueError("rank and sparsity exclude each other: choose low-rank or sparse coefficients")
-    if rank is not None and not (0 < rank <= 1 if isinstance(rank, float) else rank >= 1):
+    if isinstance(rank, bool) or (rank is not None and not (0 < rank <= 1 if isinstance(rank, float) else rank >= 1)):
         raise ValueError(f"rank must be an int of at least 1 or a float in (0, 1], not {rank!r}")
     if sparsity is not None and not 0 < sparsity < 1:
         raise ValueError(f"sparsity must lie in (0, 1), not {sparsity}")
@@ -342,7 +363,7 @@ def _make_coefficients(
     dtype: torch.dtype | None,
 ) -> Coefficients:
     if rank is not None:
-        wanted = max(1, int(primaries * rank)) if isinstance(rank, float) else rank
+        wanted = max(1, count_primaries(rank, primaries)) if isinstance(rank, float) else rank
         return LowRankCoefficients(primaries, secondaries, min(wanted, primaries), device=device, dtype=dtype)
     if sparsity is not None:
         return SparseCoefficients(primaries, secondaries, sparsity, device=device, dtype=dtype)

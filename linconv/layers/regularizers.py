@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from linconv.layers.coefficients import SparseCoefficients
+from linconv.layers.linear_conv import LinearConv2d
 
 
 def correlation_penalty(model: nn.Module, mode: Literal["paper", "normalised"] = "paper", eps: float = 1e-6) -> Tensor:
@@ -31,10 +32,9 @@ def correlation_penalty(model: nn.Module, mode: Literal["paper", "normalised"] =
         raise ValueError(f"mode must be 'paper' or 'normalised', not {mode!r}")
     sums = []
     for module in model.modules():
-        filters = getattr(module, "primary_filters", None)
-        if filters is not None and filters.shape[0] > 1:
-            total = abs_correlation_sum(filters.flatten(1), eps)
-            pairs = filters.shape[0] * (filters.shape[0] - 1)
+        if isinstance(module, LinearConv2d) and module.primaries > 1:
+            total = abs_correlation_sum(module.primary_filters.flatten(1), eps)
+            pairs = module.primaries * (module.primaries - 1)
             sums.append(total / pairs if mode == "normalised" else total)
     if not sums:
         return _zero(model)

@@ -7,14 +7,17 @@ activations and pooling are left out.
 from __future__ import annotations
 
 import math
+import warnings
+from collections.abc import Mapping
 
 import torch
 from torch import nn
 
 from linconv.config import VARIANTS, ComplexityOptions, Variant
+from linconv.config.runs import complexity_hash
 from linconv.layers import LinearConv2d, Macs
 from linconv.layers.linear_conv import Form
-from linconv.measure.paper_flops import BIASED, PADDED, QUIRKS, count_flops_paper, flops_paper
+from linconv.measure.paper_flops import BIASED, PADDED, PAPER_INPUT, QUIRKS, count_flops_paper, flops_paper
 from linconv.measure.trace import CONVOLUTIONS, Call, trace
 from linconv.models import build_model
 from linconv.results import Complexity, ComplexityResult, LayerComplexity
@@ -41,6 +44,7 @@ def complexity(
         MACs per image; those of training count forward and backward of one step, divided by the batch.
     """
     everything = trace(model, input_shape)
+    _warn_of_uncounted(model, everything)
     calls = [call for call in everything if _is_counted(call.module)]
 
     def total(form: str) -> int:
@@ -67,7 +71,7 @@ def complexity(
     )
 
 
-def measure_grid(options: ComplexityOptions, variants: dict[str, Variant]) -> ComplexityResult:
+def measure_grid(options: ComplexityOptions, variants: Mapping[str, Variant]) -> ComplexityResult:
     """Count a grid of the seven networks and the given variants; the paper's quirks where its cells need them."""
     models = [
         _measure_one(architecture, name, variant, options)
@@ -78,6 +82,7 @@ def measure_grid(options: ComplexityOptions, variants: dict[str, Variant]) -> Co
         input_shape=options.input_shape,
         classes=options.classes,
         batch_size=options.batch_size,
+        grid_hash=complexity_hash(options, variants),
         code_hash=code_hash("complexity"),
         models=models,
     )
@@ -95,13 +100,27 @@ def _measure_one(architecture: str, name: str, variant: Variant, options: Comple
             )
 
     record = complexity(build(), options.input_shape, options.batch_size, architecture=architecture, variant=name)
-    quirk = QUIRKS.get((architecture, name)) if variant == VARIANTS.get(name) else None
+    in_paper = variant == VARIANTS.get(name) and (options.input_shape, options.classes) == PAPER_INPUT
+    quirk = QUIRKS.get((architecture, name)) if in_paper else None
     as_released = None
     if quirk == PADDED:
         as_released = flops_paper(build(as_released=True), options.input_shape)
     elif quirk == BIASED:
         as_released = flops_paper(build(), options.input_shape, linear_bias=True)
     return record.model_copy(update={"flops_paper_as_released": as_released, "flops_paper_quirk": quirk})
+
+
+def _warn_of_uncounted(model: nn.Module, calls: list[Call]) -> None:
+    """Matrices and filters of modules that were never called work somewhere as functions, where nobody counts."""
+    called = {module for call in calls for module in call.module.modules()}
+    missed = [
+        name or type(module).__name__
+        for name, module in model.named_modules()
+        if module not in called and any(p.dim() > 1 for p in module.parameters(recurse=False))
+    ]
+    if missed:
+        shown = ", ".join(missed[:3]) + (", …" if len(missed) > 3 else "")
+        warnings.warn(f"complexity: the work of {len(missed)} module(s) is not counted: {shown}", stacklevel=3)
 
 
 def _is_counted(module: nn.Module) -> bool:
@@ -136,17 +155,19 @@ def _macs_per_image(call: Call, form: str, batch_size: int) -> float:
 
 
 def _training_macs_per_image(call: Call, form: str, batch_size: int) -> float:
-    """Forward, gradient of the weights, gradient of the input (which the first layer does not need).
-
-    The coefficient product has both gradients whatever the layer's place: its operands are parameters or features.
-    """
+    """Forward, gradient of the weights unless they are frozen, gradient of the input where something needs it."""
     exact = _exact_form(call, form, batch_size)
-    macs = _macs(call, exact)
-    on_input = macs.per_image
-    if exact == "feature" and isinstance(call.module, LinearConv2d):
-        on_input -= call.module.coefficients.macs_per_column * math.prod(call.output_shape[1:])
-    product = macs.per_image - on_input + macs.per_step / batch_size
-    return (3 if call.input_needs_grad else 2) * on_input + 3 * product
+    macs, module = _macs(call, exact), call.module
+    if not isinstance(module, LinearConv2d) or exact == "folded":
+        learns = any(p.requires_grad for name, p in module.named_parameters() if name != "bias")
+        return (1 + learns + call.input_needs_grad) * macs.per_image
+    primary, combines = (p.requires_grad for p in (module.primary_filters, next(module.coefficients.parameters())))
+    if exact == "weight":  # the convolution with W, and the product A V that is part of W
+        convolution = (1 + (primary or combines) + call.input_needs_grad) * macs.per_image
+        return convolution + (1 + primary + combines) * macs.per_step / batch_size
+    product = module.coefficients.macs_per_column * math.prod(call.output_shape[1:])
+    below = primary or call.input_needs_grad  # something under the features y = V * x learns
+    return (1 + primary + call.input_needs_grad) * (macs.per_image - product) + (1 + combines + below) * product
 
 
 def _layer(call: Call) -> LayerComplexity:

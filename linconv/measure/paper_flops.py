@@ -20,6 +20,7 @@ from linconv.measure.trace import Call, trace
 PADDED = "the released LinearConv network pads its 1x1 convolution of 192 channels by 1, the plain one does not"
 BIASED = "a bias counted in every LinearConv, where the network has none"
 TRUNCATED = "0.9318 truncated to 0.931 in print"
+PAPER_INPUT = ((3, 32, 32), 10)  # what the cells are counted for: image, classes
 QUIRKS: dict[tuple[str, str], str] = {
     ("allconv", "Lr"): PADDED,
     ("allconv", "LRr"): PADDED,

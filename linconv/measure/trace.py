@@ -41,11 +41,14 @@ def _trace(model: nn.Module, input_shape: tuple[int, ...], *, meta: bool) -> lis
     calls: list[Call] = []
 
     def record(name: str, module: nn.Module) -> RemovableHandle:
-        def hook(_: nn.Module, args: tuple, output: Tensor) -> None:
-            source = args[0]
-            calls.append(Call(name, module, tuple(source.shape[1:]), tuple(output.shape[1:]), source.requires_grad))
+        def hook(_: nn.Module, args: tuple, kwargs: dict, output: object) -> None:
+            source = next((a for a in (*args, *kwargs.values()) if isinstance(a, Tensor)), None)
+            result = output[0] if isinstance(output, tuple | list) else output
+            if isinstance(source, Tensor) and isinstance(result, Tensor):
+                shapes = tuple(source.shape[1:]), tuple(result.shape[1:])
+                calls.append(Call(name, module, *shapes, source.requires_grad))
 
-        return module.register_forward_hook(hook)
+        return module.register_forward_hook(hook, with_kwargs=True)
 
     leaves = [(n, m) for n, m in model.named_modules() if isinstance(m, CONVOLUTIONS) or not any(m.children())]
     tensors = {**dict(model.named_parameters()), **dict(model.named_buffers())}

@@ -12,7 +12,6 @@ from linconv.report.heatmaps import correlations
 from linconv.report.panels import panels
 from linconv.report.source import load_experiment
 from linconv.results.files import atomic_path
-from linconv.results.schema import ResultError
 
 STYLE = Path(__file__).with_name("linconv.mplstyle")
 FIGURES = {"panels": panels, "correlations": correlations, "curves": curves}
@@ -28,22 +27,18 @@ _CAPTION_KEY = {"svg": "Description", "pdf": "Subject", "png": "Description"}
 def render_figures(root: str | Path) -> list[Path]:
     """Write the figures of an experiment to its folder figures/ and return their paths.
 
-    Every network with a run on a data set has three, <kind>_<dataset>_<architecture>, in the formats of the
+    Every network with a run on a data set has three, none without; figures of earlier calls that have no run any more
+    are removed. They are named <kind>_<dataset>_<architecture>, in the formats of the
     configuration. The caption is in the file's metadata.
 
     Args:
         root: the experiment's folder, results/<experiment>, with config.yaml and data/.
 
     Raises:
-        ResultError: the collected data or the configuration is missing or damaged, or there is no run at all.
+        ResultError: the collected data or the configuration is missing or damaged.
     """
     experiment = load_experiment(root)
-    if experiment.runs.empty:
-        raise ResultError(
-            f"{experiment.root / 'data' / 'runs.csv'}: no run was collected, so there is nothing to draw; "
-            "failures.csv beside it says why"
-        )
-    paths = []
+    paths: list[Path] = []
     with matplotlib.rc_context(fname=STYLE):
         for dataset in experiment.config.datasets:
             for architecture in experiment.config.architectures:
@@ -55,6 +50,9 @@ def render_figures(root: str | Path) -> list[Path]:
                     figure.set_layout_engine("none")  # laid out once, not again for every format
                     stem = experiment.root / "figures" / f"{kind}_{dataset}_{architecture}"
                     paths += [_save(figure, caption, stem, f) for f in experiment.config.figures.formats]
+    for old in (experiment.root / "figures").glob("*"):  # of networks whose runs are gone
+        if old not in paths and old.name.startswith(tuple(f"{kind}_" for kind in FIGURES)):
+            old.unlink()
     return paths
 
 

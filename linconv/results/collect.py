@@ -13,6 +13,7 @@ from typing import Any, Literal
 import numpy as np
 
 from linconv.config import Config, RunKey, plan_runs, resolve_run
+from linconv.config.runs import complexity_hash
 from linconv.results.schema import ComplexityResult, ResultError, RunResult, read_result
 from linconv.results.tidy import COLUMNS, complexity_rows, run_rows, write_csv, write_npz
 
@@ -71,7 +72,7 @@ def collect(config: Config, root: Path, *, partial: bool = False) -> Collected:
         results[key] = found
         if found.status == "diverged":
             failures.append(_diverged(root, key, found))
-    complexity = _read_complexity(root)
+    complexity = _read_complexity(config, root)
     if isinstance(complexity, _Failure):
         failures.append(complexity)
     arrays, unreadable = _correlations(config, root, results)
@@ -97,8 +98,7 @@ def collect(config: Config, root: Path, *, partial: bool = False) -> Collected:
 def _read_run(config: Config, root: Path, key: RunKey) -> RunResult | _Failure:
     """The result of one run, or why it cannot be used."""
     file = key.path / "result.json"
-    log = key.path / "train.log"
-    last = _last_line(root / log)
+    log, last = key.log, _last_line(root / key.log)
 
     def failure(reason: Reason, detail: str) -> _Failure:
         return _Failure(key, reason, file.as_posix(), detail, log.as_posix() if last is not None else "")
@@ -120,17 +120,21 @@ def _read_run(config: Config, root: Path, key: RunKey) -> RunResult | _Failure:
 
 
 def _diverged(root: Path, key: RunKey, result: RunResult) -> _Failure:
-    log = key.path / "train.log"
-    last = _last_line(root / log)
+    log, last = key.log, _last_line(root / key.log)
     detail = last or f"a metric is not finite in epoch {result.metrics.epoch}"
     file = key.path / "result.json"
     return _Failure(key, "diverged", file.as_posix(), detail, log.as_posix() if last is not None else "")
 
 
-def _read_complexity(root: Path) -> ComplexityResult | _Failure:
+def _read_complexity(config: Config, root: Path) -> ComplexityResult | _Failure:
     file = root / "complexity.json"
     try:
-        return read_result(file, ComplexityResult)
+        result = read_result(file, ComplexityResult)
+        expected = complexity_hash(config.complexity, config.planned_variants)
+        if result.grid_hash != expected:
+            detail = f"counted for grid {result.grid_hash}, this one is {expected}; delete it or count again"
+            return _Failure(None, "stale", file.name, f"{file.name}: {detail}", "")
+        return result
     except ResultError as error:
         reason: Reason = "damaged" if file.exists() else "missing"
         detail = str(error).removeprefix(f"{file}: ") if file.exists() else "the complexity was not measured"

@@ -59,13 +59,17 @@ class LayerRedundancy(Record):
 
 
 class RunMetrics(Record):
-    """The numbers reported for a run: of the last epoch, on the test set."""
+    """The numbers reported for a run: of the last epoch, on the test set.
+
+    `coefficient_sparsity` is the share of sparse coefficients that is zero, null without sparse coefficients.
+    """
 
     top1: float | None
     test_loss: float | None
     epoch: int
     params: int
     params_nonzero: int
+    coefficient_sparsity: float | None = None
 
 
 class Provenance(Record):
@@ -143,13 +147,14 @@ class Complexity(Record):
 
 
 class ComplexityResult(Record):
-    """The complexity of a grid of networks and variants."""
+    """The complexity of a grid of networks and variants; `grid_hash` is that of the configuration's part it answers."""
 
     kind: Literal["complexity"] = "complexity"
     schema_version: Literal[1] = SCHEMA_VERSION
     input_shape: tuple[int, int, int]
     classes: int
     batch_size: int
+    grid_hash: str
     code_hash: str
     models: list[Complexity]
 

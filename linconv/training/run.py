@@ -13,8 +13,9 @@ from rich.console import Console
 from torch import Tensor, nn
 
 from linconv.config import Config, Regularizer, ResolvedRun
+from linconv.config.errors import UserError
 from linconv.data import Dataset, batches, load
-from linconv.layers import coefficient_l1, correlation_penalty
+from linconv.layers import LAYERS, SparseCoefficients, coefficient_l1, correlation_penalty
 from linconv.models import build_model
 from linconv.training.callbacks import CheckpointCallback, LogLines, ProgressBar, SparsityCallback
 from linconv.training.checkpoint import restore_checkpoint
@@ -69,6 +70,10 @@ def prepare(
     """
     torch.manual_seed(run.seed)
     model = build_model(run.architecture, run.definition, num_classes=data.info.classes, in_channels=data.info.channels)
+    if run.definition.layer != "conv" and not any(isinstance(m, tuple(LAYERS.values())) for m in model.modules()):
+        raise UserError(
+            f"variant '{run.variant}' replaces no convolution of {run.architecture}; see its include, exclude"
+        )
     layout = torch.channels_last if channels_last else torch.contiguous_format
     model = model.to(device).to(memory_format=layout)
     torch.manual_seed(run.seed)
@@ -111,6 +116,7 @@ def train(run: ResolvedRun, config: Config, folder: Path, device: str, *, progre
 
     Raises:
         linconv.data.DataError: the data set is missing or damaged.
+        UserError: the variant's patterns leave every convolution of the network plain.
     """
     data = load(run.dataset, Path(config.data_root), device=device)
     console = Console(stderr=True)
@@ -123,8 +129,10 @@ def train(run: ResolvedRun, config: Config, folder: Path, device: str, *, progre
     return fit(training)
 
 
-def count_parameters(model: nn.Module) -> tuple[int, int]:
-    """All parameters, and those in use: masked coefficients are zero."""
+def count_parameters(model: nn.Module) -> tuple[int, int, float | None]:
+    """All parameters; those in use, masked coefficients being zero; the share of sparse coefficients that is zero."""
     total = sum(p.numel() for p in model.parameters())
-    masked = sum(int((mask == 0).sum()) for name, mask in model.named_buffers() if name.endswith("coefficients.mask"))
-    return total, total - masked
+    sparse = [m for m in model.modules() if isinstance(m, SparseCoefficients)]
+    coefficients = sum(m.weight.numel() for m in sparse)
+    masked = coefficients - sum(m.params_nonzero for m in sparse)
+    return total, total - masked, masked / coefficients if sparse else None

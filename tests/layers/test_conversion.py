@@ -6,8 +6,10 @@ import pytest
 import torch
 import torchvision
 from torch import nn
+from torch.nn.utils import prune
+from torchvision.models.feature_extraction import create_feature_extractor
 
-from linconv import LinearConv2d, convert, fold, set_mode
+from linconv import LinearConv2d, SparsitySchedule, convert, fold, set_mode
 from linconv.config import VARIANTS, LinearOptions, Variant
 
 TORCHVISION = {
@@ -119,12 +121,54 @@ def test_a_lone_convolution_a_shared_one_and_subclasses():
     folded = fold(model)
     assert folded["a"] is folded["b"][0]
 
+    twice = nn.Conv2d(4, 4, 3, padding=1)
+    model = convert(nn.Sequential(twice, nn.ReLU(), twice), "L")
+    assert isinstance(model[0], LinearConv2d)
+    assert model[0] is model[2]
+    by_second_name = nn.ModuleDict({"a": (conv := nn.Conv2d(4, 4, 3)), "b": nn.Sequential(conv)})
+    assert isinstance(convert(by_second_name, "L", include=["b.*"])["a"], LinearConv2d)
+
     class Other(nn.Conv2d):
         pass
 
     parametrized = nn.utils.parametrizations.weight_norm(nn.Conv2d(4, 4, 3))
-    model = convert(nn.Sequential(Other(4, 4, 3), parametrized, nn.Conv2d(4, 1, 1)), "L")
+    pruned = prune.l1_unstructured(nn.Conv2d(4, 4, 3), "weight", amount=0.5)
+    model = convert(nn.Sequential(Other(4, 4, 3), parametrized, pruned, nn.Conv2d(4, 1, 1)), "L")
     assert converted(model) == []
+
+
+def test_hooks_and_lazy_layers_are_refused_before_anything_is_replaced():
+    model = small()
+    model[1][0].register_forward_hook(lambda *_: None)
+    with pytest.raises(ValueError, match=r"1\.0 has hooks"):
+        convert(model, "L")
+    assert converted(model) == []
+    assert converted(convert(model, "L", exclude=["1.0"])) == ["0", "1.2"]
+    with pytest.raises(ValueError, match="0 is lazy"):
+        convert(nn.Sequential(nn.LazyConv2d(4, 3)), "L")
+
+
+def test_subclasses_of_the_layer_fold_and_every_layer_can_be_reset():
+    class Mine(LinearConv2d):
+        pass
+
+    folded = fold(nn.Sequential(Mine(4, 8, 3)))
+    assert type(folded[0]) is nn.Conv2d
+    model = convert(small(), "LRr", init="variance_preserving")
+    before = copy.deepcopy(model.state_dict())
+    for module in model.modules():  # the usual idiom after to_empty() and for a fresh start
+        if hasattr(module, "reset_parameters"):
+            module.reset_parameters()
+    assert not torch.equal(before["0.coefficients.left"], model[0].coefficients.left)
+    bound = (3 / model[0].coefficients.rank) ** 0.5
+    assert 0.8 * bound < model[0].coefficients.left.abs().max() <= bound
+
+
+def test_torchvision_feature_extraction_traces_converted_models():
+    model = convert(torchvision.models.resnet18(weights=None), "LRr").eval()
+    extractor = create_feature_extractor(model, ["layer1"])
+    x = torch.randn(1, 3, 64, 64)
+    assert extractor(x)["layer1"].shape == (1, 64, 16, 16)
 
 
 def test_conversion_keeps_geometry_dtype_and_state():
@@ -147,6 +191,26 @@ def test_least_squares_is_exact_where_the_filters_allow_it(options, groups):
     layer = LinearConv2d.from_conv2d(source.to_conv2d(), **options)
     assert relative_error(layer.weight, source.weight) < 1e-10
     assert torch.equal(layer.bias, source.bias)
+
+
+def test_least_squares_comes_close_to_the_best_rank_p_approximation():
+    torch.manual_seed(0)
+    conv = nn.Conv2d(64, 64, 3).double()
+    filters = conv.weight.detach().flatten(1)
+    layer = LinearConv2d.from_conv2d(conv)
+    best = torch.linalg.svdvals(filters)[32:].norm()  # Eckart-Young: no [V; A V] has a smaller error
+    error = (layer.weight.flatten(1) - filters).norm()
+    assert best <= error < 1.01 * best
+    assert layer.coefficients.weight.abs().max() < 2
+
+
+def test_a_sparse_fit_survives_the_first_update_of_its_schedule():
+    torch.manual_seed(0)
+    layer = LinearConv2d.from_conv2d(nn.Conv2d(16, 24, 3), sparsity=0.5)
+    before = layer.weight.detach().clone()
+    SparsitySchedule(layer, period=1).step()
+    assert layer.coefficients.params_nonzero == 72
+    assert torch.equal(layer.weight, before)
 
 
 @pytest.mark.parametrize("options", [{}, {"rank": 3}, {"sparsity": 0.5}])

@@ -118,6 +118,25 @@ def test_state_dict_keys_and_shapes_are_the_contract(options, shapes):
     assert torch.equal(other(x), layer(x))
 
 
+@pytest.mark.parametrize("options", [{}, {"rank": 4}, {"sparsity": 0.5}])
+def test_weight_is_v_over_a_times_v(options):
+    layer = LinearConv2d(4, 9, 3, dtype=torch.float64, **options)
+    if "sparsity" in options:
+        layer.coefficients.mask.bernoulli_(0.5)
+    state = layer.state_dict()
+    v = state["primary_filters"].reshape(4, 36)
+    a = {
+        "rank": lambda: state["coefficients.left"] @ state["coefficients.right"],
+        "sparsity": lambda: state["coefficients.weight"] * state["coefficients.mask"],
+    }.get(next(iter(options), ""), lambda: state["coefficients.weight"])()
+    torch.testing.assert_close(layer.weight.detach().reshape(9, 36), torch.cat([v, a @ v]))
+
+
+def test_proportions_are_not_fooled_by_floating_point():
+    assert LinearConv2d(1, 100, 1, primary_ratio=0.29).primaries == 29
+    assert LinearConv2d(1, 100, 3, rank=0.58).coefficients.rank == 29
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -126,6 +145,7 @@ def test_state_dict_keys_and_shapes_are_the_contract(options, shapes):
         ({"primary_ratio": 0.05}, "leaves no primary filter"),
         ({"rank": 0}, "rank must be"),
         ({"rank": 1.5}, "rank must be"),
+        ({"rank": True}, "rank must be"),
         ({"sparsity": 1.0}, "sparsity must lie in"),
         ({"rank": 2, "sparsity": 0.5}, "exclude each other"),
         ({"mode": "fast"}, "mode must be one of"),

@@ -34,6 +34,17 @@ def test_it_reaches_the_wanted_sparsity(model):
     assert 1 - model[0].coefficients.params_nonzero / 100 == pytest.approx(0.6, abs=0.02)
 
 
+def test_theta_falls_where_too_much_is_zero_but_not_below_0(model):
+    schedule = SparsitySchedule(model, period=1, step_size=0.04, initial_threshold=0.099)
+    schedule.step()  # nearly all coefficients lie below theta
+    assert 0.05 < schedule.thresholds["0.coefficients"] < 0.099
+    for _ in range(3):
+        schedule.thresholds["0.coefficients"] = 0.0
+        model[0].coefficients.weight.data.zero_()
+        schedule.step()
+    assert schedule.thresholds["0.coefficients"] == 0.0
+
+
 def test_masked_coefficients_do_not_act_and_get_no_gradient(model):
     layer = model[0]
     layer.coefficients.mask[:, 0] = 0

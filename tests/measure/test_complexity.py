@@ -190,6 +190,50 @@ def test_shared_layers_count_once_as_parameters_and_every_time_as_work():
     assert [layer.layer for layer in record.layers] == ["0", "0", "2"]
 
 
+@pytest.mark.parametrize("frozen", ["features", "primary_filters", "coefficients", "classifier"])
+@pytest.mark.parametrize("form", ["folded", "feature", "weight"])
+def test_frozen_parameters_cost_no_gradient(frozen, form):
+    model = on_meta("base", "LRr")
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad_(frozen not in name)
+    ours = getattr(complexity(model, IMAGE, batch_size=4), f"macs_train_{form}")
+    run = in_form(model, form)
+    if form == "folded":  # a folded layer has one weight: frozen where the primaries are
+        ours = complexity(run, IMAGE, batch_size=4).macs_train_folded
+    assert torch_macs(run.train(), 4, backward=True) / 4 == pytest.approx(ours, abs=0.5)
+
+
+def test_work_that_nobody_counts_is_said():
+    class Functional(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.hidden = nn.Conv2d(3, 4, 1)
+
+        def forward(self, x):
+            return nn.functional.conv2d(input=x, weight=self.hidden.weight)
+
+    with pytest.warns(UserWarning, match=r"1 module.s. is not counted: hidden"):
+        assert complexity(Functional(), (3, 4, 4)).macs_folded == 0
+
+
+def test_layers_that_return_several_tensors_or_take_keywords():
+    class Odd(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv = nn.Conv2d(3, 4, 1, bias=False)
+            self.pool = nn.MaxPool2d(2, return_indices=True)
+
+        def forward(self, x):
+            return self.pool(self.conv(input=x))[0]
+
+    assert complexity(Odd(), (3, 4, 4)).macs_folded == 3 * 4 * 16
+
+
+def test_quirks_are_those_of_the_papers_input_only():
+    options = ComplexityOptions(architectures=("mobilenetv2",), classes=100)
+    assert measure_grid(options, {"LRr": VARIANTS["LRr"]}).models[0].flops_paper_quirk is None
+
+
 def test_grouped_layers_have_no_feature_space_form():
     model = nn.Sequential(LinearConv2d(4, 8, 3, groups=2, bias=False))
     record = complexity(model, (4, 5, 5), batch_size=2)

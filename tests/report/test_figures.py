@@ -17,7 +17,6 @@ from linconv.report.heatmaps import correlations
 from linconv.report.labels import COLOURS, variant_styles
 from linconv.report.panels import panels
 from linconv.report.source import load_experiment
-from linconv.results import ResultError
 from linconv.results.collect import collect
 from tests.report.conftest import key
 from tests.results.factory import LAYERS, make_config, make_correlations, read_rows
@@ -136,15 +135,16 @@ def test_a_missing_variant_leaves_its_place_empty(collected):
     assert len([axes for axes in draw(root, correlations).axes if axes.images]) == 6
 
 
-def test_networks_without_runs_are_left_out_and_none_at_all_is_an_error(collected):
+def test_networks_without_runs_are_left_out_and_their_old_figures_removed(collected):
     config = make_config(architectures=["base", "vgg11"], seeds=[0], variants=["conv"])
     changes = {"architectures": ["base", "vgg11"], "seeds": [0], "variants": ["conv"]}
     root = collected(skip=[key("conv", 0, "vgg11")], **changes)
     assert {p.stem.rsplit("_", 1)[1] for p in render_figures(root)} == {"base"}
     (root / key("conv").path / "result.json").unlink()
     collect(config, root, partial=True)
-    with pytest.raises(ResultError, match=r"runs\.csv: no run was collected"):
-        render_figures(root)
+    assert list((root / "figures").iterdir())
+    assert render_figures(root) == []
+    assert not list((root / "figures").iterdir())
 
 
 def test_uncounted_complexity_is_said(collected):

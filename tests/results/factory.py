@@ -11,6 +11,7 @@ import numpy as np
 import yaml
 
 from linconv.config import Config, RunKey, parse_config, plan_runs, resolve_run
+from linconv.config.runs import complexity_hash
 from linconv.report.paper import published
 from linconv.results import (
     Complexity,
@@ -89,6 +90,7 @@ def make_run(config: Config, key: RunKey, *, status: str = "ok", top1: float | N
             epoch=epochs,
             params=params,
             params_nonzero=params - 15_000 if key.variant == "LSr" else params,
+            coefficient_sparsity=0.62 if key.variant == "LSr" else None,
         ),
         history=history,
         layers=[_redundancy(position, key.variant) for position in LAYERS],
@@ -141,6 +143,7 @@ def make_complexity(config: Config) -> ComplexityResult:
     networks = config.complexity.architectures
     return ComplexityResult(
         **config.complexity.model_dump(include={"input_shape", "classes", "batch_size"}),
+        grid_hash=complexity_hash(config.complexity, config.planned_variants),
         code_hash="fedcba9876543210",
         models=[_count(a, v) for a in networks for v in config.variants],
     )
@@ -195,7 +198,7 @@ def write_experiment(
         status = "diverged" if key in diverged else "ok"
         write_result(folder / "result.json", make_run(config, key, status=status, top1=(top1 or {}).get(key)))
         np.savez(folder / "correlations.npz", **make_correlations(key.variant, key.seed))
-        write_text(folder / "train.log", f"epoch 6\nfinished: {status}\n")
+        write_text(root / key.log, f"epoch 6\nfinished: {status}\n")
     return root
 
 

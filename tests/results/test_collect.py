@@ -100,7 +100,7 @@ def test_partial_lists_every_failure_and_keeps_the_rest(tmp_path):
     config = make_config()
     write_experiment(tmp_path, config, skip=[key("conv", 2), key("L", 2)], diverged=[key("Lr", 1)])
     (tmp_path / key("L", 2).path).mkdir(parents=True)
-    (tmp_path / key("L", 2).path / "train.log").write_text("epoch 1\nRuntimeError: no disk\n\n")
+    (tmp_path / key("L", 2).log).write_text("epoch 1\nRuntimeError: no disk\n\n")
     (tmp_path / key("LRr", 0).path / "result.json").write_text('{"kind": "run", "sta')
     stale = make_run(make_config(augment=False), key("LSr"))
     write_result(tmp_path / key("LSr").path / "result.json", stale)
@@ -124,7 +124,7 @@ def test_partial_lists_every_failure_and_keeps_the_rest(tmp_path):
     }
     assert rows["conv", 2]["log"] == ""
     assert rows["L", 2]["detail"] == "RuntimeError: no disk"
-    assert rows["L", 2]["log"] == "runs/digits/base/L/seed2/train.log"
+    assert rows["L", 2]["log"] == "logs/train/digits/base/L/seed2.log"
     assert str(tmp_path) not in (tmp_path / "data" / "failures.csv").read_text()
     runs = {(r["variant"], int(r["seed"])): r["status"] for r in read_rows(tmp_path / "data" / "runs.csv")}
     assert len(runs) == 10

@@ -1,17 +1,20 @@
 """The loop: what it computes, what it leaves alone, and that it continues bit for bit."""
 
+import dataclasses
 import math
 
 import pytest
 import torch
 from torch import nn
 
-from linconv.config import VARIANTS, Recipe, RunKey, parse_config, resolve_run
+from linconv import LinearConv2d, correlation_penalty
+from linconv.config import VARIANTS, Recipe, Regularizer, RunKey, parse_config, resolve_run
+from linconv.config.errors import UserError
 from linconv.data import load
 from linconv.layers import SparseCoefficients
 from linconv.training.checkpoint import restore_checkpoint, save_checkpoint
-from linconv.training.engine import Callback, Term, Training, fit
-from linconv.training.run import count_parameters, prepare, set_numerics
+from linconv.training.engine import Callback, Term, Training, evaluate, fit, make_optimizer
+from linconv.training.run import count_parameters, numerics, penalty_terms, prepare, set_numerics
 from linconv.training.schedules import learning_rate
 
 
@@ -129,8 +132,81 @@ def test_evaluation_advances_neither_the_sparse_schedule_nor_any_parameter(synth
     assert callback.schedule.steps == training.step == 2 * per_epoch
     sparse = [m for m in training.model.modules() if isinstance(m, SparseCoefficients)]
     assert sum(m.params_nonzero for m in sparse) < sum(m.weight.numel() for m in sparse)
-    total, in_use = count_parameters(training.model)
-    assert total - in_use == sum(int((m.mask == 0).sum()) for m in sparse)
+    total, in_use, sparsity = count_parameters(training.model)
+    masked = sum(int((~m.mask).sum()) for m in sparse)
+    assert total - in_use == masked
+    assert sparsity == masked / sum(m.mask.numel() for m in sparse)
+    before = {k: v.clone() for k, v in training.model.state_dict().items()}
+    evaluate(training.model, training.test_batches(0))
+    assert not training.model.training
+    assert all(torch.equal(v, before[k]) for k, v in training.model.state_dict().items()), "running statistics too"
+
+
+def test_the_variants_schedule_and_regulariser_options_reach_the_training(synthetic):
+    training = prepare(resolved("LSr"), synthetic, "cpu")
+    schedule = training.callbacks[0].schedule
+    assert (schedule.period, schedule.step_size) == (3, 0.02)
+    layer = LinearConv2d(3, 8, 3)
+    (mean,) = penalty_terms((Regularizer(name="correlation", mode="normalised", weight=0.5, period=2),))
+    assert (mean.weight, mean.period) == (0.5, 2)
+    assert mean.penalty(layer) == correlation_penalty(layer, "normalised") != correlation_penalty(layer)
+
+
+def test_augmentation_follows_the_configuration(synthetic):
+    info = dataclasses.replace(synthetic.info, crop_padding=4, flip=True)
+    data = dataclasses.replace(synthetic, info=info)
+    run = resolved()
+    on, off = (prepare(run.model_copy(update={"augment": a}), data, "cpu") for a in (True, False))
+    (x, y), (plain, same_y) = next(on.train_batches(0)), next(off.train_batches(0))
+    assert torch.equal(y, same_y)
+    assert not torch.equal(x, plain)
+    assert torch.equal(next(on.test_batches(0))[0], next(off.test_batches(0))[0])
+
+
+@pytest.mark.parametrize(
+    ("recipe", "expected"),
+    [
+        ({"optimizer": "adam", "weight_decay": 0.1}, {"weight_decay": 0.1}),
+        (
+            {"optimizer": "sgd", "momentum": 0.9, "nesterov": True, "weight_decay": 5e-4},
+            {"momentum": 0.9, "nesterov": True, "weight_decay": 5e-4},
+        ),
+    ],
+)
+def test_the_optimiser_is_the_recipes(recipe, expected):
+    optimizer = make_optimizer(nn.Linear(2, 2), Recipe(learning_rate=0.5, **recipe))
+    assert type(optimizer).__name__.lower() == recipe["optimizer"]
+    assert expected.items() <= optimizer.param_groups[0].items()
+    assert optimizer.param_groups[0]["lr"] == 0.5
+
+
+def test_what_decides_the_bits_is_set_and_recorded():
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
+    set_numerics(1)
+    found = numerics()
+    assert (found["tf32_matmul"], found["tf32_cudnn"], found["deterministic_algorithms"]) == (False, False, True)
+
+
+@pytest.mark.parametrize("channels_last", [True, False])
+def test_the_memory_layout_is_the_configurations(channels_last, synthetic):
+    training = prepare(resolved(), synthetic, "cpu", channels_last=channels_last)
+    tensors = [training.model.features.conv2.weight, next(training.train_batches(0))[0]]
+    assert all(t.is_contiguous(memory_format=torch.channels_last) == channels_last for t in tensors)
+
+
+def test_dropout_draws_are_shared_by_the_variants_of_a_seed(synthetic):
+    draws = []
+    for variant in ("conv", "LRr"):
+        prepare(resolved(variant, "allconv"), synthetic, "cpu")
+        draws.append(torch.rand(4))
+    assert torch.equal(*draws)
+
+
+def test_a_variant_that_replaces_nothing_is_refused(synthetic):
+    run = resolved("L")
+    definition = run.definition.model_copy(update={"include": ("feature.*",)})
+    with pytest.raises(UserError, match="variant 'L' replaces no convolution of base"):
+        prepare(run.model_copy(update={"definition": definition}), synthetic, "cpu")
 
 
 class StopAfter(Callback):

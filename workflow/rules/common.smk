@@ -9,7 +9,7 @@ import yaml
 from snakemake.logging import logger
 
 from linconv.config import ConfigError, parse_config, plan_runs, resolve_run
-from linconv.config.runs import digest
+from linconv.config.runs import complexity_hash, digest
 from linconv.devices import visible_gpus
 from linconv.results import write_text
 from linconv.results.provenance import code_hash
