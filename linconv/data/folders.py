@@ -157,7 +157,9 @@ def _statistics(images: Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:
     values = torch.arange(256, dtype=torch.float64) / 255
     mean, std = [], []
     for channel in images.unbind(1):
-        share = torch.bincount(channel.flatten(), minlength=256).double() / channel.numel()
+        # some images at a time: bincount widens every byte to eight
+        counts = torch.stack([torch.bincount(some.flatten(), minlength=256) for some in channel.split(1000)]).sum(0)
+        share = counts.double() / channel.numel()
         mean.append(float(share @ values))
         std.append(float(share @ (values - mean[-1]) ** 2) ** 0.5)
     return tuple(mean), tuple(std)
