@@ -4,8 +4,10 @@ import json
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 import yaml
+from PIL import Image
 from typer.testing import CliRunner
 
 from linconv.cli import app
@@ -74,6 +76,32 @@ def test_train_writes_one_whole_result_with_its_provenance(config, tmp_path):
     assert again.returncode == 0
     twin = read_result(tmp_path / "again" / folder.relative_to(tmp_path / "results") / "result.json", RunResult)
     assert twin.model_dump(exclude={"provenance"}) == result.model_dump(exclude={"provenance"})
+
+
+def test_a_folder_of_images_is_trained_on_and_described_in_the_result(tmp_path):
+    random = np.random.RandomState(0)
+    for k, name in enumerate(("dark", "bright")):
+        for i in range(10):
+            file = tmp_path / "pictures" / "own" / name / f"{i}.png"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(random.randint(128 * k, 128 * k + 128, (40, 40, 3), dtype=np.uint8)).save(file)
+    config = tmp_path / "own.yaml"
+    own = {"datasets": ["own"], "imagefolders": {"own": {"path": "own", "flip": True}}, "data_root": "pictures"}
+    config.write_text(yaml.safe_dump(CONFIG | own))
+    options = ["--dataset", "own", "--architecture", "base", "--variant", "Lr", "--seed", "7"]
+    done = process("train", config, *options, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    result = read_result(tmp_path / "results/tiny/runs/own/base/Lr/seed7/result.json", RunResult)
+    assert (result.status, result.dataset) == ("ok", "own")
+    assert result.config["imagefolder"] == load_config(config).imagefolders["own"].model_dump(mode="json")
+    assert result.metrics.top1 in (0, 25, 50, 75, 100)  # of four test images
+
+    damaged = tmp_path / "pictures" / "own" / "dark" / "3.png"
+    damaged.write_bytes(damaged.read_bytes()[:100])
+    done = process("train", config, *options, cwd=tmp_path)
+    assert done.returncode == 2
+    assert "error: data set 'own': pictures/own/dark/3.png cannot be decoded" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_a_diverged_run_is_a_result(config, tmp_path):

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from linconv.config.names import ARCHITECTURES, DATASETS, Frozen, check_known
+from linconv.config.names import ARCHITECTURES, Frozen, check_known
 
 
 class Recipe(Frozen):
@@ -70,7 +70,10 @@ PRESETS: dict[str, dict[str, Recipe]] = {
 
 
 class Override(Frozen):
-    """Values of the recipe replaced for some networks and data sets (all of them where none is named)."""
+    """Values of the recipe replaced for some networks and data sets (all of them where none is named).
+
+    `Config` checks the data sets: it alone knows those that the configuration defines.
+    """
 
     architectures: tuple[str, ...] | None = None
     datasets: tuple[str, ...] | None = None
@@ -79,7 +82,6 @@ class Override(Frozen):
     @model_validator(mode="after")
     def _names(self) -> Override:
         check_known(self.architectures or (), ARCHITECTURES, "architecture")
-        check_known(self.datasets or (), DATASETS, "data set")
         check_known(self.set, Recipe.model_fields, "recipe key")
         return self
 

@@ -9,6 +9,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from pydantic import SerializerFunctionWrapHandler, model_serializer
+
+from linconv.config.folders import ImageFolderOptions
 from linconv.config.names import Frozen
 from linconv.config.recipes import Recipe
 from linconv.config.schema import ComplexityOptions, Config
@@ -52,6 +55,13 @@ class ResolvedRun(Frozen):
     recipe: Recipe
     augment: bool
     correlation_layers: tuple[int, ...]
+    imagefolder: ImageFolderOptions | None = None  # what `dataset` means where it is not a built-in one
+
+    @model_serializer(mode="wrap")
+    def _only_what_applies(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """A run on a built-in data set has no `imagefolder`, so its hash is as it was before there were any."""
+        values: dict[str, Any] = serialize(self)
+        return values if self.imagefolder else {k: v for k, v in values.items() if k != "imagefolder"}
 
     @property
     def key(self) -> RunKey:
@@ -99,4 +109,5 @@ def resolve_run(config: Config, key: RunKey) -> ResolvedRun:
         recipe=config.recipe.resolve(key.architecture, key.dataset),
         augment=config.augment,
         correlation_layers=config.correlation_layers,
+        imagefolder=config.imagefolders.get(key.dataset),
     )

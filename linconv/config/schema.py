@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
+from linconv.config.folders import ImageFolderOptions
 from linconv.config.names import ARCHITECTURES, DATASETS, Frozen, check_known
 from linconv.config.recipes import RecipeChoice
 from linconv.config.variants import VARIANTS, Variant
@@ -48,6 +49,7 @@ class Config(Frozen):
     variants: Names
     seeds: Annotated[tuple[Annotated[int, Field(ge=0, lt=2**32, strict=True)], ...], Field(min_length=1)]
     define: dict[Name, Variant] = Field(default={})
+    imagefolders: dict[Name, ImageFolderOptions] = Field(default={})
     recipe: RecipeChoice = RecipeChoice()
     augment: bool = True
     # 1-based positions, in the order of execution, of the convolutions whose filter correlations are kept
@@ -103,11 +105,13 @@ class Config(Frozen):
                 raise ValueError(f"'{other}' and '{name}' share a folder on disks that ignore case; rename one")
         return names
 
-    @field_validator("datasets")
+    @field_validator("imagefolders")
     @classmethod
-    def _datasets(cls, names: tuple[str, ...]) -> tuple[str, ...]:
-        check_known(names, DATASETS, "data set")
-        return names
+    def _new_names(cls, folders: dict[str, ImageFolderOptions]) -> dict[str, ImageFolderOptions]:
+        for name in folders:
+            if name in DATASETS:
+                raise ValueError(f"'{name}' is a built-in data set; choose another name")
+        return folders
 
     @field_validator("architectures")
     @classmethod
@@ -123,6 +127,7 @@ class Config(Frozen):
 
     @model_validator(mode="after")
     def _cross_checks(self) -> Config:
+        self._check_datasets()
         check_known(self.variants, self.known_variants, "variant")
         check_known(self.figures.heatmap_variants, self.known_variants, "variant")
         for name in self.variants:
@@ -136,6 +141,15 @@ class Config(Frozen):
                     key = ".".join(("recipe", *(str(s) for s in first["loc"])))
                     raise ValueError(f"{key}: {first['msg']} (got {first['input']!r}, for {architecture})") from None
         return self
+
+    def _check_datasets(self) -> None:
+        places = {"datasets": self.datasets}
+        places |= {f"recipe.overrides.{i}.datasets": o.datasets or () for i, o in enumerate(self.recipe.overrides)}
+        for place, names in places.items():
+            try:
+                check_known(names, (*DATASETS, *self.imagefolders), "data set")
+            except ValueError as error:
+                raise ValueError(f"{place}: {error}") from None
 
     def _check_rank(self, name: str) -> None:
         options = self.known_variants[name].options

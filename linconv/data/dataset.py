@@ -29,9 +29,9 @@ class Arrays(NamedTuple):
 class DatasetInfo:
     """The facts of a data set; sizes in pixels, `mean` and `std` per channel of values in [0, 1].
 
-    `border` zero pixels are added around every image when it is loaded. `crop_padding` and `flip` are the
-    augmentation: a random crop out of an image padded by that many zero pixels, a horizontal flip of every
-    second image on average.
+    Images are `image_size` x `image_size`, with the `border` zero pixels that are added around each when it is
+    loaded. `crop_padding` and `flip` are the augmentation: a random crop out of an image padded by that many zero
+    pixels, a horizontal flip of every second image on average.
     """
 
     loader: Callable[[Path], Arrays]
@@ -42,11 +42,12 @@ class DatasetInfo:
     border: int = 0
     crop_padding: int = 0
     flip: bool = False
+    image_size: int = 32
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """A loaded data set: images uint8 (n, c, 32, 32) and labels int64 (n,), all on one device."""
+    """A loaded data set: images uint8 (n, c, size, size) and labels int64 (n,), all on one device."""
 
     info: DatasetInfo
     train_images: Tensor

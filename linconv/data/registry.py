@@ -9,12 +9,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from linconv.config.folders import ImageFolderOptions
 from linconv.config.names import check_known
 from linconv.data.dataset import DataError, Dataset, DatasetInfo
 from linconv.data.embedded import load_digits, load_synthetic
+from linconv.data.folders import describe_imagefolder, load_imagefolder
 from linconv.data.published import load_cifar, load_mnist, load_svhn
-
-IMAGE_SIZE = 32
 
 # Normalisation and augmentation of the paper's five data sets follow its released code; digits and synthetic
 # carry the statistics of their own training part and, like MNIST, are not augmented.
@@ -62,21 +62,32 @@ DATASETS: dict[str, DatasetInfo] = {
 }
 
 
-def load(name: str, root: str | Path, *, device: torch.device | str = "cpu") -> Dataset:
+def load(
+    name: str,
+    root: str | Path,
+    *,
+    device: torch.device | str = "cpu",
+    imagefolder: ImageFolderOptions | None = None,
+) -> Dataset:
     """Load a data set onto a device.
 
     Args:
-        name: a key of `DATASETS`.
+        name: a key of `DATASETS`, or any name where `imagefolder` is given.
         root: the folder that holds the data sets' files; those missing are downloaded into it.
-        device: where the tensors go, images uint8 (n, c, 32, 32) and labels int64 (n,).
+        device: where the tensors go, images uint8 (n, c, size, size) and labels int64 (n,).
+        imagefolder: the definition of a data set that is a folder of images below `root`.
 
     Raises:
         ValueError: unknown name.
         DataError: files are missing and cannot be downloaded, are damaged, or do not hold what they should.
     """
-    check_known([name], DATASETS, "data set")
-    info = DATASETS[name]
-    arrays = info.loader(Path(root))
+    if imagefolder is not None:
+        arrays = load_imagefolder(name, imagefolder, Path(root))
+        info = describe_imagefolder(name, imagefolder, arrays)
+    else:
+        check_known([name], DATASETS, "data set")
+        info = DATASETS[name]
+        arrays = info.loader(Path(root))
     tensors = []
     for part, images, labels in (("training", *arrays[:2]), ("test", *arrays[2:])):
         images = F.pad(images, (info.border,) * 4)
@@ -86,7 +97,7 @@ def load(name: str, root: str | Path, *, device: torch.device | str = "cpu") -> 
 
 
 def _check(what: str, images: Tensor, labels: Tensor, info: DatasetInfo) -> None:
-    wanted = (len(labels), info.channels, IMAGE_SIZE, IMAGE_SIZE)
+    wanted = (len(labels), info.channels, info.image_size, info.image_size)
     remedy = "delete its files to have them fetched again"
     if len(labels) == 0 or images.shape != wanted:
         raise DataError(f"{what}: images of shape {tuple(images.shape)}, not {wanted}; {remedy}")

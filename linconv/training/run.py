@@ -118,7 +118,7 @@ def train(run: ResolvedRun, config: Config, folder: Path, device: str, *, progre
         linconv.data.DataError: the data set is missing or damaged.
         UserError: the variant's patterns leave every convolution of the network plain.
     """
-    data = load(run.dataset, Path(config.data_root), device=device)
+    data = load(run.dataset, Path(config.data_root), device=device, imagefolder=run.imagefolder)
     console = Console(stderr=True)
     show: Callback = ProgressBar(str(run.key), console) if progress and sys.stderr.isatty() else LogLines()
     checkpoint = folder / "checkpoint.pt"

@@ -16,6 +16,10 @@ def raw(**changes):
     return {**base, **changes}
 
 
+def pets(**values):
+    return {"datasets": ["pets"], "imagefolders": {"pets": {"path": "pets", **values}}}
+
+
 def variant(**values):
     return {"variants": ["X"], "define": {"X": {"layer": "linear", **values}}}
 
@@ -30,6 +34,25 @@ def variant(**values):
         ({"recipe": {"overrides": [{"architectures": ["bse"], "set": {}}]}}, "did you mean 'base'?"),
         ({"recipe": {"overrides": [{"set": {"nesterov": True}}]}}, "nesterov needs a momentum"),
         ({"datasets": ["mnst"]}, "datasets: unknown data set 'mnst'; did you mean 'mnist'?"),
+        ({**pets(), "datasets": ["pet"]}, "datasets: unknown data set 'pet'; did you mean 'pets'?"),
+        (
+            {**pets(), "datasets": ["zzz"]},
+            "known: digits, synthetic, mnist, fashionmnist, cifar10, cifar100, svhn, pets",
+        ),
+        (
+            {"recipe": {"overrides": [{"set": {}}, {"datasets": ["digit"], "set": {}}]}},
+            "recipe.overrides.1.datasets: unknown data set 'digit'; did you mean 'digits'?",
+        ),
+        ({"imagefolders": {"svhn": {"path": "x"}}}, "imagefolders: 'svhn' is a built-in data set; choose another"),
+        ({"imagefolders": {"a/b": {"path": "x"}}}, "string should match pattern"),
+        ({"imagefolders": {"pets": {}}}, "imagefolders.pets.path: missing"),
+        (pets(path="/home/pets"), "imagefolders.pets.path: the path must lead below data_root"),
+        (pets(path="a/../../pets"), "must lead below data_root; set data_root to the folder it starts from"),
+        (pets(flp=True), "imagefolders.pets.flp: unknown key; did you mean 'flip'?"),
+        (pets(image_size=16), "imagefolders.pets.image_size: input should be greater than or equal to 32 (got 16)"),
+        (pets(test_share=1), "imagefolders.pets.test_share: input should be less than 1"),
+        (pets(mean=[0.5, 0.5, 0.5]), "imagefolders.pets: mean and std belong together"),
+        (pets(mean=[0.5] * 3, std=[0.2, 0, 0.2]), "imagefolders.pets.std.1: input should be greater than 0"),
         ({"architectures": ["vgg"]}, "architectures: unknown architecture 'vgg'; did you mean 'vgg11'?"),
         ({"variants": ["Lx"]}, "unknown variant 'Lx'; did you mean 'L'?"),
         ({"variants": ["zzz"]}, "unknown variant 'zzz'; known: conv, L, Lr, LRr, LSr"),
@@ -97,7 +120,9 @@ def test_a_missing_file():
         load_config("nowhere.yaml")
 
 
-@pytest.mark.parametrize(("name", "runs"), [("config", 15), ("paper", 360), ("smoke", 12), ("mnist", 9)])
+@pytest.mark.parametrize(
+    ("name", "runs"), [("config", 15), ("paper", 360), ("smoke", 12), ("mnist", 9), ("cifar10-jpeg", 9)]
+)
 def test_the_shipped_files_are_valid_and_survive_a_round_trip(name, runs, tmp_path):
     config = load_config(ROOT / "config" / f"{name}.yaml")
     assert len(plan_runs(config)) == runs
@@ -124,6 +149,28 @@ def test_the_hash_of_a_run_changes_with_what_decides_its_outcome_and_with_nothin
     assert hash_with(recipe={"overrides": [{"architectures": ["vgg11"], "set": {"epochs": 3}}]}) == same
     with pytest.raises(ValueError, match="not a run of experiment"):
         resolve_run(parse_config(raw()), RunKey("digits", "base", "L", 0))
+
+
+def test_the_definition_of_an_image_folder_is_part_of_its_runs_and_of_no_other():
+    def runs_with(**values):
+        config = parse_config(raw(**pets(**values) | {"datasets": ["digits", "pets"]}))
+        return [resolve_run(config, RunKey(name, "base", "conv", 0)) for name in ("digits", "pets")]
+
+    built_in, own = runs_with()
+    assert built_in.hash == resolve_run(parse_config(raw()), built_in.key).hash
+    assert "imagefolder" not in built_in.model_dump()  # the hash is that of the values of before image folders
+    assert own.hash == runs_with(path="./pets", image_size=32)[1].hash
+    for change in ({"path": "cats"}, {"flip": True}, {"split_seed": 1}, {"image_size": 64}):
+        assert runs_with(**change)[1].hash != own.hash
+        assert runs_with(**change)[0].hash == built_in.hash
+    assert own.model_dump(mode="json")["imagefolder"]["path"] == "pets"
+
+
+def test_an_override_may_name_an_image_folder():
+    overrides = [{"datasets": ["pets"], "set": {"epochs": 3}}]
+    config = parse_config(raw(**pets() | {"datasets": ["digits", "pets"], "recipe": {"overrides": overrides}}))
+    assert config.recipe.resolve("base", "pets").epochs == 3
+    assert config.recipe.resolve("base", "digits").epochs == 250
 
 
 def test_a_definition_may_extend_a_variant_in_parts():

@@ -7,7 +7,16 @@ from collections.abc import Iterator
 import pytest
 from pydantic import BaseModel
 
-from linconv.config import Config, LinearOptions, Recipe, Regularizer, SparsityScheduleOptions, Variant, load_config
+from linconv.config import (
+    Config,
+    ImageFolderOptions,
+    LinearOptions,
+    Recipe,
+    Regularizer,
+    SparsityScheduleOptions,
+    Variant,
+    load_config,
+)
 from linconv.config.recipes import Override, RecipeChoice
 from linconv.config.schema import ComplexityOptions, FigureOptions
 from tests.workflow.conftest import REPOSITORY
@@ -19,6 +28,7 @@ MODELS: tuple[type[BaseModel], ...] = (
     Recipe,
     Variant,
     LinearOptions,
+    ImageFolderOptions,
     Regularizer,
     SparsityScheduleOptions,
     ComplexityOptions,

@@ -1,0 +1,47 @@
+"""One's own data sets: a folder of class folders, and how its images become a network's input."""
+
+from __future__ import annotations
+
+from pathlib import PurePosixPath
+from typing import Annotated
+
+from pydantic import Field, field_validator, model_validator
+
+from linconv.config.names import Frozen
+
+Unit = Annotated[float, Field(ge=0, le=1)]
+Positive = Annotated[float, Field(gt=0)]
+
+
+class ImageFolderOptions(Frozen):
+    """A data set made of image files: `path`/train/<class>/* and `path`/test/<class>/*, or `path`/<class>/*.
+
+    `path` is relative to the configuration's `data_root`. Images are read as RGB and resized to
+    `image_size` x `image_size` pixels; `crop_padding` (pixels) and `flip` are the augmentation. `test_share` of
+    every class, drawn by `split_seed`, is the test part of a folder without train/ and test/. `mean` and `std`, per
+    channel of values in [0, 1], are measured on the training part where they are not given.
+    """
+
+    path: Annotated[str, Field(min_length=1)]
+    image_size: Annotated[int, Field(ge=32)] = 32  # the deepest of the networks halves its input five times
+    crop_padding: Annotated[int, Field(ge=0)] = 0
+    flip: bool = False
+    test_share: Annotated[float, Field(gt=0, lt=1)] = 0.2
+    split_seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
+    mean: tuple[Unit, Unit, Unit] | None = None
+    std: tuple[Positive, Positive, Positive] | None = None
+
+    @field_validator("path")
+    @classmethod
+    def _below_the_data_root(cls, path: str) -> str:
+        pure = PurePosixPath(path)
+        # it is part of the run's identity, which must not depend on where one machine keeps its data
+        if pure.is_absolute() or ".." in pure.parts:
+            raise ValueError("the path must lead below data_root; set data_root to the folder it starts from")
+        return str(pure)
+
+    @model_validator(mode="after")
+    def _both_statistics(self) -> ImageFolderOptions:
+        if (self.mean is None) != (self.std is None):
+            raise ValueError("mean and std belong together: give both, or neither to have them measured")
+        return self
