@@ -26,6 +26,8 @@ app.add_typer(render, name="render")
 
 ConfigFile = Annotated[Path, typer.Argument(help="configuration file (YAML)", show_default=False)]
 Folder = Annotated[Path, typer.Argument(help="folder of an experiment, results/<experiment>", show_default=False)]
+INTERRUPTED = 75  # EX_TEMPFAIL of sysexits.h: try again
+
 Results = Annotated[Path, typer.Option(help="folder that holds the experiments' folders")]
 
 
@@ -52,7 +54,10 @@ def train(
     results: Results = Path("results"),
     log: Annotated[Path | None, typer.Option(help="write plain lines there instead of a progress bar")] = None,
 ) -> None:
-    """Train one run of a configuration and write its result file; resumes where an interrupted one stopped."""
+    """Train one run of a configuration and write its result file; resumes where an interrupted one stopped.
+
+    SIGTERM or Ctrl-C ends a training after the step in progress, with exit code 75; the same command continues it.
+    """
     _log_to(log)
     settings = load_config(config)
     run = _resolve(settings, RunKey(dataset, architecture, variant, seed))
@@ -61,9 +66,14 @@ def train(
 
     with device_slot(settings.device) as device:
         from linconv.runner import perform_run  # torch must see the device chosen above
+        from linconv.training.run import TrainingStoppedError
 
         folder = results / settings.experiment / run.key.path
-        result = perform_run(run, settings, folder, device, command=_command(), progress=log is None)
+        try:
+            result = perform_run(run, settings, folder, device, command=_command(), progress=log is None)
+        except TrainingStoppedError as stopped:
+            logging.getLogger("linconv").warning("%s: %s", run.key, stopped)
+            raise typer.Exit(INTERRUPTED) from None
     top1 = "none" if result.metrics.top1 is None else f"{result.metrics.top1:.2f} %"
     typer.echo(f"{run.key}: {result.status}, top-1 {top1}, {folder / 'result.json'}", err=True)
 

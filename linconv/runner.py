@@ -13,8 +13,10 @@ import torch
 
 from linconv.config import Config, ResolvedRun
 from linconv.measure.redundancy import correlation_matrix, filter_banks, redundancy
-from linconv.results import Provenance, RunMetrics, RunResult, atomic_path, write_result
+from linconv.results import Provenance, RunMetrics, RunResult, atomic_path, remove_leftovers, write_result
 from linconv.results.provenance import code_hash, git_state, hardware, now_utc, versions
+from linconv.results.tidy import write_npz
+from linconv.training.checkpoint import remove_checkpoints
 from linconv.training.engine import Training
 from linconv.training.run import count_parameters, numerics, set_numerics, train
 
@@ -33,22 +35,24 @@ def perform_run(
 
     Raises:
         linconv.data.DataError: the data set is missing or damaged.
+        linconv.training.run.TrainingStoppedError: SIGTERM or SIGINT came while it trained.
     """
     started = time.perf_counter()
     set_numerics(config.threads)
     log.info("%s: %s, configuration %s, code %s", run.key, device, run.hash, code_hash())
     folder.mkdir(parents=True, exist_ok=True)
+    remove_leftovers(folder)
     training = train(run, config, folder, device, progress=progress)
     channels, height, width = next(training.test_batches(0))[0].shape[1:]
     banks = [] if training.diverged else filter_banks(training.model, (channels, height, width))
     kept = {
         f"layer{b.position}_{b.layer}": _quantised(b.filters) for b in banks if b.position in run.correlation_layers
     }
-    with atomic_path(folder / "correlations.npz") as temporary, temporary.open("wb") as file:
-        np.savez_compressed(file, **kept)  # type: ignore[arg-type]
+    write_npz(folder / "correlations.npz", kept)
     if config.keep_weights:
-        with atomic_path(folder / "weights.pt") as temporary:
-            torch.save(training.model.state_dict(), temporary)
+        # given a path, torch.save would write the temporary file's name, and with it a process number, into the file
+        with atomic_path(folder / "weights.pt") as temporary, temporary.open("wb") as file:
+            torch.save(training.model.state_dict(), file)
     commit, dirty = git_state()
     result = RunResult(
         status="diverged" if training.diverged else "ok",
@@ -73,7 +77,7 @@ def perform_run(
         ),
     )
     write_result(folder / "result.json", result)
-    (folder / "checkpoint.pt").unlink(missing_ok=True)
+    remove_checkpoints(folder)
     return result
 
 

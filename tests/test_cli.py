@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -74,8 +75,35 @@ def test_train_writes_one_whole_result_with_its_provenance(config, tmp_path):
 
     again = process("train", config, *options, "--results", tmp_path / "again")
     assert again.returncode == 0
-    twin = read_result(tmp_path / "again" / folder.relative_to(tmp_path / "results") / "result.json", RunResult)
+    other = tmp_path / "again" / folder.relative_to(tmp_path / "results")
+    twin = read_result(other / "result.json", RunResult)
     assert twin.model_dump(exclude={"provenance"}) == result.model_dump(exclude={"provenance"})
+    for name in ("correlations.npz", "weights.pt"):
+        assert (other / name).read_bytes() == (folder / name).read_bytes()
+
+
+def test_a_training_asked_to_stop_exits_with_75_and_the_same_command_finishes_it(config, tmp_path):
+    raw = yaml.safe_load(config.read_text())
+    raw["recipe"]["overrides"][0]["set"]["epochs"] = 3
+    config.write_text(yaml.safe_dump(raw))
+    log = tmp_path / "train.log"
+    options = ["--dataset", "synthetic", "--architecture", "base", "--variant", "conv", "--seed", "7", "--log", log]
+    command = [sys.executable, "-m", "linconv.cli", "train", config, *options]
+    first = subprocess.Popen(list(map(str, command)), cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+    while first.poll() is None and not (log.exists() and "epoch 1/3" in log.read_text()):
+        time.sleep(0.001)
+    first.terminate()
+    _, errors = first.communicate()
+    assert (first.returncode, errors) == (75, "")
+    folder = tmp_path / "results" / "tiny" / "runs" / "synthetic" / "base" / "conv" / "seed7"
+    assert "checkpoint.pt" in {p.name for p in folder.iterdir()}
+    assert not (folder / "result.json").exists()
+    last = log.read_text().splitlines()[-1]
+    assert "/3; the same command continues it" in last
+    assert process("train", config, *options, cwd=tmp_path).returncode == 0
+    assert "continuing after epoch" in log.read_text()
+    assert read_result(folder / "result.json", RunResult).metrics.epoch == 3
+    assert {p.name for p in folder.iterdir()} == {"result.json", "correlations.npz", "weights.pt"}
 
 
 def test_a_folder_of_images_is_trained_on_and_described_in_the_result(tmp_path):

@@ -1,6 +1,6 @@
 """Result files: their schema, reading, writing, and the tidy frames made of them. Imports no torch."""
 
-from linconv.results.files import atomic_path, write_result, write_text
+from linconv.results.files import atomic_path, remove_leftovers, write_result, write_text
 from linconv.results.schema import (
     Complexity,
     ComplexityResult,
@@ -26,6 +26,7 @@ __all__ = [
     "RunResult",
     "atomic_path",
     "read_result",
+    "remove_leftovers",
     "write_result",
     "write_text",
 ]

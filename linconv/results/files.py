@@ -12,7 +12,10 @@ from pydantic import BaseModel
 
 @contextmanager
 def atomic_path(path: str | Path) -> Iterator[Path]:
-    """A temporary path beside `path`, moved over it when the block ends well and removed when it does not."""
+    """A temporary path beside `path`, moved over it when the block ends well and removed when it does not.
+
+    Once it is moved, it is on the disk: not even a loss of power brings the old file back.
+    """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
@@ -21,7 +24,14 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         with temporary.open("rb") as file:
             os.fsync(file.fileno())
         temporary.replace(path)
+        _sync_folder(path.parent)
     finally:
+        temporary.unlink(missing_ok=True)
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove the temporary files that processes killed within `atomic_path` left in `folder`."""
+    for temporary in folder.glob(".*.[0-9]*.tmp"):
         temporary.unlink(missing_ok=True)
 
 
@@ -34,3 +44,11 @@ def write_text(path: str | Path, text: str) -> None:
 def write_result(path: str | Path, result: BaseModel) -> None:
     """Write a result file atomically, as indented JSON."""
     write_text(path, result.model_dump_json(indent=1) + "\n")
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

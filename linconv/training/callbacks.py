@@ -1,10 +1,12 @@
-"""Callbacks of the training loop: progress, the sparse schedule, checkpoints."""
+"""Callbacks of the training loop: progress, the sparse schedule, checkpoints, signals."""
 
 from __future__ import annotations
 
 import logging
+import signal
 import time
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 from rich.console import Console
@@ -85,14 +87,34 @@ class ProgressBar(Callback):
 
 
 class CheckpointCallback(Callback):
-    """Saves the training after every epoch but the last, whose result follows at once."""
+    """Saves the training after every epoch; after the last as well, since writing the result can be interrupted."""
 
-    def __init__(self, path: Path, config_hash: str) -> None:
-        self._path, self._config_hash = path, config_hash
+    def __init__(self, folder: Path, identity: str) -> None:
+        self._folder, self._identity = folder, identity
 
     def on_epoch_end(self, training: Training) -> None:
-        if training.epoch < training.recipe.epochs and not training.diverged:
-            save_checkpoint(self._path, training, self._config_hash)
+        save_checkpoint(self._folder, training, self._identity)
+
+
+class StopOnSignal(Callback):
+    """SIGTERM and SIGINT stop the training after the step in progress; a second one does what it always does.
+
+    Needs the main thread, the only one that Python lets handle signals.
+    """
+
+    def on_train_start(self, training: Training) -> None:
+        def stop(number: int, frame: FrameType | None) -> None:
+            training.stop = True
+            self._restore()
+
+        self._before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
+
+    def on_train_end(self, training: Training) -> None:
+        self._restore()
+
+    def _restore(self) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
 
 
 def _number(value: float | None) -> str:

@@ -1,10 +1,16 @@
-"""Checkpoints: a training that stops after any epoch continues bit for bit."""
+"""Checkpoints: a training that stops after any epoch continues bit for bit.
+
+Two generations lie in a run's folder, so that a damaged file costs one epoch and not the run. A checkpoint is what
+`torch.save` writes, followed by the SHA-256 of it: a changed byte inside a tensor would otherwise load without a word.
+"""
 
 from __future__ import annotations
 
 import copy
+import hashlib
 import logging
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -12,16 +18,25 @@ from linconv.results import Epoch, atomic_path
 from linconv.training.engine import Training, make_optimizer
 
 log = logging.getLogger("linconv")
-VERSION = 1
+CURRENT, PREVIOUS = "checkpoint.pt", "checkpoint.previous.pt"
+VERSION = 2
+DIGEST_BYTES = hashlib.sha256().digest_size
 
 
-def save_checkpoint(path: Path, training: Training, config_hash: str) -> None:
-    """Write model, optimiser, callbacks, random state and history to `path`, atomically."""
+def save_checkpoint(folder: Path, training: Training, identity: str) -> None:
+    """Write model, optimiser, callbacks, random state and history to `folder`; what lies there becomes the previous.
+
+    The new file is whole and on the disk before either is moved: at any moment one of the two can be used.
+
+    Args:
+        identity: what the checkpoint belongs to; `restore_checkpoint` accepts no other.
+    """
     state = {
         "version": VERSION,
-        "config_hash": config_hash,
+        "identity": identity,
         "epoch": training.epoch,
         "step": training.step,
+        "diverged": training.diverged,
         "history": [epoch.model_dump() for epoch in training.history],
         "model": training.model.state_dict(),
         "optimizer": training.optimizer.state_dict(),
@@ -29,42 +44,77 @@ def save_checkpoint(path: Path, training: Training, config_hash: str) -> None:
         "rng_cpu": torch.get_rng_state(),
         "rng_cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
     }
-    with atomic_path(path) as temporary:
+    current = folder / CURRENT
+    with atomic_path(current) as temporary:
         torch.save(state, temporary)
+        with temporary.open("r+b") as file:
+            file.write(hashlib.file_digest(file, "sha256").digest())  # read to the end, hence appended
+        if current.exists():
+            current.replace(folder / PREVIOUS)
 
 
-def restore_checkpoint(path: Path, training: Training, config_hash: str) -> bool:
-    """Bring `training` to where the checkpoint left it; False, and nothing changed, where there is none to use.
+def restore_checkpoint(folder: Path, training: Training, identity: str) -> str | None:
+    """Bring `training` to where its newest usable checkpoint left it.
 
-    A checkpoint that is damaged or belongs to another configuration is set aside as `<name>.unusable`.
+    A checkpoint that is damaged or belongs to something else is set aside as `<name>.unusable`, with a warning.
+
+    Returns:
+        The name of the file used; None, and `training` as it was, where there is none to use.
+
+    Raises:
+        MemoryError, torch.OutOfMemoryError: the checkpoint may be good, so it stays where it is.
     """
-    if not path.exists():
-        return False
-    untouched = copy.deepcopy(training.model.state_dict())
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-        if state["version"] != VERSION or state["config_hash"] != config_hash:
-            raise ValueError("it belongs to another configuration")
-        history = [Epoch.model_validate(epoch) for epoch in state["history"]]
-        training.model.load_state_dict(state["model"])
-        training.optimizer.load_state_dict(state["optimizer"])
-        for callback, saved in zip(training.callbacks, state["callbacks"], strict=True):
-            callback.load_state_dict(saved)
-    except Exception as error:  # whatever torch.load raises for a damaged file
-        aside = path.with_name(path.name + ".unusable")
-        path.replace(aside)
-        training.model.load_state_dict(untouched)
-        training.optimizer = make_optimizer(training.model, training.recipe)
-        message = " ".join(str(error).split())[:200]
-        log.warning(
-            "checkpoint %s cannot be used (%s); set aside as %s, starting anew",
-            path.name,
-            message,
-            aside.name,
-        )
-        return False
-    training.history, training.epoch, training.step = history, state["epoch"], state["step"]
+    for path in (folder / CURRENT, folder / PREVIOUS):
+        if not path.exists():
+            continue
+        untouched = copy.deepcopy(training.model.state_dict())
+        try:
+            _apply(_read(path, identity), training)
+        except (MemoryError, torch.OutOfMemoryError):
+            raise
+        except Exception as error:  # whatever loading raises for a file of another version or library
+            training.model.load_state_dict(untouched)
+            training.optimizer = make_optimizer(training.model, training.recipe)
+            aside = path.replace(path.with_name(path.name + ".unusable"))
+            reason = " ".join(str(error).split())[:200]
+            log.warning("checkpoint %s cannot be used (%s); set aside as %s", path.name, reason, aside.name)
+        else:
+            return path.name
+    return None
+
+
+def remove_checkpoints(folder: Path) -> None:
+    """Remove both generations; files set aside stay."""
+    for name in (PREVIOUS, CURRENT):  # a kill in between leaves the newer one
+        (folder / name).unlink(missing_ok=True)
+
+
+def _read(path: Path, identity: str) -> dict[str, Any]:
+    """The checked content of a checkpoint; a ValueError says what is wrong with it."""
+    left = path.stat().st_size - DIGEST_BYTES
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while left > 0 and (block := file.read(min(left, 2**20))):
+            digest.update(block)
+            left -= len(block)
+        if file.read() != digest.digest():
+            raise ValueError("damaged: its content does not match its checksum")
+    state = torch.load(path, map_location="cpu", weights_only=True)
+    if state["version"] != VERSION:
+        raise ValueError(f"its format is version {state['version']}, not {VERSION}")
+    if state["identity"] != identity:
+        raise ValueError(f"it belongs to {state['identity']}, not to {identity}")
+    return state
+
+
+def _apply(state: dict[str, Any], training: Training) -> None:
+    history = [Epoch.model_validate(epoch) for epoch in state["history"]]
+    training.model.load_state_dict(state["model"])
+    training.optimizer.load_state_dict(state["optimizer"])
+    for callback, saved in zip(training.callbacks, state["callbacks"], strict=True):
+        callback.load_state_dict(saved)
+    training.history, training.diverged = history, state["diverged"]
+    training.epoch, training.step = state["epoch"], state["step"]
     torch.set_rng_state(state["rng_cpu"])
     if torch.cuda.is_available() and len(state["rng_cuda"]) == torch.cuda.device_count():
         torch.cuda.set_rng_state_all(state["rng_cuda"])
-    return True

@@ -47,6 +47,9 @@ class Callback:
 class Training:
     """A training in progress: what the loop needs, what callbacks see, what a checkpoint saves.
 
+    A callback that sets `stop` ends it after the step in progress, in the middle of an epoch: what continues from
+    there is the last epoch's checkpoint, not this object.
+
     `train_batches(epoch)` yields the batches of that epoch, the same ones whenever it is asked;
     `test_batches(epoch)` those of the test set. `epoch` and `step` count finished ones, from 0.
     """
@@ -63,6 +66,7 @@ class Training:
     epoch: int = 0
     step: int = 0
     diverged: bool = False
+    stop: bool = False
 
     def __post_init__(self) -> None:
         self.optimizer = make_optimizer(self.model, self.recipe)
@@ -83,11 +87,16 @@ def make_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
 
 
 def fit(training: Training) -> Training:
-    """Train until the recipe's last epoch, or until the loss is no longer finite, from wherever `training` stands."""
+    """Train from wherever `training` stands until the recipe's last epoch.
+
+    The end comes earlier where the loss is no longer finite (`diverged`) or a callback asks for it (`stop`).
+    """
     for callback in training.callbacks:
         callback.on_train_start(training)
-    while training.epoch < training.recipe.epochs and not training.diverged:
+    while training.epoch < training.recipe.epochs and not (training.diverged or training.stop):
         train_loss, train_top1, penalty = _train_epoch(training)
+        if training.stop:
+            break
         test_loss, test_top1 = evaluate(training.model, training.test_batches(training.epoch))
         training.diverged = not (math.isfinite(train_loss) and math.isfinite(test_loss))
         training.epoch += 1
@@ -110,7 +119,7 @@ def fit(training: Training) -> Training:
 
 
 def _train_epoch(training: Training) -> tuple[float, float, float]:
-    """One epoch; the mean cross-entropy, the accuracy in percent, the mean penalty per step."""
+    """One epoch, or its part before `stop`: mean cross-entropy, accuracy in percent, mean penalty per step."""
     model, optimizer = training.model, training.optimizer
     model.train()
     sums: Tensor | None = None  # loss, correct, samples, penalty: on the device until the epoch ends
@@ -133,6 +142,8 @@ def _train_epoch(training: Training) -> tuple[float, float, float]:
         training.step += 1
         for callback in training.callbacks:
             callback.on_step_end(training)
+        if training.stop:
+            break
     assert sums is not None, "a data set has at least one batch"
     loss_sum, right, samples, penalty_sum = sums.tolist()
     return loss_sum / samples, 100 * right / samples, penalty_sum / (batch + 1)

@@ -17,12 +17,17 @@ from linconv.config.errors import UserError
 from linconv.data import Dataset, batches, load
 from linconv.layers import LAYERS, SparseCoefficients, coefficient_l1, correlation_penalty
 from linconv.models import build_model
-from linconv.training.callbacks import CheckpointCallback, LogLines, ProgressBar, SparsityCallback
+from linconv.results.provenance import code_hash
+from linconv.training.callbacks import CheckpointCallback, LogLines, ProgressBar, SparsityCallback, StopOnSignal
 from linconv.training.checkpoint import restore_checkpoint
 from linconv.training.engine import Callback, Term, Training, fit
 
 log = logging.getLogger("linconv")
 EVALUATION_BATCH = 500
+
+
+class TrainingStoppedError(Exception):
+    """A signal stopped the training; called again, it continues after the last epoch saved."""
 
 
 def set_numerics(threads: int) -> None:
@@ -110,23 +115,29 @@ def prepare(
 
 
 def train(run: ResolvedRun, config: Config, folder: Path, device: str, *, progress: bool = False) -> Training:
-    """Train one run, resuming from `folder`/checkpoint.pt where that belongs to it.
+    """Train one run, resuming from a checkpoint in `folder` where one belongs to it: same configuration, same code.
 
     Of `config` only what leaves the run's identity alone is used: where the data lie, the memory layout.
 
     Raises:
         linconv.data.DataError: the data set is missing or damaged.
         UserError: the variant's patterns leave every convolution of the network plain.
+        TrainingStoppedError: SIGTERM or SIGINT came while it trained.
     """
     data = load(run.dataset, Path(config.data_root), device=device, imagefolder=run.imagefolder)
     console = Console(stderr=True)
     show: Callback = ProgressBar(str(run.key), console) if progress and sys.stderr.isatty() else LogLines()
-    checkpoint = folder / "checkpoint.pt"
-    callbacks = [show, CheckpointCallback(checkpoint, run.hash)]
+    identity = f"configuration {run.hash}, code {code_hash()}"
+    # Saved before it is shown: an epoch that the log reports is never trained again.
+    callbacks = [StopOnSignal(), CheckpointCallback(folder, identity), show]
     training = prepare(run, data, device, callbacks, channels_last=config.channels_last)
-    if restore_checkpoint(checkpoint, training, run.hash):
-        log.info("continuing after epoch %d from %s", training.epoch, checkpoint.name)
-    return fit(training)
+    if name := restore_checkpoint(folder, training, identity):
+        log.info("continuing after epoch %d from %s", training.epoch, name)
+    if fit(training).stop:
+        raise TrainingStoppedError(
+            f"interrupted after epoch {training.epoch}/{run.recipe.epochs}; the same command continues it"
+        )
+    return training
 
 
 def count_parameters(model: nn.Module) -> tuple[int, int, float | None]:

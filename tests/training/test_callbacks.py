@@ -2,14 +2,16 @@
 
 import io
 import logging
+import signal
 
+import pytest
 import torch
 from rich.console import Console
 from torch import nn
 
 from linconv.config import Recipe
-from linconv.training.callbacks import CheckpointCallback, LogLines, ProgressBar
-from linconv.training.engine import Training, fit
+from linconv.training.callbacks import CheckpointCallback, LogLines, ProgressBar, StopOnSignal
+from linconv.training.engine import Callback, Training, fit
 
 
 def training(callbacks, epochs=2):
@@ -38,9 +40,40 @@ def test_the_log_has_one_plain_line_per_epoch(caplog):
     assert "\x1b" not in caplog.text
 
 
-def test_a_checkpoint_follows_every_epoch_but_the_last(tmp_path):
-    path = tmp_path / "checkpoint.pt"
-    fit(training([CheckpointCallback(path, "x")], epochs=1))
-    assert not path.exists()
-    fit(training([CheckpointCallback(path, "x")], epochs=3))
-    assert torch.load(path, weights_only=True)["epoch"] == 2
+def test_a_checkpoint_follows_every_epoch_and_the_one_before_stays(tmp_path):
+    fit(training([CheckpointCallback(tmp_path, "x")], epochs=1))
+    assert [path.name for path in tmp_path.iterdir()] == ["checkpoint.pt"]
+    fit(training([CheckpointCallback(tmp_path, "x")], epochs=3))
+    names = {"checkpoint.pt": 3, "checkpoint.previous.pt": 2}
+    assert {path.name: torch.load(path, weights_only=True)["epoch"] for path in tmp_path.iterdir()} == names
+
+
+class Signals(Callback):
+    """Sends the process a signal at the end of some steps."""
+
+    def __init__(self, number, *steps):
+        self.number, self.steps = number, steps
+
+    def on_step_end(self, training):
+        if training.step in self.steps:
+            signal.raise_signal(self.number)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_stops_the_training_after_the_step_and_saves_no_half_epoch(number, tmp_path):
+    before = signal.getsignal(number)
+    done = fit(training([StopOnSignal(), CheckpointCallback(tmp_path, "x"), Signals(number, 5)], epochs=3))
+    assert (done.stop, done.step, done.epoch, len(done.history)) == (True, 5, 1, 1)
+    assert torch.load(tmp_path / "checkpoint.pt", weights_only=True)["step"] == 3
+    assert signal.getsignal(number) is before
+
+
+def test_a_second_signal_ends_at_once():
+    with pytest.raises(KeyboardInterrupt):
+        fit(training([StopOnSignal(), Signals(signal.SIGINT, 2), Signals(signal.SIGINT, 2)]))
+
+
+def test_a_training_without_a_signal_leaves_the_handlers_as_they_were():
+    before = signal.getsignal(signal.SIGINT)
+    assert not fit(training([StopOnSignal()])).stop
+    assert signal.getsignal(signal.SIGINT) is before
