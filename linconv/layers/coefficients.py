@@ -18,13 +18,13 @@ Device = torch.device | str | int | None
 class Coefficients(nn.Module, abc.ABC):
     """Linear combinations of `primaries` rows into `secondaries` rows.
 
-    `macs_per_column` is the number of multiply-accumulates that combine one column of P numbers: spent D times
-    in weight space (once per step), once per output pixel and image in feature space.
+    `stages` are the multiply-accumulates that combine one column of P numbers, per matrix product; their sum,
+    `macs_per_column`, is spent D times in weight space (once per step), once per pixel and image in feature space.
     """
 
     primaries: int
     secondaries: int
-    macs_per_column: int
+    stages: tuple[int, ...]
     init: str = "paper"
 
     @abc.abstractmethod
@@ -46,6 +46,11 @@ class Coefficients(nn.Module, abc.ABC):
     @abc.abstractmethod
     def reset_parameters(self) -> None:
         """Draw as `init` says: "paper", U(-0.1, 0.1), or "variance_preserving", giving the primaries' variance."""
+
+    @property
+    def macs_per_column(self) -> int:
+        """Multiply-accumulates that combine one column of P numbers."""
+        return sum(self.stages)
 
     @property
     def params_expected(self) -> int:
@@ -70,7 +75,7 @@ class FullCoefficients(Coefficients):
     ) -> None:
         super().__init__()
         self.primaries, self.secondaries = primaries, secondaries
-        self.macs_per_column = secondaries * primaries
+        self.stages = (secondaries * primaries,)
         self.weight = nn.Parameter(torch.empty(secondaries, primaries, device=device, dtype=dtype))
 
     def reset_parameters(self) -> None:
@@ -151,7 +156,7 @@ class LowRankCoefficients(Coefficients):
     ) -> None:
         super().__init__()
         self.primaries, self.secondaries, self.rank = primaries, secondaries, rank
-        self.macs_per_column = rank * (primaries + secondaries)
+        self.stages = (rank * primaries, secondaries * rank)
         self.left = nn.Parameter(torch.empty(secondaries, rank, device=device, dtype=dtype))
         self.right = nn.Parameter(torch.empty(rank, primaries, device=device, dtype=dtype))
 

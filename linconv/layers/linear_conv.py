@@ -163,6 +163,11 @@ class LinearConv2d(nn.Module):
         return weight.view(self.out_channels, *self._filter_shape)
 
     @property
+    def filter_size(self) -> int:
+        """D = c/g * kh * kw, the numbers of one filter."""
+        return math.prod(self._filter_shape)
+
+    @property
     def primaries(self) -> int:
         """P, the number of primary filters."""
         return self.coefficients.primaries
@@ -196,7 +201,7 @@ class LinearConv2d(nn.Module):
         """
         if self.groups > 1:
             return "weight"
-        filter_size, combine = math.prod(self._filter_shape), self.coefficients.macs_per_column
+        filter_size, combine = self.filter_size, self.coefficients.macs_per_column
         # feature - weight = pixels * (combine - S D) - combine * D
         extra = combine - self.coefficients.secondaries * filter_size
         if extra <= 0:
@@ -213,7 +218,7 @@ class LinearConv2d(nn.Module):
         Raises:
             ValueError: the feature-space form of a grouped convolution.
         """
-        filter_size = math.prod(self._filter_shape)
+        filter_size = self.filter_size
         full, combine = self.out_channels * filter_size, self.coefficients.macs_per_column
         if form == "folded":
             return Macs(full * pixels)
@@ -304,7 +309,7 @@ class LinearConv2d(nn.Module):
         parts.append(f"primaries={self.primaries}")
         parts += [f"{k}={getattr(self.coefficients, k)}" for k in ("rank", "sparsity") if hasattr(self.coefficients, k)]
         kept = (self.primary_filters.numel() + self.coefficients.params_expected) / (
-            self.out_channels * math.prod(self._filter_shape)
+            self.out_channels * self.filter_size
         )
         return ", ".join([*parts, f"mode={self.mode!r}", f"parameters={kept:.1%}"])
 

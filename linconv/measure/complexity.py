@@ -164,10 +164,19 @@ def _training_macs_per_image(call: Call, form: str, batch_size: int) -> float:
     primary, combines = (p.requires_grad for p in (module.primary_filters, next(module.coefficients.parameters())))
     if exact == "weight":  # the convolution with W, and the product A V that is part of W
         convolution = (1 + (primary or combines) + call.input_needs_grad) * macs.per_image
-        return convolution + (1 + primary + combines) * macs.per_step / batch_size
-    product = module.coefficients.macs_per_column * math.prod(call.output_shape[1:])
-    below = primary or call.input_needs_grad  # something under the features y = V * x learns
-    return (1 + primary + call.input_needs_grad) * (macs.per_image - product) + (1 + combines + below) * product
+        return convolution + _product_training_macs(module, combines, primary) * module.filter_size / batch_size
+    pixels = math.prod(call.output_shape[1:])
+    convolution = (1 + primary + call.input_needs_grad) * module.primaries * module.filter_size * pixels
+    return convolution + _product_training_macs(module, combines, primary or call.input_needs_grad) * pixels
+
+
+def _product_training_macs(layer: LinearConv2d, combines: bool, below: bool) -> int:
+    """Forward and gradients of A's product with one column; `below`: what A multiplies needs a gradient.
+
+    The second factor of A = C R multiplies what the first one makes, and so needs the gradient wherever A learns.
+    """
+    first, *later = layer.coefficients.stages
+    return (1 + combines + below) * first + (1 + combines + (combines or below)) * sum(later)
 
 
 def _layer(call: Call) -> LayerComplexity:
