@@ -6,7 +6,7 @@ import math
 from collections import Counter
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
 
 from linconv.config.folders import ImageFolderOptions
 from linconv.config.names import ARCHITECTURES, DATASETS, Frozen, check_known
@@ -15,6 +15,13 @@ from linconv.config.variants import VARIANTS, Variant
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]*$", max_length=64)]
 Names = Annotated[tuple[Name, ...], Field(min_length=1)]
+
+
+def _no_bool(value: Any) -> Any:
+    # a number may come as text (`snakemake --config seeds=[3]`), but true is none
+    if isinstance(value, bool):
+        raise ValueError("input should be a valid integer")
+    return value
 
 
 class ComplexityOptions(Frozen):
@@ -47,7 +54,7 @@ class Config(Frozen):
     datasets: Names
     architectures: Names
     variants: Names
-    seeds: Annotated[tuple[Annotated[int, Field(ge=0, lt=2**32, strict=True)], ...], Field(min_length=1)]
+    seeds: Annotated[tuple[Annotated[int, BeforeValidator(_no_bool), Field(ge=0, lt=2**32)], ...], Field(min_length=1)]
     define: dict[Name, Variant] = Field(default={})
     imagefolders: dict[Name, ImageFolderOptions] = Field(default={})
     recipe: RecipeChoice = RecipeChoice()
@@ -57,7 +64,7 @@ class Config(Frozen):
     keep_weights: bool = False
     data_root: str = "data"
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    threads: Annotated[int, Field(ge=1, strict=True)] = 1
+    threads: Annotated[int, BeforeValidator(_no_bool), Field(ge=1)] = 1
     channels_last: bool = True
     complexity: ComplexityOptions = ComplexityOptions()
     figures: FigureOptions = FigureOptions()

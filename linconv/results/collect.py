@@ -98,7 +98,7 @@ def collect(config: Config, root: Path, *, partial: bool = False) -> Collected:
 def _read_run(config: Config, root: Path, key: RunKey) -> RunResult | _Failure:
     """The result of one run, or why it cannot be used."""
     file = key.path / "result.json"
-    log, last = key.log, _last_line(root / key.log)
+    log, last = key.log, _last_word(root / key.log)
 
     def failure(reason: Reason, detail: str) -> _Failure:
         return _Failure(key, reason, file.as_posix(), detail, log.as_posix() if last is not None else "")
@@ -120,7 +120,7 @@ def _read_run(config: Config, root: Path, key: RunKey) -> RunResult | _Failure:
 
 
 def _diverged(root: Path, key: RunKey, result: RunResult) -> _Failure:
-    log, last = key.log, _last_line(root / key.log)
+    log, last = key.log, _last_word(root / key.log)
     detail = last or f"a metric is not finite in epoch {result.metrics.epoch}"
     file = key.path / "result.json"
     return _Failure(key, "diverged", file.as_posix(), detail, log.as_posix() if last is not None else "")
@@ -141,13 +141,15 @@ def _read_complexity(config: Config, root: Path) -> ComplexityResult | _Failure:
         return _Failure(None, reason, file.name, f"{file.name}: {detail}", "")
 
 
-def _last_line(log: Path) -> str | None:
-    """The last line of a log that says something ("" when none does), None without a log."""
+def _last_word(log: Path) -> str | None:
+    """Why a run ended, by its log: the last error it names, else the last line ("" when empty); None without a log."""
     try:
         lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
         return None
-    return next((line.strip()[:300] for line in reversed(lines) if line.strip()), "")
+    lines = [line.strip()[:300] for line in lines if line.strip()]
+    errors = [line for line in lines if "error: " in line]  # a message may go on over several lines
+    return (errors or lines or [""])[-1]
 
 
 def _refusal(config: Config, failures: Sequence[_Failure]) -> str:

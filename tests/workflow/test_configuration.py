@@ -7,6 +7,7 @@ import time
 import pytest
 import yaml
 
+from linconv.config import Config, load_config, parse_config
 from tests.workflow.conftest import FAST, REPOSITORY, Project
 
 WRONG = {
@@ -40,11 +41,11 @@ def test_wrong_configuration_is_one_message_and_no_job(
     assert not project.results("wrong").exists()
 
 
-def resolved(project: Project, experiment: str, *arguments: str) -> dict[str, object]:
+def resolved(project: Project, experiment: str, *arguments: str) -> Config:
     """The configuration as the jobs see it, from the cheapest job."""
     done = project.snakemake(*arguments, "--", f"results/{experiment}/complexity.json")
     assert done.returncode == 0, done.stdout
-    return yaml.safe_load((project.results(experiment) / "config.yaml").read_text())
+    return load_config(project.results(experiment) / "config.yaml")
 
 
 def test_given_file_replaces_the_default(project: Project) -> None:
@@ -53,18 +54,18 @@ def test_given_file_replaces_the_default(project: Project) -> None:
         given = resolved(project, "smoke", "--configfile", "config/smoke.yaml")
     finally:
         project.write_config()
-    assert given == yaml.safe_load((project.root / "config" / "smoke.yaml").read_text())
+    assert given == load_config(project.root / "config" / "smoke.yaml")
 
 
 def test_values_on_the_command_line_lie_over_the_default(project: Project) -> None:
     given = resolved(project, "laid-over", "--config", "experiment=laid-over", "seeds=[3, 4]")
-    assert given == FAST | {"experiment": "laid-over", "seeds": [3, 4]}
+    assert given == parse_config(FAST | {"experiment": "laid-over", "seeds": [3, 4]})
 
 
 def test_values_on_the_command_line_lie_over_a_given_file(project: Project) -> None:
     arguments = ("--configfile", "config/smoke.yaml", "--config", "experiment=both", "seeds=[7]")
     smoke = yaml.safe_load((project.root / "config" / "smoke.yaml").read_text())
-    assert resolved(project, "both", *arguments) == smoke | {"experiment": "both", "seeds": [7]}
+    assert resolved(project, "both", *arguments) == parse_config(smoke | {"experiment": "both", "seeds": [7]})
 
 
 def test_run_outside_the_configuration_is_not_planned(project: Project) -> None:

@@ -37,7 +37,9 @@ def test_partial_renders_the_rest_and_lists_the_missing(crashed: tuple[Project, 
     assert project.run_times() == before
     with (project.results() / "data/failures.csv").open(newline="") as file:
         failures = list(csv.DictReader(file))
-    assert [row["dataset"] for row in failures] == ["mnist"]
+    assert [(row["dataset"], row["reason"]) for row in failures] == [("mnist", "missing")]
+    assert "error: MNIST: missing in no-such-folder" in failures[0]["detail"]
+    assert failures[0]["log"] == "logs/train/mnist/base/conv/seed0.log"
     assert "synthetic" in (project.results() / "tables/table1.md").read_text().lower()
     assert (project.results() / "figures/curves_synthetic_base.svg").stat().st_size
 
