@@ -116,11 +116,15 @@ def _warn_of_uncounted(model: nn.Module, calls: list[Call]) -> None:
     missed = [
         name or type(module).__name__
         for name, module in model.named_modules()
-        if module not in called and any(p.dim() > 1 for p in module.parameters(recurse=False))
+        if module not in called and any(_is_matrix(p) for p in module.parameters(recurse=False))
     ]
     if missed:
         shown = ", ".join(missed[:3]) + (", …" if len(missed) > 3 else "")
         warnings.warn(f"complexity: the work of {len(missed)} module(s) is not counted: {shown}", stacklevel=3)
+
+
+def _is_matrix(parameter: torch.Tensor) -> bool:
+    return sum(size > 1 for size in parameter.shape) > 1  # a scale per channel may be (c, 1, 1)
 
 
 def _is_counted(module: nn.Module) -> bool:

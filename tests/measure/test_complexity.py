@@ -208,9 +208,10 @@ def test_work_that_nobody_counts_is_said():
         def __init__(self):
             super().__init__()
             self.hidden = nn.Conv2d(3, 4, 1)
+            self.scale = nn.Parameter(torch.ones(4, 1, 1))
 
         def forward(self, x):
-            return nn.functional.conv2d(input=x, weight=self.hidden.weight)
+            return self.scale * nn.functional.conv2d(input=x, weight=self.hidden.weight)
 
     with pytest.warns(UserWarning, match=r"1 module.s. is not counted: hidden"):
         assert complexity(Functional(), (3, 4, 4)).macs_folded == 0

@@ -68,6 +68,15 @@ def test_a_signal_stops_the_training_after_the_step_and_saves_no_half_epoch(numb
     assert signal.getsignal(number) is before
 
 
+@pytest.fixture
+def interruptible():
+    """Ctrl-C as on a terminal: a process in the background inherits an ignored SIGINT, and Python keeps to that."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_a_second_signal_ends_at_once():
     with pytest.raises(KeyboardInterrupt):
         fit(training([StopOnSignal(), Signals(signal.SIGINT, 2), Signals(signal.SIGINT, 2)]))
