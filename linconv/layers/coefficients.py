@@ -7,6 +7,7 @@ Each kind is one small module with the same interface; `LinearConv2d` does not k
 from __future__ import annotations
 
 import abc
+import math
 
 import torch
 import torch.nn.functional as F
@@ -185,3 +186,25 @@ class LowRankCoefficients(Coefficients):
         self.right.zero_()
         self.left[:, :k] = u[:, :k] * root
         self.right[:k] = (root[:, None] * vh[:k]) @ torch.linalg.pinv(primary)
+
+
+def count_primaries(ratio: float, filters: int) -> int:
+    """P = floor(ratio * filters), not fooled by a product such as 0.29 * 100 = 28.999999999999996."""
+    return math.floor(ratio * filters + 1e-9)
+
+
+def make_coefficients(
+    primaries: int,
+    secondaries: int,
+    rank: int | float | None,
+    sparsity: float | None,
+    device: Device,
+    dtype: torch.dtype | None,
+) -> Coefficients:
+    """The kind of coefficients that the options of `LinearConv2d` ask for, not yet initialised."""
+    if rank is not None:
+        wanted = max(1, count_primaries(rank, primaries)) if isinstance(rank, float) else rank
+        return LowRankCoefficients(primaries, secondaries, min(wanted, primaries), device=device, dtype=dtype)
+    if sparsity is not None:
+        return SparseCoefficients(primaries, secondaries, sparsity, device=device, dtype=dtype)
+    return FullCoefficients(primaries, secondaries, device=device, dtype=dtype)

@@ -11,7 +11,9 @@ from torch import nn
 
 from linconv.config import VARIANTS, Variant
 from linconv.config.names import check_known
-from linconv.layers.linear_conv import LinearConv2d, count_primaries, geometry
+from linconv.layers.coefficients import count_primaries
+from linconv.layers.geometry import geometry
+from linconv.layers.linear_conv import LinearConv2d
 
 # Layer names of the configuration -> the class that replaces nn.Conv2d. A class brings `from_conv2d(conv, **options)`,
 # `to_conv2d()` where it folds, and `params_expected`.

@@ -14,13 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from linconv.layers.coefficients import (
-    Coefficients,
-    Device,
-    FullCoefficients,
-    LowRankCoefficients,
-    SparseCoefficients,
-)
+from linconv.layers.coefficients import Device, count_primaries, make_coefficients
+from linconv.layers.geometry import conv2d_output_size, geometry
 
 Form = Literal["weight", "feature", "folded"]
 MODES = ("weight", "feature", "auto")
@@ -120,7 +115,7 @@ class LinearConv2d(nn.Module):
         self._filter_shape = tuple(plain.weight.shape[1:])  # (c/g, kh, kw)
         secondaries = out_channels - primaries
         self.primary_filters = nn.Parameter(torch.empty(primaries, *self._filter_shape, device=device, dtype=dtype))
-        self.coefficients = _make_coefficients(primaries, secondaries, rank, sparsity, device, dtype)
+        self.coefficients = make_coefficients(primaries, secondaries, rank, sparsity, device, dtype)
         self.coefficients.init = init
         if bias:
             self.bias = nn.Parameter(torch.empty(out_channels, device=device, dtype=dtype))
@@ -314,38 +309,6 @@ class LinearConv2d(nn.Module):
         return ", ".join([*parts, f"mode={self.mode!r}", f"parameters={kept:.1%}"])
 
 
-def count_primaries(ratio: float, filters: int) -> int:
-    """P = floor(ratio * filters), not fooled by a product such as 0.29 * 100 = 28.999999999999996."""
-    return math.floor(ratio * filters + 1e-9)
-
-
-def conv2d_output_size(conv: nn.Conv2d | LinearConv2d, input_size: tuple[int, int] | torch.Size) -> tuple[int, int]:
-    """Height and width of a convolution's output for an input of that height and width."""
-    if conv.padding == "same":
-        return input_size[0], input_size[1]
-    padding = (0, 0) if isinstance(conv.padding, str) else conv.padding
-    sizes = [
-        (size + 2 * p - d * (k - 1) - 1) // s + 1
-        for size, p, d, k, s in zip(input_size, padding, conv.dilation, conv.kernel_size, conv.stride, strict=True)
-    ]
-    return sizes[0], sizes[1]
-
-
-def geometry(conv: nn.Conv2d | LinearConv2d) -> dict[str, Any]:
-    """The arguments of `nn.Conv2d` that both layers share."""
-    names = (
-        "in_channels",
-        "out_channels",
-        "kernel_size",
-        "stride",
-        "padding",
-        "dilation",
-        "groups",
-        "padding_mode",
-    )
-    return {name: getattr(conv, name) for name in names}
-
-
 def _check_options(ratio: float, rank: int | float | None, sparsity: float | None, init: str) -> None:
     if not 0 < ratio < 1:
         raise ValueError(f"primary_ratio must lie in (0, 1), not {ratio}")
@@ -357,19 +320,3 @@ def _check_options(ratio: float, rank: int | float | None, sparsity: float | Non
         raise ValueError(f"sparsity must lie in (0, 1), not {sparsity}")
     if init not in INITS:
         raise ValueError(f"init must be one of {', '.join(INITS)}, not {init!r}")
-
-
-def _make_coefficients(
-    primaries: int,
-    secondaries: int,
-    rank: int | float | None,
-    sparsity: float | None,
-    device: Device,
-    dtype: torch.dtype | None,
-) -> Coefficients:
-    if rank is not None:
-        wanted = max(1, count_primaries(rank, primaries)) if isinstance(rank, float) else rank
-        return LowRankCoefficients(primaries, secondaries, min(wanted, primaries), device=device, dtype=dtype)
-    if sparsity is not None:
-        return SparseCoefficients(primaries, secondaries, sparsity, device=device, dtype=dtype)
-    return FullCoefficients(primaries, secondaries, device=device, dtype=dtype)
