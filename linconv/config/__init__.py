@@ -4,7 +4,7 @@ from linconv.config.folders import ImageFolderOptions
 from linconv.config.load import ConfigError, load_config, parse_config
 from linconv.config.names import ARCHITECTURES, DATASETS
 from linconv.config.recipes import PRESETS, Recipe, RecipeChoice
-from linconv.config.runs import ResolvedRun, RunKey, plan_runs, resolve_run
+from linconv.config.runs import ResolvedRun, RunKey, plan_cells, plan_runs, resolve_run
 from linconv.config.schema import ComplexityOptions, Config
 from linconv.config.variants import VARIANTS, LinearOptions, Regularizer, SparsityScheduleOptions, Variant
 
@@ -27,6 +27,7 @@ __all__ = [
     "Variant",
     "load_config",
     "parse_config",
+    "plan_cells",
     "plan_runs",
     "resolve_run",
 ]

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, SerializationInfo, SerializerFunctionWrapHandler, model_serializer
 
 # Architecture -> output channels of its widest replaceable convolution: enough to tell, before any job
 # starts, that a rank exceeds the primary filters of every layer.
@@ -25,10 +26,31 @@ ARCHITECTURES: dict[str, int] = {
 DATASETS: tuple[str, ...] = ("digits", "synthetic", "mnist", "fashionmnist", "cifar10", "cifar100", "svhn")
 
 
+LATER = "added after results were published"
+
+
 class Frozen(BaseModel):
-    """Base of every configuration object: immutable, and an unknown key is an error."""
+    """Base of every configuration object: immutable, and an unknown key is an error.
+
+    A field annotated with `LATER` (`precision: Annotated[str, LATER] = "fp32"`) is left out of `identity()` while it
+    has its default value, which means what was done before there was such a field: older results keep their hash.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", str_strip_whitespace=True, allow_inf_nan=False)
+
+    def identity(self) -> dict[str, Any]:
+        """What two equal descriptions have in common, as JSON-able values: the input of every hash."""
+        return self.model_dump(mode="json", context={"identity": True})
+
+    @model_serializer(mode="wrap")
+    def _without_later_defaults(self, serialize: SerializerFunctionWrapHandler, info: SerializationInfo) -> Any:
+        values = serialize(self)
+        if not (info.context and info.context.get("identity")):
+            return values
+        fields = type(self).model_fields
+        return {
+            k: v for k, v in values.items() if LATER not in fields[k].metadata or getattr(self, k) != fields[k].default
+        }
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

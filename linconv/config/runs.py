@@ -7,12 +7,10 @@ import itertools
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
-
-from pydantic import SerializerFunctionWrapHandler, model_serializer
+from typing import Annotated, Any, NamedTuple
 
 from linconv.config.folders import ImageFolderOptions
-from linconv.config.names import Frozen
+from linconv.config.names import LATER, Frozen
 from linconv.config.recipes import Recipe
 from linconv.config.schema import ComplexityOptions, Config
 from linconv.config.variants import Variant
@@ -55,13 +53,9 @@ class ResolvedRun(Frozen):
     recipe: Recipe
     augment: bool
     correlation_layers: tuple[int, ...]
-    imagefolder: ImageFolderOptions | None = None  # what `dataset` means where it is not a built-in one
-
-    @model_serializer(mode="wrap")
-    def _only_what_applies(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """A run on a built-in data set has no `imagefolder`, so its hash is as it was before there were any."""
-        values: dict[str, Any] = serialize(self)
-        return values if self.imagefolder else {k: v for k, v in values.items() if k != "imagefolder"}
+    imagefolder: Annotated[ImageFolderOptions | None, LATER] = (
+        None  # what `dataset` means where it is not a built-in one
+    )
 
     @property
     def key(self) -> RunKey:
@@ -70,7 +64,7 @@ class ResolvedRun(Frozen):
     @property
     def hash(self) -> str:
         """16 hexadecimal digits that change with any value above."""
-        return digest(self.model_dump(mode="json"))
+        return digest(self.identity())
 
 
 def digest(value: Any) -> str:
@@ -81,14 +75,19 @@ def digest(value: Any) -> str:
 
 def complexity_hash(options: ComplexityOptions, variants: Mapping[str, Variant]) -> str:
     """16 hexadecimal digits that change with all that decides what complexity.json holds."""
-    definitions = {name: variant.model_dump(mode="json") for name, variant in variants.items()}
-    return digest({"options": options.model_dump(mode="json"), "variants": definitions})
+    definitions = {name: variant.identity() for name, variant in variants.items()}
+    return digest({"options": options.identity(), "variants": definitions})
 
 
 def plan_runs(config: Config) -> list[RunKey]:
-    """Every run of the grid, data set first, seed last."""
-    grid = itertools.product(config.datasets, config.architectures, config.variants, config.seeds)
-    return [RunKey(*point) for point in grid]
+    """Every run of the grid but those excluded, data set first, seed last."""
+    return [RunKey(*cell, seed) for cell in plan_cells(config) for seed in config.seeds]
+
+
+def plan_cells(config: Config) -> list[tuple[str, str, str]]:
+    """(data set, architecture, variant) of every cell of the grid but those excluded."""
+    grid = itertools.product(config.datasets, config.architectures, config.variants)
+    return [cell for cell in grid if not any(hole.covers(*cell) for hole in config.exclude)]
 
 
 def resolve_run(config: Config, key: RunKey) -> ResolvedRun:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections import Counter
 from typing import Annotated, Any, Literal
@@ -47,6 +48,25 @@ class FigureOptions(Frozen):
     heatmap_variants: Names = ("conv", "L", "Lr")
 
 
+class Hole(Frozen):
+    """Cells left out of the grid: those that match every list given."""
+
+    datasets: Names | None = None
+    architectures: Names | None = None
+    variants: Names | None = None
+
+    @model_validator(mode="after")
+    def _something(self) -> Hole:
+        if not self.model_fields_set:
+            raise ValueError("an exclusion needs at least one of datasets, architectures, variants")
+        return self
+
+    def covers(self, dataset: str, architecture: str, variant: str) -> bool:
+        """Whether the cell is left out."""
+        pairs = ((self.datasets, dataset), (self.architectures, architecture), (self.variants, variant))
+        return all(names is None or name in names for names, name in pairs)
+
+
 class Config(Frozen):
     """A whole experiment: the grid of runs, the recipe, the machine's share, the figures."""
 
@@ -55,6 +75,7 @@ class Config(Frozen):
     architectures: Names
     variants: Names
     seeds: Annotated[tuple[Annotated[int, BeforeValidator(_no_bool), Field(ge=0, lt=2**32)], ...], Field(min_length=1)]
+    exclude: tuple[Hole, ...] = ()
     define: dict[Name, Variant] = Field(default={})
     imagefolders: dict[Name, ImageFolderOptions] = Field(default={})
     recipe: RecipeChoice = RecipeChoice()
@@ -135,6 +156,7 @@ class Config(Frozen):
     @model_validator(mode="after")
     def _cross_checks(self) -> Config:
         self._check_datasets()
+        self._check_holes()
         check_known(self.variants, self.known_variants, "variant")
         check_known(self.figures.heatmap_variants, self.known_variants, "variant")
         for name in self.variants:
@@ -157,6 +179,18 @@ class Config(Frozen):
                 check_known(names, (*DATASETS, *self.imagefolders), "data set")
             except ValueError as error:
                 raise ValueError(f"{place}: {error}") from None
+
+    def _check_holes(self) -> None:
+        """A name that is no part of the grid would leave nothing out, without a word."""
+        for i, hole in enumerate(self.exclude):
+            for kind in ("datasets", "architectures", "variants"):
+                try:
+                    check_known(getattr(hole, kind) or (), getattr(self, kind), f"name under {kind}")
+                except ValueError as error:
+                    raise ValueError(f"exclude.{i}.{kind}: {error}") from None
+        grid = itertools.product(self.datasets, self.architectures, self.variants)
+        if all(any(hole.covers(*cell) for hole in self.exclude) for cell in grid):
+            raise ValueError("exclude: nothing of the grid is left")
 
     def _check_rank(self, name: str) -> None:
         options = self.known_variants[name].options

@@ -76,9 +76,9 @@ class Variant(Frozen):
     @model_validator(mode="after")
     def _consistent(self) -> Variant:
         if self.layer == "conv":
-            extra = {"options", "sparsity_schedule", "skip_first", "only_where_saves"} & self.model_fields_set
-            if extra:
-                raise ValueError(f"layer 'conv' is the plain convolution and takes no {sorted(extra)[0]}")
+            for name in ("only_where_saves", "options", "skip_first", "sparsity_schedule"):
+                if getattr(self, name) != type(self).model_fields[name].default:
+                    raise ValueError(f"layer 'conv' is the plain convolution and takes no {name}")
         if self.sparsity_schedule is not None and (self.options is None or self.options.sparsity is None):
             raise ValueError("a sparsity_schedule needs options.sparsity, the share of zeros to reach")
         return self

@@ -22,16 +22,18 @@ _CAPTION = (
 
 def panels(experiment: Experiment, dataset: str, architecture: str) -> tuple[Figure, str]:
     """Three panels with one x axis, the variants, and the caption (after the paper's figures per network)."""
-    variants = experiment.config.variants
+    variants = experiment.variants_of(architecture, dataset)
     network, data = architecture_label(architecture), dataset_label(dataset)
     figure = Figure(figsize=(7.0, 2.5))
     figure.suptitle(f"{network} on {data}")
     left, middle, right = figure.subplots(1, 3)
     _accuracy(left, experiment, dataset, architecture)
     models = [experiment.model(architecture, v) for v in variants]
-    _bars(middle, variants, [math.nan if m is None else m["params"] / 1e6 for m in models], "Parameters (M)", 2)
+    styles = variant_styles(experiment.config.variants)  # of all variants, so that a colour means one everywhere
+    colours = [styles[v][0] for v in variants]
+    _bars(middle, colours, [math.nan if m is None else m["params"] / 1e6 for m in models], "Parameters (M)", 2)
     flops = [math.nan if m is None else m["flops_paper"] / 1e9 for m in models]
-    _bars(right, variants, flops, "FLOPs, paper's rule (B)", 3)
+    _bars(right, colours, flops, "FLOPs, paper's rule (B)", 3)
     labels = [variant_label(v) for v in variants]
     crowded = len("  ".join(labels)) > 28
     turned: dict[str, Any] = {"rotation": 35, "ha": "right", "rotation_mode": "anchor"} if crowded else {}
@@ -78,13 +80,12 @@ def _accuracy(axes: Axes, experiment: Experiment, dataset: str, architecture: st
         axes.set_ylim(low - 0.25 * (high - low), high)  # room for the note below the points
 
 
-def _bars(axes: Axes, variants: Sequence[str], values: Sequence[float], title: str, digits: int) -> None:
+def _bars(axes: Axes, colours: Sequence[str], values: Sequence[float], title: str, digits: int) -> None:
     axes.set_title(title)
-    styles = variant_styles(variants)
     known = [0.0 if math.isnan(v) else v for v in values]
-    bars = axes.bar(range(len(variants)), known, width=0.62, color=[styles[v][0] for v in variants])
+    bars = axes.bar(range(len(values)), known, width=0.62, color=list(colours))
     labels = ["n/a" if math.isnan(v) else f"{v:.{digits}f}" for v in values]
-    axes.bar_label(bars, labels, fontsize=6.5 if len(variants) <= 5 else 5.5, padding=1.5)
+    axes.bar_label(bars, labels, fontsize=6.5 if len(values) <= 5 else 5.5, padding=1.5)
     axes.set_ylim(0, 1.14 * max(known) or 1)
     axes.yaxis.set_major_locator(_locator())
     if not any(known):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -10,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from linconv.config import Config, ConfigError, load_config
+from linconv.config import Config, ConfigError, load_config, plan_cells
 from linconv.results.schema import ResultError
 from linconv.results.statistics import Cell, cell_statistics
 
@@ -40,13 +39,16 @@ class Experiment:
     @cached_property
     def cells(self) -> list[Cell]:
         """Top-1 statistics of every planned data set, network and variant, in the order of the configuration."""
-        config = self.config
-        grid = itertools.product(config.datasets, config.architectures, config.variants)
-        return cell_statistics(self.runs, grid, config.seeds)
+        return cell_statistics(self.runs, plan_cells(self.config), self.config.seeds)
 
     def cells_of(self, dataset: str, architecture: str) -> list[Cell]:
         """The cells of one network on one data set."""
         return [c for c in self.cells if (c.dataset, c.architecture) == (dataset, architecture)]
+
+    def variants_of(self, architecture: str, dataset: str | None = None) -> list[str]:
+        """The variants planned for a network (on one data set), in the order of the configuration."""
+        planned = {c.variant for c in self.cells if c.architecture == architecture and dataset in (None, c.dataset)}
+        return [variant for variant in self.config.variants if variant in planned]
 
     def model(self, architecture: str, variant: str) -> pd.Series | None:
         """The complexity of one network with one variant, None where it was not counted."""

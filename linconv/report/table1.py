@@ -28,7 +28,7 @@ def table1(experiment: Experiment) -> tuple[Table, pd.DataFrame]:
     The frame has one row per data set, network and variant, with absolute accuracies and differences.
     """
     config = experiment.config
-    shown = [(a, v) for a in config.architectures for v in config.variants]
+    shown = [(a, v) for a in config.architectures for v in experiment.variants_of(a)]
     compared = {d for d in config.datasets if any(d in published().get(cell, {}) for cell in shown)}
     cells = {(c.dataset, c.architecture, c.variant): c for c in experiment.cells}
     columns = [Column("network", align="l"), Column("variant", align="l")]
@@ -43,12 +43,15 @@ def table1(experiment: Experiment) -> tuple[Table, pd.DataFrame]:
     records, absolute = [], False
     for architecture in config.architectures:
         breaks.add(len(rows))
-        for variant in config.variants:
+        for variant in experiment.variants_of(architecture):
             paper = published().get((architecture, variant), {})
             model = experiment.model(architecture, variant)
             row = [architecture_label(architecture), variant_label(variant)]
             for dataset in config.datasets:
-                cell = cells[dataset, architecture, variant]
+                cell = cells.get((dataset, architecture, variant))
+                if cell is None:  # excluded by the configuration
+                    row += [MISSING, paper.get(dataset, "")][: 1 + (dataset in compared)]
+                    continue
                 text, alone = _accuracy(cell)
                 absolute |= alone
                 row.append(text)

@@ -1,11 +1,12 @@
 """A configuration is checked whole, and every error is one line that names the key, the value and the remedy."""
 
+import json
 from pathlib import Path
 
 import pytest
 import yaml
 
-from linconv.config import ConfigError, RunKey, load_config, parse_config, plan_runs, resolve_run
+from linconv.config import ConfigError, ResolvedRun, RunKey, load_config, parse_config, plan_runs, resolve_run
 from linconv.config.recipes import PRESETS
 
 ROOT = Path(__file__).parents[2]
@@ -79,6 +80,9 @@ def variant(**values):
         ({"define": {"X": {"layer": "conv", "skip_first": True}}}, "takes no skip_first"),
         ({"define": {"X": {"extends": "LSrr"}}}, "define.X.extends: unknown variant 'LSrr'; did you mean 'LSr'?"),
         ({"figures": {"heatmap_variants": ["Q"]}}, "unknown variant 'Q'"),
+        ({"exclude": [{}]}, "exclude.0: an exclusion needs at least one of datasets, architectures, variants"),
+        ({"exclude": [{"variants": ["L"]}]}, "exclude.0.variants: unknown name under variants 'L'; known: conv"),
+        ({"exclude": [{"variants": ["conv"]}]}, "exclude: nothing of the grid is left"),
         ({"figures": {"formats": ["gif"]}}, "figures.formats.0: input should be 'svg', 'pdf' or 'png'"),
         ({"complexity": {"architectures": ["vgg12"]}}, "did you mean 'vgg11'?"),
         ({"complexity": {"input_shape": [3, 0, 32]}}, "channels, height and width must be at least 1"),
@@ -121,7 +125,7 @@ def test_a_missing_file():
 
 
 @pytest.mark.parametrize(
-    ("name", "runs"), [("config", 15), ("paper", 360), ("smoke", 12), ("mnist", 9), ("cifar10-jpeg", 9)]
+    ("name", "runs"), [("config", 15), ("paper", 360), ("smoke", 12), ("mnist", 27), ("cifar10-jpeg", 9)]
 )
 def test_the_shipped_files_are_valid_and_survive_a_round_trip(name, runs, tmp_path):
     config = load_config(ROOT / "config" / f"{name}.yaml")
@@ -149,6 +153,29 @@ def test_the_hash_of_a_run_changes_with_what_decides_its_outcome_and_with_nothin
     assert hash_with(recipe={"overrides": [{"architectures": ["vgg11"], "set": {"epochs": 3}}]}) == same
     with pytest.raises(ValueError, match="not a run of experiment"):
         resolve_run(parse_config(raw()), RunKey("digits", "base", "L", 0))
+
+
+def test_excluded_cells_are_not_planned_and_change_no_run():
+    names = {"architectures": ["base", "vgg11"], "variants": ["conv", "L", "LSr"], "seeds": [0, 1]}
+    holes = [{"architectures": ["vgg11"], "variants": ["LSr", "L"]}, {"variants": ["L"]}]
+    whole, holed = parse_config(raw(**names)), parse_config(raw(**names, exclude=holes))
+    assert {(k.architecture, k.variant) for k in plan_runs(holed)} == {
+        ("base", "conv"), ("base", "LSr"), ("vgg11", "conv"),
+    }  # fmt: skip
+    assert len(plan_runs(holed)) == 6
+    assert all(resolve_run(holed, k).hash == resolve_run(whole, k).hash for k in plan_runs(holed))
+    with pytest.raises(ValueError, match="not a run of experiment"):
+        resolve_run(holed, RunKey("digits", "vgg11", "L", 0))
+
+
+@pytest.mark.parametrize("file", sorted(ROOT.glob("results/reference/*/runs/*/*/*/seed*/result.json")), ids=str)
+def test_committed_results_keep_the_hash_of_their_configuration(file):
+    """A field added to the configuration must not orphan what was published before it: mark it LATER."""
+    result = json.loads(file.read_text())
+    config = load_config(file.parents[5] / "config.yaml")
+    key = RunKey(result["dataset"], result["architecture"], result["variant"], result["seed"])
+    assert resolve_run(config, key).hash == result["config_hash"]
+    assert ResolvedRun.model_validate(result["config"]).hash == result["config_hash"]
 
 
 def test_the_definition_of_an_image_folder_is_part_of_its_runs_and_of_no_other():

@@ -12,6 +12,7 @@ import pytest
 
 from linconv.config import plan_runs
 from linconv.report import render_tables
+from linconv.report.formats import MISSING
 from linconv.report.paper import published
 from linconv.results import ResultError
 from linconv.results.collect import collect
@@ -44,6 +45,24 @@ def test_files(collected):
     paths = render_tables(root)
     assert [p.relative_to(root).as_posix() for p in paths] == [f"tables/{n}" for n in [*names, "runs.md"]]
     assert all(path.stat().st_size for path in paths)
+
+
+def test_excluded_cells_have_no_row_no_gap_and_no_number(collected):
+    holes = [
+        {"architectures": ["vgg11"], "variants": ["L"]},
+        {"datasets": ["cifar10"], "architectures": ["base"], "variants": ["L"]},
+    ]
+    root = collected(
+        datasets=["digits", "cifar10"], architectures=["base", "vgg11"], variants=["conv", "L"], exclude=holes
+    )
+    render_tables(root)
+    text = (root / "tables" / "table1.md").read_text()
+    _, rows = markdown_rows(root / "tables" / "table1.md")
+    assert set(rows) == {("Base", "Conv"), ("Base", "-L"), ("VGG11", "Conv")}
+    assert rows["Base", "-L"][3] == MISSING
+    assert "missing" not in text
+    records = read_rows(root / "tables" / "table1.csv")
+    assert len(records) == 5
 
 
 def test_table1_prints_differences_beside_the_paper(collected):

@@ -8,7 +8,7 @@ from itertools import product
 import yaml
 from snakemake.logging import logger
 
-from linconv.config import ConfigError, parse_config, plan_runs, resolve_run
+from linconv.config import ConfigError, parse_config, plan_cells, plan_runs, resolve_run
 from linconv.config.runs import complexity_hash, digest
 from linconv.devices import visible_gpus
 from linconv.results import write_text
@@ -90,7 +90,8 @@ def reported_figures(kind):
     formats = settings.figures.formats
     inline = next((f for f in formats if f != "pdf"), "pdf")
     caption = f"../report/{kind}.rst"
-    for dataset, architecture, extension in product(settings.datasets, settings.architectures, formats):
+    networks = dict.fromkeys((dataset, architecture) for dataset, architecture, _ in plan_cells(settings))
+    for (dataset, architecture), extension in product(networks, formats):
         path = f"{RESULTS}/figures/{kind}_{dataset}_{architecture}.{extension}"
         if extension == inline:
             labels = {"data set": dataset, "network": architecture}
