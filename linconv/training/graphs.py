@@ -81,7 +81,7 @@ class GraphedStep(EagerStep):
             self._device_side.warm_up(lambda: self._compute(x, y, terms))
             return
         if slot.replay is None or slot.x is None or slot.y is None:
-            slot.x, slot.y = torch.empty_like(x), torch.empty_like(y)
+            slot.x, slot.y = x.clone(), y.clone()
             slot.replay = self._capture(slot.x, slot.y, terms)
         slot.x.copy_(x)
         slot.y.copy_(y)
