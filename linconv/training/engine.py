@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from linconv.config import Recipe
 from linconv.results import Epoch
+from linconv.training.compiled import Compiled
 from linconv.training.graphs import GraphedStep
 from linconv.training.schedules import learning_rate
 from linconv.training.step import EagerStep, Metrics, Term, autocast, make_optimizer
@@ -68,7 +69,7 @@ class Training:
     stop: bool = False
 
     def __post_init__(self) -> None:
-        self.forward = compiled(self.model) if self.compile else self.model
+        self.forward = Compiled(self.model) if self.compile else self.model
         self.renew_optimizer()
 
     def renew_optimizer(self) -> None:
@@ -80,12 +81,6 @@ class Training:
     def in_force(self) -> dict[str, Any]:
         """How the steps were computed, as it was."""
         return {"compile": self.compile, "cuda_graph": self.cuda_graph, **self.stepper.in_force()}
-
-
-def compiled(model: nn.Module) -> nn.Module:
-    """The model with a compiled forward pass, on the same parameters; it raises where it cannot be compiled whole."""
-    # one program per shape of batch, of which there are few: sizes that vary make slower programs
-    return cast(nn.Module, torch.compile(model, fullgraph=True, dynamic=False))
 
 
 def fit(training: Training) -> Training:

@@ -11,7 +11,6 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 
-
 class _Recording(TorchDispatchMode):
     """Runs and records every operation. A number taken out of a tensor is an error, as it is in a capture on a GPU."""
 
