@@ -69,6 +69,10 @@ def test_train_writes_one_whole_result_with_its_provenance(config, tmp_path):
     assert [layer.primaries for layer in result.layers] == [16, 32, 64, 128]
     assert result.provenance.numerics["threads"] == 1
     assert result.provenance.numerics["deterministic_algorithms"] is True
+    assert result.provenance.numerics["asked"]["precision"] == "fp32"
+    assert result.provenance.numerics["autocast_dtype"] is None
+    assert 100 < result.provenance.peak_memory_mib < 2048
+    assert result.provenance.peak_gpu_memory_mib is None
     assert {"python", "torch", "numpy"} <= result.provenance.versions.keys()
     assert result.provenance.command.endswith("--seed 7 --results results --log train.log")
     assert "epoch 1/1  train loss" in log.read_text()
@@ -178,6 +182,17 @@ def test_cuda_without_a_device_is_refused(config, tmp_path):
     done = process("train", config, *options, env={"PATH": "", "CUDA_VISIBLE_DEVICES": ""}, cwd=tmp_path)
     assert done.returncode == 2
     assert "no CUDA device is visible; use 'auto' or 'cpu'" in done.stderr
+
+
+def test_what_needs_a_gpu_is_refused_before_anything_is_written(config, tmp_path):
+    config.write_text(yaml.safe_dump({**CONFIG, "cuda_graph": True}))
+    options = ["--dataset", "synthetic", "--architecture", "base", "--variant", "Lr", "--seed", "7"]
+    done = process("train", config, *options, cwd=tmp_path)
+    assert done.returncode == 2
+    assert done.stderr.endswith(
+        "error: cuda_graph: true needs a GPU, and this run is on the CPU; use cuda_graph: false\n"
+    )
+    assert not (tmp_path / "results").exists()
 
 
 def test_complexity_as_text_and_as_a_file(tmp_path):

@@ -1,5 +1,6 @@
 """Device slots: one process per GPU, decided before torch is imported. The GPUs here are names only."""
 
+import contextlib
 import os
 import threading
 
@@ -41,6 +42,25 @@ def test_each_holder_gets_a_gpu_of_its_own_and_the_third_waits(two_gpus, monkeyp
         second.__exit__(None, None, None)
         waiting.join(10)
         assert got == ["GPU-b"]
+
+
+def test_runs_share_gpus_evenly_and_no_more_of_them_than_there_are_places(two_gpus, monkeypatch):
+    with contextlib.ExitStack() as stack:
+        taken = []
+        for _ in range(6):
+            monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-a,GPU-b")
+            stack.enter_context(device_slot("auto", runs_per_gpu=3))
+            taken.append(os.environ["CUDA_VISIBLE_DEVICES"])
+        assert taken == ["GPU-a", "GPU-b"] * 3
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-a,GPU-b")
+        seventh = threading.Thread(target=lambda: stack.enter_context(device_slot("auto", 3, poll_seconds=0.01)))
+        seventh.start()
+        seventh.join(0.2)
+        assert seventh.is_alive()
+        stack.close()
+        seventh.join(10)
+        assert not seventh.is_alive()
+        stack.close()
 
 
 def test_without_a_gpu(monkeypatch):

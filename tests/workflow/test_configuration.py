@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 
 import pytest
@@ -80,6 +81,30 @@ def test_full_grid_is_planned_within_seconds(project: Project) -> None:
     elapsed = time.perf_counter() - started
     assert planned == {"train": 360, "complexity": 1, "collect": 1, "tables": 1, "figures": 1}
     assert elapsed < 30
+
+
+TWO_GPUS = {"CUDA_VISIBLE_DEVICES": "GPU-a,GPU-b"}
+
+
+@pytest.mark.parametrize(("arguments", "gpu"), [((), 6), (("--resources", "gpu=2"), 2)])
+def test_as_many_runs_at_once_as_there_are_places_on_gpus(
+    project: Project, arguments: tuple[str, ...], gpu: int
+) -> None:
+    path = project.root / "places.yaml"
+    path.write_text(yaml.safe_dump(FAST | {"experiment": "places", "device": "auto", "runs_per_gpu": 3}))
+    target = ("--force", "--", "results/places/complexity.json")
+    done = project.snakemake("--configfile", "places.yaml", *arguments, *target, **TWO_GPUS)
+    assert done.returncode == 0, done.stdout
+    provided = re.search(r"^Provided resources: .*\bgpu\D*(\d+)", done.stdout, re.M)
+    assert provided is not None, done.stdout
+    assert int(provided[1]) == gpu
+
+
+@pytest.mark.parametrize(("device", "takes"), [("auto", True), ("cpu", False)])
+def test_a_run_takes_one_place_where_it_trains_on_a_gpu(project: Project, device: str, takes: bool) -> None:
+    dry = project.snakemake("--dry-run", "--config", f"device={device}", "runs_per_gpu=3", **TWO_GPUS)
+    assert dry.returncode == 0, dry.stdout
+    assert ("gpu=1" in dry.stdout) == takes
 
 
 def test_profile_keeps_no_incomplete_file() -> None:

@@ -69,9 +69,17 @@ def run_hash(wildcards):
     return RUN_HASHES[wildcards.dataset, wildcards.architecture, wildcards.variant, int(wildcards.seed)]
 
 
-def gpus_per_run():
-    """1 where a run trains on a GPU, else 0."""
-    return int(settings.device == "cuda" or (settings.device == "auto" and bool(visible_gpus())))
+GPUS = [] if settings.device == "cpu" else visible_gpus()
+
+# `gpu` counts places on GPUs. Without a limit on the command line there are as many as this machine has; jobs that
+# go elsewhere (_nodes) are limited there.
+if GPUS and "gpu" not in workflow.global_resources and workflow.global_resources["_nodes"].value is None:
+    workflow.register_resource("gpu", len(GPUS) * settings.runs_per_gpu)
+
+
+def places_per_run():
+    """Places on a GPU that a run takes: 1 where it trains on one, else 0."""
+    return int(settings.device == "cuda" or bool(GPUS))
 
 
 def reported_tables():

@@ -9,7 +9,7 @@ rule train:
         ENVIRONMENT
     threads: settings.threads
     resources:
-        gpu=gpus_per_run(),
+        gpu=places_per_run(),
     params:
         config=CONFIG,
         config_hash=run_hash,
