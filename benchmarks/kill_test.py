@@ -19,7 +19,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 RUN = {"dataset": "synthetic", "architecture": "base", "variant": "LSr", "seed": "0"}
@@ -50,7 +50,7 @@ class Trial:
     def attempt(self, kill_when: Callable[[Trial], bool], delay: float) -> str:
         """Start the training, kill it `delay` seconds after `kill_when`: "killed", or "finished" if faster."""
         self.log.unlink(missing_ok=True)
-        process = self.launch(self._command)
+        process = subprocess.Popen(self._command, stderr=subprocess.PIPE, text=True)
         while process.poll() is None:
             if kill_when(self):
                 time.sleep(delay)
@@ -62,10 +62,6 @@ class Trial:
             raise Mismatch(f"exit code {process.returncode}:\n{errors}{self.text()}")
         self._check_progress()
         return "finished" if process.returncode == 0 else "killed"
-
-    @staticmethod
-    def launch(command: list[str]) -> subprocess.Popen[str]:
-        return subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
 
     def text(self) -> str:
         return self.log.read_text(encoding="utf-8") if self.log.exists() else ""
@@ -140,24 +136,18 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def kill_until(
-    wanted: int,
-    config: Path,
-    root: Path,
-    expected: dict[str, bytes],
-    chance: random.Random,
-    moments: Sequence[str] = tuple(MOMENTS),
-    make_trial: Callable[[Path, Path], Trial] = Trial,
+    wanted: int, config: Path, root: Path, expected: dict[str, bytes], chance: random.Random
 ) -> tuple[Counter[str], int]:
     """Kill runs, one after the other, `wanted` times in all; how often at which moment, and how many runs."""
     kills: Counter[str] = Counter()
     runs, kinds = 0, []
     while kills.total() < wanted:
-        trial = make_trial(config, root / f"run{runs}")
+        trial = Trial(config, root / f"run{runs}")
         runs += 1
         state = "killed"
         while state == "killed" and not finished(trial):
             if not kinds:
-                kinds = chance.sample(list(moments), len(moments))
+                kinds = chance.sample(list(MOMENTS), len(MOMENTS))
             kind = kinds.pop()
             when, delay = moment(kind, chance) if kills.total() < wanted else (lambda _: False, 0.0)
             state = trial.attempt(when, delay)
