@@ -18,9 +18,9 @@ from typing import Any
 import pytest
 
 SCRIPT = Path(__file__).parents[2] / "benchmarks" / "kill_test.py"
-# A server that has imported torch forks every process, so that starting one takes no seconds.
+# A server that has imported torch, and what torch imports later, forks every process: starting one takes no seconds.
 PROCESSES = multiprocessing.get_context("forkserver")
-PROCESSES.set_forkserver_preload(["linconv.runner", "linconv.cli"])
+PROCESSES.set_forkserver_preload(["linconv.runner", "linconv.cli", "torch._inductor"])
 # moment -> the epochs that the next process finds done
 MOMENTS = {
     "in the batches of epoch 2": 1,
