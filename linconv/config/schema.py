@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import itertools
 import math
+import os
 from collections import Counter
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
@@ -83,7 +85,7 @@ class Config(Frozen):
     # 1-based positions, in the order of execution, of the convolutions whose filter correlations are kept
     correlation_layers: tuple[Annotated[int, Field(ge=1)], ...] = (1, 3, 5)
     keep_weights: bool = False
-    data_root: str = "data"
+    data_root: Annotated[str, Field(min_length=1)] | None = None  # see data_folder
     device: Literal["auto", "cpu", "cuda"] = "auto"
     threads: Annotated[int, BeforeValidator(_no_bool), Field(ge=1)] = 1
     channels_last: bool = True
@@ -203,6 +205,11 @@ class Config(Frozen):
                     f"variant '{name}': rank {options.rank} is above the primaries of every convolution of "
                     f"{architecture} (at most {most}); choose a smaller rank or a proportion such as 0.25"
                 )
+
+    @property
+    def data_folder(self) -> Path:
+        """The folder of the data sets' files: `data_root`, else the environment's LINCONV_DATA, else `data`."""
+        return Path(self.data_root or os.environ.get("LINCONV_DATA") or "data")
 
     @property
     def planned_variants(self) -> dict[str, Variant]:

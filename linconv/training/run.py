@@ -124,7 +124,7 @@ def train(run: ResolvedRun, config: Config, folder: Path, device: str, *, progre
         UserError: the variant's patterns leave every convolution of the network plain.
         TrainingStoppedError: SIGTERM or SIGINT came while it trained.
     """
-    data = load(run.dataset, Path(config.data_root), device=device, imagefolder=run.imagefolder)
+    data = load(run.dataset, config.data_folder, device=device, imagefolder=run.imagefolder)
     console = Console(stderr=True)
     show: Callback = ProgressBar(str(run.key), console) if progress and sys.stderr.isatty() else LogLines()
     identity = f"configuration {run.hash}, code {code_hash()}"
