@@ -89,6 +89,7 @@ class Config(Frozen):
     device: Literal["auto", "cpu", "cuda"] = "auto"
     threads: Annotated[int, BeforeValidator(_no_bool), Field(ge=1)] = 1
     channels_last: bool = True
+    loader_workers: Annotated[int, BeforeValidator(_no_bool), Field(ge=0)] = 2
     complexity: ComplexityOptions = ComplexityOptions()
     figures: FigureOptions = FigureOptions()
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from linconv.config import Config, Regularizer, ResolvedRun
 from linconv.config.errors import UserError
-from linconv.data import Dataset, batches, load
+from linconv.data import Dataset, LoaderError, batches, load, loader_failures
 from linconv.layers import LAYERS, SparseCoefficients, coefficient_l1, correlation_penalty
 from linconv.models import build_model
 from linconv.results.provenance import code_hash
@@ -83,6 +83,9 @@ def prepare(
     model = model.to(device).to(memory_format=layout)
     torch.manual_seed(run.seed)
 
+    # larger images by the batch: what trains in memory is evaluated in it
+    evaluation_batch = EVALUATION_BATCH if data.info.input_size <= 32 else run.recipe.batch_size
+
     def laid_out(drawn: Iterator[tuple[Tensor, Tensor]]) -> Iterator[tuple[Tensor, Tensor]]:
         return ((x.contiguous(memory_format=layout), y) for x, y in drawn)
 
@@ -95,7 +98,7 @@ def prepare(
 
     def test_batches(epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
         drawn = batches(
-            data.test_images, data.test_labels, batch_size=EVALUATION_BATCH, info=data.info,
+            data.test_images, data.test_labels, batch_size=evaluation_batch, info=data.info,
             augment=False, generator_seed=None, shuffle=False,
         )  # fmt: skip
         return laid_out(drawn)
@@ -120,11 +123,13 @@ def train(run: ResolvedRun, config: Config, folder: Path, device: str, *, progre
     Of `config` only what leaves the run's identity alone is used: where the data lie, the memory layout.
 
     Raises:
-        linconv.data.DataError: the data set is missing or damaged.
+        linconv.data.DataError: the data set is missing or damaged, or a process that decodes images died.
         UserError: the variant's patterns leave every convolution of the network plain.
         TrainingStoppedError: SIGTERM or SIGINT came while it trained.
     """
-    data = load(run.dataset, config.data_folder, device=device, imagefolder=run.imagefolder)
+    data = load(
+        run.dataset, config.data_folder, device=device, imagefolder=run.imagefolder, workers=config.loader_workers
+    )
     console = Console(stderr=True)
     show: Callback = ProgressBar(str(run.key), console) if progress and sys.stderr.isatty() else LogLines()
     identity = f"configuration {run.hash}, code {code_hash()}"
@@ -133,7 +138,13 @@ def train(run: ResolvedRun, config: Config, folder: Path, device: str, *, progre
     training = prepare(run, data, device, callbacks, channels_last=config.channels_last)
     if name := restore_checkpoint(folder, training, identity):
         log.info("continuing after epoch %d from %s", training.epoch, name)
-    if fit(training).stop:
+    try:
+        with loader_failures():
+            fit(training)
+    except LoaderError:
+        if not training.stop:  # the signal that stops the training may have reached its workers too
+            raise
+    if training.stop:
         raise TrainingStoppedError(
             f"interrupted after epoch {training.epoch}/{run.recipe.epochs}; the same command continues it"
         )

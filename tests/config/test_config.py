@@ -41,7 +41,7 @@ def variant(**values):
         ({**pets(), "datasets": ["pet"]}, "datasets: unknown data set 'pet'; did you mean 'pets'?"),
         (
             {**pets(), "datasets": ["zzz"]},
-            "known: digits, synthetic, mnist, fashionmnist, cifar10, cifar100, svhn, pets",
+            "known: digits, synthetic, mnist, fashionmnist, cifar10, cifar100, svhn, imagenet, pets",
         ),
         (
             {"recipe": {"overrides": [{"set": {}}, {"datasets": ["digit"], "set": {}}]}},

@@ -213,9 +213,10 @@ def test_a_file_that_cannot_be_read_and_a_folder_in_its_place_are_named(
     def refuse(self: Path, *_: Any, **__: Any) -> None:
         raise PermissionError(13, "Permission denied")
 
-    with monkeypatch.context() as patch, pytest.raises(DataError, match=r"cannot be read \(Permission denied\); make"):
+    with monkeypatch.context() as patch:
         patch.setattr(Path, "open", refuse)
-        load("mnist", tmp_path)
+        with pytest.raises(DataError, match=r"cannot be read \(Permission denied\); make"):
+            load("mnist", tmp_path)
     file.unlink()
     file.mkdir()
     with pytest.raises(DataError, match=f"damaged or incomplete in .*: {file.name}; delete"):
@@ -295,7 +296,7 @@ def test_a_download_that_is_cut_off_leaves_nothing_in_place(tmp_path: Path, monk
             raise URLError("connection lost")
 
     monkeypatch.setattr(tv.MNIST, "download", download)
-    with pytest.raises(DataError, match="the download failed: .*connection lost"):
+    with pytest.raises(DataError, match=r"the download failed: .*connection lost"):
         load("mnist", tmp_path)
     assert not any(path.is_file() for path in tmp_path.rglob("*") if path.suffix != ".lock")
     (tmp_path / ".MNIST.download" / "MNIST" / "raw").mkdir(parents=True)  # as a killed process leaves it
