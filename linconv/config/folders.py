@@ -1,4 +1,4 @@
-"""One's own data sets: a folder of class folders, and how its images become a network's input."""
+"""What becomes of images: folders of them as data sets, and the part held out for validation."""
 
 from __future__ import annotations
 
@@ -11,6 +11,13 @@ from linconv.config.names import MACHINE, Frozen
 
 Unit = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
+
+
+class ValidationOptions(Frozen):
+    """A part of the training images held out for choosing: `share` of every class, drawn by `seed`."""
+
+    share: Annotated[float, Field(gt=0, lt=1)] = 0.1
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
 
 
 class ImageFolderOptions(Frozen):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, SerializationInfo, SerializerFunctionWrapHandler, model_serializer
 
@@ -24,6 +24,8 @@ ARCHITECTURES: dict[str, int] = {
 }
 
 DATASETS: tuple[str, ...] = ("digits", "synthetic", "mnist", "fashionmnist", "cifar10", "cifar100", "svhn", "imagenet")
+
+ReportEpoch = Literal["last", "best_validation"]
 
 LATER = "added after results were published"
 MACHINE = "decides speed and memory, never a result"

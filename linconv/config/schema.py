@@ -11,8 +11,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
 
-from linconv.config.folders import ImageFolderOptions
-from linconv.config.names import ARCHITECTURES, DATASETS, Frozen, check_known
+from linconv.config.folders import ImageFolderOptions, ValidationOptions
+from linconv.config.names import ARCHITECTURES, DATASETS, Frozen, ReportEpoch, check_known
 from linconv.config.recipes import RecipeChoice
 from linconv.config.variants import VARIANTS, Variant
 
@@ -82,6 +82,8 @@ class Config(Frozen):
     imagefolders: dict[Name, ImageFolderOptions] = Field(default={})
     recipe: RecipeChoice = RecipeChoice()
     augment: bool = True
+    validation: ValidationOptions | None = None
+    report_epoch: ReportEpoch = "last"
     # 1-based positions, in the order of execution, of the convolutions whose filter correlations are kept
     correlation_layers: tuple[Annotated[int, Field(ge=1)], ...] = (1, 3, 5)
     keep_weights: bool = False
@@ -158,6 +160,8 @@ class Config(Frozen):
 
     @model_validator(mode="after")
     def _cross_checks(self) -> Config:
+        if self.report_epoch == "best_validation" and self.validation is None:
+            raise ValueError("report_epoch: 'best_validation' needs validation, such as {share: 0.1}")
         self._check_datasets()
         self._check_holes()
         check_known(self.variants, self.known_variants, "variant")

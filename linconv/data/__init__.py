@@ -4,6 +4,7 @@ from linconv.data.batches import batches, crop
 from linconv.data.dataset import Arrays, DataError, Dataset, DatasetInfo
 from linconv.data.registry import DATASETS, load
 from linconv.data.sources import ImageFiles, LoaderError, StreamedImages, loader_failures
+from linconv.data.validation import hold_out
 
 __all__ = [
     "DATASETS",
@@ -16,6 +17,7 @@ __all__ = [
     "StreamedImages",
     "batches",
     "crop",
+    "hold_out",
     "load",
     "loader_failures",
 ]

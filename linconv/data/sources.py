@@ -150,6 +150,11 @@ def fetch(images: Images, indices: Sequence[Tensor]) -> Generator[Tensor, None, 
     return (images[some] for some in indices) if isinstance(images, Tensor) else images.batches(indices)
 
 
+def subset(images: Images, indices: Tensor) -> Images:
+    """The images at `indices`, in that order."""
+    return images[indices] if isinstance(images, Tensor) else images.subset(indices)
+
+
 @contextmanager
 def loader_failures() -> Iterator[None]:
     """Turn torch's error about a worker that has died, which comes at any moment, into a `LoaderError`."""

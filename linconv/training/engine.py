@@ -51,7 +51,8 @@ class Training:
     there is the last epoch's checkpoint, not this object.
 
     `train_batches(epoch)` yields the batches of that epoch, the same ones whenever it is asked;
-    `test_batches(epoch)` those of the test set. `epoch` and `step` count finished ones, from 0.
+    `test_batches(epoch)` those of the test set, `validation_batches(epoch)` those of the part held out, if any.
+    `epoch` and `step` count finished ones, from 0.
     """
 
     model: nn.Module
@@ -61,6 +62,7 @@ class Training:
     batches_per_epoch: int
     terms: Sequence[Term] = ()
     callbacks: Sequence[Callback] = ()
+    validation_batches: Batches | None = None
     optimizer: torch.optim.Optimizer = field(init=False)
     history: list[Epoch] = field(default_factory=list)
     epoch: int = 0
@@ -98,7 +100,11 @@ def fit(training: Training) -> Training:
         if training.stop:
             break
         test_loss, test_top1 = evaluate(training.model, training.test_batches(training.epoch))
-        training.diverged = not (math.isfinite(train_loss) and math.isfinite(test_loss))
+        val_loss, val_top1 = None, None
+        if training.validation_batches is not None:
+            val_loss, val_top1 = evaluate(training.model, training.validation_batches(training.epoch))
+        losses = [train_loss, test_loss] if val_loss is None else [train_loss, test_loss, val_loss]
+        training.diverged = not all(map(math.isfinite, losses))
         training.epoch += 1
         training.history.append(
             Epoch(
@@ -109,6 +115,8 @@ def fit(training: Training) -> Training:
                 penalty=_finite(penalty),
                 test_loss=_finite(test_loss),
                 test_top1=test_top1,
+                val_loss=None if val_loss is None else _finite(val_loss),
+                val_top1=val_top1,
             )
         )
         for callback in training.callbacks:

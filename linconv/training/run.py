@@ -14,11 +14,18 @@ from torch import Tensor, nn
 
 from linconv.config import Config, Regularizer, ResolvedRun
 from linconv.config.errors import UserError
-from linconv.data import Dataset, LoaderError, batches, load, loader_failures
+from linconv.data import Dataset, LoaderError, batches, hold_out, load, loader_failures
 from linconv.layers import LAYERS, SparseCoefficients, coefficient_l1, correlation_penalty
 from linconv.models import build_model
 from linconv.results.provenance import code_hash
-from linconv.training.callbacks import CheckpointCallback, LogLines, ProgressBar, SparsityCallback, StopOnSignal
+from linconv.training.callbacks import (
+    BestEpoch,
+    CheckpointCallback,
+    LogLines,
+    ProgressBar,
+    SparsityCallback,
+    StopOnSignal,
+)
 from linconv.training.checkpoint import restore_checkpoint
 from linconv.training.engine import Callback, Term, Training, fit
 
@@ -103,6 +110,14 @@ def prepare(
         )  # fmt: skip
         return laid_out(drawn)
 
+    def validation_batches(epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
+        assert data.validation_images is not None
+        assert data.validation_labels is not None
+        drawn = batches(
+            data.validation_images, data.validation_labels, batch_size=evaluation_batch, info=data.info,
+        )  # fmt: skip
+        return laid_out(drawn)
+
     callbacks = list(callbacks or ())
     if run.definition.sparsity_schedule is not None:
         callbacks.append(SparsityCallback(model, run.definition.sparsity_schedule))
@@ -114,6 +129,7 @@ def prepare(
         batches_per_epoch=-(-len(data.train_labels) // run.recipe.batch_size),
         terms=penalty_terms(run.definition.regularizers),
         callbacks=callbacks,
+        validation_batches=None if data.validation_images is None else validation_batches,
     )
 
 
@@ -130,11 +146,14 @@ def train(run: ResolvedRun, config: Config, folder: Path, device: str, *, progre
     data = load(
         run.dataset, config.data_folder, device=device, imagefolder=run.imagefolder, workers=config.loader_workers
     )
+    if run.validation is not None:
+        data = hold_out(data, run.validation)
     console = Console(stderr=True)
     show: Callback = ProgressBar(str(run.key), console) if progress and sys.stderr.isatty() else LogLines()
     identity = f"configuration {run.hash}, code {code_hash()}"
     # Saved before it is shown: an epoch that the log reports is never trained again.
-    callbacks = [StopOnSignal(), CheckpointCallback(folder, identity), show]
+    chosen = [BestEpoch()] if run.report_epoch == "best_validation" else []
+    callbacks = [StopOnSignal(), *chosen, CheckpointCallback(folder, identity), show]
     training = prepare(run, data, device, callbacks, channels_last=config.channels_last)
     if name := restore_checkpoint(folder, training, identity):
         log.info("continuing after epoch %d from %s", training.epoch, name)

@@ -69,6 +69,13 @@ def run_hash(wildcards):
     return RUN_HASHES[wildcards.dataset, wildcards.architecture, wildcards.variant, int(wildcards.seed)]
 
 
+def threads_of(wildcards):
+    """The cores a run keeps busy: its threads and, where its images are sure to be streamed, those that decode them."""
+    folder = settings.imagefolders.get(wildcards.dataset)
+    streamed = folder.stream is True if folder else wildcards.dataset == "imagenet"
+    return settings.threads + settings.loader_workers * streamed
+
+
 def gpus_per_run():
     """1 where a run trains on a GPU, else 0."""
     return int(settings.device == "cuda" or (settings.device == "auto" and bool(visible_gpus())))
