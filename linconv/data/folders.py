@@ -110,7 +110,12 @@ def find_classes(folder: Path) -> Found:
     # torchvision takes seconds to import, and the embedded data sets do without it.
     from torchvision.datasets import ImageFolder
 
+    def refuse(error: OSError) -> None:
+        raise error
+
     try:
+        for _ in os.walk(folder, onerror=refuse, followlinks=True):
+            pass  # torchvision would take a folder that may not be read for an empty one
         found = ImageFolder(folder)
     except FileNotFoundError as error:  # it names the folder or the classes, and the extensions it looks for
         raise DataError(f"{folder}: {' '.join(str(error).split())}") from None

@@ -111,6 +111,9 @@ def _apply(state: dict[str, Any], training: Training) -> None:
     history = [Epoch.model_validate(epoch) for epoch in state["history"]]
     training.model.load_state_dict(state["model"])
     training.optimizer.load_state_dict(state["optimizer"])
+    for parameter, moments in training.optimizer.state.items():  # torch compares their number, not their shapes
+        if any(isinstance(m, torch.Tensor) and m.dim() and m.shape != parameter.shape for m in moments.values()):
+            raise ValueError("its optimiser belongs to another model")
     for callback, saved in zip(training.callbacks, state["callbacks"], strict=True):
         callback.load_state_dict(saved)
     training.history, training.diverged = history, state["diverged"]
