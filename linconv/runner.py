@@ -16,6 +16,7 @@ from linconv.measure.redundancy import correlation_matrix, filter_banks, redunda
 from linconv.results import Provenance, RunMetrics, RunResult, atomic_path, remove_leftovers, write_result
 from linconv.results.provenance import code_hash, git_state, hardware, now_utc, versions
 from linconv.results.tidy import write_npz
+from linconv.training.callbacks import BestEpoch
 from linconv.training.checkpoint import remove_checkpoints
 from linconv.training.engine import Training
 from linconv.training.memory import is_out_of_memory, not_enough_memory
@@ -57,6 +58,7 @@ def _perform(run: ResolvedRun, config: Config, folder: Path, device: str, comman
     folder.mkdir(parents=True, exist_ok=True)
     remove_leftovers(folder)
     training = train(run, config, folder, device, progress=progress)
+    reported = take_reported_epoch(training)
     channels, height, width = next(training.test_batches(0))[0].shape[1:]
     banks = [] if training.diverged else filter_banks(training.model, (channels, height, width))
     kept = {
@@ -76,7 +78,7 @@ def _perform(run: ResolvedRun, config: Config, folder: Path, device: str, comman
         config_hash=run.hash,
         code_hash=code_hash(),
         config=run.model_dump(mode="json"),
-        metrics=_metrics(training),
+        metrics=_metrics(training, reported),
         history=training.history,
         layers=[redundancy(bank) for bank in banks],
         provenance=Provenance(
@@ -97,16 +99,27 @@ def _perform(run: ResolvedRun, config: Config, folder: Path, device: str, comman
     return result
 
 
-def _metrics(training: Training) -> RunMetrics:
-    last = training.history[-1]
+def take_reported_epoch(training: Training) -> BestEpoch | None:
+    """Give the model the weights of the epoch to report: the one chosen, which is returned, else those it has."""
+    chosen = next((c for c in training.callbacks if isinstance(c, BestEpoch)), None)
+    if chosen is None or training.diverged:
+        return None
+    training.model.load_state_dict(chosen.model)
+    log.info("epoch %d is reported: validation top-1 %.2f %%", chosen.epoch, chosen.top1)
+    return chosen
+
+
+def _metrics(training: Training, chosen: BestEpoch | None) -> RunMetrics:
+    reported = training.history[-1] if chosen is None else training.history[chosen.epoch - 1]
     params, in_use, sparsity = count_parameters(training.model)
     return RunMetrics(
-        top1=None if training.diverged else last.test_top1,
-        test_loss=last.test_loss,
-        epoch=last.epoch,
+        top1=None if training.diverged else reported.test_top1,
+        test_loss=reported.test_loss,
+        epoch=reported.epoch,
         params=params,
         params_nonzero=in_use,
         coefficient_sparsity=sparsity,
+        selection="last" if chosen is None else "best_validation",
     )
 
 

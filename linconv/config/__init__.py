@@ -1,6 +1,6 @@
 """Typed, frozen configuration: the single source of the schema of a configuration file."""
 
-from linconv.config.folders import ImageFolderOptions
+from linconv.config.folders import ImageFolderOptions, ValidationOptions
 from linconv.config.load import ConfigError, load_config, parse_config
 from linconv.config.names import ARCHITECTURES, DATASETS
 from linconv.config.recipes import PRESETS, Recipe, RecipeChoice
@@ -24,6 +24,7 @@ __all__ = [
     "ResolvedRun",
     "RunKey",
     "SparsityScheduleOptions",
+    "ValidationOptions",
     "Variant",
     "load_config",
     "parse_config",

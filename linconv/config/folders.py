@@ -1,16 +1,23 @@
-"""One's own data sets: a folder of class folders, and how its images become a network's input."""
+"""What becomes of images: folders of them as data sets, and the part held out for validation."""
 
 from __future__ import annotations
 
 from pathlib import PurePosixPath
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from linconv.config.names import Frozen
+from linconv.config.names import MACHINE, Frozen
 
 Unit = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
+
+
+class ValidationOptions(Frozen):
+    """A part of the training images held out for choosing: `share` of every class, drawn by `seed`."""
+
+    share: Annotated[float, Field(gt=0, lt=1)] = 0.1
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
 
 
 class ImageFolderOptions(Frozen):
@@ -19,7 +26,8 @@ class ImageFolderOptions(Frozen):
     `path` is relative to the configuration's `data_root`. Images are read as RGB and resized to
     `image_size` x `image_size` pixels; `crop_padding` (pixels) and `flip` are the augmentation. `test_share` of
     every class, drawn by `split_seed`, is the test part of a folder without train/ and test/. `mean` and `std`, per
-    channel of values in [0, 1], are measured on the training part where they are not given.
+    channel of values in [0, 1], are measured on the training part where they are not given. `stream` decodes the files
+    batch by batch instead of once into memory; "auto" does where they would take more than half of that.
     """
 
     path: Annotated[str, Field(min_length=1)]
@@ -30,6 +38,7 @@ class ImageFolderOptions(Frozen):
     split_seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
     mean: tuple[Unit, Unit, Unit] | None = None
     std: tuple[Positive, Positive, Positive] | None = None
+    stream: Annotated[Literal["auto", True, False], MACHINE] = "auto"  # the batches are the same
 
     @field_validator("path")
     @classmethod

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, SerializationInfo, SerializerFunctionWrapHandler, model_serializer
 
@@ -23,17 +23,20 @@ ARCHITECTURES: dict[str, int] = {
     "squeezenet": 256,
 }
 
-DATASETS: tuple[str, ...] = ("digits", "synthetic", "mnist", "fashionmnist", "cifar10", "cifar100", "svhn")
+DATASETS: tuple[str, ...] = ("digits", "synthetic", "mnist", "fashionmnist", "cifar10", "cifar100", "svhn", "imagenet")
 
+ReportEpoch = Literal["last", "best_validation"]
 
 LATER = "added after results were published"
+MACHINE = "decides speed and memory, never a result"
 
 
 class Frozen(BaseModel):
     """Base of every configuration object: immutable, and an unknown key is an error.
 
     A field annotated with `LATER` (`precision: Annotated[str, LATER] = "fp32"`) is left out of `identity()` while it
-    has its default value, which means what was done before there was such a field: older results keep their hash.
+    has its default value, which means what was done before there was such a field: older results keep their hash. One
+    annotated with `MACHINE` is never part of it.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", str_strip_whitespace=True, allow_inf_nan=False)
@@ -47,10 +50,12 @@ class Frozen(BaseModel):
         values = serialize(self)
         if not (info.context and info.context.get("identity")):
             return values
-        fields = type(self).model_fields
-        return {
-            k: v for k, v in values.items() if LATER not in fields[k].metadata or getattr(self, k) != fields[k].default
-        }
+        kept = {}
+        for name, field in type(self).model_fields.items():
+            if MACHINE in field.metadata or (LATER in field.metadata and getattr(self, name) == field.default):
+                continue
+            kept[name] = values[name]
+        return kept
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

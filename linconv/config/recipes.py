@@ -66,10 +66,15 @@ _MODERN: dict[str, Any] = {
     "warmup_epochs": 5,
 }
 
+_PAPER_RECIPES = {a: Recipe.model_validate(values) for a, values in _PAPER.items()}
+
 PRESETS: dict[str, dict[str, Recipe]] = {
-    "paper": {a: Recipe.model_validate(values) for a, values in _PAPER.items()},
+    "paper": _PAPER_RECIPES,
+    "paper-short": _PAPER_RECIPES,
     "modern": {a: Recipe.model_validate(_MODERN) for a in _PAPER},
 }
+# What epochs_factor is where the configuration does not say.
+EPOCHS_FACTORS = {"paper": 1.0, "paper-short": 0.1, "modern": 1.0}
 
 
 class Override(Frozen):
@@ -95,10 +100,13 @@ class Override(Frozen):
 
 
 class RecipeChoice(Frozen):
-    """A preset, a factor on its epochs and milestones (0.1: a tenth of the training), and overrides in order."""
+    """A preset, a factor on its epochs and milestones (0.1: a tenth of the training), and overrides in order.
 
-    preset: Literal["paper", "modern"] = "paper"
-    epochs_factor: Annotated[float, Field(gt=0, le=10)] = 1.0
+    Without `epochs_factor` it is that of the preset, see `EPOCHS_FACTORS`.
+    """
+
+    preset: Literal["paper", "paper-short", "modern"] = "paper"
+    epochs_factor: Annotated[float, Field(gt=0, le=10)] | None = None
     overrides: tuple[Override, ...] = ()
 
     def resolve(self, architecture: str, dataset: str) -> Recipe:
@@ -108,7 +116,7 @@ class RecipeChoice(Frozen):
             ValueError: an override gives a value the recipe does not admit.
         """
         recipe = PRESETS[self.preset][architecture].model_dump()
-        f = self.epochs_factor
+        f = EPOCHS_FACTORS[self.preset] if self.epochs_factor is None else self.epochs_factor
         recipe["epochs"] = max(1, round(f * recipe["epochs"]))
         scaled = (round(f * m) for m in recipe["milestones"])
         recipe["milestones"] = tuple(sorted({m for m in scaled if m >= 1}))

@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
-from linconv.config.folders import ImageFolderOptions
-from linconv.config.names import LATER, Frozen
+from linconv.config.folders import ImageFolderOptions, ValidationOptions
+from linconv.config.names import LATER, Frozen, ReportEpoch
 from linconv.config.recipes import Recipe
 from linconv.config.schema import ComplexityOptions, Config
 from linconv.config.variants import Variant
@@ -53,9 +53,10 @@ class ResolvedRun(Frozen):
     recipe: Recipe
     augment: bool
     correlation_layers: tuple[int, ...]
-    imagefolder: Annotated[ImageFolderOptions | None, LATER] = (
-        None  # what `dataset` means where it is not a built-in one
-    )
+    # what `dataset` means where it is not a built-in one
+    imagefolder: Annotated[ImageFolderOptions | None, LATER] = None
+    validation: Annotated[ValidationOptions | None, LATER] = None
+    report_epoch: Annotated[ReportEpoch, LATER] = "last"
 
     @property
     def key(self) -> RunKey:
@@ -109,4 +110,6 @@ def resolve_run(config: Config, key: RunKey) -> ResolvedRun:
         augment=config.augment,
         correlation_layers=config.correlation_layers,
         imagefolder=config.imagefolders.get(key.dataset),
+        validation=config.validation,
+        report_epoch=config.report_epoch,
     )

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import itertools
 import math
+import os
 from collections import Counter
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
 
-from linconv.config.folders import ImageFolderOptions
-from linconv.config.names import ARCHITECTURES, DATASETS, Frozen, check_known
+from linconv.config.folders import ImageFolderOptions, ValidationOptions
+from linconv.config.names import ARCHITECTURES, DATASETS, Frozen, ReportEpoch, check_known
 from linconv.config.recipes import RecipeChoice
 from linconv.config.variants import VARIANTS, Variant
 
@@ -80,10 +82,12 @@ class Config(Frozen):
     imagefolders: dict[Name, ImageFolderOptions] = Field(default={})
     recipe: RecipeChoice = RecipeChoice()
     augment: bool = True
+    validation: ValidationOptions | None = None
+    report_epoch: ReportEpoch = "last"
     # 1-based positions, in the order of execution, of the convolutions whose filter correlations are kept
     correlation_layers: tuple[Annotated[int, Field(ge=1)], ...] = (1, 3, 5)
     keep_weights: bool = False
-    data_root: str = "data"
+    data_root: Annotated[str, Field(min_length=1)] | None = None  # see data_folder
     device: Literal["auto", "cpu", "cuda"] = "auto"
     threads: Annotated[int, BeforeValidator(_no_bool), Field(ge=1)] = 1
     channels_last: bool = True
@@ -91,6 +95,7 @@ class Config(Frozen):
     compile: bool = False
     cuda_graph: bool = False
     runs_per_gpu: Annotated[int, BeforeValidator(_no_bool), Field(ge=1)] = 1
+    loader_workers: Annotated[int, BeforeValidator(_no_bool), Field(ge=0)] = 2
     complexity: ComplexityOptions = ComplexityOptions()
     figures: FigureOptions = FigureOptions()
 
@@ -159,6 +164,8 @@ class Config(Frozen):
 
     @model_validator(mode="after")
     def _cross_checks(self) -> Config:
+        if self.report_epoch == "best_validation" and self.validation is None:
+            raise ValueError("report_epoch: 'best_validation' needs validation, such as {share: 0.1}")
         self._check_datasets()
         self._check_holes()
         check_known(self.variants, self.known_variants, "variant")
@@ -207,6 +214,11 @@ class Config(Frozen):
                     f"variant '{name}': rank {options.rank} is above the primaries of every convolution of "
                     f"{architecture} (at most {most}); choose a smaller rank or a proportion such as 0.25"
                 )
+
+    @property
+    def data_folder(self) -> Path:
+        """The folder of the data sets' files: `data_root`, else the environment's LINCONV_DATA, else `data`."""
+        return Path(self.data_root or os.environ.get("LINCONV_DATA") or "data")
 
     @property
     def planned_variants(self) -> dict[str, Variant]:

@@ -1,7 +1,23 @@
-"""Data sets by name, device-resident batches, and augmentation."""
+"""Data sets by name, batches from memory or files, and augmentation."""
 
 from linconv.data.batches import batches, crop
 from linconv.data.dataset import Arrays, DataError, Dataset, DatasetInfo
 from linconv.data.registry import DATASETS, load
+from linconv.data.sources import ImageFiles, LoaderError, StreamedImages, loader_failures
+from linconv.data.validation import hold_out
 
-__all__ = ["DATASETS", "Arrays", "DataError", "Dataset", "DatasetInfo", "batches", "crop", "load"]
+__all__ = [
+    "DATASETS",
+    "Arrays",
+    "DataError",
+    "Dataset",
+    "DatasetInfo",
+    "ImageFiles",
+    "LoaderError",
+    "StreamedImages",
+    "batches",
+    "crop",
+    "hold_out",
+    "load",
+    "loader_failures",
+]

@@ -1,8 +1,9 @@
-"""Batches from tensors on a device: shuffled, augmented and normalised, the same on every device."""
+"""Batches: shuffled, augmented and normalised on the device, the same on every device and from memory or files."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing
 
 import numpy as np
 import torch
@@ -10,10 +11,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from linconv.data.dataset import DatasetInfo
+from linconv.data.sources import Images, fetch
 
 
 def batches(
-    images: Tensor,
+    images: Images,
     labels: Tensor,
     *,
     batch_size: int,
@@ -28,7 +30,7 @@ def batches(
     one see the batches of an uninterrupted run on a CPU.
 
     Args:
-        images: uint8 (n, c, h, w).
+        images: uint8 (n, c, h, w), or streamed.
         labels: int64 (n,), on the same device.
         batch_size: images per batch.
         info: mean, std and augmentation of the data set.
@@ -38,6 +40,7 @@ def batches(
 
     Raises:
         ValueError: `batch_size` below 1, images not uint8, lengths that differ, or a seed missing.
+        DataError: a streamed image cannot be decoded.
     """
     if batch_size < 1:
         raise ValueError(f"batch_size must be at least 1, not {batch_size}")
@@ -53,7 +56,7 @@ def batches(
 
 
 def _batches(
-    images: Tensor,
+    images: Images,
     labels: Tensor,
     batch_size: int,
     info: DatasetInfo,
@@ -62,36 +65,45 @@ def _batches(
     seed: tuple[int, int],
 ) -> Iterator[tuple[Tensor, Tensor]]:
     n, device = len(images), images.device
+    room = info.image_size + 2 * info.crop_padding - info.input_size
     # All draws of the epoch at once and always in this order: neither batch size nor device can change them.
     generator = _generator(seed)
     order = torch.randperm(n, generator=generator)
-    top, left = torch.randint(2 * info.crop_padding + 1, (2, n), generator=generator).to(device)
+    top, left = torch.randint(room + 1, (2, n), generator=generator).to(device)
     flips = (torch.rand(n, generator=generator) < 0.5).to(device)
-    order = (order if shuffle else torch.arange(n)).to(device)
+    if not shuffle:
+        order = torch.arange(n)
+    if not augment:
+        top, left = torch.full((2, n), room // 2, device=device)
+    moves = info.input_size < info.image_size or (augment and info.crop_padding > 0)
     mean = torch.tensor(info.mean, device=device).view(1, -1, 1, 1)
     std = torch.tensor(info.std, device=device).view(1, -1, 1, 1)
-    for start in range(0, n, batch_size):
-        here = slice(start, start + batch_size)
-        x = images[order[here]]
-        if augment and info.crop_padding:
-            x = crop(x, top[here], left[here], info.crop_padding)
-        if augment and info.flip:
-            x = torch.where(flips[here].view(-1, 1, 1, 1), x.flip(-1), x)
-        yield x.float().div_(255).sub_(mean).div_(std), labels[order[here]]
+    wanted = (order.to(device) if isinstance(images, Tensor) else order).split(batch_size)
+    with closing(fetch(images, wanted)) as fetched:
+        for start, indices, x in zip(range(0, n, batch_size), wanted, fetched, strict=True):
+            here = slice(start, start + batch_size)
+            if moves:
+                x = crop(x, top[here], left[here], info.crop_padding, info.input_size)
+            if augment and info.flip:
+                x = torch.where(flips[here].view(-1, 1, 1, 1), x.flip(-1), x)
+            yield x.float().div_(255).sub_(mean).div_(std), labels[indices.to(device)]
 
 
-def crop(images: Tensor, top: Tensor, left: Tensor, padding: int) -> Tensor:
+def crop(images: Tensor, top: Tensor, left: Tensor, padding: int, size: int | None = None) -> Tensor:
     """Cut each image, at its own offset, out of itself padded by `padding` zero pixels.
 
     Args:
         images: (b, c, h, w).
-        top, left: int64 (b,), from 0 to 2 * `padding`; `padding` itself gives the image back.
+        top, left: int64 (b,), from 0 to 2 * `padding` (to h + 2 * `padding` - `size`); without `size`, `padding`
+            itself gives the image back.
+        size: side of what is cut out, that of the image where it is not given.
 
     Returns:
-        (b, c, h, w)
+        (b, c, h, w), or (b, c, size, size)
     """
     b, _, h, w = images.shape
-    windows = F.pad(images, (padding,) * 4).unfold(2, h, 1).unfold(3, w, 1)  # (b, c, 2p + 1, 2p + 1, h, w), a view
+    padded = F.pad(images, (padding,) * 4)
+    windows = padded.unfold(2, size or h, 1).unfold(3, size or w, 1)  # (b, c, offsets, offsets, h, w), a view
     return windows[torch.arange(b, device=images.device), :, top, left]
 
 

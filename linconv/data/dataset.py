@@ -1,15 +1,18 @@
-"""What a data set is: its facts, its tensors, and the error of one that cannot be used."""
+"""What a data set is: its facts, its images and labels, and the error of one that cannot be used."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from torch import Tensor
 
 from linconv.config.errors import UserError
+
+if TYPE_CHECKING:
+    from linconv.data.sources import ImageFiles, Images
 
 
 class DataError(UserError):
@@ -17,11 +20,11 @@ class DataError(UserError):
 
 
 class Arrays(NamedTuple):
-    """What a loader returns: images uint8 (n, c, h, w) and labels int64 (n,) of both parts, on the CPU."""
+    """What a loader returns: images, uint8 (n, c, h, w) or files of them, and labels int64 (n,), on the CPU."""
 
-    train_images: Tensor
+    train_images: Tensor | ImageFiles
     train_labels: Tensor
-    test_images: Tensor
+    test_images: Tensor | ImageFiles
     test_labels: Tensor
 
 
@@ -31,7 +34,8 @@ class DatasetInfo:
 
     Images are `image_size` x `image_size`, with the `border` zero pixels that are added around each when it is
     loaded. `crop_padding` and `flip` are the augmentation: a random crop out of an image padded by that many zero
-    pixels, a horizontal flip of every second image on average.
+    pixels, a horizontal flip of every second image on average. `crop_size` is the side of the crop where it is smaller
+    than the image; without augmentation, it is then cut out of the centre.
     """
 
     loader: Callable[[Path], Arrays]
@@ -43,14 +47,25 @@ class DatasetInfo:
     crop_padding: int = 0
     flip: bool = False
     image_size: int = 32
+    crop_size: int | None = None
+
+    @property
+    def input_size(self) -> int:
+        """Side of what the network sees, in pixels."""
+        return self.crop_size or self.image_size
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """A loaded data set: images uint8 (n, c, size, size) and labels int64 (n,), all on one device."""
+    """A data set ready for use: labels int64 (n,) on one device, images uint8 (n, c, size, size) there or streamed.
+
+    The validation part, where one is held out, is taken from the training part.
+    """
 
     info: DatasetInfo
-    train_images: Tensor
+    train_images: Images
     train_labels: Tensor
-    test_images: Tensor
+    test_images: Images
     test_labels: Tensor
+    validation_images: Images | None = None
+    validation_labels: Tensor | None = None

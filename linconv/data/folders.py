@@ -1,12 +1,13 @@
-"""One's own data sets: folders of class folders of image files, found and decoded by torchvision."""
+"""One's own data sets: folders of class folders of image files, found by torchvision."""
 
 from __future__ import annotations
 
+import itertools
 import os
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from operator import itemgetter
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -14,11 +15,10 @@ from torch import Tensor
 
 from linconv.config.folders import ImageFolderOptions
 from linconv.data.dataset import Arrays, DataError, DatasetInfo
+from linconv.data.sources import CHANNELS, ImageFiles, Images, fetch
 
-CHANNELS = 3  # every image is read as RGB, a grey one with three equal channels
 
-
-class _Files(NamedTuple):
+class Found(NamedTuple):
     """Class names in order, and (file, label) of every image, by class and then by file name."""
 
     classes: list[str]
@@ -26,7 +26,7 @@ class _Files(NamedTuple):
 
 
 def load_imagefolder(name: str, options: ImageFolderOptions, root: Path) -> Arrays:
-    """Read a folder of images, (n, 3, size, size); classes are numbered in the order of their names.
+    """Find the files of a folder of images; classes are numbered in the order of their names.
 
     Args:
         name: of the data set, for messages.
@@ -34,23 +34,23 @@ def load_imagefolder(name: str, options: ImageFolderOptions, root: Path) -> Arra
         root: the folder that `options.path` is relative to.
 
     Raises:
-        DataError: the folder or a part is missing, a class has no image, train/ and test/ differ in their classes,
-            or a file cannot be decoded.
+        DataError: the folder or a part is missing, a class has no image, or train/ and test/ differ in their classes.
     """
     try:
         train, test = _find_parts(root / options.path, options)
-        return Arrays(*_read(train, options.image_size), *_read(test, options.image_size))
+        return Arrays(*list_files(name, train, options.image_size), *list_files(name, test, options.image_size))
     except DataError as error:
         raise DataError(f"data set '{name}': {error}") from None
 
 
-def describe_imagefolder(name: str, options: ImageFolderOptions, arrays: Arrays) -> DatasetInfo:
-    """The facts of a folder that has been read; mean and standard deviation are measured where not given.
+def describe_imagefolder(name: str, options: ImageFolderOptions, images: Images, classes: int) -> DatasetInfo:
+    """The facts of a folder; mean and standard deviation are measured on the training images where not given.
 
     Raises:
-        DataError: a channel of the training part is constant, so it cannot be normalised.
+        DataError: a channel of the training part is constant, so it cannot be normalised; or a streamed image
+            cannot be decoded.
     """
-    mean, std = (options.mean, options.std) if options.mean and options.std else _statistics(arrays.train_images)
+    mean, std = (options.mean, options.std) if options.mean and options.std else _statistics(images)
     if min(std) == 0:
         raise DataError(
             f"data set '{name}': a colour channel has one value in all training images; give mean and std, "
@@ -58,7 +58,7 @@ def describe_imagefolder(name: str, options: ImageFolderOptions, arrays: Arrays)
         )
     return DatasetInfo(
         partial(load_imagefolder, name, options),
-        classes=int(arrays.train_labels.max()) + 1,
+        classes=classes,
         channels=CHANNELS,
         mean=mean,
         std=std,
@@ -81,38 +81,56 @@ def _find_parts(folder: Path, options: ImageFolderOptions) -> tuple[list[tuple[s
             f"{parts[0]}/ one level up to have them split"
         )
     if not parts:
-        return _split(_find(folder), options)
-    train, test = (_find(folder / part) for part in parts)
-    if train.classes != test.classes:
-        differing = sorted(set(train.classes) ^ set(test.classes))
-        lines = [f"'{c}' only in {'train' if c in train.classes else 'test'}/" for c in differing[:5]]
-        more = f" and {len(differing) - 5} more" if len(differing) > 5 else ""
-        raise DataError(f"{folder}: train/ and test/ must have the same classes; {', '.join(lines)}{more}")
+        return _split(find_classes(folder), options)
+    train, test = (find_classes(folder / part) for part in parts)
+    same_classes(folder, {"train": train, "test": test})
     return train.samples, test.samples
+
+
+def same_classes(folder: Path, parts: dict[str, Found]) -> None:
+    """Raise a DataError where the two parts of `folder` differ in their classes."""
+    (first, one), (second, other) = parts.items()
+    if one.classes != other.classes:
+        differing = sorted(set(one.classes) ^ set(other.classes))
+        lines = [f"'{c}' only in {first if c in one.classes else second}/" for c in differing[:5]]
+        more = f" and {len(differing) - 5} more" if len(differing) > 5 else ""
+        raise DataError(f"{folder}: {first}/ and {second}/ must have the same classes; {', '.join(lines)}{more}")
 
 
 def _holds_folders(path: Path) -> bool:
     return path.is_dir() and any(entry.is_dir() for entry in os.scandir(path))
 
 
-def _find(folder: Path) -> _Files:
+def find_classes(folder: Path) -> Found:
+    """The class folders in `folder` and the image files in them.
+
+    Raises:
+        DataError: there are fewer than two, or one holds no image or cannot be read.
+    """
     # torchvision takes seconds to import, and the embedded data sets do without it.
     from torchvision.datasets import ImageFolder
 
+    def refuse(error: OSError) -> None:
+        raise error
+
     try:
+        for _ in os.walk(folder, onerror=refuse, followlinks=True):
+            pass  # torchvision would take a folder that may not be read for an empty one
         found = ImageFolder(folder)
     except FileNotFoundError as error:  # it names the folder or the classes, and the extensions it looks for
         raise DataError(f"{folder}: {' '.join(str(error).split())}") from None
+    except OSError as error:
+        raise DataError(f"{error.filename} cannot be read ({error.strerror}); make it readable") from None
     if len(found.classes) < 2:
         raise DataError(f"{folder}: at least two class folders are needed, found only '{found.classes[0]}'")
-    return _Files(found.classes, found.samples)
+    return Found(found.classes, found.samples)
 
 
-def _split(files: _Files, options: ImageFolderOptions) -> tuple[list[tuple[str, int]], list[tuple[str, int]]]:
+def _split(files: Found, options: ImageFolderOptions) -> tuple[list[tuple[str, int]], list[tuple[str, int]]]:
     """The same share of every class to the test part, at least one image to each part."""
     train, test = [], []
-    for label, class_name in enumerate(files.classes):
-        samples = [sample for sample in files.samples if sample[1] == label]
+    for label, group in itertools.groupby(files.samples, key=itemgetter(1)):
+        samples, class_name = list(group), files.classes[label]
         if len(samples) < 2:
             raise DataError(f"class '{class_name}' has one image; training and test part need one each")
         held_out = min(max(1, round(options.test_share * len(samples))), len(samples) - 1)
@@ -123,43 +141,22 @@ def _split(files: _Files, options: ImageFolderOptions) -> tuple[list[tuple[str, 
     return train, test
 
 
-def _read(samples: list[tuple[str, int]], size: int) -> tuple[Tensor, Tensor]:
-    """Images uint8 (n, 3, size, size) and labels int64 (n,)."""
-    pixels = np.empty((len(samples), CHANNELS, size, size), dtype=np.uint8)
-
-    def decode(i: int) -> None:
-        pixels[i] = _decode(samples[i][0], size)
-
-    # Decoding releases the interpreter: two threads take 0.7 of the time of one.
-    with ThreadPoolExecutor(torch.get_num_threads()) as pool:
-        for _ in pool.map(decode, range(len(samples))):
-            pass
-    return torch.from_numpy(pixels), torch.tensor([label for _, label in samples])
+def list_files(name: str, samples: list[tuple[str, int]], size: int, **options: Any) -> tuple[ImageFiles, Tensor]:
+    """The files of one part and their labels int64 (n,); `options` are those of `ImageFiles`."""
+    paths = np.array([os.fsencode(path) for path, _ in samples])
+    return ImageFiles(name, paths, size, **options), torch.tensor([label for _, label in samples])
 
 
-def _decode(file: str, size: int) -> np.ndarray:
-    """One image, uint8 (3, size, size)."""
-    from torchvision.datasets.folder import default_loader
-    from torchvision.transforms.v2.functional import resize
-
-    try:
-        image = default_loader(file)
-    except Exception as error:  # a damaged file makes a decoder raise anything, SyntaxError and struct.error included
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise DataError(f"{file} cannot be decoded ({reason}); replace or delete it") from None
-    if image.size != (size, size):
-        image = resize(image, [size, size], antialias=True)  # bilinear
-    return np.asarray(image).transpose(2, 0, 1)
-
-
-def _statistics(images: Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:
+def _statistics(images: Images) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Mean and standard deviation per channel of values in [0, 1], exact, from counts of the 256 values."""
+    counts = torch.zeros(CHANNELS, 256, dtype=torch.int64)
+    # some images at a time: bincount widens every byte to eight
+    for some in fetch(images, torch.arange(len(images)).split(500)):
+        counts += torch.stack([torch.bincount(c.flatten(), minlength=256).cpu() for c in some.unbind(1)])
     values = torch.arange(256, dtype=torch.float64) / 255
     mean, std = [], []
-    for channel in images.unbind(1):
-        # some images at a time: bincount widens every byte to eight
-        counts = torch.stack([torch.bincount(some.flatten(), minlength=256) for some in channel.split(1000)]).sum(0)
-        share = counts.double() / channel.numel()
+    for channel in counts:
+        share = channel.double() / channel.sum()
         mean.append(float(share @ values))
         std.append(float(share @ (values - mean[-1]) ** 2) ** 0.5)
     return tuple(mean), tuple(std)

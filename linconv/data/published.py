@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import gzip
+import hashlib
 import math
+import shutil
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,22 +17,44 @@ from filelock import FileLock
 
 from linconv.data.dataset import Arrays, DataError
 
+# SHA-256 of MNIST's unpacked files; torchvision knows the MD5 of the archives alone.
+MNIST_SHA256 = {
+    "train-images-idx3-ubyte": "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
+    "train-labels-idx1-ubyte": "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
+    "t10k-images-idx3-ubyte": "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
+    "t10k-labels-idx1-ubyte": "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
+}
+
+Check = Callable[[Path], bool]
+
 
 def load_mnist(class_name: str, root: Path) -> Arrays:
     """MNIST or Fashion-MNIST from the four unpacked files in `root`/<class name>/raw, (n, 1, 28, 28).
 
+    MNIST's files are held to their checksums. No checksums of Fashion-MNIST's unpacked files are published: each is
+    compared with its .gz archive where that lies beside it, as after a download, and held to its header where not.
+
     Raises:
         DataError: files are missing and cannot be downloaded, or are damaged.
     """
-    names = [archive.removesuffix(".gz") for archive, _ in _torchvision(class_name).resources]
-    train, test = _Source(
-        class_name,
-        root,
-        folder=root / class_name / "raw",
-        checks={name: _idx_check(dimensions=3 if "idx3" in name else 1) for name in names},
-        parts=({"train": True}, {"train": False}),
-    ).open()
-    return Arrays(train.data.unsqueeze(1), train.targets, test.data.unsqueeze(1), test.targets)
+    from torchvision.datasets.mnist import read_image_file, read_label_file
+
+    checks: dict[str, Check] = {}
+    for archive, md5 in _torchvision(class_name).resources:
+        name = archive.removesuffix(".gz")
+        structure = _idx_check(dimensions=3 if "idx3" in name else 1)
+        content = _mnist_check if class_name == "MNIST" else _archive_check(archive, md5)
+        checks[name] = _both(structure, content)
+    folder = Path(class_name, "raw")
+    source = _Source(class_name, root, folder, checks, archives=tuple(folder / f"{name}.gz" for name in checks))
+    source.ensure()
+    # not torchvision's class, which prefers a file of its own in processed/ that nothing has checked
+    tensors = [
+        read(str(source.path / f"{part}-{kind}-ubyte"))
+        for part in ("train", "t10k")
+        for kind, read in (("images-idx3", read_image_file), ("labels-idx1", read_label_file))
+    ]
+    return Arrays(tensors[0].unsqueeze(1), tensors[1], tensors[2].unsqueeze(1), tensors[3])
 
 
 def load_cifar(class_name: str, root: Path) -> Arrays:
@@ -40,17 +65,14 @@ def load_cifar(class_name: str, root: Path) -> Arrays:
     """
     known = _torchvision(class_name)
     listed = [*known.train_list, *known.test_list, (known.meta["filename"], known.meta["md5"])]
-    train, test = _Source(
-        class_name,
-        root,
-        folder=root / known.base_folder,
-        checks={name: _md5_check(md5) for name, md5 in listed},
-        parts=({"train": True}, {"train": False}),
-    ).open()
+    checks = {name: _md5_check(md5) for name, md5 in listed}
+    source = _Source(class_name, root, Path(known.base_folder), checks, archives=(Path(known.filename),))
+    source.ensure()
     tensors = []
-    for part in (train, test):
-        images = torch.from_numpy(part.data).permute(0, 3, 1, 2).contiguous()  # (n, h, w, c) -> (n, c, h, w)
-        tensors += [images, torch.tensor(part.targets)]
+    for part in source.parts:
+        found = known(root, **part)
+        images = torch.from_numpy(found.data).permute(0, 3, 1, 2).contiguous()  # (n, h, w, c) -> (n, c, h, w)
+        tensors += [images, torch.tensor(found.targets)]
     return Arrays(*tensors)
 
 
@@ -60,17 +82,15 @@ def load_svhn(root: Path) -> Arrays:
     Raises:
         DataError: files are missing and cannot be downloaded, or are damaged.
     """
-    listed = [_torchvision("SVHN").split_list[split] for split in ("train", "test")]
-    train, test = _Source(
-        "SVHN",
-        root,
-        folder=root,
-        checks={name: _md5_check(md5) for _, name, md5 in listed},
-        parts=({"split": "train"}, {"split": "test"}),
-    ).open()
+    known = _torchvision("SVHN")
+    checks = {name: _md5_check(md5) for _, name, md5 in (known.split_list[split] for split in ("train", "test"))}
+    parts = ({"split": "train"}, {"split": "test"})
+    source = _Source("SVHN", root, Path(), checks, archives=tuple(map(Path, checks)), parts=parts)
+    source.ensure()
     tensors = []
-    for part in (train, test):
-        tensors += [torch.from_numpy(part.data).contiguous(), torch.from_numpy(part.labels)]
+    for part in parts:
+        found = known(root, **part)
+        tensors += [torch.from_numpy(found.data).contiguous(), torch.from_numpy(found.labels)]
     return Arrays(*tensors)
 
 
@@ -83,44 +103,84 @@ def _torchvision(class_name: str) -> Any:
 
 @dataclass(frozen=True)
 class _Source:
-    """A torchvision data set: where its files lie, how each is checked, which arguments open its parts."""
+    """A torchvision data set: where its files lie, how each is checked, which arguments fetch its parts.
+
+    `folder` and `archives` (files that torchvision need not fetch where they are whole) are relative to `root`.
+    """
 
     class_name: str
     root: Path
     folder: Path
-    checks: dict[str, Callable[[Path], bool]]
-    parts: tuple[dict[str, Any], ...]
+    checks: dict[str, Check]
+    archives: tuple[Path, ...]
+    parts: tuple[dict[str, Any], ...] = ({"train": True}, {"train": False})
 
-    def open(self) -> list[Any]:
-        """Torchvision's objects of all parts; what is missing is downloaded, what is damaged reported."""
+    @property
+    def path(self) -> Path:
+        return self.root / self.folder
+
+    def ensure(self) -> None:
+        """Download what is missing and check every file.
+
+        Raises:
+            DataError: files are missing and cannot be downloaded, or are damaged.
+        """
         if self._missing():
             self._download()
-        damaged = [name for name, intact in self.checks.items() if not intact(self.folder / name)]
-        if damaged:
-            raise DataError(
-                f"{self.class_name}: damaged or incomplete in {self.folder}: {', '.join(damaged)}\n"
-                f"  Delete what is named, then run: {self._command()}"
-            )
-        return [_torchvision(self.class_name)(self.root, **part) for part in self.parts]
+        self._refuse_damaged(self.path)
 
     def _missing(self) -> list[str]:
-        return [name for name in self.checks if not (self.folder / name).is_file()]
+        return [name for name in self.checks if not (self.path / name).exists()]
+
+    def _refuse_damaged(self, folder: Path) -> None:
+        damaged = []
+        for name, intact in self.checks.items():
+            file = folder / name
+            try:
+                if not (file.is_file() and intact(file)):
+                    damaged.append(name)
+            except OSError as error:
+                raise DataError(
+                    f"{self.class_name}: {file} cannot be read ({error.strerror}); make it readable or replace it"
+                ) from None
+        if damaged:
+            raise DataError(
+                f"{self.class_name}: damaged or incomplete in {self.path}: {', '.join(damaged)}; "
+                f"delete what is named, then run: {self._command()}"
+            )
 
     def _download(self) -> None:
+        """Fetch into a folder beside, so that a download that is cut off leaves no half-written file in place."""
+        beside = self.root / f".{self.class_name}.download"
         try:
             self.root.mkdir(parents=True, exist_ok=True)
             # Runs start together: one fetches, the others wait here and then find the files.
             with FileLock(self.root / f".{self.class_name}.lock"):
                 if self._missing():
-                    for part in self.parts:
-                        _torchvision(self.class_name)(self.root, download=True, **part)
+                    shutil.rmtree(beside, ignore_errors=True)  # of a process that was killed
+                    try:
+                        self._fetch(beside)
+                    finally:
+                        shutil.rmtree(beside, ignore_errors=True)
         except (OSError, RuntimeError) as error:
             reason = " ".join(str(error).split())
             raise DataError(
-                f"{self.class_name}: missing in {self.folder}: {', '.join(self._missing())}\n"
-                f"  The download failed: {reason}\n"
-                f"  Run this where there is a network and copy the files there: {self._command()}"
+                f"{self.class_name}: missing in {self.path}: {', '.join(self._missing())}; the download failed: "
+                f"{reason}; run this where there is a network and copy the files there: {self._command()}"
             ) from None
+
+    def _fetch(self, beside: Path) -> None:
+        for archive in self.archives:
+            if (self.root / archive).is_file():
+                (beside / archive).parent.mkdir(parents=True, exist_ok=True)
+                (beside / archive).symlink_to((self.root / archive).resolve())
+        for part in self.parts:
+            _torchvision(self.class_name)(beside, download=True, **part)
+        self._refuse_damaged(beside / self.folder)
+        self.path.mkdir(parents=True, exist_ok=True)
+        for file in dict.fromkeys((*self.archives, *(self.folder / name for name in self.checks))):
+            if (beside / file).is_file() and not (self.root / file).exists():
+                (beside / file).replace(self.root / file)
 
     def _command(self) -> str:
         calls = [
@@ -131,17 +191,37 @@ class _Source:
         return f'python -c "from torchvision.datasets import {self.class_name}; {"; ".join(calls)}"'
 
 
-def _md5_check(md5: str) -> Callable[[Path], bool]:
-    def intact(file: Path) -> bool:
-        from torchvision.datasets.utils import check_integrity
+def _both(first: Check, second: Check) -> Check:
+    return lambda file: first(file) and second(file)
 
-        return check_integrity(str(file), md5)
+
+def _md5_check(md5: str) -> Check:
+    return lambda file: _digest(file, "md5") == md5
+
+
+def _mnist_check(file: Path) -> bool:
+    return _digest(file, "sha256") == MNIST_SHA256[file.name]
+
+
+def _digest(file: Path, algorithm: str) -> str:
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, algorithm).hexdigest()
+
+
+def _archive_check(archive_name: str, md5: str) -> Check:
+    """Whether a file is what its archive, of that MD5, holds; without an archive beside it there is nothing to tell."""
+
+    def intact(file: Path) -> bool:
+        archive = file.with_name(archive_name)
+        if not archive.exists():
+            return True
+        return _digest(archive, "md5") == md5 and gzip.decompress(archive.read_bytes()) == file.read_bytes()
 
     return intact
 
 
-def _idx_check(dimensions: int) -> Callable[[Path], bool]:
-    """Whether an IDX file of bytes is as long as its header says; their checksums are unknown."""
+def _idx_check(dimensions: int) -> Check:
+    """Whether an IDX file of bytes is as long as its header says."""
 
     def intact(file: Path) -> bool:
         header_size = 4 + 4 * dimensions

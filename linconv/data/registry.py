@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import logging
+import math
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -11,10 +14,15 @@ from torch import Tensor
 
 from linconv.config.folders import ImageFolderOptions
 from linconv.config.names import check_known
-from linconv.data.dataset import DataError, Dataset, DatasetInfo
+from linconv.data import imagenet
+from linconv.data.dataset import Arrays, DataError, Dataset, DatasetInfo
 from linconv.data.embedded import load_digits, load_synthetic
 from linconv.data.folders import describe_imagefolder, load_imagefolder
+from linconv.data.imagenet import load_imagenet
 from linconv.data.published import load_cifar, load_mnist, load_svhn
+from linconv.data.sources import ImageFiles, Images, StreamedImages, fits_in_memory
+
+log = logging.getLogger("linconv")
 
 # Normalisation and augmentation of the paper's five data sets follow its released code; digits and synthetic
 # carry the statistics of their own training part and, like MNIST, are not augmented.
@@ -59,6 +67,17 @@ DATASETS: dict[str, DatasetInfo] = {
         std=(0.1201, 0.1231, 0.1052),
         crop_padding=4,
     ),
+    # not of the paper; the statistics are those that torchvision's pretrained networks use
+    "imagenet": DatasetInfo(
+        load_imagenet,
+        classes=imagenet.CLASSES,
+        channels=3,
+        mean=(0.485, 0.456, 0.406),
+        std=(0.229, 0.224, 0.225),
+        flip=True,
+        image_size=imagenet.IMAGE_SIZE,
+        crop_size=imagenet.CROP_SIZE,
+    ),
 }
 
 
@@ -68,38 +87,64 @@ def load(
     *,
     device: torch.device | str = "cpu",
     imagefolder: ImageFolderOptions | None = None,
+    workers: int = 0,
 ) -> Dataset:
-    """Load a data set onto a device.
+    """Load a data set onto a device, or prepare to stream it.
 
     Args:
         name: a key of `DATASETS`, or any name where `imagefolder` is given.
         root: the folder that holds the data sets' files; those missing are downloaded into it.
         device: where the tensors go, images uint8 (n, c, size, size) and labels int64 (n,).
         imagefolder: the definition of a data set that is a folder of images below `root`.
+        workers: processes that decode the images of a data set that is streamed (0: this one).
 
     Raises:
         ValueError: unknown name.
         DataError: files are missing and cannot be downloaded, are damaged, or do not hold what they should.
     """
+    root = Path(root)
     if imagefolder is not None:
-        arrays = load_imagefolder(name, imagefolder, Path(root))
-        info = describe_imagefolder(name, imagefolder, arrays)
+        arrays = load_imagefolder(name, imagefolder, root)
     else:
         check_known([name], DATASETS, "data set")
+        arrays = DATASETS[name].loader(root)
+    stream = _streams(arrays, device, imagefolder)
+    if stream:
+        log.info("images of '%s' are streamed: %d workers decode them", name, workers)
+    parts = [_decoded(images, device, workers, stream) for images in (arrays.train_images, arrays.test_images)]
+    if imagefolder is not None:
+        info = describe_imagefolder(name, imagefolder, parts[0], classes=int(arrays.train_labels.max()) + 1)
+    else:
         info = DATASETS[name]
-        arrays = info.loader(Path(root))
-    tensors = []
-    for part, images, labels in (("training", *arrays[:2]), ("test", *arrays[2:])):
-        images = F.pad(images, (info.border,) * 4)
+    placed: list[Any] = []
+    for part, images, labels in zip(("training", "test"), parts, (arrays[1], arrays[3]), strict=True):
+        if isinstance(images, Tensor):
+            images = F.pad(images, (info.border,) * 4)
         _check(f"data set '{name}', {part} part", images, labels, info)
-        tensors += [images.to(device), labels.to(device)]
-    return Dataset(info, *tensors)
+        placed += [images.to(device) if isinstance(images, Tensor) else images, labels.to(device)]
+    return Dataset(info, *placed)
 
 
-def _check(what: str, images: Tensor, labels: Tensor, info: DatasetInfo) -> None:
+def _decoded(images: Tensor | ImageFiles, device: torch.device | str, workers: int, stream: bool) -> Images:
+    if isinstance(images, Tensor):
+        return images
+    return StreamedImages(images, device, workers) if stream else images.read()
+
+
+def _streams(arrays: Arrays, device: torch.device | str, imagefolder: ImageFolderOptions | None) -> bool:
+    """Whether files are decoded batch by batch: ImageNet's always, other folders' as asked for, or where they must."""
+    files = [images for images in (arrays.train_images, arrays.test_images) if isinstance(images, ImageFiles)]
+    if not files or imagefolder is None:
+        return bool(files)
+    if imagefolder.stream == "auto":
+        return not fits_in_memory(sum(math.prod(part.shape) for part in files), device)
+    return imagefolder.stream
+
+
+def _check(what: str, images: Images, labels: Tensor, info: DatasetInfo) -> None:
     wanted = (len(labels), info.channels, info.image_size, info.image_size)
     remedy = "delete its files to have them fetched again"
-    if len(labels) == 0 or images.shape != wanted:
+    if len(labels) == 0 or tuple(images.shape) != wanted:
         raise DataError(f"{what}: images of shape {tuple(images.shape)}, not {wanted}; {remedy}")
     low, high = int(labels.min()), int(labels.max())
     if low < 0 or high >= info.classes:

@@ -12,6 +12,7 @@ DATASETS = {
     "cifar10": "CIFAR-10",
     "cifar100": "CIFAR-100",
     "svhn": "SVHN",
+    "imagenet": "ImageNet",
 }
 ARCHITECTURES = {
     "base": "Base",

@@ -14,7 +14,7 @@ from linconv.report.labels import MISSING_COLOUR, architecture_label, dataset_la
 from linconv.report.source import Experiment
 
 _CAPTION = (
-    "{network} on {data}: top-1 accuracy on the test set after the last epoch (small points: runs; large point and "
+    "{network} on {data}: top-1 accuracy on the test set {epoch} (small points: runs; large point and "
     "bar: mean and standard deviation), parameters, and FLOPs by the paper's rule for one image, per variant. The "
     "paper draws the three quantities over one another with three y axes; panels side by side keep each readable."
 )
@@ -41,7 +41,7 @@ def panels(experiment: Experiment, dataset: str, architecture: str) -> tuple[Fig
         axes.set_xlim(-0.6, len(variants) - 0.4)
         axes.set_xticks(range(len(variants)), labels, **turned)
         axes.tick_params(axis="x", length=0)
-    return figure, _CAPTION.format(network=network, data=data)
+    return figure, _CAPTION.format(network=network, data=data, epoch=experiment.reported_epoch)
 
 
 def _accuracy(axes: Axes, experiment: Experiment, dataset: str, architecture: str) -> None:

@@ -41,6 +41,15 @@ class Experiment:
         """Top-1 statistics of every planned data set, network and variant, in the order of the configuration."""
         return cell_statistics(self.runs, plan_cells(self.config), self.config.seeds)
 
+    @property
+    def reported_epoch(self) -> str:
+        """Which epoch the reported accuracies are of, to follow "on the test set"."""
+        held_out = self.config.validation
+        if self.config.report_epoch == "last" or held_out is None:
+            return "after the last epoch"
+        share = f"{100 * held_out.share:g} %"
+        return f"after the epoch with the best accuracy on a validation part ({share} of the training set)"
+
     def cells_of(self, dataset: str, architecture: str) -> list[Cell]:
         """The cells of one network on one data set."""
         return [c for c in self.cells if (c.dataset, c.architecture) == (dataset, architecture)]

@@ -15,7 +15,7 @@ from linconv.report.source import Experiment
 from linconv.results.statistics import Cell
 
 _CAPTION = (
-    "Top-1 accuracy (%) on the test set after the last epoch, mean ± standard deviation (number of runs): absolute "
+    "Top-1 accuracy (%) on the test set {epoch}, mean ± standard deviation (number of runs): absolute "
     "for Conv, signed difference to Conv (paired by seed) for the other variants, as the paper prints it. "
     "Parameters in millions; FLOPs in billions by the paper's rule, which is no cost model; multiply-accumulates "
     "per image in millions, folded into plain convolutions and in feature space."
@@ -62,7 +62,7 @@ def table1(experiment: Experiment) -> tuple[Table, pd.DataFrame]:
     notes = [*_gaps(experiment), *_sparse(experiment), *_quirks(experiment), *_sizes(experiment)]
     if absolute:
         notes.insert(0, "† absolute accuracy: no finished run of Conv with the same seed to compare with.")
-    table = Table("table1", _CAPTION, columns, rows, notes, frozenset(breaks))
+    table = Table("table1", _CAPTION.format(epoch=experiment.reported_epoch), columns, rows, notes, frozenset(breaks))
     return table, pd.DataFrame(records)
 
 

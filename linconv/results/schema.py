@@ -27,7 +27,8 @@ class Record(BaseModel):
 class Epoch(Record):
     """Metrics of one epoch. Losses are means per sample of the cross-entropy, accuracies are in percent.
 
-    `penalty` is the mean over the epoch's steps of the regularisers' (weighted) contribution to the loss.
+    `penalty` is the mean over the epoch's steps of the regularisers' (weighted) contribution to the loss. `val_*` are
+    those of the validation part, null without one.
     Non-finite numbers (a diverged run) are stored as null.
     """
 
@@ -38,6 +39,8 @@ class Epoch(Record):
     penalty: float | None
     test_loss: float | None
     test_top1: float
+    val_loss: float | None = None
+    val_top1: float | None = None
 
 
 class LayerRedundancy(Record):
@@ -59,8 +62,10 @@ class LayerRedundancy(Record):
 
 
 class RunMetrics(Record):
-    """The numbers reported for a run: of the last epoch, on the test set.
+    """The numbers reported for a run: of `epoch`, on the test set.
 
+    `selection` says how the epoch was chosen: the last one, or that with the highest accuracy on the validation part
+    (the earliest of several). Of a diverged run it is the last.
     `coefficient_sparsity` is the share of sparse coefficients that is zero, null without sparse coefficients.
     """
 
@@ -70,6 +75,7 @@ class RunMetrics(Record):
     params: int
     params_nonzero: int
     coefficient_sparsity: float | None = None
+    selection: Literal["last", "best_validation"] = "last"
 
 
 class Provenance(Record):

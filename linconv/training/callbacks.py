@@ -11,6 +11,7 @@ from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from torch import Tensor
 
 from linconv.config import SparsityScheduleOptions
 from linconv.layers import SparsitySchedule
@@ -36,6 +37,26 @@ class SparsityCallback(Callback):
         self.schedule.load_state_dict(state)
 
 
+class BestEpoch(Callback):
+    """Keeps the model of the epoch with the highest accuracy on the validation part, the earliest of several."""
+
+    def __init__(self) -> None:
+        self.epoch, self.top1 = 0, -1.0
+        self.model: dict[str, Tensor] = {}
+
+    def on_epoch_end(self, training: Training) -> None:
+        top1 = training.history[-1].val_top1
+        if top1 is not None and top1 > self.top1:
+            self.epoch, self.top1 = training.epoch, top1
+            self.model = {name: value.detach().clone() for name, value in training.model.state_dict().items()}
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"epoch": self.epoch, "top1": self.top1, "model": self.model}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.epoch, self.top1, self.model = state["epoch"], state["top1"], state["model"]
+
+
 class LogLines(Callback):
     """One plain line per epoch to the log."""
 
@@ -46,9 +67,12 @@ class LogLines(Callback):
         seconds, self._started = time.perf_counter() - self._started, time.perf_counter()
         last = training.history[-1]
         penalty = f"  penalty {_number(last.penalty)}" if training.terms else ""
+        validation = ""
+        if last.val_top1 is not None:
+            validation = f"  val loss {_number(last.val_loss)}  top-1 {last.val_top1:.2f} %"
         log.info(
-            "epoch %d/%d  train loss %s  top-1 %.2f %%%s  test loss %s  top-1 %.2f %%  (%.1f s)",
-            last.epoch, training.recipe.epochs, _number(last.train_loss), last.train_top1, penalty,
+            "epoch %d/%d  train loss %s  top-1 %.2f %%%s%s  test loss %s  top-1 %.2f %%  (%.1f s)",
+            last.epoch, training.recipe.epochs, _number(last.train_loss), last.train_top1, penalty, validation,
             _number(last.test_loss), last.test_top1, seconds,
         )  # fmt: skip
 

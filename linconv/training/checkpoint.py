@@ -111,6 +111,11 @@ def _apply(state: dict[str, Any], training: Training) -> None:
     # how the optimiser works is the recipe's and this machine's affair: a GPU's checkpoint continues on a CPU
     groups = training.optimizer.state_dict()["param_groups"]
     training.optimizer.load_state_dict({"state": state["optimizer"], "param_groups": groups})
+    for parameter, moments in training.optimizer.state.items():  # torch compares neither names nor shapes
+        if not isinstance(parameter, torch.Tensor) or any(
+            isinstance(m, torch.Tensor) and m.dim() and m.shape != parameter.shape for m in moments.values()
+        ):
+            raise ValueError("its optimiser belongs to another model")
     training.stepper.scaler.load_state_dict(state["scaler"])
     for callback, saved in zip(training.callbacks, state["callbacks"], strict=True):
         callback.load_state_dict(saved)

@@ -46,8 +46,9 @@ class Training:
     there is the last epoch's checkpoint, not this object.
 
     `train_batches(epoch)` yields the batches of that epoch, the same ones whenever it is asked;
-    `test_batches(epoch)` those of the test set. `epoch` and `step` count finished ones, from 0. `forward` is the
-    model, compiled where `compile` says so; `stepper` trains on one batch.
+    `test_batches(epoch)` those of the test set, `validation_batches(epoch)` those of the part held out, if any.
+    `epoch` and `step` count finished ones, from 0. `forward` is the model, compiled where `compile` says so; `stepper`
+    trains on one batch.
     """
 
     model: nn.Module
@@ -57,6 +58,7 @@ class Training:
     batches_per_epoch: int
     terms: Sequence[Term] = ()
     callbacks: Sequence[Callback] = ()
+    validation_batches: Batches | None = None
     compile: bool = False
     cuda_graph: bool = False
     forward: nn.Module = field(init=False)
@@ -94,12 +96,13 @@ def fit(training: Training) -> Training:
         train = _train_epoch(training)
         if training.stop:
             break
-        test_loss, test_top1 = evaluate(
-            training.forward, training.test_batches(training.epoch), training.recipe.precision
-        )
+        test_loss, test_top1 = _evaluate(training, training.test_batches)
+        val_loss, val_top1 = None, None
+        if training.validation_batches is not None:
+            val_loss, val_top1 = _evaluate(training, training.validation_batches)
+        losses = [train.loss, test_loss] if val_loss is None else [train.loss, test_loss, val_loss]
         # a step that fp16 skips for gradients out of range is no divergence; the loss says what the network does
-        finite = math.isfinite(train.loss) and math.isfinite(test_loss)
-        training.diverged = not finite or training.stepper.scale_is_lost()
+        training.diverged = not all(map(math.isfinite, losses)) or training.stepper.scale_is_lost()
         last_batch = training.batches_per_epoch - 1
         training.epoch += 1
         training.history.append(
@@ -111,6 +114,8 @@ def fit(training: Training) -> Training:
                 penalty=_finite(train.penalty),
                 test_loss=_finite(test_loss),
                 test_top1=test_top1,
+                val_loss=None if val_loss is None else _finite(val_loss),
+                val_top1=val_top1,
             )
         )
         for callback in training.callbacks:
@@ -133,6 +138,10 @@ def _train_epoch(training: Training) -> Metrics:
         if training.stop:
             break
     return training.stepper.read_metrics()
+
+
+def _evaluate(training: Training, batches: Batches) -> tuple[float, float]:
+    return evaluate(training.forward, batches(training.epoch), training.recipe.precision)
 
 
 def evaluate(

@@ -13,11 +13,18 @@ from torch import Tensor, nn
 
 from linconv.config import Config, Regularizer, ResolvedRun
 from linconv.config.errors import UserError
-from linconv.data import Dataset, batches, load
+from linconv.data import Dataset, LoaderError, batches, hold_out, load, loader_failures
 from linconv.layers import LAYERS, SparseCoefficients, coefficient_l1, correlation_penalty
 from linconv.models import build_model
 from linconv.results.provenance import code_hash
-from linconv.training.callbacks import CheckpointCallback, LogLines, ProgressBar, SparsityCallback, StopOnSignal
+from linconv.training.callbacks import (
+    BestEpoch,
+    CheckpointCallback,
+    LogLines,
+    ProgressBar,
+    SparsityCallback,
+    StopOnSignal,
+)
 from linconv.training.checkpoint import restore_checkpoint
 from linconv.training.engine import Callback, Training, fit
 from linconv.training.step import Term
@@ -64,6 +71,9 @@ def prepare(
     model = model.to(device).to(memory_format=layout)
     torch.manual_seed(run.seed)
 
+    # larger images by the batch: what trains in memory is evaluated in it
+    evaluation_batch = EVALUATION_BATCH if data.info.input_size <= 32 else run.recipe.batch_size
+
     def laid_out(drawn: Iterator[tuple[Tensor, Tensor]]) -> Iterator[tuple[Tensor, Tensor]]:
         return ((x.contiguous(memory_format=layout), y) for x, y in drawn)
 
@@ -76,8 +86,16 @@ def prepare(
 
     def test_batches(epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
         drawn = batches(
-            data.test_images, data.test_labels, batch_size=EVALUATION_BATCH, info=data.info,
+            data.test_images, data.test_labels, batch_size=evaluation_batch, info=data.info,
             augment=False, generator_seed=None, shuffle=False,
+        )  # fmt: skip
+        return laid_out(drawn)
+
+    def validation_batches(epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
+        assert data.validation_images is not None
+        assert data.validation_labels is not None
+        drawn = batches(
+            data.validation_images, data.validation_labels, batch_size=evaluation_batch, info=data.info,
         )  # fmt: skip
         return laid_out(drawn)
 
@@ -94,6 +112,7 @@ def prepare(
         callbacks=callbacks,
         compile=compile,
         cuda_graph=cuda_graph,
+        validation_batches=None if data.validation_images is None else validation_batches,
     )
 
 
@@ -103,23 +122,34 @@ def train(run: ResolvedRun, config: Config, folder: Path, device: str, *, progre
     Of `config` only what leaves the run's identity alone is used: where the data lie, the memory layout.
 
     Raises:
-        linconv.data.DataError: the data set is missing or damaged.
+        linconv.data.DataError: the data set is missing or damaged, or a process that decodes images died.
         UserError: the variant's patterns leave every convolution of the network plain.
         TrainingStoppedError: SIGTERM or SIGINT came while it trained.
     """
-    data = load(run.dataset, Path(config.data_root), device=device, imagefolder=run.imagefolder)
+    data = load(
+        run.dataset, config.data_folder, device=device, imagefolder=run.imagefolder, workers=config.loader_workers
+    )
+    if run.validation is not None:
+        data = hold_out(data, run.validation)
     console = Console(stderr=True)
     show: Callback = ProgressBar(str(run.key), console) if progress and sys.stderr.isatty() else LogLines()
     identity = f"configuration {run.hash}, code {code_hash()}"
     # Saved before it is shown: an epoch that the log reports is never trained again.
-    callbacks = [StopOnSignal(), CheckpointCallback(folder, identity), show]
+    chosen = [BestEpoch()] if run.report_epoch == "best_validation" else []
+    callbacks = [StopOnSignal(), *chosen, CheckpointCallback(folder, identity), show]
     training = prepare(
         run, data, device, callbacks,
         channels_last=config.channels_last, compile=config.compile, cuda_graph=config.cuda_graph,
     )  # fmt: skip
     if name := restore_checkpoint(folder, training, identity):
         log.info("continuing after epoch %d from %s", training.epoch, name)
-    if fit(training).stop:
+    try:
+        with loader_failures():
+            fit(training)
+    except LoaderError:
+        if not training.stop:  # the signal that stops the training may have reached its workers too
+            raise
+    if training.stop:
         raise TrainingStoppedError(
             f"interrupted after epoch {training.epoch}/{run.recipe.epochs}; the same command continues it"
         )

@@ -29,7 +29,10 @@ def variant(**values):
     ("changes", "expected"),
     [
         ({"recip": {}}, "recip: unknown key; did you mean 'recipe'?"),
-        ({"recipe": {"preset": "papr"}}, "recipe.preset: input should be 'paper' or 'modern' (got 'papr')"),
+        (
+            {"recipe": {"preset": "papr"}},
+            "recipe.preset: input should be 'paper', 'paper-short' or 'modern' (got 'papr')",
+        ),
         ({"recipe": {"overrides": [{"set": {"epoch": 1}}]}}, "unknown recipe key 'epoch'; did you mean 'epochs'?"),
         ({"recipe": {"overrides": [{"set": {"epochs": -1}}]}}, "recipe.epochs: Input should be greater"),
         ({"recipe": {"overrides": [{"architectures": ["bse"], "set": {}}]}}, "did you mean 'base'?"),
@@ -38,7 +41,7 @@ def variant(**values):
         ({**pets(), "datasets": ["pet"]}, "datasets: unknown data set 'pet'; did you mean 'pets'?"),
         (
             {**pets(), "datasets": ["zzz"]},
-            "known: digits, synthetic, mnist, fashionmnist, cifar10, cifar100, svhn, pets",
+            "known: digits, synthetic, mnist, fashionmnist, cifar10, cifar100, svhn, imagenet, pets",
         ),
         (
             {"recipe": {"overrides": [{"set": {}}, {"datasets": ["digit"], "set": {}}]}},
@@ -217,3 +220,28 @@ def test_the_paper_preset_is_the_papers_protocol_and_scales():
     config = parse_config(raw(architectures=["resnet18"], recipe={"preset": "paper", "epochs_factor": 0.1}))
     recipe = config.recipe.resolve("resnet18", "digits")
     assert (recipe.epochs, recipe.milestones, recipe.learning_rate) == (25, (8, 15, 20), 0.1)
+
+
+def test_the_short_preset_is_the_papers_with_a_tenth_of_the_epochs_unless_told_otherwise():
+    def recipe(architecture, **choice):
+        return parse_config(raw(recipe=choice)).recipe.resolve(architecture, "digits")
+
+    for name in PRESETS["paper"]:
+        assert recipe(name, preset="paper-short") == recipe(name, preset="paper", epochs_factor=0.1)
+        assert recipe(name, preset="paper-short", epochs_factor=0.02) == recipe(name, epochs_factor=0.02)
+        assert recipe(name, preset="paper-short", epochs_factor=1) == recipe(name) == PRESETS["paper"][name]
+    short = recipe("resnet18", preset="paper-short")
+    assert (short.epochs, short.milestones, short.learning_rate) == (25, (8, 15, 20), 0.1)
+
+
+def test_the_folder_of_the_data_is_the_configurations_then_the_environments_then_data(monkeypatch):
+    monkeypatch.delenv("LINCONV_DATA", raising=False)
+    assert parse_config(raw()).data_folder == Path("data")
+    monkeypatch.setenv("LINCONV_DATA", "/from/environment")
+    config, key = parse_config(raw()), RunKey("digits", "base", "conv", 0)
+    assert config.data_folder == Path("/from/environment")
+    assert "/from/environment" not in config.model_dump_json() + resolve_run(config, key).model_dump_json()
+    assert parse_config(raw(data_root="given")).data_folder == Path("given")
+    assert parse_config(raw(data_root=None)).data_folder == Path("/from/environment")
+    monkeypatch.setenv("LINCONV_DATA", "")
+    assert parse_config(raw()).data_folder == Path("data")

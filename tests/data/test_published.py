@@ -2,114 +2,38 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
-import pickle
-import struct
+import os
+import tarfile
 from pathlib import Path
 from typing import Any
 from urllib.error import URLError
 
 import numpy as np
 import pytest
-import scipy.io
 import torch
 import torchvision.datasets as tv
 
 from linconv.data import DATASETS, DataError, Dataset, load
-
-TRAIN, TEST = 20, 10
-RANDOM = np.random.RandomState(0)
-CLASS_NAMES = {
-    "mnist": "MNIST",
-    "fashionmnist": "FashionMNIST",
-    "cifar10": "CIFAR10",
-    "cifar100": "CIFAR100",
-    "svhn": "SVHN",
-}
-
-Part = tuple[np.ndarray, np.ndarray]  # images uint8 (n, c, h, w), labels (n,)
-
-
-def make_part(n: int, info: Any) -> Part:
-    size = 32 - 2 * info.border
-    images = RANDOM.randint(0, 256, (n, info.channels, size, size), dtype=np.uint8)
-    labels = np.arange(n) % info.classes
-    labels[-1] = info.classes - 1
-    return images, labels
-
-
-def write_idx(file: Path, values: np.ndarray) -> None:
-    file.parent.mkdir(parents=True, exist_ok=True)
-    header = bytes((0, 0, 8, values.ndim)) + struct.pack(f">{values.ndim}I", *values.shape)
-    file.write_bytes(header + values.astype(np.uint8).tobytes())
-
-
-def write_mnist(name: str, root: Path, train: Part, test: Part, patch: pytest.MonkeyPatch) -> None:
-    raw = root / CLASS_NAMES[name] / "raw"
-    for prefix, (images, labels) in (("train", train), ("t10k", test)):
-        write_idx(raw / f"{prefix}-images-idx3-ubyte", images[:, 0])
-        write_idx(raw / f"{prefix}-labels-idx1-ubyte", labels)
-
-
-def write_cifar(name: str, root: Path, train: Part, test: Part, patch: pytest.MonkeyPatch) -> None:
-    cls = getattr(tv, CLASS_NAMES[name])
-    folder = root / cls.base_folder
-    folder.mkdir(parents=True)
-    key = "labels" if name == "cifar10" else "fine_labels"
-
-    def dump(file: str, value: dict[str, Any]) -> list[str]:
-        (folder / file).write_bytes(pickle.dumps(value))
-        return [file, hashlib.md5((folder / file).read_bytes()).hexdigest()]
-
-    def dump_part(file: str, images: np.ndarray, labels: np.ndarray) -> list[str]:
-        return dump(file, {"data": images.reshape(len(images), -1), key: labels.tolist()})
-
-    chunks = np.array_split(np.arange(TRAIN), len(cls.train_list))
-    train_list = [
-        dump_part(file, train[0][chunk], train[1][chunk])
-        for (file, _), chunk in zip(cls.train_list, chunks, strict=True)
-    ]
-    # torchvision refuses files whose checksum is not the published one: state those of the small files.
-    patch.setattr(cls, "train_list", train_list)
-    patch.setattr(cls, "test_list", [dump_part(cls.test_list[0][0], *test)])
-    md5 = dump(cls.meta["filename"], {cls.meta["key"]: [str(i) for i in range(100)]})[1]
-    patch.setattr(cls, "meta", cls.meta | {"md5": md5})
-
-
-def write_svhn(name: str, root: Path, train: Part, test: Part, patch: pytest.MonkeyPatch) -> None:
-    splits = dict(tv.SVHN.split_list)
-    for split, (images, labels) in (("train", train), ("test", test)):
-        url, file, _ = splits[split]
-        ones_to_ten = np.where(labels == 0, 10, labels).reshape(-1, 1).astype(np.uint8)  # SVHN writes 0 as 10
-        scipy.io.savemat(root / file, {"X": images.transpose(2, 3, 1, 0), "y": ones_to_ten})
-        splits[split] = [url, file, hashlib.md5((root / file).read_bytes()).hexdigest()]
-    patch.setattr(tv.SVHN, "split_list", splits)
-
-
-WRITERS = {
-    "mnist": write_mnist,
-    "fashionmnist": write_mnist,
-    "cifar10": write_cifar,
-    "cifar100": write_cifar,
-    "svhn": write_svhn,
-}
-# One file of each, to be removed or damaged.
-A_FILE = {
-    "mnist": "MNIST/raw/t10k-images-idx3-ubyte",
-    "fashionmnist": "FashionMNIST/raw/train-labels-idx1-ubyte",
-    "cifar10": "cifar-10-batches-py/data_batch_3",
-    "cifar100": "cifar-100-python/test",
-    "svhn": "test_32x32.mat",
-}
+from tests.published_files import (
+    A_FILE,
+    CLASS_NAMES,
+    TEST,
+    TRAIN,
+    WRITERS,
+    Part,
+    make_part,
+    refuse_downloads,
+    write_cifar,
+    write_idx,
+    write_mnist,
+)
 
 
 @pytest.fixture
 def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(self: Any) -> None:
-        raise URLError("no network in this test")
-
-    for class_name in CLASS_NAMES.values():
-        monkeypatch.setattr(getattr(tv, class_name), "download", refuse)
+    refuse_downloads(monkeypatch)
 
 
 @pytest.fixture(params=list(WRITERS))
@@ -148,10 +72,73 @@ def test_damaged_file_is_named(written: tuple[str, Part, Part], tmp_path: Path) 
     file.write_bytes(file.read_bytes()[:-1])
     with pytest.raises(DataError) as caught:
         load(name, tmp_path)
-    first, remedy = str(caught.value).splitlines()
+    first, remedy = str(caught.value).split("; ", 1)
     assert first == f"{CLASS_NAMES[name]}: damaged or incomplete in {file.parent}: {file.name}"
-    assert "Delete" in remedy
+    assert remedy.startswith("delete what is named, then run: ")
     assert f"import {CLASS_NAMES[name]}" in remedy
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def test_an_altered_byte_is_refused_where_a_checksum_is_known(written: tuple[str, Part, Part], tmp_path: Path) -> None:
+    name, *_ = written
+    file = tmp_path / A_FILE[name]
+    content = bytearray(file.read_bytes())
+    content[-1] ^= 1
+    file.write_bytes(content)
+    if name == "fashionmnist":
+        load(name, tmp_path)  # nothing published tells, without the archive
+        file.with_name(f"{file.name}.gz").write_bytes(gzip.compress(bytes(content)))
+    with pytest.raises(DataError, match=f"damaged or incomplete in .*: {file.name}; delete"):
+        load(name, tmp_path)
+
+
+def test_fashionmnist_is_compared_with_the_archives_beside_it(
+    tmp_path: Path, no_network: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train, test = make_part(TRAIN, DATASETS["fashionmnist"]), make_part(TEST, DATASETS["fashionmnist"])
+    write_mnist("fashionmnist", tmp_path, train, test, monkeypatch)
+    raw, resources = tmp_path / "FashionMNIST" / "raw", []
+    for archive, _ in tv.FashionMNIST.resources:
+        content = gzip.compress((raw / archive.removesuffix(".gz")).read_bytes())
+        (raw / archive).write_bytes(content)
+        resources.append((archive, hashlib.md5(content).hexdigest()))
+    monkeypatch.setattr(tv.FashionMNIST, "resources", resources)
+    assert_equal(load("fashionmnist", tmp_path), train, test)
+    write_idx(raw / "t10k-images-idx3-ubyte", test[0][:, 0] ^ 1)  # its structure is that of the original
+    with pytest.raises(DataError, match=r"damaged or incomplete in .*: t10k-images-idx3-ubyte; delete"):
+        load("fashionmnist", tmp_path)
+
+
+REAL_MNIST = Path(os.environ.get("LINCONV_DATA", "data"))
+
+
+@pytest.mark.skipif(not (REAL_MNIST / "MNIST" / "raw").is_dir(), reason="MNIST's files are not here")
+def test_the_real_mnist(no_network: None) -> None:
+    data = load("mnist", REAL_MNIST)
+    assert data.train_images.shape == (60000, 1, 32, 32)
+    assert data.test_labels.bincount().tolist() == [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009]
+    values = data.train_images[:, :, 2:30, 2:30].double() / 255
+    assert f"{float(values.mean()):.4f}" == "0.1307"
+
+
+def test_a_file_that_cannot_be_read_and_a_folder_in_its_place_are_named(
+    tmp_path: Path, no_network: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    part = make_part(TEST, DATASETS["mnist"])
+    write_mnist("mnist", tmp_path, part, part, monkeypatch)
+    file = tmp_path / A_FILE["mnist"]
+
+    def refuse(self: Path, *_: Any, **__: Any) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "open", refuse)
+        with pytest.raises(DataError, match=r"cannot be read \(Permission denied\); make"):
+            load("mnist", tmp_path)
+    file.unlink()
+    file.mkdir()
+    with pytest.raises(DataError, match=f"damaged or incomplete in .*: {file.name}; delete"):
+        load("mnist", tmp_path)
 
 
 @pytest.mark.parametrize("content", [b"", b"\x00\x00\x08\x03\x00\x00", b"<html>not found</html>" * 9])
@@ -181,7 +168,8 @@ def test_missing_file_without_network_is_one_message_that_says_what_to_do(
     file.unlink()
     with pytest.raises(DataError) as caught:
         load(name, tmp_path)
-    missing, reason, remedy = str(caught.value).splitlines()
+    missing, reason, remedy = str(caught.value).split("; ", 2)
+    assert len(str(caught.value).splitlines()) == 1
     assert missing == f"{CLASS_NAMES[name]}: missing in {file.parent}: {file.name}"
     assert "no network in this test" in reason
     assert f'python -c "from torchvision.datasets import {CLASS_NAMES[name]}; ' in remedy
@@ -212,6 +200,42 @@ def test_missing_files_are_downloaded(tmp_path: Path, monkeypatch: pytest.Monkey
     fetched.clear()
     assert_equal(load("mnist", root), part, part)
     assert not fetched
+
+
+def test_a_download_that_is_cut_off_leaves_nothing_in_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    part = make_part(TEST, DATASETS["mnist"])
+    cut_off = True
+
+    def download(self: tv.MNIST) -> None:
+        write_mnist("mnist", Path(self.root), part, part, monkeypatch)
+        if cut_off:
+            file = Path(self.root) / A_FILE["mnist"]
+            file.write_bytes(file.read_bytes()[:100])
+            raise URLError("connection lost")
+
+    monkeypatch.setattr(tv.MNIST, "download", download)
+    with pytest.raises(DataError, match=r"the download failed: .*connection lost"):
+        load("mnist", tmp_path)
+    assert not any(path.is_file() for path in tmp_path.rglob("*") if path.suffix != ".lock")
+    (tmp_path / ".MNIST.download" / "MNIST" / "raw").mkdir(parents=True)  # as a killed process leaves it
+    (tmp_path / ".MNIST.download" / A_FILE["mnist"]).write_bytes(b"half")
+    cut_off = False
+    assert_equal(load("mnist", tmp_path), part, part)
+    assert not (tmp_path / ".MNIST.download").exists()
+
+
+def test_an_archive_that_lies_there_is_unpacked_without_network(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train, test = make_part(TRAIN, DATASETS["cifar10"]), make_part(TEST, DATASETS["cifar10"])
+    write_cifar("cifar10", tmp_path / "made", train, test, monkeypatch)
+    archive = tmp_path / tv.CIFAR10.filename
+    with tarfile.open(archive, "w:gz") as packed:
+        packed.add(tmp_path / "made" / tv.CIFAR10.base_folder, tv.CIFAR10.base_folder)
+    monkeypatch.setattr(tv.CIFAR10, "tgz_md5", hashlib.md5(archive.read_bytes()).hexdigest())
+    assert_equal(load("cifar10", tmp_path), train, test)
+    assert archive.is_file()
+    assert not archive.is_symlink()
 
 
 def test_folder_that_cannot_be_made_is_a_data_error(tmp_path: Path) -> None:

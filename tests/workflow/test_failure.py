@@ -11,9 +11,9 @@ from tests.workflow.conftest import Project
 
 @pytest.fixture(scope="module")
 def crashed(project: Project) -> tuple[Project, str]:
-    """mnist's files are missing, so that its run crashes in the loader; synthetic data needs none."""
-    project.write_config(datasets=["mnist", "synthetic"], variants=["conv"], data_root="no-such-folder")
-    done = project.snakemake()
+    """mnist's files are missing where LINCONV_DATA says, so that its run crashes; synthetic data needs none."""
+    project.write_config(datasets=["mnist", "synthetic"], variants=["conv"])
+    done = project.snakemake(LINCONV_DATA="no-such-folder")
     assert done.returncode != 0, done.stdout
     return project, done.stdout
 

@@ -82,6 +82,13 @@ def places_per_run():
     return int(settings.device == "cuda" or bool(GPUS))
 
 
+def threads_of(wildcards):
+    """The cores a run keeps busy: its threads and, where its images are sure to be streamed, those that decode them."""
+    folder = settings.imagefolders.get(wildcards.dataset)
+    streamed = folder.stream is True if folder else wildcards.dataset == "imagenet"
+    return settings.threads + settings.loader_workers * streamed
+
+
 def reported_tables():
     """Every table in every format; Markdown and CSV go into the report."""
     names = product(["table1", "paper_columns", "complexity"], ["md", "csv", "tex"])

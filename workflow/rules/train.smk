@@ -7,7 +7,7 @@ rule train:
         f"{LOGS}/train/{RUN}.log",
     conda:
         ENVIRONMENT
-    threads: settings.threads
+    threads: threads_of
     resources:
         gpu=places_per_run(),
     params:

@@ -1,0 +1,175 @@
+"""Time an epoch from device-resident tensors against torchvision transforms in a DataLoader, interleaved.
+
+    python benchmarks/loading.py --rounds 5
+
+On random images in the shape of MNIST and of CIFAR-10, with the paper's augmentation of each, batches of 50. Loading
+alone: every batch is made and dropped. Training: the plain `base` network with Adam, on the same images. Arms:
+
+* `DataLoader`: `torchvision.transforms` on PIL images in two persistent workers, and the usual loop around it;
+* `linconv`: the pipeline's own loop as it trains by default, in channels_last;
+* `linconv, contiguous`: the same in torch's default layout: what loading and the loop alone are worth;
+* `DataLoader again (A/A)`: what the machine's noise looks like.
+
+Every round runs every arm once, in shuffled order; the first round is dropped. A ratio is DataLoader / arm of one
+round: how many times faster the arm is.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import statistics
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from torch.utils.data import DataLoader
+from torchvision import transforms
+
+from linconv.config import RunKey, parse_config, resolve_run
+from linconv.data import DATASETS, Dataset, batches
+from linconv.models import build_model
+from linconv.training.engine import fit
+from linconv.training.numerics import set_numerics
+from linconv.training.run import prepare
+
+BATCH = 50
+
+
+class Pictures(torch.utils.data.Dataset[tuple[torch.Tensor, int]]):
+    """Images as torchvision's data sets hold them: a PIL image is made and transformed at every access."""
+
+    def __init__(self, pixels: np.ndarray, labels: list[int], transform: Callable[[Any], torch.Tensor]) -> None:
+        self.pixels, self.labels, self.transform = pixels, labels, transform
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, i: int) -> tuple[torch.Tensor, int]:
+        return self.transform(Image.fromarray(self.pixels[i])), self.labels[i]
+
+
+def dataloader(name: str, count: int) -> DataLoader[Any]:
+    """The usual input pipeline of the paper's protocol on random images of the shape of `name`."""
+    info = DATASETS[name]
+    size = info.image_size - 2 * info.border
+    shape = (count, size, size, 3) if info.channels == 3 else (count, size, size)
+    generator = np.random.default_rng(0)
+    pixels = generator.integers(256, size=shape, dtype=np.uint8)
+    steps: list[Any] = [transforms.Pad(info.border)] if info.border else []
+    steps += [transforms.RandomCrop(info.image_size, padding=info.crop_padding)] if info.crop_padding else []
+    steps += [transforms.RandomHorizontalFlip()] if info.flip else []
+    steps += [transforms.ToTensor(), transforms.Normalize(info.mean, info.std)]
+    pictures = Pictures(pixels, generator.integers(info.classes, size=count).tolist(), transforms.Compose(steps))
+    return DataLoader(pictures, batch_size=BATCH, shuffle=True, num_workers=2, persistent_workers=True)
+
+
+def resident(name: str, count: int) -> Dataset:
+    """Random images of the shape of `name`, as the pipeline holds them; a single batch to test on."""
+    info = DATASETS[name]
+    images = torch.randint(256, (count, info.channels, info.image_size, info.image_size), dtype=torch.uint8)
+    labels = torch.randint(info.classes, (count,))
+    return Dataset(info, images, labels, images[:BATCH], labels[:BATCH])
+
+
+def usual_training(name: str, loader: DataLoader[Any]) -> Callable[[], None]:
+    """An epoch of the loop that tutorials show."""
+    model = build_model("base", in_channels=DATASETS[name].channels)
+    optimizer = torch.optim.Adam(model.parameters(), 1e-3)
+
+    def epoch() -> None:
+        model.train()
+        total, right = 0.0, 0
+        for x, y in loader:
+            optimizer.zero_grad()
+            logits = model(x)
+            loss = F.cross_entropy(logits, y)
+            loss.backward()
+            optimizer.step()
+            total += loss.item() * len(y)
+            right += int((logits.argmax(1) == y).sum())
+
+    return epoch
+
+
+def our_training(name: str, data: Dataset, *, channels_last: bool) -> Callable[[], None]:
+    """An epoch of the pipeline's loop, and the evaluation of one batch."""
+    values = {"experiment": "x", "datasets": [name], "architectures": ["base"], "variants": ["conv"], "seeds": [0]}
+    config = parse_config({**values, "recipe": {"overrides": [{"set": {"epochs": 10_000}}]}})
+    training = prepare(resolve_run(config, RunKey(name, "base", "conv", 0)), data, "cpu", channels_last=channels_last)
+    every_epoch = training.recipe
+
+    def epoch() -> None:
+        training.recipe = every_epoch.model_copy(update={"epochs": training.epoch + 1})
+        fit(training)
+
+    return epoch
+
+
+def compare(arms: dict[str, Callable[[], None]], rounds: int, images: int) -> None:
+    """Print each arm's median time per image and how many times faster than the first arm it is."""
+    times: dict[str, list[float]] = {name: [] for name in arms}
+    for number in range(rounds + 1):
+        order = list(arms)
+        random.Random(number).shuffle(order)
+        for name in order:
+            start = time.perf_counter()
+            arms[name]()
+            if number:
+                times[name].append(time.perf_counter() - start)
+    first = next(iter(arms))
+    for name, seconds in times.items():
+        ratios = [f / s for s, f in zip(seconds, times[first], strict=True)]
+        low, _, high = statistics.quantiles(ratios, n=4) if rounds > 1 else ratios * 3
+        print(
+            f"  {name:<26} {1e6 * statistics.median(seconds) / images:9.1f} us per image   "
+            f"{statistics.median(ratios):6.2f} times as fast  (quartiles {low:.2f} to {high:.2f})",
+            flush=True,
+        )
+
+
+def consume(iterable: Callable[[], Any]) -> Callable[[], None]:
+    def epoch() -> None:
+        for _ in iterable():
+            pass
+
+    return epoch
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--images", type=int, default=5000)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--threads", type=int, default=2)
+    options = parser.parse_args()
+    print(f"batch {BATCH}, {options.images} images an epoch, {options.threads} threads, {options.rounds} rounds, "
+          f"torch {torch.__version__}")  # fmt: skip
+    for name in ("mnist", "cifar10"):
+        torch.manual_seed(0)
+        set_numerics(options.threads)
+        data, loader = resident(name, options.images), dataloader(name, options.images)
+        again = dataloader(name, options.images)
+
+        def ours(name: str = name, data: Dataset = data) -> Any:
+            arguments = {"batch_size": BATCH, "info": DATASETS[name], "augment": True, "shuffle": True}
+            return batches(data.train_images, data.train_labels, generator_seed=(0, 0), **arguments)
+
+        print(f"loading alone, {name}-shaped")
+        arms = {"DataLoader": consume(lambda loader=loader: loader), "linconv": consume(ours)}  # type: ignore[misc]
+        compare(arms | {"DataLoader again (A/A)": consume(lambda again=again: again)}, options.rounds, options.images)  # type: ignore[misc]
+        print(f"training base, {name}-shaped")
+        arms = {
+            "DataLoader": usual_training(name, loader),
+            "linconv": our_training(name, data, channels_last=True),
+            "linconv, contiguous": our_training(name, data, channels_last=False),
+            "DataLoader again (A/A)": usual_training(name, again),
+        }
+        compare(arms, options.rounds, options.images)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,211 @@
+"""Images that lie in files: decoded into memory at once, or streamed, decoded by worker processes batch by batch.
+
+Both give the same batches: a file is decoded by the same function, and the order is the caller's.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Generator, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from linconv.data.dataset import DataError
+
+CHANNELS = 3  # every image is read as RGB, a grey one with three equal channels
+
+
+class LoaderError(DataError):
+    """A process that decodes images has ended on its own."""
+
+
+@dataclass(frozen=True)
+class ImageFiles:
+    """Image files of one part of a data set, and how each becomes `size` x `size` pixels.
+
+    Args:
+        name: of the data set, for messages.
+        paths: file names as bytes (n,); an array, since worker processes would copy a list piece by piece.
+        fit: "stretch" resizes to the square, "crop" resizes the shorter side to it and cuts out the centre. Bilinear,
+            antialiased.
+    """
+
+    name: str
+    paths: np.ndarray
+    size: int
+    fit: Literal["stretch", "crop"] = "stretch"
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        """Of all images, decoded."""
+        return len(self), CHANNELS, self.size, self.size
+
+    def subset(self, indices: Tensor) -> ImageFiles:
+        """The files at `indices`, in that order."""
+        return replace(self, paths=self.paths[indices.cpu().numpy()])
+
+    def read(self, indices: Sequence[int] | None = None) -> Tensor:
+        """Images uint8 (n, 3, size, size), those at `indices` or all.
+
+        Raises:
+            DataError: a file cannot be decoded.
+        """
+        chosen = range(len(self)) if indices is None else indices
+        pixels = np.empty((len(chosen), CHANNELS, self.size, self.size), dtype=np.uint8)
+
+        def decode(i: int) -> None:
+            pixels[i] = self._decode(os.fsdecode(self.paths[chosen[i]]))
+
+        # Decoding releases the interpreter: two threads take 0.7 of the time of one.
+        with ThreadPoolExecutor(torch.get_num_threads()) as pool:
+            for _ in pool.map(decode, range(len(chosen))):
+                pass
+        return torch.from_numpy(pixels)
+
+    def _decode(self, file: str) -> np.ndarray:
+        """One image, uint8 (3, size, size)."""
+        # torchvision takes seconds to import, and the embedded data sets do without it.
+        from torchvision.datasets.folder import default_loader
+        from torchvision.transforms.v2.functional import center_crop, resize
+
+        size = [self.size, self.size]
+        try:
+            image = default_loader(file)
+            if self.fit == "crop":
+                image = center_crop(resize(image, [self.size], antialias=True), size)
+        except Exception as error:  # a damaged file makes a decoder raise anything, SyntaxError included
+            reason = " ".join(str(error).split()) or type(error).__name__
+            raise DataError(
+                f"data set '{self.name}': {file} cannot be decoded ({reason}); replace or delete it"
+            ) from None
+        if list(image.size) != size:
+            image = resize(image, size, antialias=True)
+        return np.asarray(image).transpose(2, 0, 1)
+
+
+class StreamedImages:
+    """Images decoded while the device computes, by `workers` processes (0: by the training process itself)."""
+
+    dtype = torch.uint8
+
+    def __init__(self, files: ImageFiles, device: torch.device | str, workers: int) -> None:
+        self.files, self.device, self.workers = files, torch.device(device), workers
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        """Of all images, decoded."""
+        return self.files.shape
+
+    def subset(self, indices: Tensor) -> StreamedImages:
+        """The images at `indices`, in that order."""
+        return StreamedImages(self.files.subset(indices), self.device, self.workers)
+
+    def batches(self, indices: Sequence[Tensor]) -> Generator[Tensor, None, None]:
+        """The images at each of `indices`, uint8 (b, 3, size, size) on the device.
+
+        The workers end with the iterator, also where it is closed early.
+
+        Raises:
+            DataError: a file cannot be decoded.
+        """
+        wanted = [some.tolist() for some in indices]
+        if self.workers == 0:
+            for some in wanted:
+                yield self.files.read(some).to(self.device)
+            return
+        loader = DataLoader(
+            _DecodedBatches(self.files),
+            sampler=wanted,
+            batch_size=None,
+            num_workers=min(self.workers, len(wanted)),
+            worker_init_fn=_leave_the_process_group,
+            generator=torch.Generator(),  # the loader draws a seed; drawn globally it would shift dropout's draws
+        )
+        for batch in loader:
+            if isinstance(batch, str):
+                raise DataError(batch)
+            yield batch.to(self.device)
+
+
+Images = Tensor | StreamedImages
+
+
+def fetch(images: Images, indices: Sequence[Tensor]) -> Generator[Tensor, None, None]:
+    """The images at each of `indices`, wherever they come from."""
+    return (images[some] for some in indices) if isinstance(images, Tensor) else images.batches(indices)
+
+
+def subset(images: Images, indices: Tensor) -> Images:
+    """The images at `indices`, in that order."""
+    return images[indices] if isinstance(images, Tensor) else images.subset(indices)
+
+
+@contextmanager
+def loader_failures() -> Iterator[None]:
+    """Turn torch's error about a worker that has died, which comes at any moment, into a `LoaderError`."""
+    try:
+        yield
+    except RuntimeError as error:
+        if "DataLoader worker" not in str(error):
+            raise
+        reason = " ".join(str(error).split())[:200]
+        raise LoaderError(
+            f"a process that decodes images has ended ({reason}); if memory or shared memory has run out, lower "
+            "loader_workers (0: no such processes)"
+        ) from None
+
+
+def fits_in_memory(wanted: int, device: torch.device | str) -> bool:
+    """Whether `wanted` bytes are at most half of the memory available to this process, and of that of the device."""
+    available = [_host_memory()]
+    if torch.device(device).type == "cuda":
+        available.append(torch.cuda.mem_get_info(device)[0])
+    return 2 * wanted <= min(available)
+
+
+def _host_memory() -> int:
+    """Bytes that can be had: what Linux states and a control group leaves, elsewhere all there is."""
+    found = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
+    try:
+        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
+        found += [1024 * int(line.split()[1]) for line in lines if line.startswith("MemAvailable:")]
+        group = Path("/proc/self/cgroup").read_text(encoding="utf-8").strip().rpartition("::")[2]
+        limit = Path("/sys/fs/cgroup", group.lstrip("/"), "memory.max").read_text(encoding="ascii").strip()
+        found += [int(limit)] if limit.isdigit() else []
+    except OSError:
+        pass
+    return min(found)
+
+
+class _DecodedBatches(Dataset[Tensor | str]):
+    """Batches by lists of indices; an error comes as its message, since torch would wrap it in a stack."""
+
+    def __init__(self, files: ImageFiles) -> None:
+        self._files = files
+
+    def __getitem__(self, indices: list[int]) -> Tensor | str:
+        try:
+            return self._files.read(indices)
+        except DataError as error:
+            return str(error)
+
+
+def _leave_the_process_group(worker: int) -> None:
+    # Ctrl-C goes to the whole group: the training finishes its step and needs its batches until then
+    os.setpgid(0, 0)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)

@@ -1,0 +1,115 @@
+"""Small files in the true formats of the published data sets, with their own checksums stated as the published ones."""
+
+from __future__ import annotations
+
+import hashlib
+import pickle
+import struct
+from pathlib import Path
+from typing import Any
+from urllib.error import URLError
+
+import numpy as np
+import pytest
+import scipy.io
+import torchvision.datasets as tv
+
+from linconv.data import published
+
+TRAIN, TEST = 20, 10
+RANDOM = np.random.RandomState(0)
+CLASS_NAMES = {
+    "mnist": "MNIST",
+    "fashionmnist": "FashionMNIST",
+    "cifar10": "CIFAR10",
+    "cifar100": "CIFAR100",
+    "svhn": "SVHN",
+}
+
+Part = tuple[np.ndarray, np.ndarray]  # images uint8 (n, c, h, w), labels (n,)
+
+
+def make_part(n: int, info: Any) -> Part:
+    size = 32 - 2 * info.border
+    images = RANDOM.randint(0, 256, (n, info.channels, size, size), dtype=np.uint8)
+    labels = np.arange(n) % info.classes
+    labels[-1] = info.classes - 1
+    return images, labels
+
+
+def write_idx(file: Path, values: np.ndarray) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    header = bytes((0, 0, 8, values.ndim)) + struct.pack(f">{values.ndim}I", *values.shape)
+    file.write_bytes(header + values.astype(np.uint8).tobytes())
+
+
+def write_mnist(name: str, root: Path, train: Part, test: Part, patch: pytest.MonkeyPatch) -> None:
+    raw = root / CLASS_NAMES[name] / "raw"
+    for prefix, (images, labels) in (("train", train), ("t10k", test)):
+        write_idx(raw / f"{prefix}-images-idx3-ubyte", images[:, 0])
+        write_idx(raw / f"{prefix}-labels-idx1-ubyte", labels)
+    if name == "mnist":  # the files are held to the published checksums: state those of the small ones
+        sums = {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in raw.iterdir()}
+        patch.setattr(published, "MNIST_SHA256", sums)
+
+
+def write_cifar(name: str, root: Path, train: Part, test: Part, patch: pytest.MonkeyPatch) -> None:
+    cls = getattr(tv, CLASS_NAMES[name])
+    folder = root / cls.base_folder
+    folder.mkdir(parents=True)
+    key = "labels" if name == "cifar10" else "fine_labels"
+
+    def dump(file: str, value: dict[str, Any]) -> list[str]:
+        (folder / file).write_bytes(pickle.dumps(value))
+        return [file, hashlib.md5((folder / file).read_bytes()).hexdigest()]
+
+    def dump_part(file: str, images: np.ndarray, labels: np.ndarray) -> list[str]:
+        return dump(file, {"data": images.reshape(len(images), -1), key: labels.tolist()})
+
+    chunks = np.array_split(np.arange(TRAIN), len(cls.train_list))
+    train_list = [
+        dump_part(file, train[0][chunk], train[1][chunk])
+        for (file, _), chunk in zip(cls.train_list, chunks, strict=True)
+    ]
+    # torchvision refuses files whose checksum is not the published one: state those of the small files.
+    patch.setattr(cls, "train_list", train_list)
+    patch.setattr(cls, "test_list", [dump_part(cls.test_list[0][0], *test)])
+    md5 = dump(cls.meta["filename"], {cls.meta["key"]: [str(i) for i in range(100)]})[1]
+    patch.setattr(cls, "meta", cls.meta | {"md5": md5})
+
+
+def write_svhn(name: str, root: Path, train: Part, test: Part, patch: pytest.MonkeyPatch) -> None:
+    splits = dict(tv.SVHN.split_list)
+    for split, (images, labels) in (("train", train), ("test", test)):
+        url, file, _ = splits[split]
+        ones_to_ten = np.where(labels == 0, 10, labels).reshape(-1, 1).astype(np.uint8)  # SVHN writes 0 as 10
+        scipy.io.savemat(root / file, {"X": images.transpose(2, 3, 1, 0), "y": ones_to_ten})
+        splits[split] = [url, file, hashlib.md5((root / file).read_bytes()).hexdigest()]
+    patch.setattr(tv.SVHN, "split_list", splits)
+
+
+WRITERS = {
+    "mnist": write_mnist,
+    "fashionmnist": write_mnist,
+    "cifar10": write_cifar,
+    "cifar100": write_cifar,
+    "svhn": write_svhn,
+}
+# One file of each, to be removed or damaged.
+A_FILE = {
+    "mnist": "MNIST/raw/t10k-images-idx3-ubyte",
+    "fashionmnist": "FashionMNIST/raw/train-labels-idx1-ubyte",
+    "cifar10": "cifar-10-batches-py/data_batch_3",
+    "cifar100": "cifar-100-python/test",
+    "svhn": "test_32x32.mat",
+}
+
+
+def refuse_downloads(patch: pytest.MonkeyPatch) -> None:
+    """As on a machine without network."""
+
+    def refuse(self: Any) -> None:
+        raise URLError("no network in this test")
+
+    for class_name in CLASS_NAMES.values():
+        patch.setattr(getattr(tv, class_name), "download", refuse)

@@ -1,0 +1,228 @@
+"""What a damaged checkpoint or result does to `linconv`: a line, and nothing lost beyond an epoch."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from linconv.training import run as training_run
+from linconv.training.callbacks import LogLines
+from linconv.training.checkpoint import CURRENT, PREVIOUS
+from tests.damage import Outcome, Trainer, write_pets
+from tests.results.factory import make_config, write_experiment
+
+
+def rewrite(change: Callable[[dict[str, Any]], object]) -> Callable[[Path], None]:
+    """Another content with a checksum that fits it."""
+
+    def damage(path: Path) -> None:
+        state = torch.load(path, weights_only=True)
+        change(state)
+        torch.save(state, path)
+        path.write_bytes(path.read_bytes() + hashlib.sha256(path.read_bytes()).digest())
+
+    return damage
+
+
+def flip_a_bit_of_a_weight(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    weight = torch.load(path, weights_only=True)["model"]["classifier.weight"].numpy().tobytes()
+    content[content.index(weight) + 100] ^= 1
+    path.write_bytes(content)
+
+
+def make_a_folder(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
+
+
+class Stranger:
+    """An object that only unrestricted unpickling would load."""
+
+
+CHECKSUM = r"damaged: its content does not match its checksum"
+# What happens to a checkpoint, and what the line says.
+CHECKPOINTS: dict[str, tuple[Callable[[Path], object], str]] = {
+    "truncated": (lambda p: p.write_bytes(p.read_bytes()[:1000]), CHECKSUM),
+    "last byte missing": (lambda p: p.write_bytes(p.read_bytes()[:-1]), CHECKSUM),
+    "longer": (lambda p: p.write_bytes(p.read_bytes() + b"0"), CHECKSUM),
+    "one bit flipped": (flip_a_bit_of_a_weight, CHECKSUM),
+    "empty": (lambda p: p.write_bytes(b""), CHECKSUM),
+    "not a checkpoint": (lambda p: p.write_text("<html>"), CHECKSUM),
+    "a folder": (make_a_folder, r"Is a directory"),
+    "another version": (rewrite(lambda s: s.update(version=1)), r"its format is version 1, not \d"),
+    "another configuration": (
+        rewrite(lambda s: s.update(identity=re.sub("configuration .{4}", "configuration 0000", s["identity"]))),
+        r"it belongs to configuration 0000.*, not to configuration",
+    ),
+    "other code": (
+        rewrite(lambda s: s.update(identity=re.sub("code .{4}", "code 0000", s["identity"]))),
+        r"it belongs to configuration .*, code 0000.*, not to configuration",
+    ),
+    "a key missing": (rewrite(lambda s: s.pop("optimizer")), r"'optimizer'"),
+    "an object": (rewrite(lambda s: s.update(history=Stranger())), r"Weights only load failed"),
+    "a model of another shape": (
+        rewrite(lambda s: s["model"].update({"classifier.weight": torch.zeros(3, 1024)})),
+        r"it does not fit the network: classifier\.weight",
+    ),
+    "an optimiser of another shape": (
+        rewrite(lambda s: s["optimizer"][0].update(exp_avg=torch.zeros(2, 2))),
+        r"its optimiser belongs to another model",
+    ),
+    "an optimiser of other parameters": (
+        rewrite(lambda s: s["optimizer"].update({999: s["optimizer"][0]})),
+        r"its optimiser belongs to another model",
+    ),
+    "a history without a field": (rewrite(lambda s: s["history"][0].pop("test_loss")), r"validation error for Epoch"),
+}
+
+
+@pytest.fixture(scope="module")
+def interrupted(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, bytes]]:
+    """A folder with data and a run killed after its second epoch, and the files of the run that was not."""
+    root = tmp_path_factory.mktemp("interrupted")
+    write_pets(root)
+
+    class Die(LogLines):
+        def on_epoch_end(self, training: Any) -> None:
+            if training.epoch == 2:
+                raise KeyboardInterrupt
+
+    with pytest.MonkeyPatch.context() as patch:
+        caplog = _NoLog()
+        whole = Trainer(root, caplog, patch)  # type: ignore[arg-type]
+        assert whole("pets").code == 0
+        files = outcome_of(whole.folder("pets"))
+        shutil.rmtree(root / "results")
+        patch.setattr(training_run, "LogLines", Die)
+        # Click answers Ctrl-C with exit code 130; what counts is what lies in the folder then
+        assert whole("pets").code == 130
+    assert {p.name for p in whole.folder("pets").iterdir()} == {CURRENT, PREVIOUS}
+    return root, files
+
+
+class _NoLog:
+    """In place of caplog, which a fixture of the module cannot have."""
+
+    records: tuple[()] = ()
+
+    def clear(self) -> None: ...
+
+
+def outcome_of(folder: Path) -> dict[str, bytes]:
+    """The files of a finished run, result.json without its provenance, those set aside left out."""
+    files = {path.name: path.read_bytes() for path in folder.iterdir() if path.suffix != ".unusable"}
+    result = json.loads(files["result.json"])
+    del result["provenance"]
+    return files | {"result.json": json.dumps(result).encode()}
+
+
+@pytest.fixture
+def resumed(
+    interrupted: tuple[Path, dict[str, bytes]], train: Trainer, tmp_path: Path
+) -> tuple[Trainer, Path, dict[str, bytes]]:
+    """The command that continues the run in a copy of that folder, the run's folder, and the files expected."""
+    root, expected = interrupted
+    shutil.copytree(root, tmp_path, dirs_exist_ok=True)
+    return train, train.folder("pets"), expected
+
+
+def line(name: str, reason: str) -> str:
+    return rf"^checkpoint {re.escape(name)} cannot be used \(.*{reason}.*\); set aside as {re.escape(name)}\.unusable$"
+
+
+@pytest.mark.parametrize("kind", CHECKPOINTS)
+def test_a_damaged_checkpoint_is_set_aside_and_the_previous_one_used(
+    kind: str, resumed: tuple[Trainer, Path, dict[str, bytes]], caplog: pytest.LogCaptureFixture
+) -> None:
+    train, folder, expected = resumed
+    damage, reason = CHECKPOINTS[kind]
+    damage(folder / CURRENT)
+    outcome = train("pets")
+    assert (outcome.code, outcome.errors) == (0, [])
+    (warning,) = outcome.warnings
+    assert re.search(line(CURRENT, reason), warning), warning
+    assert f"continuing after epoch 1 from {PREVIOUS}" in caplog.messages
+    assert (folder / f"{CURRENT}.unusable").exists()
+    assert outcome_of(folder) == expected
+
+
+def test_with_both_damaged_the_training_starts_anew(
+    resumed: tuple[Trainer, Path, dict[str, bytes]], caplog: pytest.LogCaptureFixture
+) -> None:
+    train, folder, expected = resumed
+    for name in (CURRENT, PREVIOUS):
+        (folder / name).write_bytes(b"")
+    outcome = train("pets")
+    assert outcome.code == 0
+    assert [bool(re.search(line(n, CHECKSUM), w)) for n, w in zip((CURRENT, PREVIOUS), outcome.warnings, strict=True)]
+    assert not any("continuing" in message for message in caplog.messages)
+    assert outcome_of(folder) == expected
+
+
+@pytest.mark.parametrize("missing", [CURRENT, PREVIOUS])
+def test_a_missing_generation_is_no_message(missing: str, resumed: tuple[Trainer, Path, dict[str, bytes]]) -> None:
+    train, folder, expected = resumed
+    (folder / missing).unlink()
+    assert train("pets") == Outcome(0, [], [])
+    assert outcome_of(folder) == expected
+
+
+def test_half_written_files_of_a_killed_process_are_replaced(
+    resumed: tuple[Trainer, Path, dict[str, bytes]],
+) -> None:
+    train, folder, expected = resumed
+    for name in ("result.json", "correlations.npz", "weights.pt", ".result.json.4711.tmp", f".{CURRENT}.4711.tmp"):
+        (folder / name).write_bytes(b'{"kind": "ru')
+    assert train("pets") == Outcome(0, [], [])
+    assert outcome_of(folder) == expected
+
+
+def write_as(**changes: Any) -> Callable[[Path], None]:
+    def damage(file: Path) -> None:
+        file.write_text(json.dumps({**json.loads(file.read_text()), **changes}))
+
+    return damage
+
+
+RESULTS: dict[str, tuple[str, Callable[[Path], object], str]] = {
+    "truncated": ("result.json", lambda p: p.write_bytes(p.read_bytes()[:500]), "damaged: file: Invalid JSON"),
+    "empty": ("result.json", lambda p: p.write_bytes(b""), "damaged: file: Invalid JSON"),
+    "not text": ("result.json", lambda p: p.write_bytes(bytes(range(256))), "damaged: cannot be read"),
+    "a field missing": ("result.json", write_as(metrics={"top1": 3}), r"damaged: metrics\.test_loss: Field required"),
+    "a newer version": ("result.json", write_as(schema_version=2), "damaged: schema_version: Input should be 1"),
+    "another run's": ("result.json", write_as(seed=1), "damaged: holds the run digits/base/conv/seed1; delete it"),
+    "another configuration's": ("result.json", write_as(config_hash="0" * 16), r"stale: made with configuration 0{16}"),
+    "missing": ("result.json", Path.unlink, "missing: "),
+    "correlations damaged": (
+        "correlations.npz",
+        lambda p: p.write_bytes(b"PK"),
+        "damaged: .*; delete the run's folder",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", RESULTS)
+def test_a_damaged_result_is_refused_with_a_line_of_its_own(kind: str, train: Trainer, tmp_path: Path) -> None:
+    name, damage, message = RESULTS[kind]
+    config = make_config(variants=["conv"], seeds=[0], experiment="toy")
+    root = write_experiment(tmp_path / "results" / "toy", config)
+    arguments = ("collect", str(root / "config.yaml"), "--results", str(tmp_path / "results"))
+    assert train.command(*arguments) == Outcome(0, [], [])
+    file = root / "runs" / "digits" / "base" / "conv" / "seed0" / name
+    damage(file)
+    outcome = train.command(*arguments)
+    assert outcome.code == 2
+    (error,) = outcome.errors
+    head, named, remedy = error.splitlines()
+    assert head == "error: experiment 'toy': 1 result(s) cannot be used:"
+    assert re.match(rf"  {file.relative_to(root).as_posix()}: {message}", named), named
+    assert remedy == "run them again, or collect what there is with --partial"
