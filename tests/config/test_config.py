@@ -158,6 +158,35 @@ def test_the_hash_of_a_run_changes_with_what_decides_its_outcome_and_with_nothin
         resolve_run(parse_config(raw()), RunKey("digits", "base", "L", 0))
 
 
+def test_precision_and_clipping_are_part_of_a_run_and_the_machine_is_not():
+    key = RunKey("digits", "base", "conv", 0)
+
+    def hash_with(machine=None, **values):
+        overrides = {"overrides": [{"set": {"epochs": 3, **values}}]}
+        return resolve_run(parse_config(raw(recipe=overrides, **(machine or {}))), key).hash
+
+    same = hash_with()
+    assert hash_with(precision="fp32", clip_grad_norm=None) == same
+    assert len({same, *(hash_with(precision=p) for p in ("tf32", "bf16", "fp16")), hash_with(clip_grad_norm=1.0)}) == 5
+    machine = {"deterministic": False, "compile": True, "cuda_graph": True, "runs_per_gpu": 4}
+    assert all(hash_with({name: value}) == same for name, value in machine.items())
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"recipe": {"overrides": [{"set": {"precision": "half"}}]}}, "recipe.precision"),
+        ({"recipe": {"overrides": [{"set": {"clip_grad_norm": 0}}]}}, "recipe.clip_grad_norm"),
+        ({"runs_per_gpu": 0}, "runs_per_gpu"),
+        ({"runs_per_gpu": True}, "runs_per_gpu"),
+        ({"cuda_graph": "perhaps"}, "cuda_graph"),
+    ],
+)
+def test_values_the_engine_cannot_have_are_refused(changes, message):
+    with pytest.raises(ConfigError, match=message):
+        parse_config(raw(**changes))
+
+
 def test_excluded_cells_are_not_planned_and_change_no_run():
     names = {"architectures": ["base", "vgg11"], "variants": ["conv", "L", "LSr"], "seeds": [0, 1]}
     holes = [{"architectures": ["vgg11"], "variants": ["LSr", "L"]}, {"variants": ["L"]}]
