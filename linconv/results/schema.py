@@ -6,6 +6,7 @@ versions, hardware, precision flags, commit) and no host name, user or absolute 
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -177,6 +178,20 @@ def read_result(path: str | Path, kind: type[R]) -> R:
     try:
         return kind.model_validate_json(text)
     except ValidationError as error:
+        if (version := _newer_version(text)) is not None:
+            raise ResultError(
+                f"{path}: schema_version: written by a newer linconv (schema {version}; this one reads up to "
+                f"{SCHEMA_VERSION}); update linconv"
+            ) from None
         first = error.errors()[0]
         field = ".".join(str(s) for s in first["loc"]) or "file"
         raise ResultError(f"{path}: {field}: {first['msg']}; delete the file to have it made again") from None
+
+
+def _newer_version(text: str) -> int | None:
+    """The version of a result file where it is above ours, else None."""
+    try:
+        version = json.loads(text).get("schema_version")
+    except (ValueError, AttributeError):
+        return None
+    return version if isinstance(version, int) and version > SCHEMA_VERSION else None
