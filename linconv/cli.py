@@ -123,6 +123,33 @@ def collect(
         write_text(folder / "config.yaml", yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False))
 
 
+@app.command("merge")
+def merge(
+    folders: Annotated[list[Path], typer.Argument(help="folders of one experiment, two or more", show_default=False)],
+    output: Annotated[Path, typer.Option(help="the new folder that holds the runs of all", show_default=False)],
+) -> None:
+    """Join the folders that several machines filled for one experiment; refuses what contradicts itself."""
+    from linconv.results.merge import merge as merge_folders
+
+    typer.echo(str(merge_folders(folders, output)))
+
+
+@app.command("compare")
+def compare(
+    a: Annotated[Path, typer.Argument(help="folder of an experiment, or of several", show_default=False)],
+    b: Annotated[Path, typer.Argument(help="the folder to set beside it", show_default=False)],
+    output: Annotated[Path | None, typer.Option(help="write the Markdown there")] = None,
+) -> None:
+    """Two result folders side by side: accuracies with the interval of their difference, counts, code, hardware."""
+    from linconv.report.compare import compare as compare_folders
+
+    text = compare_folders(a, b)
+    if output is None:
+        typer.echo(text, nl=False)
+    else:
+        write_text(output, text)
+
+
 @render.command("tables")
 def render_tables(folder: Folder) -> None:
     """Write FOLDER/tables from FOLDER/data."""
