@@ -75,9 +75,8 @@ def gpus_per_run():
 
 
 def reported_tables():
-    """Every table in every format; Markdown and CSV go into the report."""
-    names = product(["table1", "paper_columns", "complexity"], ["md", "csv", "tex"])
-    for name, extension in [*names, ("runs", "md")]:
+    """Every table in every format; Markdown, CSV and HTML go into the report."""
+    for name, extension in product(TABLES, FORMATS):
         path = f"{RESULTS}/tables/{name}.{extension}"
         if extension != "tex":
             labels = {"table": name, "format": extension}
