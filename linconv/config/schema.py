@@ -48,6 +48,13 @@ class FigureOptions(Frozen):
     heatmap_variants: Names = ("conv", "L", "Lr")
 
 
+class StatisticsOptions(Frozen):
+    """How accuracies are compared with the plain convolution's. Changing these values retrains nothing."""
+
+    margin: Annotated[float, Field(gt=0, le=100)] = 1.0  # percentage points
+    alpha: Annotated[float, Field(gt=0, lt=0.5)] = 0.05
+
+
 class Hole(Frozen):
     """Cells left out of the grid: those that match every list given."""
 
@@ -89,6 +96,7 @@ class Config(Frozen):
     channels_last: bool = True
     complexity: ComplexityOptions = ComplexityOptions()
     figures: FigureOptions = FigureOptions()
+    statistics: StatisticsOptions = StatisticsOptions()
 
     @model_validator(mode="before")
     @classmethod

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from linconv.config import Config, ConfigError, load_config, plan_cells
+from linconv.results.equivalence import Comparison, compare_cells
 from linconv.results.schema import ResultError
 from linconv.results.statistics import Cell, cell_statistics
 
@@ -39,7 +40,14 @@ class Experiment:
     @cached_property
     def cells(self) -> list[Cell]:
         """Top-1 statistics of every planned data set, network and variant, in the order of the configuration."""
-        return cell_statistics(self.runs, plan_cells(self.config), self.config.seeds)
+        level = 1 - self.config.statistics.alpha
+        return cell_statistics(self.runs, plan_cells(self.config), self.config.seeds, level=level)
+
+    @cached_property
+    def comparisons(self) -> dict[tuple[str, str, str], Comparison]:
+        """Each cell against conv, by data set, network and variant; all planned cells are one family of tests."""
+        options = self.config.statistics
+        return compare_cells(self.cells, margin=options.margin, alpha=options.alpha)
 
     def cells_of(self, dataset: str, architecture: str) -> list[Cell]:
         """The cells of one network on one data set."""
