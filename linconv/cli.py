@@ -150,6 +150,17 @@ def compare(
         write_text(output, text)
 
 
+@app.command("report")
+def report(
+    folder: Annotated[Path, typer.Argument(help="folder of an experiment, or of several", show_default=False)],
+    output: Annotated[Path | None, typer.Option(help="the page; by default FOLDER/report.html")] = None,
+) -> None:
+    """One self-contained HTML page on the results in FOLDER, complete or not."""
+    from linconv.report.page import build_report
+
+    typer.echo(str(build_report(folder, output)))
+
+
 @render.command("tables")
 def render_tables(folder: Folder) -> None:
     """Write FOLDER/tables from FOLDER/data."""

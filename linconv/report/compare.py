@@ -6,6 +6,7 @@ import json
 import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -257,8 +258,8 @@ def _configurations(a: Results, b: Results, common: Sequence[RunKey]) -> Table:
 
 def _origins(a: Results, b: Results) -> Table:
     """Code, versions, hardware and numerics: one row per field, those that differ first."""
-    ours, theirs = _origin(a.runs.values()), _origin(b.runs.values())
-    rows = []
+    ours, theirs = origin_values(a.runs.values()), origin_values(b.runs.values())
+    rows: list[list[str]] = []
     for name in dict.fromkeys((*ours, *theirs)):
         texts = [", ".join(side.get(name, {})) or MISSING for side in (ours, theirs)]
         rows.append([name, *texts, "no" if texts[0] != texts[1] else "yes"])
@@ -266,12 +267,12 @@ def _origins(a: Results, b: Results) -> Table:
         label="compare-origins",
         caption="Where the results come from: the values found in the runs of each folder.",
         columns=[Column(name, align="l") for name in ("field", "A", "B", "equal")],
-        rows=sorted(rows, key=lambda row: row[3]) if ours and theirs else [],
+        rows=sorted(rows, key=itemgetter(3)) if ours and theirs else [],
     )
 
 
-def _origin(runs: Iterable[RunResult]) -> dict[str, dict[str, None]]:
-    """The values of each field of the provenance, each once, in the order met."""
+def origin_values(runs: Iterable[RunResult]) -> dict[str, dict[str, None]]:
+    """The values that some runs have in each field of their provenance, each value once, in the order met."""
     found: dict[str, dict[str, None]] = {}
     for run in runs:
         origin = run.provenance
