@@ -12,7 +12,7 @@ from linconv.config import load_config, plan_runs, resolve_run
 from linconv.results import RunResult, read_result
 from tests.workflow.conftest import Project
 
-RENDERING = {"collect": 1, "tables": 1, "figures": 1}
+RENDERING = {"collect": 1, "tables": 1, "figures": 1, "page": 1}
 
 
 def test_default_target_makes_everything(finished: Project) -> None:
@@ -28,6 +28,9 @@ def test_default_target_makes_everything(finished: Project) -> None:
     assert tables | {"tables/runs.md"} <= made
     assert {f"figures/{kind}_synthetic_base.svg" for kind in ("panels", "correlations", "curves")} <= made
     assert all((root / path).stat().st_size for path in tables)
+    page = (root / "report.html").read_text(encoding="utf-8")
+    assert "fast-run-synthetic-base-L" in page
+    assert "2 of 2 finished" in page
 
 
 def test_second_run_does_nothing(finished: Project) -> None:
@@ -111,6 +114,7 @@ def test_report_needs_no_network(finished: Project) -> None:
     for figure in ("panels", "correlations", "curves"):
         assert any(name.endswith(f"{figure}_synthetic_base.svg") for name in names), names
     assert any(name.endswith("table1.md") for name in names), names
+    assert any(name.endswith("/report.html") and "data" in name for name in names), names
 
 
 def test_written_configuration_describes_the_same_runs(finished: Project) -> None:

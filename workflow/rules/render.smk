@@ -28,3 +28,25 @@ rule figures:
         code_hash=REPORT_CODE,
     shell:
         "linconv render figures {params.results} > {log} 2>&1"
+
+
+# Its name is not `report`, which is Snakemake's function that marks a file for its own report.
+rule page:
+    input:
+        rules.collect.output,
+    output:
+        report(
+            f"{RESULTS}/report.html",
+            caption="../report/page.rst",
+            category="Page",
+            labels={"experiment": settings.experiment},
+        ),
+    log:
+        f"{LOGS}/page.log",
+    conda:
+        ENVIRONMENT
+    params:
+        results=subpath(output[0], parent=True),
+        code_hash=REPORT_CODE,
+    shell:
+        "linconv report {params.results} > {log} 2>&1"
