@@ -94,7 +94,11 @@ def reported_figures():
     formats = settings.figures.formats
     inline = next((f for f in formats if f != "pdf"), "pdf")
     networks = dict.fromkeys((dataset, architecture) for dataset, architecture, _ in plan_cells(settings))
-    places = {"network": list(networks), "dataset": list(dict.fromkeys((d,) for d, _ in networks)), "experiment": [()]}
+    places = {
+        "network": list(networks),
+        "dataset": list(dict.fromkeys((d,) for d, _ in networks)),
+        "experiment": [()],
+    }
     for kind, per in FIGURES.items():
         for where, extension in product(places[per], formats):
             path = f"{RESULTS}/figures/{'_'.join((kind, *where))}.{extension}"
