@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
 from collections import Counter
 from collections.abc import Sequence
@@ -95,6 +96,11 @@ def _cells(claim: Claim, sections: Sequence[Section]) -> list[tuple[str, str]]:
     return out
 
 
+def _whole(text: str) -> str:
+    """Prose whose variants such as -Lr no line break takes apart."""
+    return re.sub(r"(?<![^\s(])-(?=[A-Za-z])", "\N{NON-BREAKING HYPHEN}", text)
+
+
 def _render(**values: Any) -> str:
     environment = Environment(
         loader=FileSystemLoader(HERE),
@@ -104,5 +110,6 @@ def _render(**values: Any) -> str:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
+    environment.filters["whole"] = _whole
     parts = {name: Markup((HERE / f"report.{name}").read_text(encoding="utf-8")) for name in ("css", "js")}
     return environment.get_template("report.html.j2").render(**values, **parts)

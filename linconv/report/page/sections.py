@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pandas as pd
 import yaml
@@ -34,7 +34,7 @@ TITLES = {
     "complexity": "Parameters and operations",
     "redundancy": "Redundancy of filters",
     "runs": "All runs",
-    "failures": "Failures",
+    "failures": "Missing, damaged, stale or diverged",
 }
 LOG_LINES = 12
 LONG = 48  # characters from which the text of a table's cell is broken into lines
@@ -196,11 +196,12 @@ def _cell(
 
 def _configuration(found: Sequence[RunResult]) -> str:
     """The resolved configuration that the runs of a cell have in common but for their seed, as YAML."""
-    texts = dict.fromkeys(
-        yaml.safe_dump({k: v for k, v in run.config.items() if k != "seed"}, sort_keys=False, default_flow_style=None)
-        for run in found
-    )
-    return "\n".join(texts)
+    distinct: list[dict[str, Any]] = []
+    for run in found:
+        config = {k: v for k, v in run.config.items() if k != "seed"}
+        if config not in distinct:
+            distinct.append(config)
+    return "\n".join(yaml.safe_dump(config, sort_keys=False, default_flow_style=None) for config in distinct)
 
 
 def _log_end(log: Path) -> str:
