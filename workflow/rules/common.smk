@@ -75,8 +75,14 @@ def gpus_per_run():
 
 
 # The names that the registries of linconv.report have, which imports too much for here; a test compares both.
-TABLES = ("table1", "paper_columns", "complexity", "runs", "failures")
-FIGURES = {"panels": "network", "correlations": "network", "curves": "network"}
+TABLES = (
+    *("table1", "table1_paper", "table1_comparison", "table2", "paper_columns"),
+    *("complexity", "redundancy", "runs", "failures"),
+)
+FIGURES = {
+    **dict.fromkeys(("panels", "correlations", "curves", "redundancy"), "network"),
+    **dict.fromkeys(("pareto", "differences"), "dataset"),
+}
 
 
 def reported_tables():
@@ -94,7 +100,11 @@ def reported_figures():
     formats = settings.figures.formats
     inline = next((f for f in formats if f != "pdf"), "pdf")
     networks = dict.fromkeys((dataset, architecture) for dataset, architecture, _ in plan_cells(settings))
-    places = {"network": list(networks), "dataset": list(dict.fromkeys((d,) for d, _ in networks)), "experiment": [()]}
+    places = {
+        "network": list(networks),
+        "dataset": list(dict.fromkeys((d,) for d, _ in networks)),
+        "experiment": [()],
+    }
     for kind, per in FIGURES.items():
         for where, extension in product(places[per], formats):
             path = f"{RESULTS}/figures/{'_'.join((kind, *where))}.{extension}"
