@@ -35,7 +35,9 @@ smoke: $(READY) ## run every stage of the pipeline on small data
 	snakemake --configfile config/smoke.yaml
 
 figures: $(READY) ## render the committed reference results again, without training
-	for folder in results/reference/*/; do linconv render tables $$folder && linconv render figures $$folder || exit; done
+	for folder in results/reference/*/; do linconv render tables $$folder && linconv render figures $$folder && \
+	  linconv render claims $$folder || exit; done
+	linconv render claims results/reference
 	python docs/embed_tables.py
 
 lint: $(READY) ## check style, types, imports and the workflow

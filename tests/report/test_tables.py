@@ -13,6 +13,7 @@ import pytest
 
 from linconv.config import plan_runs
 from linconv.report import render_tables
+from linconv.report.figures import FIGURES
 from linconv.report.formats import MISSING
 from linconv.report.paper import published
 from linconv.report.tables import FORMATS, TABLES
@@ -292,11 +293,11 @@ def test_missing_data_is_one_clear_error(collected, name):
 def test_rendering_imports_no_torch(collected):
     root = collected(seeds=[0], variants=["conv", "Lr"])
     code = (
-        "import sys; from linconv.report import render_figures, render_tables;"
-        f"render_tables({str(root)!r}); render_figures({str(root)!r});"
+        "import sys; from linconv.report import render_claims, render_figures, render_tables;"
+        f"render_tables({str(root)!r}); render_figures({str(root)!r}); render_claims({str(root)!r});"
         "assert 'torch' not in sys.modules, 'torch was imported'"
     )
     repository = Path(__file__).parents[2]
     done = subprocess.run([sys.executable, "-c", code], cwd=repository, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert len(list((root / "figures").iterdir())) == 3
+    assert len(list((root / "figures").iterdir())) == len(FIGURES)

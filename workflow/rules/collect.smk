@@ -35,4 +35,5 @@ rule partial:
     shell:
         "(linconv collect {params.config} --partial && "
         "linconv render tables {params.results} && "
-        "linconv render figures {params.results}) > {log} 2>&1"
+        "linconv render figures {params.results} && "
+        "linconv render claims {params.results}) > {log} 2>&1"

@@ -28,3 +28,24 @@ rule figures:
         code_hash=REPORT_CODE,
     shell:
         "linconv render figures {params.results} > {log} 2>&1"
+
+
+rule claims:
+    input:
+        rules.collect.output,
+    output:
+        report(
+            f"{RESULTS}/claims.md",
+            caption="../report/claims.rst",
+            category="Claims",
+            labels={"experiment": settings.experiment},
+        ),
+    log:
+        f"{LOGS}/claims.log",
+    conda:
+        ENVIRONMENT
+    params:
+        results=subpath(input[0], ancestor=2),
+        code_hash=REPORT_CODE,
+    shell:
+        "linconv render claims {params.results} > {log} 2>&1"
