@@ -36,8 +36,7 @@ smoke: $(READY) ## run every stage of the pipeline on small data
 	snakemake --configfile config/smoke.yaml
 
 figures: $(READY) ## render the committed reference results again, without training
-	for folder in results/reference/*/; do linconv render tables $$folder && linconv render figures $$folder || exit; done
-	linconv report results/reference
+	linconv render all results/reference
 	python docs/embed_tables.py
 
 report: $(READY) ## one HTML page on the default experiment's results, or on the reference results where there are none

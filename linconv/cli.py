@@ -177,6 +177,30 @@ def render_figures(folder: Folder) -> None:
     typer.echo("\n".join(str(path) for path in write(folder)))
 
 
+@render.command("all")
+def render_all(
+    folder: Annotated[
+        Path, typer.Argument(help="folder of an experiment, or one that holds several", show_default=False)
+    ],
+) -> None:
+    """Write tables, figures, claims and the report of each experiment's collected results."""
+    from linconv.report import render_all as write
+
+    typer.echo("\n".join(str(path) for path in write(folder)))
+
+
+@render.command("claims")
+def render_claims(
+    folder: Annotated[
+        Path, typer.Argument(help="folder of an experiment, or one that holds several", show_default=False)
+    ],
+) -> None:
+    """Write FOLDER/claims.md: a verdict on each claim, from one experiment or from all in the folder."""
+    from linconv.report import render_claims as write
+
+    typer.echo(str(write(folder)))
+
+
 def _resolve(config: Config, key: RunKey) -> ResolvedRun:
     try:
         return resolve_run(config, key)

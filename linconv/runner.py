@@ -18,7 +18,7 @@ from linconv.results.provenance import code_hash, git_state, hardware, now_utc, 
 from linconv.results.tidy import write_npz
 from linconv.training.checkpoint import remove_checkpoints
 from linconv.training.engine import Training
-from linconv.training.run import count_parameters, numerics, set_numerics, train
+from linconv.training.run import count_parameters, initial_network, numerics, set_numerics, train
 
 log = logging.getLogger("linconv")
 
@@ -43,8 +43,9 @@ def perform_run(
     folder.mkdir(parents=True, exist_ok=True)
     remove_leftovers(folder)
     training = train(run, config, folder, device, progress=progress)
-    channels, height, width = next(training.test_batches(0))[0].shape[1:]
-    banks = [] if training.diverged else filter_banks(training.model, (channels, height, width))
+    shape, classes = _sizes(training)
+    before = filter_banks(initial_network(run, classes, shape[0]), shape)
+    banks = [] if training.diverged else filter_banks(training.model, shape)
     kept = {
         f"layer{b.position}_{b.layer}": _quantised(b.filters) for b in banks if b.position in run.correlation_layers
     }
@@ -64,6 +65,7 @@ def perform_run(
         metrics=_metrics(training),
         history=training.history,
         layers=[redundancy(bank) for bank in banks],
+        layers_before=[redundancy(bank) for bank in before],
         provenance=Provenance(
             command=command,
             versions=versions(),
@@ -79,6 +81,14 @@ def perform_run(
     write_result(folder / "result.json", result)
     remove_checkpoints(folder)
     return result
+
+
+@torch.no_grad()
+def _sizes(training: Training) -> tuple[tuple[int, int, int], int]:
+    """The shape of the images that the network takes, (c, h, w), and the number of its classes."""
+    images = next(training.test_batches(0))[0][:1]
+    channels, height, width = images.shape[1:]
+    return (channels, height, width), training.model.eval()(images).shape[1]
 
 
 def _metrics(training: Training) -> RunMetrics:

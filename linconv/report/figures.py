@@ -10,8 +10,11 @@ import matplotlib
 from matplotlib.figure import Figure
 
 from linconv.report.curves import curves
+from linconv.report.forest import differences
 from linconv.report.heatmaps import correlations
+from linconv.report.layers import redundancy_layers
 from linconv.report.panels import panels
+from linconv.report.pareto import pareto
 from linconv.report.source import Experiment, load_experiment
 from linconv.results.files import atomic_path
 
@@ -33,6 +36,9 @@ FIGURES: dict[str, FigureKind] = {
     "panels": FigureKind(panels, "network"),
     "correlations": FigureKind(correlations, "network"),
     "curves": FigureKind(curves, "network"),
+    "redundancy": FigureKind(redundancy_layers, "network"),
+    "pareto": FigureKind(pareto, "dataset"),
+    "differences": FigureKind(differences, "dataset"),
 }
 # What a file would say about the moment and the program of its making changes its bytes and tells nothing.
 _SILENT = {

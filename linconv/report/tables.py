@@ -10,6 +10,8 @@ import pandas as pd
 from linconv.report.cost_tables import complexity
 from linconv.report.formats import Table, to_html, to_latex, to_markdown
 from linconv.report.paper import paper_columns
+from linconv.report.paper_tables import comparison_table, printed_table, table2
+from linconv.report.redundancy_table import redundancy
 from linconv.report.run_tables import failures, runs
 from linconv.report.source import Experiment, load_experiment
 from linconv.report.table1 import table1
@@ -18,8 +20,12 @@ from linconv.results.files import write_text
 # Name of the files -> the table, and the unrounded numbers behind it as a tidy frame.
 TABLES: dict[str, Callable[[Experiment], tuple[Table, pd.DataFrame]]] = {
     "table1": table1,
+    "table1_paper": printed_table,
+    "table1_comparison": comparison_table,
+    "table2": table2,
     "paper_columns": paper_columns,
     "complexity": complexity,
+    "redundancy": redundancy,
     "runs": runs,
     "failures": failures,
 }

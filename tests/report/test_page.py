@@ -165,7 +165,7 @@ def test_text_from_results_stays_text(tmp_path):
     changed = {
         "provenance": result.provenance.model_copy(update=origin),
         "config": result.config | {EVIL: EVIL},
-        "layers": [layer.model_copy(update={"layer": EVIL}) for layer in result.layers],
+        "layers": [layer.model_copy(update={"layer": f"{EVIL}{layer.position}"}) for layer in result.layers],
     }
     write_result(file, result.model_copy(update=changed))
     (root / key("Lr").path / "result.json").write_text(f'{{"kind": "{EVIL}"')

@@ -75,8 +75,14 @@ def gpus_per_run():
 
 
 # The names that the registries of linconv.report have, which imports too much for here; a test compares both.
-TABLES = ("table1", "paper_columns", "complexity", "runs", "failures")
-FIGURES = {"panels": "network", "correlations": "network", "curves": "network"}
+TABLES = (
+    *("table1", "table1_paper", "table1_comparison", "table2", "paper_columns"),
+    *("complexity", "redundancy", "runs", "failures"),
+)
+FIGURES = {
+    **dict.fromkeys(("panels", "correlations", "curves", "redundancy"), "network"),
+    **dict.fromkeys(("pareto", "differences"), "dataset"),
+}
 
 
 def reported_tables():

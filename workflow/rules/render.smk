@@ -30,6 +30,27 @@ rule figures:
         "linconv render figures {params.results} > {log} 2>&1"
 
 
+rule claims:
+    input:
+        rules.collect.output,
+    output:
+        report(
+            f"{RESULTS}/claims.md",
+            caption="../report/claims.rst",
+            category="Claims",
+            labels={"experiment": settings.experiment},
+        ),
+    log:
+        f"{LOGS}/claims.log",
+    conda:
+        ENVIRONMENT
+    params:
+        results=subpath(input[0], ancestor=2),
+        code_hash=REPORT_CODE,
+    shell:
+        "linconv render claims {params.results} > {log} 2>&1"
+
+
 # Its name is not `report`, which is Snakemake's function that marks a file for its own report.
 rule page:
     input:

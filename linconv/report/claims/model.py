@@ -6,14 +6,15 @@ from dataclasses import dataclass
 from typing import Literal
 
 Verdict = Literal["supported", "not supported", "undecided", "not measured"]
+PAPER, OURS = "paper", "this project"  # whose claim it is
 
 
 @dataclass(frozen=True)
 class Claim:
     """A claim with the verdict computed from measurements.
 
-    `source` says whose claim it is, `rule` how the verdict follows from the evidence, `evidence` holds the numbers,
-    and `runs` the cells they are from, as <data set>/<network>/<variant> ("" parts for what needs no training).
+    `source` says whose claim it is, `evidence` holds the numbers, `runs` the cells that they are from, each as
+    <data set>/<network>/<variant>, and `rule` says how the verdict follows from the evidence.
     """
 
     id: str
@@ -21,5 +22,5 @@ class Claim:
     source: str
     verdict: Verdict
     evidence: str
-    runs: tuple[str, ...]
+    runs: tuple[str, ...] = ()
     rule: str = ""

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
-from linconv.report.claims import Claim, claims
+from linconv.report.claims import ERRATA, Claim, claims, deviations
 from linconv.report.labels import architecture_label, dataset_label, variant_label
 from linconv.report.page.sections import Section, anchor, section, slugs
 from linconv.report.source import Experiment, load_experiment
@@ -70,6 +70,7 @@ def report_html(folder: str | Path) -> str:
         verdicts=[(claim, _cells(claim, sections)) for claim in verdicts],
         counts=Counter(claim.verdict for claim in verdicts),
         symbols=VERDICTS,
+        remarks={"Deviations from the published protocol": deviations(experiments), "Errata found": ERRATA},
     )
 
 
@@ -96,9 +97,10 @@ def _cells(claim: Claim, sections: Sequence[Section]) -> list[tuple[str, str]]:
     return out
 
 
-def _whole(text: str) -> str:
-    """Prose whose variants such as -Lr no line break takes apart."""
-    return re.sub(r"(?<![^\s(])-(?=[A-Za-z])", "\N{NON-BREAKING HYPHEN}", text)
+def _prose(text: str) -> Markup:
+    """Text of claims: code between backticks as such, and no line break that takes a variant such as -Lr apart."""
+    whole = re.sub(r"(?<![^\s(])-(?=[A-Za-z])", "\N{NON-BREAKING HYPHEN}", text)
+    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(whole))))
 
 
 def _render(**values: Any) -> str:
@@ -110,6 +112,6 @@ def _render(**values: Any) -> str:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters["whole"] = _whole
+    environment.filters["prose"] = _prose
     parts = {name: Markup((HERE / f"report.{name}").read_text(encoding="utf-8")) for name in ("css", "js")}
     return environment.get_template("report.html.j2").render(**values, **parts)

@@ -28,8 +28,8 @@ from linconv.results.schema import RunResult
 TITLES = {
     "table1": "Accuracy and cost",
     "table1_paper": "The paper's table 1",
-    "table1_sides": "Table 1: ours beside the paper's",
-    "table2": "Table 2",
+    "table1_comparison": "Ours beside the paper's",
+    "table2": "The paper's table 2",
     "paper_columns": "The paper's parameters and FLOPs, recomputed",
     "complexity": "Parameters and operations",
     "redundancy": "Redundancy of filters",
