@@ -213,8 +213,8 @@ def test_the_front_joins_what_nothing_beats(collected):
 def test_redundancy_before_and_after_training(collected):
     figure = draw(collected(), redundancy_layers)
     first = figure.axes[0]
-    lines = [(line.get_linestyle(), list(line.get_ydata())) for line in first.lines if line.get_color() == COLOURS["L"]]
-    assert lines == [("--", [5.0] * 3), ("-", [30.0] * 3)]
+    lines = {line.get_linestyle(): line.get_ydata() for line in first.lines if line.get_color() == COLOURS["L"]}
+    assert {style: pytest.approx(y) for style, y in lines.items()} == {"--": [5.0] * 3, "-": [30.0] * 3}
     assert list(first.lines[0].get_xdata()) == [1, 2, 3]
     rank = figure.axes[4].lines[1].get_ydata()
     np.testing.assert_allclose(rank, [20 / 27, 20 / 64, 20 / 128])
