@@ -159,15 +159,16 @@ def test_one_damaged_experiment_leaves_the_others(tmp_path):
 def test_text_from_results_stays_text(tmp_path):
     root = toy(tmp_path, skip=[key("conv", 1)])
     write_text(root / key("conv", 1).log, f"\x1b[31mepoch 1\x00\nerror: {EVIL}\n")
-    file = root / key("L").path / "result.json"
-    result = read_result(file, RunResult)
     origin = {"command": EVIL, "hardware": {"cpu": EVIL, EVIL: 1}, "versions": {"torch": EVIL}, "git_commit": EVIL}
-    changed = {
-        "provenance": result.provenance.model_copy(update=origin),
-        "config": result.config | {EVIL: EVIL},
-        "layers": [layer.model_copy(update={"layer": f"{EVIL}{layer.position}"}) for layer in result.layers],
-    }
-    write_result(file, result.model_copy(update=changed))
+    for seed in (0, 1):
+        file = root / key("L", seed).path / "result.json"
+        result = read_result(file, RunResult)
+        changed = {
+            "provenance": result.provenance.model_copy(update=origin),
+            "config": result.config | {EVIL: EVIL},
+            "layers": [layer.model_copy(update={"layer": f"{EVIL}{layer.position}"}) for layer in result.layers],
+        }
+        write_result(file, result.model_copy(update=changed))
     (root / key("Lr").path / "result.json").write_text(f'{{"kind": "{EVIL}"')
     text = report_html(root)
     page = check(text)
@@ -263,7 +264,7 @@ def damaged_data(tmp_path):
     root = tmp_path / "toy"
     write_text(root / "config.yaml", (toy(tmp_path, "other") / "config.yaml").read_text())
     write_text(root / "data" / "runs.csv", "a,b\n1\n")
-    return root, "collect the results first"
+    return root, "data/runs.csv: no column 'dataset'; collect the results again"
 
 
 @pytest.mark.parametrize(
