@@ -10,7 +10,7 @@ SNAKEFILES := Snakefile workflow
 export PATH := $(abspath $(BIN)):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test smoke figures lint format lock clean
+.PHONY: help demo test smoke figures report lint format lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -25,7 +25,8 @@ $(READY): requirements.lock pyproject.toml
 
 demo: $(READY) ## train, measure and render the default experiment, then show its table
 	snakemake
-	@echo; echo "tables:  results/digits/tables"; echo "figures: results/digits/figures"; echo
+	@echo; echo "tables:  results/digits/tables"; echo "figures: results/digits/figures"
+	@echo "report:  results/digits/report.html"; echo
 	@cat results/digits/tables/table1.md
 
 test: $(READY) ## run the test suite
@@ -35,8 +36,11 @@ smoke: $(READY) ## run every stage of the pipeline on small data
 	snakemake --configfile config/smoke.yaml
 
 figures: $(READY) ## render the committed reference results again, without training
-	for folder in results/reference/*/; do linconv render tables $$folder && linconv render figures $$folder || exit; done
+	linconv render all results/reference
 	python docs/embed_tables.py
+
+report: $(READY) ## one HTML page on the default experiment's results, or on the reference results where there are none
+	linconv report $$(test -f results/digits/config.yaml && echo results/digits || echo results/reference)
 
 lint: $(READY) ## check style, types, imports and the workflow
 	ruff check

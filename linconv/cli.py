@@ -124,6 +124,44 @@ def collect(
         write_text(folder / "config.yaml", yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False))
 
 
+@app.command("merge")
+def merge(
+    folders: Annotated[list[Path], typer.Argument(help="folders of one experiment, two or more", show_default=False)],
+    output: Annotated[Path, typer.Option(help="the new folder that holds the runs of all", show_default=False)],
+) -> None:
+    """Join the folders that several machines filled for one experiment; refuses what contradicts itself."""
+    from linconv.results.merge import merge as merge_folders
+
+    typer.echo(str(merge_folders(folders, output)))
+
+
+@app.command("compare")
+def compare(
+    a: Annotated[Path, typer.Argument(help="folder of an experiment, or of several", show_default=False)],
+    b: Annotated[Path, typer.Argument(help="the folder to set beside it", show_default=False)],
+    output: Annotated[Path | None, typer.Option(help="write the Markdown there")] = None,
+) -> None:
+    """Two result folders side by side: accuracies with the interval of their difference, counts, code, hardware."""
+    from linconv.report.compare import compare as compare_folders
+
+    text = compare_folders(a, b)
+    if output is None:
+        typer.echo(text, nl=False)
+    else:
+        write_text(output, text)
+
+
+@app.command("report")
+def report(
+    folder: Annotated[Path, typer.Argument(help="folder of an experiment, or of several", show_default=False)],
+    output: Annotated[Path | None, typer.Option(help="the page; by default FOLDER/report.html")] = None,
+) -> None:
+    """One self-contained HTML page on the results in FOLDER, complete or not."""
+    from linconv.report.page import build_report
+
+    typer.echo(str(build_report(folder, output)))
+
+
 @render.command("tables")
 def render_tables(folder: Folder) -> None:
     """Write FOLDER/tables from FOLDER/data."""
@@ -138,6 +176,30 @@ def render_figures(folder: Folder) -> None:
     from linconv.report import render_figures as write
 
     typer.echo("\n".join(str(path) for path in write(folder)))
+
+
+@render.command("all")
+def render_all(
+    folder: Annotated[
+        Path, typer.Argument(help="folder of an experiment, or one that holds several", show_default=False)
+    ],
+) -> None:
+    """Write tables, figures, claims and the report of each experiment's collected results."""
+    from linconv.report import render_all as write
+
+    typer.echo("\n".join(str(path) for path in write(folder)))
+
+
+@render.command("claims")
+def render_claims(
+    folder: Annotated[
+        Path, typer.Argument(help="folder of an experiment, or one that holds several", show_default=False)
+    ],
+) -> None:
+    """Write FOLDER/claims.md: a verdict on each claim, from one experiment or from all in the folder."""
+    from linconv.report import render_claims as write
+
+    typer.echo(str(write(folder)))
 
 
 def _resolve(config: Config, key: RunKey) -> ResolvedRun:

@@ -50,6 +50,13 @@ class FigureOptions(Frozen):
     heatmap_variants: Names = ("conv", "L", "Lr")
 
 
+class StatisticsOptions(Frozen):
+    """How accuracies are compared with the plain convolution's. Changing these values retrains nothing."""
+
+    margin: Annotated[float, Field(gt=0, le=100)] = 1.0  # percentage points
+    alpha: Annotated[float, Field(gt=0, lt=0.5)] = 0.05
+
+
 class Hole(Frozen):
     """Cells left out of the grid: those that match every list given."""
 
@@ -98,6 +105,7 @@ class Config(Frozen):
     loader_workers: Annotated[int, BeforeValidator(_no_bool), Field(ge=0)] = 2
     complexity: ComplexityOptions = ComplexityOptions()
     figures: FigureOptions = FigureOptions()
+    statistics: StatisticsOptions = StatisticsOptions()
 
     @model_validator(mode="before")
     @classmethod

@@ -50,13 +50,14 @@ class _Failure:
         return {**coordinates, "reason": self.reason, "detail": self.detail, "log": self.log}
 
 
-def collect(config: Config, root: Path, *, partial: bool = False) -> Collected:
-    """Read every planned result below `root` and write the tidy data to `root`/data.
+def collect(config: Config, root: Path, *, partial: bool = False, data: Path | None = None) -> Collected:
+    """Read every planned result below `root` and write the tidy data to `data`, by default `root`/data.
 
     Args:
         config: the experiment; a result made with another configuration is refused.
         root: the experiment's folder, results/<experiment>.
         partial: use what is usable and list the rest in failures.csv instead of refusing.
+        data: another folder for the tidy data.
 
     Raises:
         ResultError: not `partial`, and a run or the complexity is missing, damaged or stale.
@@ -83,7 +84,7 @@ def collect(config: Config, root: Path, *, partial: bool = False) -> Collected:
 
     rows = run_rows(results) | complexity_rows(None if isinstance(complexity, _Failure) else complexity)
     rows["failures"] = [failure.row() for failure in failures]
-    data = root / "data"
+    data = data or root / "data"
     files = [write_csv(data / f"{name}.csv", columns, rows[name]) for name, columns in COLUMNS.items()]
     files.append(write_npz(data / "correlations.npz", arrays))
     return Collected(

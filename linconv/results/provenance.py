@@ -31,7 +31,7 @@ def code_hash(kind: Literal["training", "complexity", "report"] = "training") ->
         for path in sorted(root.rglob("*")) if root.is_dir() else [root]:
             if path.suffix == ".py":
                 content = ast.dump(_without_docstrings(ast.parse(path.read_bytes()))).encode()
-            elif path.suffix in (".csv", ".mplstyle"):
+            elif path.suffix in (".csv", ".mplstyle", ".j2", ".css", ".js"):
                 content = path.read_bytes()
             else:
                 continue

@@ -6,6 +6,7 @@ versions, hardware, precision flags, commit) and no host name, user or absolute 
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -44,10 +45,12 @@ class Epoch(Record):
 
 
 class LayerRedundancy(Record):
-    """How redundant the filters of one trained convolution are; absolute Pearson correlations over pairs i < j.
+    """How redundant the filters of one convolution are; absolute Pearson correlations over pairs i < j.
 
+    `share_above_*` is the share of pairs with an absolute correlation above 0.3, 0.5, 0.7 and 0.9.
     `primary_*` are the same over the primary filters alone (null for a plain convolution).
-    `effective_rank` is exp(entropy of the normalised singular values) of the filter matrix.
+    `effective_rank` is exp(entropy of the normalised singular values) of the filter matrix, `variance_entropy` the
+    entropy of the variance that its principal components explain, as a share of the largest possible.
     """
 
     layer: str
@@ -59,6 +62,10 @@ class LayerRedundancy(Record):
     effective_rank: float
     primaries: int | None = None
     primary_mean_abs_correlation: float | None = None
+    share_above_0_3: float | None = None
+    share_above_0_7: float | None = None
+    share_above_0_9: float | None = None
+    variance_entropy: float | None = None
 
 
 class RunMetrics(Record):
@@ -98,7 +105,8 @@ class Provenance(Record):
 
 
 class RunResult(Record):
-    """One training run."""
+    """One training run. `layers` are the filters after training, `layers_before` those at the first step, null where
+    they were not measured."""
 
     kind: Literal["run"] = "run"
     schema_version: Literal[1] = SCHEMA_VERSION
@@ -114,6 +122,7 @@ class RunResult(Record):
     metrics: RunMetrics
     history: list[Epoch]
     layers: list[LayerRedundancy]
+    layers_before: list[LayerRedundancy] | None = None
     provenance: Provenance
 
 
@@ -188,6 +197,20 @@ def read_result(path: str | Path, kind: type[R]) -> R:
     try:
         return kind.model_validate_json(text)
     except ValidationError as error:
+        if (version := _newer_version(text)) is not None:
+            raise ResultError(
+                f"{path}: schema_version: written by a newer linconv (schema {version}; this one reads up to "
+                f"{SCHEMA_VERSION}); update linconv"
+            ) from None
         first = error.errors()[0]
         field = ".".join(str(s) for s in first["loc"]) or "file"
         raise ResultError(f"{path}: {field}: {first['msg']}; delete the file to have it made again") from None
+
+
+def _newer_version(text: str) -> int | None:
+    """The version of a result file where it is above ours, else None."""
+    try:
+        version = json.loads(text).get("schema_version")
+    except (ValueError, AttributeError):
+        return None
+    return version if isinstance(version, int) and version > SCHEMA_VERSION else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import xml.etree.ElementTree as ElementTree
 
 import numpy as np
@@ -10,12 +11,15 @@ from matplotlib import rc_context
 from PIL import Image
 
 from linconv.config import plan_runs
-from linconv.report import render_figures
+from linconv.report import render_figures, render_tables
 from linconv.report.curves import curves
-from linconv.report.figures import STYLE
+from linconv.report.figures import FIGURES, STYLE, planned_figures
+from linconv.report.forest import differences
 from linconv.report.heatmaps import correlations
-from linconv.report.labels import COLOURS, variant_styles
+from linconv.report.labels import COLOURS, network_markers, variant_styles
+from linconv.report.layers import redundancy_layers
 from linconv.report.panels import panels
+from linconv.report.pareto import pareto
 from linconv.report.source import load_experiment
 from linconv.results.collect import collect
 from tests.report.conftest import key
@@ -24,9 +28,15 @@ from tests.results.factory import LAYERS, make_config, make_correlations, read_r
 SVG = {"figures": {"formats": ["svg"]}}
 
 
-def draw(root, kind, network="base"):
+def draw(root, kind, *network):
     with rc_context(fname=STYLE):
-        return kind(load_experiment(root), "digits", network)[0]
+        return kind(load_experiment(root), "digits", *(network or ("base",)))[0]
+
+
+def draw_all(root, kind):
+    """A figure of a whole data set."""
+    with rc_context(fname=STYLE):
+        return kind(load_experiment(root), "digits")[0]
 
 
 def texts(figure):
@@ -34,11 +44,12 @@ def texts(figure):
     return [t.get_text() for t in figure.findobj(lambda a: hasattr(a, "get_text")) if t.get_text()]
 
 
-def test_three_figures_per_network_in_every_format_twice_the_same(collected):
+def test_all_kinds_in_every_format_twice_the_same(collected):
     root = collected(figures={"formats": ["svg", "pdf", "png"]}, variants=["conv", "Lr"], seeds=[0, 1])
     paths = render_figures(root)
-    kinds = ("panels", "correlations", "curves")
-    expected = [f"figures/{k}_digits_base.{s}" for k in kinds for s in ("svg", "pdf", "png")]
+    stems = [f"{k}_digits" for k in ("pareto", "differences")]
+    stems += [f"{k}_digits_base" for k in ("panels", "correlations", "curves", "redundancy")]
+    expected = [f"figures/{stem}.{s}" for stem in stems for s in ("svg", "pdf", "png")]
     assert [p.relative_to(root).as_posix() for p in paths] == expected
     first = {path: path.read_bytes() for path in paths}
     assert {path: path.read_bytes() for path in render_figures(root)} == first
@@ -47,7 +58,7 @@ def test_three_figures_per_network_in_every_format_twice_the_same(collected):
             text = path.read_text()
             ElementTree.fromstring(text)
             assert "<dc:date>" not in text
-            assert "Base on Digits" in text  # the caption, in the metadata
+            assert "Digits: " in text  # the caption, in the metadata
         elif path.suffix == ".pdf":
             assert b"CreationDate" not in path.read_bytes()
         else:
@@ -116,13 +127,13 @@ def test_variants_keep_their_colours():
 
 def test_one_seed_and_one_epoch(collected):
     root = collected(seeds=[4], recipe={"overrides": [{"set": {"epochs": 1}}]}, **SVG)
-    assert len(render_figures(root)) == 3
+    assert len(render_figures(root)) == len(FIGURES)
 
 
 def test_all_diverged(collected):
     config = make_config(seeds=[0], variants=["conv", "L"])
     root = collected(seeds=[0], variants=["conv", "L"], diverged=plan_runs(config))
-    assert len(render_figures(root)) == 3
+    assert len(render_figures(root)) == len(FIGURES)
     assert "no finished run" in texts(draw(root, curves))
     assert texts(draw(root, panels)).count("0 of 1\nruns") == 2
     assert any("no finished run with filter correlations" in t for t in texts(draw(root, correlations)))
@@ -139,7 +150,7 @@ def test_networks_without_runs_are_left_out_and_their_old_figures_removed(collec
     config = make_config(architectures=["base", "vgg11"], seeds=[0], variants=["conv"])
     changes = {"architectures": ["base", "vgg11"], "seeds": [0], "variants": ["conv"]}
     root = collected(skip=[key("conv", 0, "vgg11")], **changes)
-    assert {p.stem.rsplit("_", 1)[1] for p in render_figures(root)} == {"base"}
+    assert {p.stem.rsplit("_", 1)[1] for p in render_figures(root)} == {"base", "digits"}
     (root / key("conv").path / "result.json").unlink()
     collect(config, root, partial=True)
     assert list((root / "figures").iterdir())
@@ -150,3 +161,93 @@ def test_networks_without_runs_are_left_out_and_their_old_figures_removed(collec
 def test_uncounted_complexity_is_said(collected):
     root = collected(complexity={"architectures": ["vgg11"]}, seeds=[0])
     assert texts(draw(root, panels)).count("not counted") == 2
+
+
+def test_the_forest_shows_differences_intervals_and_outcomes(collected):
+    same = {key("conv", k): 97.0 + 0.1 * k for k in range(3)}
+    near = {key("L", k): 97.0 + 0.1 * k + x for k, x in enumerate((-0.01, 0.0, 0.01))}
+    far = {key("Lr", k): 94.0 + 0.1 * k + x for k, x in enumerate((-0.01, 0.0, 0.01))}
+    flat = {key("LRr", k): 97.5 + 0.1 * k for k in range(3)}
+    root = collected(top1=same | near | far | flat, skip=[key("LSr", k) for k in range(3)])
+    axes = draw_all(root, differences).axes[0]
+
+    shown = [(line.get_xdata()[0], line.get_marker(), line.get_markerfacecolor()) for line in axes.lines]
+    means = {round(x, 6): (marker, face) for x, marker, face in shown if marker in ("o", "D")}
+    assert means == {0.0: ("o", COLOURS["L"]), -3.0: ("D", "white"), 0.5: ("o", "white")}
+
+    # t(0.975, 2) = 4.302653: half width 4.302653 * 0.01 / sqrt(3)
+    ends = [line.get_xdata() for line in axes.lines if line.get_linewidth() == 0.9]
+    assert ends[0] == pytest.approx([-0.024841, 0.024841], abs=1e-5)
+    text = [t.get_text() for t in axes.texts]
+    assert text == ["all equal", "no pair of runs"]
+    assert [t.get_text() for t in axes.get_yticklabels()] == ["Base", "-L (3)", "-Lr (3)", "-LRr (3)", "-LSr (0)"]
+    low, high = axes.get_xlim()
+    assert low < -3 < 1 < high
+
+
+def test_pareto_plots_accuracy_over_both_costs(collected):
+    accuracies = {key("conv", k): x for k, x in enumerate((90.0, 92.0, 94.0))}
+    root = collected(top1=accuracies, architectures=["base", "vgg11"], skip=[key("Lr", k) for k in range(3)])
+    figure = draw_all(root, pareto)
+    for axes in figure.axes:
+        points = [c for c in axes.containers if hasattr(c, "has_yerr")]
+        assert len(points) == 9  # two networks, five variants, one cell without runs
+        first = points[0].lines[0]
+        assert first.get_ydata() == [92.0]
+        (bar,) = points[0].lines[2]
+        # t(0.975, 2) * 2 / sqrt(3) = 4.968276
+        assert bar.get_segments()[0][:, 1] == pytest.approx([92 - 4.968276, 92 + 4.968276], abs=1e-5)
+    assert figure.axes[0].containers[0].lines[0].get_xdata() == [pytest.approx(0.401234)]
+    labels = [t.get_text() for t in figure.legends[0].get_texts()]
+    assert labels == ["Conv", "-L", "-Lr", "-LRr", "-LSr", "Base", "VGG11"]
+
+
+def test_the_front_joins_what_nothing_beats(collected):
+    # base has 0.40, 0.23 (Lr) and 0.21 (LRr) million parameters: Lr is both worse and dearer than LRr
+    top1 = {key(v, k): x for v, x in (("conv", 97.0), ("Lr", 91.0), ("LRr", 95.0)) for k in range(3)}
+    figure = draw_all(collected(variants=["conv", "Lr", "LRr"], top1=top1), pareto)
+    (front,) = [line for line in figure.axes[0].lines if line.get_color() == "#999999"]
+    np.testing.assert_allclose(np.transpose(front.get_data()), [(0.211234, 95), (0.401234, 97)])
+
+
+def test_redundancy_before_and_after_training(collected):
+    figure = draw(collected(), redundancy_layers)
+    first = figure.axes[0]
+    lines = {line.get_linestyle(): line.get_ydata() for line in first.lines if line.get_color() == COLOURS["L"]}
+    assert {style: pytest.approx(y) for style, y in lines.items()} == {"--": [5.0] * 3, "-": [30.0] * 3}
+    assert list(first.lines[0].get_xdata()) == [1, 2, 3]
+    rank = figure.axes[4].lines[1].get_ydata()
+    np.testing.assert_allclose(rank, [20 / 27, 20 / 64, 20 / 128])
+    assert "before training" in texts(figure)
+
+
+def test_what_older_runs_did_not_measure_is_said(collected):
+    root = collected(variants=["conv", "L"], seeds=[0])
+    for variant in ("conv", "L"):
+        path = root / key(variant).path / "result.json"
+        record = json.loads(path.read_text())
+        del record["layers_before"]
+        for layer in record["layers"]:
+            for name in ("share_above_0_3", "share_above_0_7", "share_above_0_9", "variance_entropy"):
+                del layer[name]
+        path.write_text(json.dumps(record))
+    collect(make_config(variants=["conv", "L"], seeds=[0]), root)
+    figure = draw(root, redundancy_layers)
+    assert texts(figure).count("not measured in\nthese runs") == 3
+    assert "before training" not in texts(figure)
+    render_tables(root)
+    text = (root / "tables" / "redundancy.md").read_text()
+    assert "not measured when these runs were made" in text
+    assert "→ -" not in text
+
+
+def test_networks_keep_their_shapes():
+    assert network_markers(["vgg11"])["vgg11"] == network_markers(["base", "vgg11"])["vgg11"]
+
+
+def test_planned_figures_are_those_of_what_has_runs(collected):
+    root = collected(architectures=["base", "vgg11"], seeds=[0], skip=[key("conv", 0, "vgg11")], variants=["conv"])
+    stems = [planned.stem for planned in planned_figures(load_experiment(root))]
+    assert "pareto_digits" in stems
+    assert "panels_digits_base" in stems
+    assert not any("vgg11" in stem for stem in stems)

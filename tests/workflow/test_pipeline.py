@@ -9,10 +9,12 @@ from pathlib import Path
 import yaml
 
 from linconv.config import load_config, plan_runs, resolve_run
+from linconv.report.figures import FIGURES
+from linconv.report.tables import FORMATS, TABLES
 from linconv.results import RunResult, read_result
 from tests.workflow.conftest import Project
 
-RENDERING = {"collect": 1, "tables": 1, "figures": 1}
+RENDERING = {"collect": 1, "tables": 1, "figures": 1, "claims": 1, "page": 1}
 
 
 def test_default_target_makes_everything(finished: Project) -> None:
@@ -24,10 +26,17 @@ def test_default_target_makes_everything(finished: Project) -> None:
         assert read_result(root / folder / "result.json", RunResult).status == "ok"
     names = ("runs", "history", "layers", "complexity", "complexity_layers", "failures")
     assert {f"data/{name}.csv" for name in names} <= made
-    tables = {f"tables/{t}.{f}" for t in ("table1", "paper_columns", "complexity") for f in ("md", "tex", "csv")}
-    assert tables | {"tables/runs.md"} <= made
-    assert {f"figures/{kind}_synthetic_base.svg" for kind in ("panels", "correlations", "curves")} <= made
-    assert all((root / path).stat().st_size for path in tables)
+    # the workflow repeats the names of the registries: it makes all of them, and nothing else
+    tables = {f"tables/{name}.{suffix}" for name in TABLES for suffix in FORMATS}
+    assert {path for path in made if path.startswith("tables/")} == tables
+    places = {"experiment": "", "dataset": "_synthetic", "network": "_synthetic_base"}
+    figures = {f"figures/{name}{places[kind.per]}.svg" for name, kind in FIGURES.items()}
+    assert {path for path in made if path.startswith("figures/")} == figures
+    assert "claims.md" in made
+    assert all((root / path).stat().st_size for path in tables | figures)
+    page = (root / "report.html").read_text(encoding="utf-8")
+    assert "fast-run-synthetic-base-L" in page
+    assert "2 of 2 finished" in page
 
 
 def test_second_run_does_nothing(finished: Project) -> None:
@@ -111,6 +120,7 @@ def test_report_needs_no_network(finished: Project) -> None:
     for figure in ("panels", "correlations", "curves"):
         assert any(name.endswith(f"{figure}_synthetic_base.svg") for name in names), names
     assert any(name.endswith("table1.md") for name in names), names
+    assert any(name.endswith("/report.html") and "data" in name for name in names), names
 
 
 def test_written_configuration_describes_the_same_runs(finished: Project) -> None:

@@ -33,6 +33,4 @@ rule partial:
         config=CONFIG,
         results=RESULTS,
     shell:
-        "(linconv collect {params.config} --partial && "
-        "linconv render tables {params.results} && "
-        "linconv render figures {params.results}) > {log} 2>&1"
+        "(linconv collect {params.config} --partial && linconv render all {params.results}) > {log} 2>&1"

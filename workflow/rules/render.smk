@@ -18,9 +18,7 @@ rule figures:
     input:
         rules.collect.output,
     output:
-        *reported_figures("panels"),
-        *reported_figures("correlations"),
-        *reported_figures("curves"),
+        *reported_figures(),
     log:
         f"{LOGS}/figures.log",
     conda:
@@ -30,3 +28,46 @@ rule figures:
         code_hash=REPORT_CODE,
     shell:
         "linconv render figures {params.results} > {log} 2>&1"
+
+
+rule claims:
+    input:
+        rules.collect.output,
+    output:
+        report(
+            f"{RESULTS}/claims.md",
+            caption="../report/claims.rst",
+            category="Claims",
+            labels={"experiment": settings.experiment},
+        ),
+    log:
+        f"{LOGS}/claims.log",
+    conda:
+        ENVIRONMENT
+    params:
+        results=subpath(input[0], ancestor=2),
+        code_hash=REPORT_CODE,
+    shell:
+        "linconv render claims {params.results} > {log} 2>&1"
+
+
+# Its name is not `report`, which is Snakemake's function that marks a file for its own report.
+rule page:
+    input:
+        rules.collect.output,
+    output:
+        report(
+            f"{RESULTS}/report.html",
+            caption="../report/page.rst",
+            category="Page",
+            labels={"experiment": settings.experiment},
+        ),
+    log:
+        f"{LOGS}/page.log",
+    conda:
+        ENVIRONMENT
+    params:
+        results=subpath(output[0], parent=True),
+        code_hash=REPORT_CODE,
+    shell:
+        "linconv report {params.results} > {log} 2>&1"

@@ -1,0 +1,68 @@
+"""The paper's claims and ours, each with evidence and a verdict computed from results."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from linconv.report.claims.accuracy import on_par, plug_and_play
+from linconv.report.claims.costs import (
+    feature_space,
+    inference,
+    no_gain,
+    parameters,
+    printed_columns,
+    training_overhead,
+)
+from linconv.report.claims.filters import controlled_redundancy, orthogonal_primaries
+from linconv.report.claims.model import OURS, PAPER, Claim, Verdict
+from linconv.report.claims.page import ERRATA, claims_markdown, deviations
+from linconv.report.source import Experiment, load_experiment
+from linconv.results import ResultError, write_text
+
+__all__ = ["ERRATA", "Claim", "Verdict", "claims", "claims_markdown", "deviations", "render_claims"]
+
+
+def speed(experiments: Sequence[Experiment]) -> Iterator[Claim]:
+    """Claims about time, which no result file holds yet."""
+    text = "Result files hold no throughput. `benchmarks/ratios.py` measures a machine; its numbers are in the README."
+    rule = "Not measured as long as no result file holds images per second of folded, plain and feature-space networks."
+    for id_, statement, source in (
+        ("inference-speed", "At inference a LinearConv network is as fast as the plain one.", PAPER),
+        ("feature-space-speed", "In feature space a LinearConv network is faster than the plain one.", OURS),
+    ):
+        yield Claim(id_, statement, source, "not measured", text, rule=rule)
+
+
+# In the order of the page. Each reads the results of all experiments together.
+CLAIMS: tuple[Callable[[Sequence[Experiment]], Iterator[Claim]], ...] = (
+    *(parameters, on_par, inference, orthogonal_primaries, controlled_redundancy, plug_and_play, training_overhead),
+    *(printed_columns, feature_space, no_gain, speed),
+)
+
+
+def claims(experiments: Sequence[Experiment]) -> list[Claim]:
+    """Every claim with the verdict that the results of some experiments together allow.
+
+    Supported and not supported follow each claim's own rule; undecided means that there are results and they do not
+    suffice; not measured that there are none.
+    """
+    return [claim for decide in CLAIMS for claim in decide(experiments)]
+
+
+def render_claims(root: str | Path) -> Path:
+    """Write claims.md to the folder of an experiment, or of several, and return its path.
+
+    Args:
+        root: results/<experiment>, or a folder that holds such folders.
+
+    Raises:
+        ResultError: there is no experiment, or its data are missing or damaged.
+    """
+    root = Path(root)
+    folders = [root] if (root / "config.yaml").exists() else sorted(p.parent for p in root.glob("*/config.yaml"))
+    if not folders:
+        raise ResultError(f"{root}: holds no experiment (config.yaml and data/); name a folder below results/")
+    experiments = [load_experiment(folder) for folder in folders]
+    write_text(root / "claims.md", claims_markdown(claims(experiments), experiments))
+    return root / "claims.md"

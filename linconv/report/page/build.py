@@ -1,0 +1,117 @@
+"""From a folder of results to the page's text."""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup, escape
+
+from linconv.report.claims import ERRATA, Claim, claims, deviations
+from linconv.report.labels import architecture_label, dataset_label, variant_label
+from linconv.report.page.sections import Section, anchor, section, slugs
+from linconv.report.source import Experiment, load_experiment
+from linconv.results.collect import collect
+from linconv.results.files import write_text
+from linconv.results.folders import experiment_folders, read_experiment
+from linconv.results.schema import ResultError
+
+HERE = Path(__file__).parent
+VERDICTS = {"supported": "✓", "not supported": "✗", "undecided": "?", "not measured": "–"}
+
+
+def build_report(folder: str | Path, output: str | Path | None = None) -> Path:
+    """Write the report on `folder` to `output`, by default report.html in the folder; returns its path.
+
+    Raises:
+        ResultError: the folder holds no experiment, or none that can be read.
+    """
+    path = Path(folder, "report.html") if output is None else Path(output)
+    write_text(path, report_html(folder))
+    return path
+
+
+def report_html(folder: str | Path) -> str:
+    """The report on an experiment's folder, or on a folder of them, as one page; the same results give the same bytes.
+
+    Results are taken as they are: what is missing, damaged, stale or diverged is shown as such. In a folder of
+    experiments, one that cannot be read is named on the page.
+
+    Raises:
+        ResultError: the folder holds no experiment, or none that can be read.
+    """
+    roots = experiment_folders(folder)
+    sections: list[Section] = []
+    experiments: list[Experiment] = []
+    unreadable: list[str] = []
+    with tempfile.TemporaryDirectory() as temporary:
+        for slug, root in zip(slugs(roots), roots, strict=True):
+            try:
+                experiment = _experiment(root, Path(temporary, slug))
+                sections.append(section(slug, experiment, read_experiment(root)))
+            except ResultError as error:
+                if len(roots) == 1:
+                    raise
+                unreadable.append(str(error).replace(f"{root}/", f"{root.name}/"))
+                continue
+            experiments.append(experiment)
+        if not sections:
+            raise ResultError("\n".join(unreadable))
+        verdicts = claims(experiments)
+    return _render(
+        title=f"{sections[0].name}: LinearConv results" if len(roots) == 1 else "LinearConv results",
+        sections=sections,
+        unreadable=unreadable,
+        verdicts=[(claim, _cells(claim, sections)) for claim in verdicts],
+        counts=Counter(claim.verdict for claim in verdicts),
+        symbols=VERDICTS,
+        remarks={"Deviations from the published protocol": deviations(experiments), "Errata found": ERRATA},
+    )
+
+
+def _experiment(root: Path, scratch: Path) -> Experiment:
+    """The collected data: collected anew where the result files are there, since the folder's may be older."""
+    if not (root / "runs").is_dir() and (root / "data").is_dir():
+        return load_experiment(root)
+    config = read_experiment(root).config
+    collect(config, root, partial=True, data=scratch / "data")
+    write_text(scratch / "config.yaml", (root / "config.yaml").read_text(encoding="utf-8"))
+    return load_experiment(scratch)
+
+
+def _cells(claim: Claim, sections: Sequence[Section]) -> list[tuple[str, str]]:
+    """Name and link of each cell that a claim rests on; no link where the page does not show it."""
+    shown = {cell.id for section in sections for cell in section.cells}
+    out = []
+    for run in claim.runs:
+        dataset, architecture, variant = (*run.split("/"), "", "")[:3]
+        ids = (anchor(section.slug, dataset, architecture, variant) for section in sections)
+        labels = (architecture_label(architecture), variant_label(variant) if variant else "")
+        name = " ".join(filter(None, labels)) + (f" on {dataset_label(dataset)}" if dataset else "")
+        out.append((name, next((f"#{i}" for i in ids if i in shown), "")))
+    return out
+
+
+def _prose(text: str) -> Markup:
+    """Text of claims: code between backticks as such, and no line break that takes a variant such as -Lr apart."""
+    whole = re.sub(r"(?<![^\s(])-(?=[A-Za-z])", "\N{NON-BREAKING HYPHEN}", text)
+    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(whole))))
+
+
+def _render(**values: Any) -> str:
+    environment = Environment(
+        loader=FileSystemLoader(HERE),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters["prose"] = _prose
+    parts = {name: Markup((HERE / f"report.{name}").read_text(encoding="utf-8")) for name in ("css", "js")}
+    return environment.get_template("report.html.j2").render(**values, **parts)

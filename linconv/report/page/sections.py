@@ -1,0 +1,213 @@
+"""What the page shows of one experiment: its tables, figures and cells, ready for the template."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pandas as pd
+import yaml
+from markupsafe import Markup
+
+from linconv.config import RunKey, plan_cells
+from linconv.report.compare import origin_values
+from linconv.report.formats import spread_text, to_html
+from linconv.report.labels import architecture_label, dataset_label, variant_label
+from linconv.report.page.images import Image, images
+from linconv.report.page.plots import Plot, history_plots
+from linconv.report.run_tables import run_anchor
+from linconv.report.source import Experiment
+from linconv.report.tables import TABLES
+from linconv.results.folders import Results
+from linconv.results.schema import RunResult
+
+TITLES = {
+    "table1": "Accuracy and cost",
+    "table1_paper": "The paper's table 1",
+    "table1_comparison": "Ours beside the paper's",
+    "table2": "The paper's table 2",
+    "paper_columns": "The paper's parameters and FLOPs, recomputed",
+    "complexity": "Parameters and operations",
+    "redundancy": "Redundancy of filters",
+    "runs": "All runs",
+    "failures": "Missing, damaged, stale or diverged",
+}
+LOG_LINES = 12
+LONG = 48  # characters from which the text of a table's cell is broken into lines
+_CONTROL = re.compile(r"\x1b\[[0-9;]*[A-Za-z]|[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+
+
+class ShownTable(NamedTuple):
+    """A table: its place on the page, a short title, the long caption, and the fragments of table and notes."""
+
+    id: str
+    title: str
+    caption: str
+    table: Markup
+    notes: Markup
+
+
+class Seed(NamedTuple):
+    """One planned run of a cell: its result or why there is none, and the end of its log."""
+
+    seed: int
+    result: RunResult | None
+    reason: str
+    detail: str
+    log: str
+
+
+@dataclass(frozen=True)
+class ShownCell:
+    """One network with one variant on one data set."""
+
+    id: str
+    title: str
+    top1: str
+    status: str
+    seeds: list[Seed]
+    plots: list[Plot]
+    configuration: str
+    origins: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Section:
+    """One experiment."""
+
+    slug: str
+    name: str
+    facts: list[tuple[str, str]]
+    counts: dict[str, int]
+    tables: list[ShownTable]
+    figures: list[Image]
+    cells: list[ShownCell]
+    failures: ShownTable | None
+
+
+def slugs(roots: Sequence[Path]) -> list[str]:
+    """A name per folder that can stand in an id, each another."""
+    taken: Counter[str] = Counter()
+    out = []
+    for root in roots:
+        name = re.sub(r"[^A-Za-z0-9_.-]", "_", root.resolve().name)
+        taken[name.lower()] += 1
+        out.append(name if taken[name.lower()] == 1 else f"{name}-{taken[name.lower()]}")
+    return out
+
+
+def anchor(slug: str, dataset: str, architecture: str, variant: str) -> str:
+    """The id of a cell on the page: that which tables link to, made the experiment's own."""
+    return f"{slug}-{run_anchor(dataset, architecture, variant).removeprefix('#')}"
+
+
+def section(slug: str, experiment: Experiment, results: Results) -> Section:
+    """Everything the page says about one experiment."""
+    tables = {name: _table(slug, name, experiment) for name in TABLES}
+    failures = tables.pop("failures")
+    failed = _failed(experiment)
+    cells = [_cell(slug, cell, experiment, results, failed) for cell in plan_cells(experiment.config)]
+    planned = len(plan_cells(experiment.config)) * len(experiment.config.seeds)
+    reasons = Counter(reason for key, (reason, _) in failed.items() if key is not None)
+    finished = int((experiment.runs["status"] == "ok").sum())
+    return Section(
+        slug=slug,
+        name=experiment.config.experiment,
+        facts=list(_facts(experiment)),
+        counts={"planned": planned, "finished": finished, **dict(sorted(reasons.items()))},
+        tables=list(tables.values()),
+        figures=images(slug, experiment),
+        cells=cells,
+        failures=None if experiment.failures.empty else failures,
+    )
+
+
+def _facts(experiment: Experiment) -> Iterator[tuple[str, str]]:
+    config = experiment.config
+    yield "Data", ", ".join(map(dataset_label, config.datasets))
+    yield "Networks", ", ".join(map(architecture_label, config.architectures))
+    yield "Variants", ", ".join(map(variant_label, config.variants))
+    yield "Seeds", ", ".join(map(str, config.seeds))
+    epochs = sorted(set(experiment.runs["epochs"].dropna().astype(int)))
+    if epochs:
+        yield "Epochs", f"{epochs[0]}" if len(epochs) == 1 else f"{epochs[0]} to {epochs[-1]}"
+    hardware = list(dict.fromkeys(experiment.runs["hardware"].dropna()))
+    if hardware:
+        yield "Hardware", ", ".join(hardware)
+
+
+def _table(slug: str, name: str, experiment: Experiment) -> ShownTable:
+    """One table of the registry, its caption taken out to stand above, its links made the experiment's own."""
+    table, _ = TABLES[name](experiment)
+    title = TITLES.get(name, name.replace("_", " ").capitalize())
+    text = to_html(table).replace('href="#run-', f'href="#{slug}-run-')
+    text = re.sub(r"<caption>.*?</caption>", f"<caption>{title}</caption>", text, count=1, flags=re.DOTALL)
+    text = re.sub(rf'(<td class="text)(?=[^>]*>[^<]{{{LONG},}}<)', r"\1 long", text)
+    body, end, notes = text.partition("</table>")
+    return ShownTable(f"{slug}-table-{name}", title, table.caption, Markup(body + end), Markup(notes))
+
+
+def _failed(experiment: Experiment) -> dict[RunKey | None, tuple[str, str]]:
+    """Reason and detail of each run without a usable result (None: of the experiment itself)."""
+    out: dict[RunKey | None, tuple[str, str]] = {}
+    for _, row in experiment.failures.iterrows():
+        key = None
+        if not pd.isna(row["seed"]):
+            key = RunKey(row["dataset"], row["architecture"], row["variant"], int(row["seed"]))
+        detail = "" if pd.isna(row["detail"]) else str(row["detail"])
+        out.setdefault(key, (str(row["reason"]), detail))
+    return out
+
+
+def _cell(
+    slug: str,
+    cell: tuple[str, str, str],
+    experiment: Experiment,
+    results: Results,
+    failed: dict[RunKey | None, tuple[str, str]],
+) -> ShownCell:
+    dataset, architecture, variant = cell
+    seeds = []
+    for number in experiment.config.seeds:
+        key = RunKey(*cell, number)
+        reason, detail = failed.get(key, ("", ""))
+        usable = reason in ("", "diverged")
+        result = results.runs.get(key) if usable else None
+        seeds.append(Seed(number, result, reason, detail, _log_end(results.root / key.log)))
+    found = [seed.result for seed in seeds if seed.result is not None]
+    statistics = next(c for c in experiment.cells if c[:3] == cell)
+    reasons = Counter(seed.reason for seed in seeds if seed.reason)
+    origins = {name: ", ".join(values) for name, values in origin_values(found).items()}
+    return ShownCell(
+        id=anchor(slug, *cell),
+        title=f"{architecture_label(architecture)} {variant_label(variant)} on {dataset_label(dataset)}",
+        top1=f"{spread_text(statistics.value)}" if statistics.value.n else "",
+        status=", ".join(f"{n} {reason}" for reason, n in sorted(reasons.items())),
+        seeds=seeds,
+        plots=history_plots(found),
+        configuration=_configuration(found),
+        origins=origins,
+    )
+
+
+def _configuration(found: Sequence[RunResult]) -> str:
+    """The resolved configuration that the runs of a cell have in common but for their seed, as YAML."""
+    distinct: list[dict[str, Any]] = []
+    for run in found:
+        config = {k: v for k, v in run.config.items() if k != "seed"}
+        if config not in distinct:
+            distinct.append(config)
+    return "\n".join(yaml.safe_dump(config, sort_keys=False, default_flow_style=None) for config in distinct)
+
+
+def _log_end(log: Path) -> str:
+    """The last lines of a log without control characters; "" without one."""
+    try:
+        lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return ""
+    return "\n".join(_CONTROL.sub("", line)[:300] for line in lines[-LOG_LINES:])

@@ -1,0 +1,242 @@
+"""Joining the folders of one experiment that several machines have filled."""
+
+from __future__ import annotations
+
+import itertools
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from linconv.config import Config, ConfigError, RunKey, parse_config, plan_cells, plan_runs, resolve_run
+from linconv.config.runs import complexity_hash
+from linconv.results.collect import collect
+from linconv.results.files import write_result, write_text
+from linconv.results.folders import Results, read_experiment
+from linconv.results.schema import Complexity, ComplexityResult, ResultError, RunResult
+
+_KEPT = ("result.json", "correlations.npz", "weights.pt")  # of a run's folder; a finished run has no checkpoint
+
+
+@dataclass(frozen=True)
+class Merged:
+    """What `merge` wrote: runs joined, those that more than one folder had, and what is left to do."""
+
+    planned: int
+    joined: int
+    duplicates: int
+    notes: tuple[str, ...]
+
+    def __str__(self) -> str:
+        twice = f" ({self.duplicates} of them in more than one folder, with equal results)" if self.duplicates else ""
+        return "\n".join([f"{self.joined} of {self.planned} runs joined{twice}", *self.notes])
+
+
+def merge(folders: Sequence[Path], output: Path) -> Merged:
+    """Join folders of one experiment into the new folder `output`, collected, ready for rendering.
+
+    The grid is the union of the grids; cells of their product that no folder planned are excluded.
+
+    Args:
+        folders: two or more experiment folders, each with its config.yaml.
+        output: a folder that does not exist or is empty.
+
+    Raises:
+        ResultError: other experiments, configurations that make one run two things, damaged or stale files, one
+            run with two different results, an output in use.
+    """
+    if len(folders) < 2:
+        raise ResultError("merge needs at least two folders of one experiment")
+    if output.exists() and (not output.is_dir() or any(output.iterdir())):
+        raise ResultError(f"{output}: is not empty; name a new folder")
+    sources = [read_experiment(folder, strict=True) for folder in folders]
+    config = merged_config(sources)
+    for source in sources:
+        _check_runs(source)
+    chosen, duplicates = _chosen(sources)
+    complexity, notes = _merged_complexity(config, sources)
+    notes += [note for source in sources for note in _strangers(source)]
+    output.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=output.parent, prefix=f".{output.name}.") as temporary:
+        root = Path(temporary) / output.name
+        write_text(root / "config.yaml", yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False))
+        if complexity is not None:
+            write_result(root / "complexity.json", complexity)
+        for key, source in chosen.items():
+            _copy_run(source.root, root, key)
+        collect(config, root, partial=True)
+        if output.exists():
+            output.rmdir()
+        root.rename(output)
+    return Merged(len(plan_runs(config)), len(chosen), duplicates, tuple(notes))
+
+
+def merged_config(sources: Sequence[Results]) -> Config:
+    """One configuration under which every run of `sources` is what it was.
+
+    The first folder's values are kept wherever they are no part of a run's identity; its recipe is, unless another
+    folder's recipe is the one that describes the runs of all.
+
+    Raises:
+        ResultError: there is no such configuration; names the run, the fields and the two files.
+    """
+    first = sources[0]
+    for other in sources[1:]:
+        if other.config.experiment != first.config.experiment:
+            raise ResultError(
+                f"{other.root / 'config.yaml'}: experiment '{other.config.experiment}', but "
+                f"{first.root / 'config.yaml'} is of '{first.config.experiment}'; only one experiment can be merged"
+            )
+    raw = first.config.model_dump(mode="json") | {
+        "datasets": _union(sources, lambda c: c.datasets),
+        "architectures": _union(sources, lambda c: c.architectures),
+        "variants": _union(sources, lambda c: c.variants),
+        "seeds": sorted(_union(sources, lambda c: c.seeds)),
+    }
+    for name in ("define", "imagefolders"):
+        # what differs here and matters shows in the runs' hashes
+        tables = [source.config.model_dump(mode="json")[name] for source in reversed(sources)]
+        raw[name] = {k: v for table in tables for k, v in table.items()}
+    raw["complexity"]["architectures"] = _union(sources, lambda c: c.complexity.architectures)
+    raw["exclude"] = _holes(raw, {cell for source in sources for cell in plan_cells(source.config)})
+    refusals = []
+    for recipe in _distinct(source.config.model_dump(mode="json")["recipe"] for source in sources):
+        try:
+            merged = parse_config({**raw, "recipe": recipe}, "merged configuration")
+        except ConfigError as error:
+            raise ResultError(str(error)) from None
+        refusal = next((r for source in sources if (r := _changed(merged, source, first))), None)
+        if refusal is None:
+            return merged
+        refusals.append(refusal)
+    raise ResultError(refusals[0])
+
+
+def differences(ours: Any, theirs: Any, path: str = "") -> Iterator[tuple[str, Any, Any]]:
+    """Where two JSON-able values differ: path of keys and both values, None where one has no such key."""
+    if isinstance(ours, Mapping) and isinstance(theirs, Mapping):
+        for name in dict.fromkeys((*ours, *theirs)):
+            yield from differences(ours.get(name), theirs.get(name), f"{path}.{name}" if path else str(name))
+    elif ours != theirs:
+        yield path, ours, theirs
+
+
+def _changed(merged: Config, source: Results, first: Results) -> str | None:
+    """The first run of `source` that `merged` would make another one, and in what; None where there is none."""
+    for key in plan_runs(source.config):
+        own, new = resolve_run(source.config, key), resolve_run(merged, key)
+        if own.hash != new.hash:
+            changes = "; ".join(
+                f"{name} is {b!r} and {a!r}" for name, a, b in differences(own.identity(), new.identity())
+            )
+            return (
+                f"the configurations {first.root / 'config.yaml'} and {source.root / 'config.yaml'} do not fit "
+                f"together: of the run {key}, {changes}; only runs of one configuration can be merged"
+            )
+    return None
+
+
+def _holes(raw: Mapping[str, Any], planned: set[tuple[str, str, str]]) -> list[dict[str, list[str]]]:
+    """Exclusions for the cells of the grid that nobody planned, one per data set and network."""
+    holes = []
+    for dataset, architecture in itertools.product(raw["datasets"], raw["architectures"]):
+        left_out = [v for v in raw["variants"] if (dataset, architecture, v) not in planned]
+        if left_out:
+            holes.append({"datasets": [dataset], "architectures": [architecture], "variants": left_out})
+    return holes
+
+
+def _check_runs(source: Results) -> None:
+    for key, result in source.runs.items():
+        expected = resolve_run(source.config, key).hash
+        if result.config_hash != expected:
+            raise ResultError(
+                f"{source.root / key.path / 'result.json'}: made with configuration {result.config_hash}, its folder's "
+                f"is {expected}; delete it or run again"
+            )
+
+
+def _strangers(source: Results) -> Iterator[str]:
+    planned = {source.root / key.path / "result.json" for key in plan_runs(source.config)}
+    others = set(source.root.glob("runs/*/*/*/*/result.json")) - planned
+    if others:
+        yield f"{source.root}: {len(others)} result(s) left out, not planned by its config.yaml, such as {min(others)}"
+
+
+def _chosen(sources: Sequence[Results]) -> tuple[dict[RunKey, Results], int]:
+    """The folder that each run is taken from (the first that has it), and how many runs several folders have."""
+    chosen: dict[RunKey, Results] = {}
+    twice = set()
+    for source in sources:
+        for key, result in source.runs.items():
+            owner = chosen.setdefault(key, source)
+            if owner is source:
+                continue
+            twice.add(key)
+            if outcome(owner.runs[key]) != outcome(result):
+                files = [s.root / key.path / "result.json" for s in (owner, source)]
+                shown = [_top1(s.runs[key]) for s in (owner, source)]
+                raise ResultError(
+                    f"{files[0]} ({shown[0]}) and {files[1]} ({shown[1]}) contradict each other: one run, two results; "
+                    "look at them with `linconv compare` and delete one"
+                )
+    return chosen, len(twice)
+
+
+def outcome(result: RunResult) -> str:
+    """All that a run found out, as JSON: equal for equal results, wherever and by whichever code they were made."""
+    return result.model_dump_json(include={"status", "metrics", "history", "layers"})
+
+
+def _top1(result: RunResult) -> str:
+    return result.status if result.metrics.top1 is None else f"top-1 {result.metrics.top1:.6g} %"
+
+
+def _merged_complexity(config: Config, sources: Sequence[Results]) -> tuple[ComplexityResult | None, list[str]]:
+    """The counts of the merged grid where the folders have them all, else what to do."""
+    again = "complexity.json: {}; count again: linconv measure complexity --config config.yaml --output complexity.json"
+    counted = [source for source in sources if source.complexity is not None]
+    models: dict[tuple[str, str], Complexity] = {}
+    for source in counted:
+        assert source.complexity is not None
+        if source.complexity.grid_hash != complexity_hash(source.config.complexity, source.config.planned_variants):
+            return None, [again.format(f"{source.root / 'complexity.json'} is stale")]
+        for model in source.complexity.models:
+            models.setdefault((model.architecture, model.variant), model)
+            if models[model.architecture, model.variant] != model:
+                return None, [again.format(f"the folders differ on {model.architecture} {model.variant}")]
+    found = [source.complexity for source in counted if source.complexity is not None]
+    wanted = list(itertools.product(config.complexity.architectures, config.planned_variants))
+    if not found or any(cell not in models for cell in wanted):
+        return None, [again.format("the folders have not counted every network and variant")]
+    common = ("input_shape", "classes", "batch_size", "code_hash")
+    if len({tuple(getattr(f, name) for name in common) for f in found}) > 1:
+        return None, [again.format("counted by other code or for other inputs")]
+    grid = complexity_hash(config.complexity, config.planned_variants)
+    return found[0].model_copy(update={"grid_hash": grid, "models": [models[cell] for cell in wanted]}), []
+
+
+def _copy_run(source: Path, target: Path, key: RunKey) -> None:
+    (target / key.path).mkdir(parents=True)
+    for name in _KEPT:
+        if (source / key.path / name).is_file():
+            shutil.copy(source / key.path / name, target / key.path / name)
+    if (source / key.log).is_file():
+        (target / key.log).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(source / key.log, target / key.log)
+
+
+def _union(sources: Sequence[Results], of: Callable[[Config], Sequence[Any]]) -> list[Any]:
+    return list(dict.fromkeys(value for source in sources for value in of(source.config)))
+
+
+def _distinct(values: Iterator[Any]) -> list[Any]:
+    out: list[Any] = []
+    for value in values:
+        if value not in out:
+            out.append(value)
+    return out

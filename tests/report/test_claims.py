@@ -1,0 +1,171 @@
+"""Verdicts on synthetic experiments whose truth is known."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from linconv.report import render_claims
+from linconv.report.claims import ERRATA, claims, claims_markdown, deviations
+from linconv.report.source import load_experiment
+from linconv.results import ResultError
+from linconv.results.collect import collect
+from tests.report.conftest import key
+from tests.results.factory import make_config
+
+SMALL = {"variants": ["conv", "L", "Lr", "LRr"], "complexity": {"architectures": ["base", "vgg11"]}}
+
+
+def accuracies(**offsets):
+    """Three seeds per variant: those of conv vary by 0.2, the others differ by their offset, give or take 0.02."""
+    return {
+        key(v, seed): 97 + 0.2 * seed + offset + 0.02 * (seed - 1) * (v != "conv")
+        for v, offset in ({"conv": 0.0} | offsets).items()
+        for seed in range(3)
+    }
+
+
+def verdicts(root):
+    return {claim.id: claim for claim in claims([load_experiment(root)])}
+
+
+def changed(root, path, edit, **config):
+    record = json.loads((root / path).read_text())
+    edit(record)
+    (root / path).write_text(json.dumps(record))
+    collect(make_config(**config), root, partial=True)
+
+
+@pytest.mark.parametrize(
+    ("offsets", "verdict"),
+    [
+        ({"L": -0.1, "Lr": 0.0, "LRr": 0.1}, "supported"),
+        ({"L": -0.1, "Lr": 0.0, "LRr": -3.0}, "not supported"),
+        ({"L": -0.1, "Lr": 0.0, "LRr": 3.0}, "supported"),  # different, and better
+    ],
+)
+def test_accuracy_on_par_follows_the_tests(collected, offsets, verdict):
+    claim = verdicts(collected(top1=accuracies(**offsets), **SMALL))["accuracy-on-par"]
+    assert claim.verdict == verdict
+    assert claim.runs == ("digits/base/L", "digits/base/Lr", "digits/base/LRr")
+    assert "Base on Digits 6 of 250" in claim.evidence
+
+
+def test_accuracy_is_undecided_or_not_measured_rather_than_guessed(collected):
+    wide = accuracies(L=0.0, Lr=0.0, LRr=0.0) | {key("L", 0): 94.0, key("L", 2): 99.0}
+    assert verdicts(collected(top1=wide, **SMALL))["accuracy-on-par"].verdict == "undecided"
+    few = verdicts(collected(seeds=[0, 1], **SMALL))
+    assert few["accuracy-on-par"].verdict == "not measured"
+    assert "3 with too few runs" in few["accuracy-on-par"].evidence
+    assert few["plug-and-play"].verdict == "undecided"
+
+
+def test_a_diverged_run_speaks_against_plug_and_play(collected):
+    good = accuracies(L=0.0, Lr=0.0, LRr=0.0)
+    assert verdicts(collected(top1=good, **SMALL))["plug-and-play"].verdict == "supported"
+    claim = verdicts(collected(top1=good, diverged=[key("LRr", 1)], **SMALL))["plug-and-play"]
+    assert claim.verdict == "not supported"
+    assert "8 of 9 planned runs of variants finished" in claim.evidence
+
+
+def test_one_network_decides_about_the_parameters(collected):
+    # the paper's counts: base 0.23 / 0.40 = 0.57, vgg11 4.92 / 9.23 = 0.53; L has 0.50 in the synthetic counts
+    define = {"variants": ["conv", "Lr"], "complexity": {"architectures": ["base", "vgg11"]}}
+    assert verdicts(collected(**define))["parameters-full"].verdict == "supported"
+    define["complexity"] = {"architectures": ["base", "mobilenetv2"]}
+    claim = verdicts(collected(**define))["parameters-full"]
+    assert claim.verdict == "not supported"
+    assert "1 of 2 networks" in claim.evidence
+    assert "MobileNetV2-Lr 1.70" in claim.evidence
+
+
+def test_operations_decide_about_feature_space_and_overhead(collected):
+    root = collected(**SMALL)
+    before = verdicts(root)
+    assert before["feature-space-macs"].verdict == "not supported"  # all synthetic counts are alike
+    assert before["low-rank-overhead"].verdict == "not supported"
+    assert before["inference-computation"].verdict == "not supported"  # params_folded are not conv's
+
+    def edit(record):
+        for model in record["models"]:
+            model["params_folded"] = 1
+            if model["variant"] != "conv":
+                model["macs_feature"] //= 2
+                model["macs_train_weight"] = 15_300_000 if model["variant"] == "LRr" else 16_000_000
+
+    changed(root, "complexity.json", edit, **SMALL)
+    after = verdicts(root)
+    assert after["feature-space-macs"].verdict == "supported"
+    assert "from 0.50 to 0.50" in after["feature-space-macs"].evidence
+    assert after["low-rank-overhead"].verdict == "supported"
+    assert "Base 5.3 % to 0.7 %" in after["low-rank-overhead"].evidence
+    assert after["inference-computation"].verdict == "supported"
+
+
+def test_orthogonality_compares_lr_with_l_by_seed(collected):
+    root = collected(**SMALL)
+    # the factory gives every seed the same correlations: no variance, hence nothing is decided
+    assert verdicts(root)["orthogonal-primaries"].verdict == "undecided"
+    assert "no variance" in verdicts(root)["orthogonal-primaries"].evidence
+    for seed, noise in enumerate((0.0, 0.01, -0.01)):
+
+        def edit(record, noise=noise):
+            for layer in record["layers"]:
+                layer["primary_mean_abs_correlation"] += noise
+                layer["mean_abs_correlation"] = 0.3 + noise
+
+        changed(root, key("L", seed).path / "result.json", edit, **SMALL)
+    claim = verdicts(root)["orthogonal-primaries"]
+    assert claim.verdict == "supported"
+    assert "0.010, minus L -0.090 [-0.115, -0.065], n = 3" in claim.evidence
+    assert claim.runs == ("digits/base/L", "digits/base/Lr")
+
+
+def test_the_paper_columns_are_a_claim(collected):
+    root = collected()
+    assert verdicts(root)["printed-columns"].verdict == "supported"
+    some = verdicts(collected(**SMALL))["printed-columns"]
+    assert some.verdict == "undecided"
+    assert "24 were not counted" in some.evidence
+    root = collected()
+    changed(root, "complexity.json", lambda r: r["models"][0].update(params=999_999))
+    assert verdicts(root)["printed-columns"].verdict == "not supported"
+
+
+def test_time_is_not_measured(collected):
+    found = verdicts(collected(seeds=[0]))
+    assert {found[name].verdict for name in ("inference-speed", "feature-space-speed")} == {"not measured"}
+
+
+def test_without_results_nothing_is_claimed():
+    assert {claim.verdict for claim in claims([])} == {"not measured"}
+    assert "not measured" in claims_markdown(claims([]))
+
+
+def test_the_page(collected, tmp_path):
+    root = collected(seeds=[0])
+    path = render_claims(root)
+    assert path == root / "claims.md"
+    text = path.read_text()
+    experiment = load_experiment(root)
+    for claim in claims([experiment]):
+        assert f"## {claim.statement}" in text
+        assert claim.evidence in text
+        assert claim.rule in text
+    assert all(erratum in text for erratum in ERRATA)
+    assert "`toy`: epochs 6 instead of 250 (Base on Digits)." in deviations([experiment])
+    assert render_claims(root).read_text() == text
+
+
+def test_a_folder_of_experiments_gives_one_page(collected, tmp_path):
+    root = collected(**SMALL)
+    both = tmp_path / "all"
+    both.mkdir()
+    for name in ("a", "b"):
+        (both / name).symlink_to(root)
+    text = render_claims(both).read_text()
+    assert "6 cells with 3 or more pairs" in text
+    (both / "none").mkdir()
+    with pytest.raises(ResultError, match="none: holds no experiment"):
+        render_claims(both / "none")
