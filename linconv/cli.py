@@ -61,10 +61,11 @@ def train(
     _log_to(log)
     settings = load_config(config)
     run = _resolve(settings, RunKey(dataset, architecture, variant, seed))
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS reads it once, when it starts
+    if settings.deterministic:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS reads it once, when it starts
     from linconv.devices import device_slot
 
-    with device_slot(settings.device) as device:
+    with device_slot(settings.device, settings.runs_per_gpu) as device:
         from linconv.runner import perform_run  # torch must see the device chosen above
         from linconv.training.run import TrainingStoppedError
 
@@ -177,12 +178,12 @@ def _log_to(path: Path | None) -> None:
 
 
 def main() -> None:
-    """Run the command line; an error a user can mend is one message and exit code 2, without a traceback."""
+    """Run the command line; an error a user can mend is one message, without a traceback, and exit code 2 (or 1)."""
     try:
         app()
     except UserError as error:
         logging.getLogger("linconv").error("error: %s", error)
-        sys.exit(2)
+        sys.exit(error.exit_code)
 
 
 if __name__ == "__main__":

@@ -1,10 +1,12 @@
 """Which device a process may use, decided before torch is imported.
 
-Snakemake's `resources: gpu` limits how many jobs run at once but assigns no device; here a file lock per GPU does.
+Snakemake's `resources: gpu` limits how many jobs run at once but assigns no device; here file locks do, as many per
+GPU as runs may share it.
 """
 
 from __future__ import annotations
 
+import itertools
 import os
 import subprocess
 import tempfile
@@ -36,11 +38,14 @@ def visible_gpus() -> list[str]:
 
 
 @contextmanager
-def device_slot(device: str, poll_seconds: float = 0.5) -> Iterator[str]:
-    """Hold one GPU for the length of the block and make it the only visible one; yields "cuda" or "cpu".
+def device_slot(device: str, runs_per_gpu: int = 1, poll_seconds: float = 0.5) -> Iterator[str]:
+    """Hold a place on a GPU for the length of the block and make it the only visible one; yields "cuda" or "cpu".
+
+    Places are taken on the GPUs in turn: no GPU gets a second run while another has none.
 
     Args:
         device: "cpu", "cuda" or "auto" (a GPU where there is one).
+        runs_per_gpu: places on each GPU.
 
     Raises:
         DeviceError: "cuda" was asked for and no device is visible.
@@ -53,7 +58,7 @@ def device_slot(device: str, poll_seconds: float = 0.5) -> Iterator[str]:
         return
     folder = Path(tempfile.gettempdir(), f"linconv-gpu-slots-{os.getuid()}")
     folder.mkdir(exist_ok=True)
-    lock, gpu = _first_free(folder, gpus, poll_seconds)
+    lock, gpu = _first_free(folder, gpus, runs_per_gpu, poll_seconds)
     try:
         os.environ["CUDA_VISIBLE_DEVICES"] = gpu
         yield "cuda"
@@ -61,10 +66,10 @@ def device_slot(device: str, poll_seconds: float = 0.5) -> Iterator[str]:
         lock.release()
 
 
-def _first_free(folder: Path, gpus: list[str], poll_seconds: float) -> tuple[FileLock, str]:
+def _first_free(folder: Path, gpus: list[str], runs_per_gpu: int, poll_seconds: float) -> tuple[FileLock, str]:
     while True:
-        for gpu in gpus:
-            lock = FileLock(folder / f"{gpu.replace('/', '_')}.lock")
+        for place, gpu in itertools.product(range(runs_per_gpu), gpus):
+            lock = FileLock(folder / f"{gpu.replace('/', '_')}.{place}.lock")
             try:
                 lock.acquire(timeout=0)
             except Timeout:

@@ -18,7 +18,9 @@ from linconv.results.provenance import code_hash, git_state, hardware, now_utc, 
 from linconv.results.tidy import write_npz
 from linconv.training.checkpoint import remove_checkpoints
 from linconv.training.engine import Training
-from linconv.training.run import count_parameters, numerics, set_numerics, train
+from linconv.training.memory import is_out_of_memory, not_enough_memory
+from linconv.training.numerics import asked, check_device, numerics, set_numerics
+from linconv.training.run import count_parameters, train
 
 log = logging.getLogger("linconv")
 
@@ -36,9 +38,21 @@ def perform_run(
     Raises:
         linconv.data.DataError: the data set is missing or damaged.
         linconv.training.run.TrainingStoppedError: SIGTERM or SIGINT came while it trained.
+        linconv.training.memory.NotEnoughMemoryError: it needs more memory than there is.
+        UserError: it asks for what `device` cannot do.
     """
+    check_device(config, run.recipe, device)
+    try:
+        return _perform(run, config, folder, device, command, progress)
+    except Exception as error:
+        if is_out_of_memory(error):
+            raise not_enough_memory(run, config, device, error) from error
+        raise
+
+
+def _perform(run: ResolvedRun, config: Config, folder: Path, device: str, command: str, progress: bool) -> RunResult:
     started = time.perf_counter()
-    set_numerics(config.threads)
+    set_numerics(config.threads, precision=run.recipe.precision, deterministic=config.deterministic)
     log.info("%s: %s, configuration %s, code %s", run.key, device, run.hash, code_hash())
     folder.mkdir(parents=True, exist_ok=True)
     remove_leftovers(folder)
@@ -54,6 +68,7 @@ def perform_run(
         with atomic_path(folder / "weights.pt") as temporary, temporary.open("wb") as file:
             torch.save(training.model.state_dict(), file)
     commit, dirty = git_state()
+    asks = asked(config, run.recipe)
     result = RunResult(
         status="diverged" if training.diverged else "ok",
         **run.key._asdict(),
@@ -68,12 +83,13 @@ def perform_run(
             command=command,
             versions=versions(),
             hardware=hardware() | _gpu(device),
-            numerics=numerics() | {"channels_last": config.channels_last},
+            numerics={**numerics(), **training.in_force(), "channels_last": config.channels_last, "asked": asks},
             git_commit=commit,
             git_dirty=dirty,
             finished_utc=now_utc(),
             seconds=round(time.perf_counter() - started, 3),
             peak_memory_mib=_peak_memory_mib(),
+            peak_gpu_memory_mib=round(torch.cuda.max_memory_allocated() / 2**20, 1) if device == "cuda" else None,
         ),
     )
     write_result(folder / "result.json", result)

@@ -6,14 +6,15 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from linconv.config.names import ARCHITECTURES, Frozen, check_known
+from linconv.config.names import ARCHITECTURES, LATER, Frozen, check_known
 
 
 class Recipe(Frozen):
     """Everything the training loop needs to know, fully resolved for one network and data set.
 
     `milestones` are epochs after which the learning rate is multiplied by `gamma`; `warmup_epochs` raise it
-    linearly from 0 step by step.
+    linearly from 0 step by step. `precision`: "fp32" (no TF32), "tf32" (TF32 on GPUs), "bf16", "fp16" (autocast of the
+    forward pass; fp16 scales the loss and needs a GPU). `clip_grad_norm` bounds the norm of all gradients together.
     """
 
     optimizer: Literal["adam", "sgd"] = "adam"
@@ -27,6 +28,8 @@ class Recipe(Frozen):
     milestones: tuple[Annotated[int, Field(ge=1)], ...] = ()
     gamma: Annotated[float, Field(gt=0, le=1)] = 0.1
     warmup_epochs: Annotated[int, Field(ge=0)] = 0
+    precision: Annotated[Literal["fp32", "tf32", "bf16", "fp16"], LATER] = "fp32"
+    clip_grad_norm: Annotated[Annotated[float, Field(gt=0)] | None, LATER] = None
 
     @model_validator(mode="after")
     def _consistent(self) -> Recipe:

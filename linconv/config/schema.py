@@ -87,6 +87,10 @@ class Config(Frozen):
     device: Literal["auto", "cpu", "cuda"] = "auto"
     threads: Annotated[int, BeforeValidator(_no_bool), Field(ge=1)] = 1
     channels_last: bool = True
+    deterministic: bool = True
+    compile: bool = False
+    cuda_graph: bool = False
+    runs_per_gpu: Annotated[int, BeforeValidator(_no_bool), Field(ge=1)] = 1
     complexity: ComplexityOptions = ComplexityOptions()
     figures: FigureOptions = FigureOptions()
 

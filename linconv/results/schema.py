@@ -73,7 +73,11 @@ class RunMetrics(Record):
 
 
 class Provenance(Record):
-    """Where a result came from. `command` reproduces it from the repository's root."""
+    """Where a result came from. `command` reproduces it from the repository's root.
+
+    `numerics` is what was in force, `numerics.asked` what the configuration asked for. `peak_memory_mib` is that of
+    the process (resident set), `peak_gpu_memory_mib` that of its tensors on the GPU.
+    """
 
     command: str
     versions: dict[str, str]
@@ -84,6 +88,7 @@ class Provenance(Record):
     finished_utc: str
     seconds: float
     peak_memory_mib: float | None = None
+    peak_gpu_memory_mib: float | None = None
 
 
 class RunResult(Record):

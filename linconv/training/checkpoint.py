@@ -6,7 +6,6 @@ Two generations lie in a run's folder, so that a damaged file costs one epoch an
 
 from __future__ import annotations
 
-import copy
 import hashlib
 import logging
 from pathlib import Path
@@ -15,11 +14,11 @@ from typing import Any
 import torch
 
 from linconv.results import Epoch, atomic_path
-from linconv.training.engine import Training, make_optimizer
+from linconv.training.engine import Training
 
 log = logging.getLogger("linconv")
 CURRENT, PREVIOUS = "checkpoint.pt", "checkpoint.previous.pt"
-VERSION = 2
+VERSION = 3
 DIGEST_BYTES = hashlib.sha256().digest_size
 
 
@@ -39,7 +38,8 @@ def save_checkpoint(folder: Path, training: Training, identity: str) -> None:
         "diverged": training.diverged,
         "history": [epoch.model_dump() for epoch in training.history],
         "model": training.model.state_dict(),
-        "optimizer": training.optimizer.state_dict(),
+        "optimizer": training.optimizer.state_dict()["state"],
+        "scaler": training.stepper.scaler.state_dict(),
         "callbacks": [callback.state_dict() for callback in training.callbacks],
         "rng_cpu": torch.get_rng_state(),
         "rng_cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
@@ -67,14 +67,12 @@ def restore_checkpoint(folder: Path, training: Training, identity: str) -> str |
     for path in (folder / CURRENT, folder / PREVIOUS):
         if not path.exists():
             continue
-        untouched = copy.deepcopy(training.model.state_dict())
         try:
             _apply(_read(path, identity), training)
         except (MemoryError, torch.OutOfMemoryError):
             raise
         except Exception as error:  # whatever loading raises for a file of another version or library
-            training.model.load_state_dict(untouched)
-            training.optimizer = make_optimizer(training.model, training.recipe)
+            training.renew_optimizer()
             aside = path.replace(path.with_name(path.name + ".unusable"))
             reason = " ".join(str(error).split())[:200]
             log.warning("checkpoint %s cannot be used (%s); set aside as %s", path.name, reason, aside.name)
@@ -109,12 +107,24 @@ def _read(path: Path, identity: str) -> dict[str, Any]:
 
 def _apply(state: dict[str, Any], training: Training) -> None:
     history = [Epoch.model_validate(epoch) for epoch in state["history"]]
-    training.model.load_state_dict(state["model"])
-    training.optimizer.load_state_dict(state["optimizer"])
+    _check_fit(state["model"], training.model.state_dict())
+    # how the optimiser works is the recipe's and this machine's affair: a GPU's checkpoint continues on a CPU
+    groups = training.optimizer.state_dict()["param_groups"]
+    training.optimizer.load_state_dict({"state": state["optimizer"], "param_groups": groups})
+    training.stepper.scaler.load_state_dict(state["scaler"])
     for callback, saved in zip(training.callbacks, state["callbacks"], strict=True):
         callback.load_state_dict(saved)
+    training.model.load_state_dict(state["model"])  # last and checked before, so no copy of the model is needed
     training.history, training.diverged = history, state["diverged"]
     training.epoch, training.step = state["epoch"], state["step"]
     torch.set_rng_state(state["rng_cpu"])
     if torch.cuda.is_available() and len(state["rng_cuda"]) == torch.cuda.device_count():
         torch.cuda.set_rng_state_all(state["rng_cuda"])
+
+
+def _check_fit(saved: dict[str, Any], own: dict[str, Any]) -> None:
+    """Refuse saved weights that would fit a model in part only."""
+    names = own.keys() | saved.keys()
+    wrong = sorted(n for n in names if n not in own or n not in saved or own[n].shape != saved[n].shape)
+    if wrong:
+        raise ValueError(f"it does not fit the network: {', '.join(wrong[:5])}")

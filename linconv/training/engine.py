@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
@@ -13,17 +13,11 @@ from torch import Tensor, nn
 
 from linconv.config import Recipe
 from linconv.results import Epoch
+from linconv.training.graphs import GraphedStep
 from linconv.training.schedules import learning_rate
+from linconv.training.step import EagerStep, Metrics, Term, autocast, make_optimizer
 
 Batches = Callable[[int], Iterator[tuple[Tensor, Tensor]]]
-
-
-class Term(NamedTuple):
-    """weight * penalty(model), added to the loss of every `period`-th step."""
-
-    penalty: Callable[[nn.Module], Tensor]
-    weight: float
-    period: int
 
 
 class Callback:
@@ -51,7 +45,8 @@ class Training:
     there is the last epoch's checkpoint, not this object.
 
     `train_batches(epoch)` yields the batches of that epoch, the same ones whenever it is asked;
-    `test_batches(epoch)` those of the test set. `epoch` and `step` count finished ones, from 0.
+    `test_batches(epoch)` those of the test set. `epoch` and `step` count finished ones, from 0. `forward` is the
+    model, compiled where `compile` says so; `stepper` trains on one batch.
     """
 
     model: nn.Module
@@ -61,7 +56,11 @@ class Training:
     batches_per_epoch: int
     terms: Sequence[Term] = ()
     callbacks: Sequence[Callback] = ()
+    compile: bool = False
+    cuda_graph: bool = False
+    forward: nn.Module = field(init=False)
     optimizer: torch.optim.Optimizer = field(init=False)
+    stepper: EagerStep = field(init=False)
     history: list[Epoch] = field(default_factory=list)
     epoch: int = 0
     step: int = 0
@@ -69,21 +68,24 @@ class Training:
     stop: bool = False
 
     def __post_init__(self) -> None:
-        self.optimizer = make_optimizer(self.model, self.recipe)
+        self.forward = compiled(self.model) if self.compile else self.model
+        self.renew_optimizer()
+
+    def renew_optimizer(self) -> None:
+        """Start the optimiser, and what belongs to it, anew."""
+        kind = GraphedStep if self.cuda_graph else EagerStep
+        self.optimizer = make_optimizer(self.model, self.recipe, capturable=kind.capturable)
+        self.stepper = kind(self.model, self.forward, self.optimizer, self.recipe)
+
+    def in_force(self) -> dict[str, Any]:
+        """How the steps were computed, as it was."""
+        return {"compile": self.compile, "cuda_graph": self.cuda_graph, **self.stepper.in_force()}
 
 
-def make_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
-    """The recipe's optimiser over the model's trainable parameters."""
-    parameters = [p for p in model.parameters() if p.requires_grad]
-    if recipe.optimizer == "adam":
-        return torch.optim.Adam(parameters, recipe.learning_rate, weight_decay=recipe.weight_decay)
-    return torch.optim.SGD(
-        parameters,
-        recipe.learning_rate,
-        momentum=recipe.momentum,
-        nesterov=recipe.nesterov,
-        weight_decay=recipe.weight_decay,
-    )
+def compiled(model: nn.Module) -> nn.Module:
+    """The model with a compiled forward pass, on the same parameters; it raises where it cannot be compiled whole."""
+    # one program per shape of batch, of which there are few: sizes that vary make slower programs
+    return cast(nn.Module, torch.compile(model, fullgraph=True, dynamic=False))
 
 
 def fit(training: Training) -> Training:
@@ -94,19 +96,24 @@ def fit(training: Training) -> Training:
     for callback in training.callbacks:
         callback.on_train_start(training)
     while training.epoch < training.recipe.epochs and not (training.diverged or training.stop):
-        train_loss, train_top1, penalty = _train_epoch(training)
+        train = _train_epoch(training)
         if training.stop:
             break
-        test_loss, test_top1 = evaluate(training.model, training.test_batches(training.epoch))
-        training.diverged = not (math.isfinite(train_loss) and math.isfinite(test_loss))
+        test_loss, test_top1 = evaluate(
+            training.forward, training.test_batches(training.epoch), training.recipe.precision
+        )
+        # a step that fp16 skips for gradients out of range is no divergence; the loss says what the network does
+        finite = math.isfinite(train.loss) and math.isfinite(test_loss)
+        training.diverged = not finite or training.stepper.scale_is_lost()
+        last_batch = training.batches_per_epoch - 1
         training.epoch += 1
         training.history.append(
             Epoch(
                 epoch=training.epoch,
-                learning_rate=training.optimizer.param_groups[0]["lr"],
-                train_loss=_finite(train_loss),
-                train_top1=train_top1,
-                penalty=_finite(penalty),
+                learning_rate=learning_rate(training.recipe, training.epoch - 1, last_batch, last_batch + 1),
+                train_loss=_finite(train.loss),
+                train_top1=train.top1,
+                penalty=_finite(train.penalty),
                 test_loss=_finite(test_loss),
                 test_top1=test_top1,
             )
@@ -118,47 +125,39 @@ def fit(training: Training) -> Training:
     return training
 
 
-def _train_epoch(training: Training) -> tuple[float, float, float]:
-    """One epoch, or its part before `stop`: mean cross-entropy, accuracy in percent, mean penalty per step."""
-    model, optimizer = training.model, training.optimizer
-    model.train()
-    sums: Tensor | None = None  # loss, correct, samples, penalty: on the device until the epoch ends
-    batch = 0
+def _train_epoch(training: Training) -> Metrics:
+    """One epoch, or its part before `stop`."""
+    training.forward.train()
     for batch, (x, y) in enumerate(training.train_batches(training.epoch)):
         rate = learning_rate(training.recipe, training.epoch, batch, training.batches_per_epoch)
-        for group in optimizer.param_groups:
-            group["lr"] = rate
-        logits = model(x)  # (n, classes)
-        loss = F.cross_entropy(logits, y)
-        due = [term for term in training.terms if training.step % term.period == 0]
-        penalty = sum((term.weight * term.penalty(model) for term in due), start=torch.zeros_like(loss))
-        optimizer.zero_grad(set_to_none=True)
-        (loss + penalty if due else loss).backward()
-        optimizer.step()
-        with torch.no_grad():
-            correct = (logits.argmax(1) == y).sum()
-            here = torch.stack([loss * len(y), correct, torch.full_like(loss, len(y)), penalty]).double()
-            sums = here if sums is None else sums + here
+        training.stepper.set_learning_rate(rate)
+        training.stepper(x, y, tuple(term for term in training.terms if training.step % term.period == 0))
         training.step += 1
         for callback in training.callbacks:
             callback.on_step_end(training)
         if training.stop:
             break
-    assert sums is not None, "a data set has at least one batch"
-    loss_sum, right, samples, penalty_sum = sums.tolist()
-    return loss_sum / samples, 100 * right / samples, penalty_sum / (batch + 1)
+    return training.stepper.read_metrics()
 
 
-@torch.no_grad()
-def evaluate(model: nn.Module, batches: Iterator[tuple[Tensor, Tensor]]) -> tuple[float, float]:
-    """Mean cross-entropy and accuracy in percent over the batches, in eval mode."""
-    model.eval()
-    loss_sum, right, samples = 0.0, 0.0, 0
-    totals: list[Tensor] = []
+def evaluate(
+    forward: nn.Module, batches: Iterator[tuple[Tensor, Tensor]], precision: str = "fp32"
+) -> tuple[float, float]:
+    """Mean cross-entropy and accuracy in percent over the batches, in eval mode.
+
+    Args:
+        forward: the network, compiled or not.
+        precision: the recipe's, at which the forward pass runs.
+    """
+    forward.eval()
+    samples = 0
+    totals: list[Tensor] = []  # on the device until all batches are done
     for x, y in batches:
-        logits = model(x)
-        loss = F.cross_entropy(logits, y, reduction="sum")
-        totals.append(torch.stack([loss.double(), (logits.argmax(1) == y).sum().double()]))
+        with torch.inference_mode():
+            with autocast(precision, x.device.type):
+                logits = forward(x)
+            loss = F.cross_entropy(logits.float(), y, reduction="sum")
+            totals.append(torch.stack([loss.double(), (logits.argmax(1) == y).sum().double()]))
         samples += len(y)
     loss_sum, right = torch.stack(totals).sum(0).tolist()
     return loss_sum / samples, 100 * right / samples

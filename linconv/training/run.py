@@ -6,7 +6,6 @@ import logging
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import torch
 from rich.console import Console
@@ -20,7 +19,8 @@ from linconv.models import build_model
 from linconv.results.provenance import code_hash
 from linconv.training.callbacks import CheckpointCallback, LogLines, ProgressBar, SparsityCallback, StopOnSignal
 from linconv.training.checkpoint import restore_checkpoint
-from linconv.training.engine import Callback, Term, Training, fit
+from linconv.training.engine import Callback, Training, fit
+from linconv.training.step import Term
 
 log = logging.getLogger("linconv")
 EVALUATION_BATCH = 500
@@ -28,27 +28,6 @@ EVALUATION_BATCH = 500
 
 class TrainingStoppedError(Exception):
     """A signal stopped the training; called again, it continues after the last epoch saved."""
-
-
-def set_numerics(threads: int) -> None:
-    """Fix what decides the bits of a result: threads, determinism, no TF32."""
-    torch.set_num_threads(threads)
-    torch.use_deterministic_algorithms(True, warn_only=True)
-    torch.backends.cudnn.benchmark = False
-    torch.backends.cuda.matmul.allow_tf32 = False
-    torch.backends.cudnn.allow_tf32 = False
-
-
-def numerics() -> dict[str, Any]:
-    """The settings in force that decide the bits of a result."""
-    return {
-        "threads": torch.get_num_threads(),
-        "dtype": str(torch.get_default_dtype()).removeprefix("torch."),
-        "deterministic_algorithms": torch.are_deterministic_algorithms_enabled(),
-        "tf32_matmul": torch.backends.cuda.matmul.allow_tf32,
-        "tf32_cudnn": torch.backends.cudnn.allow_tf32,
-        "mkldnn": torch.backends.mkldnn.is_available(),
-    }
 
 
 def penalty_terms(regularizers: tuple[Regularizer, ...]) -> list[Term]:
@@ -67,6 +46,8 @@ def prepare(
     callbacks: list[Callback] | None = None,
     *,
     channels_last: bool = True,
+    compile: bool = False,
+    cuda_graph: bool = False,
 ) -> Training:
     """The training of a run at its start. The seed decides the initial parameters, dropout, and every batch.
 
@@ -111,6 +92,8 @@ def prepare(
         batches_per_epoch=-(-len(data.train_labels) // run.recipe.batch_size),
         terms=penalty_terms(run.definition.regularizers),
         callbacks=callbacks,
+        compile=compile,
+        cuda_graph=cuda_graph,
     )
 
 
@@ -130,7 +113,10 @@ def train(run: ResolvedRun, config: Config, folder: Path, device: str, *, progre
     identity = f"configuration {run.hash}, code {code_hash()}"
     # Saved before it is shown: an epoch that the log reports is never trained again.
     callbacks = [StopOnSignal(), CheckpointCallback(folder, identity), show]
-    training = prepare(run, data, device, callbacks, channels_last=config.channels_last)
+    training = prepare(
+        run, data, device, callbacks,
+        channels_last=config.channels_last, compile=config.compile, cuda_graph=config.cuda_graph,
+    )  # fmt: skip
     if name := restore_checkpoint(folder, training, identity):
         log.info("continuing after epoch %d from %s", training.epoch, name)
     if fit(training).stop:

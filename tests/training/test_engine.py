@@ -14,7 +14,8 @@ from linconv.data import load
 from linconv.layers import SparseCoefficients
 from linconv.training.checkpoint import restore_checkpoint, save_checkpoint
 from linconv.training.engine import Callback, Term, Training, evaluate, fit, make_optimizer
-from linconv.training.run import count_parameters, numerics, penalty_terms, prepare, set_numerics
+from linconv.training.numerics import numerics, set_numerics
+from linconv.training.run import count_parameters, penalty_terms, prepare
 from linconv.training.schedules import learning_rate
 
 

@@ -1,0 +1,58 @@
+"""What decides the bits of a result beside the configuration: set here, and recorded as it is in force."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from linconv.config import Config, Recipe
+from linconv.config.errors import UserError
+
+
+def set_numerics(threads: int, *, precision: str = "fp32", deterministic: bool = True) -> None:
+    """Fix threads, determinism and TF32 for this process.
+
+    Args:
+        threads: CPU threads.
+        precision: a recipe's; "tf32" admits TF32 on GPUs.
+        deterministic: use deterministic algorithms where there are any; False lets cuDNN choose the fastest.
+    """
+    torch.set_num_threads(threads)
+    torch.use_deterministic_algorithms(deterministic, warn_only=True)
+    torch.backends.cudnn.benchmark = not deterministic
+    torch.backends.cuda.matmul.allow_tf32 = precision == "tf32"
+    torch.backends.cudnn.allow_tf32 = precision == "tf32"
+
+
+def numerics() -> dict[str, Any]:
+    """The settings of this process in force that decide the bits of a result."""
+    return {
+        "threads": torch.get_num_threads(),
+        "dtype": str(torch.get_default_dtype()).removeprefix("torch."),
+        "deterministic_algorithms": torch.are_deterministic_algorithms_enabled(),
+        "cudnn_benchmark": torch.backends.cudnn.benchmark,
+        "tf32_matmul": torch.backends.cuda.matmul.allow_tf32,
+        "tf32_cudnn": torch.backends.cudnn.allow_tf32,
+        "mkldnn": torch.backends.mkldnn.is_available(),
+    }
+
+
+def asked(config: Config, recipe: Recipe) -> dict[str, Any]:
+    """What the configuration asks of the machine, to be compared with what was in force."""
+    names = ("threads", "channels_last", "deterministic", "compile", "cuda_graph", "runs_per_gpu")
+    return {"precision": recipe.precision} | {name: getattr(config, name) for name in names}
+
+
+def check_device(config: Config, recipe: Recipe, device: str) -> None:
+    """Refuse what the device cannot do.
+
+    Raises:
+        UserError: a GPU is needed and `device` is the CPU.
+    """
+    if device == "cuda":
+        return
+    if config.cuda_graph:
+        raise UserError("cuda_graph: true needs a GPU, and this run is on the CPU; use cuda_graph: false")
+    if recipe.precision == "fp16":
+        raise UserError("precision 'fp16' needs a GPU, and this run is on the CPU; use 'bf16' or 'fp32'")

@@ -1,0 +1,128 @@
+"""One training step: its mathematics, run eagerly. `linconv.training.graphs` replays the same as a CUDA graph."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from linconv.config import Recipe
+
+AUTOCAST: dict[str, torch.dtype | None] = {"fp32": None, "tf32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+class Term(NamedTuple):
+    """weight * penalty(model), added to the loss of every `period`-th step."""
+
+    penalty: Callable[[nn.Module], Tensor]
+    weight: float
+    period: int
+
+
+class Metrics(NamedTuple):
+    """Mean cross-entropy per sample, accuracy in percent and mean penalty per step since the last reading."""
+
+    loss: float
+    top1: float
+    penalty: float
+
+
+def autocast(precision: str, device: str) -> torch.autocast:
+    """The context in which a forward pass runs at a recipe's precision."""
+    dtype = AUTOCAST[precision]
+    return torch.autocast(device, dtype=dtype, enabled=dtype is not None)
+
+
+def make_optimizer(
+    model: nn.Module, recipe: Recipe, *, fused: bool | None = None, capturable: bool = False
+) -> torch.optim.Optimizer:
+    """The recipe's optimiser over the model's trainable parameters.
+
+    Args:
+        fused: all of its state and the learning rate on the device, so that a step never waits for the device and a
+            replayed one sees a changed rate; None: on CUDA only.
+        capturable: it may be captured in a CUDA graph; needs `fused`.
+    """
+    parameters = [p for p in model.parameters() if p.requires_grad]
+    device = parameters[0].device
+    fused = device.type == "cuda" if fused is None else fused
+    # a fused kernel reads the rate from the device in single precision
+    rate: Any = torch.tensor(recipe.learning_rate, device=device) if fused else recipe.learning_rate
+    options: dict[str, Any] = {"weight_decay": recipe.weight_decay, "fused": fused or None}
+    if recipe.optimizer == "adam":
+        return torch.optim.Adam(parameters, rate, capturable=capturable, **options)
+    return torch.optim.SGD(parameters, rate, momentum=recipe.momentum, nesterov=recipe.nesterov, **options)
+
+
+class EagerStep:
+    """Forward, loss, backward, update. Metrics stay on the device until they are read.
+
+    Args:
+        model: whose penalties and parameters are meant.
+        forward: what computes the logits: `model` itself, or `model` compiled.
+        optimizer: over the parameters of `model`.
+        recipe: decides the precision and the clipping.
+    """
+
+    capturable = False
+
+    def __init__(
+        self, model: nn.Module, forward: Callable[[Tensor], Tensor], optimizer: torch.optim.Optimizer, recipe: Recipe
+    ) -> None:
+        self.model, self.forward, self.optimizer, self.recipe = model, forward, optimizer, recipe
+        self.device = next(model.parameters()).device
+        self.scaler = torch.amp.GradScaler(self.device.type, enabled=recipe.precision == "fp16")
+        # loss x samples, correct, samples, penalty, steps: one tensor, changed in place only
+        self._sums = torch.zeros(5, dtype=torch.float64, device=self.device)
+
+    def __call__(self, x: Tensor, y: Tensor, terms: Sequence[Term] = ()) -> None:
+        """Train on one batch, x (n, c, h, w) and y (n,), with these terms added to the loss."""
+        self._compute(x, y, terms)
+
+    def set_learning_rate(self, rate: float) -> None:
+        """The rate of the next steps."""
+        for group in self.optimizer.param_groups:
+            if isinstance(group["lr"], Tensor):
+                group["lr"].fill_(rate)
+            else:
+                group["lr"] = rate
+
+    def read_metrics(self) -> Metrics:
+        """The metrics of the steps since the last reading; waits for the device."""
+        loss, right, samples, penalty, steps = self._sums.tolist()
+        self._sums.zero_()
+        return Metrics(loss / samples, 100 * right / samples, penalty / steps)
+
+    def scale_is_lost(self) -> bool:
+        """Whether the scaled loss has become 0, so that no step can change anything any more; waits for the device."""
+        return self.scaler.is_enabled() and self.scaler.get_scale() == 0
+
+    def in_force(self) -> dict[str, Any]:
+        """What decides the bits of a step, as it is."""
+        dtype = AUTOCAST[self.recipe.precision]
+        return {
+            "autocast_dtype": None if dtype is None else str(dtype).removeprefix("torch."),
+            "loss_scale": self.scaler.get_scale() if self.scaler.is_enabled() else None,
+            "fused_optimizer": bool(self.optimizer.param_groups[0]["fused"]),
+        }
+
+    def _compute(self, x: Tensor, y: Tensor, terms: Sequence[Term]) -> None:
+        """The mathematics of a step, and all of it. It changes tensors in place and waits for nothing."""
+        with autocast(self.recipe.precision, self.device.type):
+            logits = self.forward(x)  # (n, classes)
+        loss = F.cross_entropy(logits.float(), y)
+        penalty = sum((term.weight * term.penalty(self.model) for term in terms), start=torch.zeros_like(loss))
+        self.optimizer.zero_grad(set_to_none=True)
+        self.scaler.scale(loss + penalty if terms else loss).backward()
+        if self.recipe.clip_grad_norm is not None:
+            self.scaler.unscale_(self.optimizer)
+            nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.clip_grad_norm)
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        with torch.no_grad():
+            correct = (logits.argmax(1) == y).sum()
+            one = torch.ones_like(loss)
+            self._sums += torch.stack([loss * len(y), correct, one * len(y), penalty, one]).double()
