@@ -6,6 +6,7 @@ import logging
 import os
 import shlex
 import sys
+import tempfile
 from pathlib import Path
 from typing import Annotated
 
@@ -14,6 +15,7 @@ import yaml
 
 from linconv.config import Config, ConfigError, ResolvedRun, RunKey, load_config, parse_config, plan_runs, resolve_run
 from linconv.config.errors import UserError
+from linconv.config.throughput import ThroughputOptions, seconds
 from linconv.results import write_text
 
 app = typer.Typer(
@@ -106,6 +108,52 @@ def measure_complexity(
         write_result(output, result)
     else:
         typer.echo(complexity_text(result, layers=layers), nl=False)
+
+
+@measure.command("throughput")
+def measure_throughput(
+    config: Annotated[Path | None, typer.Option(help="time this configuration's grid; a result file per cell")] = None,
+    results: Results = Path("results"),
+    budget: Annotated[str | None, typer.Option(help="begin no cell after that long, such as 90s, 20m, 1h")] = None,
+    architecture: Annotated[str | None, typer.Option(help="one network, instead of a configuration")] = None,
+    variant: Annotated[str, typer.Option(help="with --architecture")] = "Lr",
+    batch: Annotated[int, typer.Option(min=1, help="with --architecture")] = 50,
+    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads; all cores by default")] = None,
+    device: Annotated[str, typer.Option(help="cpu, cuda, or auto")] = "auto",
+    channels_last: Annotated[bool, typer.Option(help="with --architecture: all arms in channels_last")] = False,
+    log: Annotated[Path | None, typer.Option(help="write plain lines there")] = None,
+) -> None:
+    """Time training steps and inference of every form against the plain network; let nothing else run meanwhile.
+
+    Called again with a configuration, it times the cells that have no result file yet.
+    """
+    if (config is None) == (architecture is None):
+        raise ConfigError("give either --config FILE or --architecture NAME")
+    _log_to(log)
+    if config is not None:
+        settings = load_config(config)
+    else:
+        cells = {"architectures": [architecture], "variants": [variant], "batches": [batch]}
+        settings = _one_model(str(architecture), variant, "3x32x32", 10, batch)
+        timed = ThroughputOptions.model_validate({**cells, "channels_last": channels_last})
+        settings = settings.model_copy(update={"throughput": timed})
+    if settings.throughput is None:
+        raise ConfigError(f"{config}: throughput: missing; `throughput: {{}}` times the default grid")
+    limit = None if budget is None else seconds(budget)
+    from linconv.devices import device_slot
+
+    with device_slot(device if config is None else settings.device) as held, tempfile.TemporaryDirectory() as temporary:
+        from linconv.measure.text import throughput_text
+        from linconv.measure.throughput import measure_throughput as time_cells
+
+        folder = results / settings.experiment / "throughput" if config is not None else Path(temporary)
+        left = time_cells(
+            settings.throughput, settings.known_variants, folder,
+            device=held, threads=threads, command=_command(), budget_seconds=limit,
+        )  # fmt: skip
+        typer.echo(throughput_text(settings.throughput, settings.known_variants, folder), nl=False)
+    if left:
+        raise typer.Exit(INTERRUPTED)
 
 
 @app.command("collect")

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import itertools
+import re
 from typing import Annotated, Literal, NamedTuple
 
 from pydantic import Field, model_validator
 
+from linconv.config.errors import UserError
 from linconv.config.names import ARCHITECTURES, Frozen, check_known
 
 TimedForm = Literal["auto", "weight", "feature", "folded"]
@@ -42,6 +44,18 @@ class ThroughputOptions(Frozen):
     def _names(self) -> ThroughputOptions:
         check_known(self.architectures, ARCHITECTURES, "architecture")
         return self
+
+
+def seconds(text: str) -> float:
+    """A duration such as 90s, 20m, 1.5h, or 90 (seconds).
+
+    Raises:
+        UserError: it is none.
+    """
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)([smh]?)", text.strip())
+    if found is None:
+        raise UserError(f"a duration such as 90s, 20m or 1h is expected, not {text!r}")
+    return float(found[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[found[2]]
 
 
 class ThroughputKey(NamedTuple):

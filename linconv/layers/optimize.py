@@ -21,9 +21,9 @@ def optimize(model: nn.Module, sample_input: Tensor) -> nn.Module:
     """A copy of the model for inference in which every `LinearConv2d` runs in its fastest exact form.
 
     Each layer is timed alone on the input it gets from `sample_input`: folded into a plain convolution against the
-    feature-space form, in interleaved rounds. The faster one is kept; outputs stay equal up to rounding. What is fastest
-    depends on the device, the batch, the dtype, the memory layout and the number of threads, so optimise under
-    those the model will run with. The copy shares no tensor with `model` and its frozen layers do not train.
+    feature-space form, in interleaved rounds. The faster one is kept; outputs stay equal up to rounding. What is
+    fastest depends on the device, the batch, the dtype, the memory layout and the number of threads, so optimise
+    under those the model will run with. The copy shares no tensor with `model` and does not train.
 
     Args:
         model: any model; it is left as it is. Layers that `sample_input` does not reach are folded.
@@ -64,7 +64,7 @@ def _inputs(model: nn.Module, sample_input: Tensor) -> dict[nn.Module, Tensor]:
 def _fastest(layer: LinearConv2d, x: Tensor | None) -> nn.Module:
     folded = layer.to_conv2d()
     if x is not None and x.is_contiguous(memory_format=torch.channels_last) and not x.is_contiguous():
-        folded = folded.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        folded = folded.to(memory_format=torch.channels_last)
     if x is None or layer.groups > 1:
         return folded
     layer.mode = "feature"

@@ -19,16 +19,16 @@ import torch
 from torch import Tensor, nn
 
 from linconv.config import PRESETS, Variant
-from linconv.config.runs import digest
 from linconv.config.throughput import ThroughputKey, ThroughputOptions, plan_throughput
-from linconv.data import DatasetInfo, batches
+from linconv.data import Arrays, DatasetInfo, batches
 from linconv.layers import fold, optimize, set_mode
 from linconv.measure.machine import machine_state
 from linconv.measure.timing import Call, interleave, synchronise
 from linconv.models import build_model
 from linconv.results import Provenance, write_result
 from linconv.results.provenance import code_hash, git_state, hardware, now_utc, versions
-from linconv.results.throughput import PLAIN, PLAIN_AGAIN, Arm, ThroughputResult, read_cells
+from linconv.results.throughput import PLAIN, PLAIN_AGAIN, Arm, ThroughputResult, read_cells, throughput_hash
+from linconv.training.graphs import WARM_UP, CudaCapture, GraphedStep
 from linconv.training.numerics import numerics, set_numerics
 from linconv.training.run import penalty_terms
 from linconv.training.step import EagerStep, make_optimizer
@@ -37,19 +37,13 @@ log = logging.getLogger("linconv")
 BATCHES_HELD = 4  # different ones to draw from, so that a step augments and gathers as in training
 
 
-def throughput_hash(options: ThroughputOptions, variants: Mapping[str, Variant]) -> str:
-    """16 hexadecimal digits that change with all that decides how a cell is timed, and not with the list of cells."""
-    how = options.model_dump(mode="json", exclude={"architectures", "batches", "activities", "precisions", "backends"})
-    return digest({"how": how, "variants": {v: variants[v].identity() for v in options.variants}})
-
-
 def measure_throughput(
     options: ThroughputOptions,
     variants: Mapping[str, Variant],
     folder: Path,
     *,
     device: str,
-    threads: int,
+    threads: int | None,
     command: str,
     budget_seconds: float | None = None,
 ) -> int:
@@ -61,14 +55,14 @@ def measure_throughput(
         variants: definitions of (at least) the options' variants.
         folder: where <cell>.json goes.
         device: "cpu" or "cuda", already reserved.
-        threads: CPU threads.
+        threads: CPU threads; None takes all cores.
         command: the command line that repeats this.
         budget_seconds: no cell is begun after that long.
 
     Returns:
         The number of cells left for want of time.
     """
-    set_numerics(threads)
+    set_numerics(threads or hardware()["cores"])
     grid_hash = throughput_hash(options, variants)
     cells = plan_throughput(options)
     done = {cell.name for cell in cells} - read_cells(folder, [c.name for c in cells], grid_hash)[1].keys()
@@ -77,7 +71,9 @@ def measure_throughput(
     for number, key in enumerate(todo):
         spent = time.perf_counter() - started
         if budget_seconds is not None and spent >= budget_seconds:
-            log.warning("the time of %.0f s is over: %d of %d cells left", budget_seconds, len(todo) - number, len(cells))
+            log.warning(
+                "the time of %.0f s is over: %d of %d cells left", budget_seconds, len(todo) - number, len(cells)
+            )
             return len(todo) - number
         remaining = f", about {spent / number * (len(todo) - number) / 60:.0f} min left" if number else ""
         log.info("cell %d/%d: %s%s", len(done) + number + 1, len(cells), key.name, remaining)
@@ -169,7 +165,7 @@ def _time_arms(
         device=device,
     )
     for name, taken in samples.items():
-        arms[name] = arms[name].model_copy(update={"calls": taken.calls, "seconds_per_call": taken.seconds})
+        arms[name] = arms[name].model_copy(update={"calls": taken.calls, "seconds_per_call": tuple(taken.seconds)})
     return list(arms.values())
 
 
@@ -207,16 +203,10 @@ def _inference(key: ThroughputKey, model: nn.Module, x: Tensor) -> Call:
 
     if key.backend != "cuda_graph":
         return call
-    graph = torch.cuda.CUDAGraph()
-    stream = torch.cuda.Stream()
-    stream.wait_stream(torch.cuda.current_stream())
-    with torch.cuda.stream(stream):
-        for _ in range(3):
-            call()
-    torch.cuda.current_stream().wait_stream(stream)
-    with torch.cuda.graph(graph):
-        call()
-    return graph.replay
+    device_side = CudaCapture()
+    for _ in range(WARM_UP):
+        device_side.warm_up(call)
+    return device_side.capture(call)
 
 
 def _training(
@@ -227,7 +217,9 @@ def _training(
     recipe = PRESETS["paper"][key.architecture].model_copy(update=changes)
     model.train()
     forward = torch.compile(model) if key.backend == "compile" else model
-    step = EagerStep(model, forward, make_optimizer(model, recipe), recipe)
+    graphed = key.backend == "cuda_graph"
+    optimizer = make_optimizer(model, recipe, capturable=graphed)
+    step = (GraphedStep if graphed else EagerStep)(model, forward, optimizer, recipe)
     terms = penalty_terms(definition.regularizers)
     layout = torch.channels_last if options.channels_last else torch.contiguous_format
     drawn = _endless(key.batch_size, options, device)
@@ -248,7 +240,7 @@ def _endless(batch_size: int, options: ThroughputOptions, device: str) -> Iterat
     images = torch.randint(256, (count, channels, height, width), dtype=torch.uint8, device=device)
     labels = torch.randint(options.classes, (count,), device=device)
     info = DatasetInfo(
-        lambda root: (_ for _ in ()).throw(NotImplementedError),
+        _no_files,
         classes=options.classes,
         channels=channels,
         mean=(0.5,) * channels,
@@ -261,6 +253,10 @@ def _endless(batch_size: int, options: ThroughputOptions, device: str) -> Iterat
         yield from batches(
             images, labels, batch_size=batch_size, info=info, augment=True, shuffle=True, generator_seed=(0, epoch)
         )
+
+
+def _no_files(root: Path) -> Arrays:
+    raise NotImplementedError("random images have no files")
 
 
 def _peak_memory(call: Call, device: str) -> dict[str, float]:

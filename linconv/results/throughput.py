@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
+from linconv.config import Variant
+from linconv.config.runs import digest
+from linconv.config.throughput import ThroughputOptions
 from linconv.results.schema import SCHEMA_VERSION, Provenance, Record, ResultError, read_result
 
 PLAIN, PLAIN_AGAIN = "plain", "plain again"
@@ -28,7 +31,7 @@ class Arm(Record):
     status: Literal["ok", "out of memory", "not supported"]
     detail: str = ""
     calls: int = 0
-    seconds_per_call: list[float] = []
+    seconds_per_call: tuple[float, ...] = ()
     peak_allocated_mib: float | None = None
     peak_reserved_mib: float | None = None
 
@@ -80,12 +83,14 @@ class Timing(NamedTuple):
 
 
 def timings(cell: ThroughputResult) -> list[Timing]:
-    """The statistics of every arm of a cell that could be timed, the plain network first.
+    """The statistics of every arm of a cell that could be timed, the plain network first; none where none could.
 
     Raises:
         ResultError: the cell lacks one of the two plain arms, which it cannot be read without.
     """
     samples = {arm.name: np.asarray(arm.seconds_per_call) for arm in cell.arms if arm.status == "ok"}
+    if not samples:
+        return []
     if missing := {PLAIN, PLAIN_AGAIN} - samples.keys():
         raise ResultError(
             f"timing of {cell.architecture}, batch {cell.batch_size}: no samples of {' and '.join(sorted(missing))}"
@@ -131,3 +136,9 @@ def read_cells(folder: Path, names: Sequence[str], grid_hash: str) -> tuple[list
 def _quartiles(values: np.ndarray) -> tuple[float, float, float]:
     low, median, high = np.quantile(values, [0.25, 0.5, 0.75])
     return float(low), float(median), float(high)
+
+
+def throughput_hash(options: ThroughputOptions, variants: Mapping[str, Variant]) -> str:
+    """16 hexadecimal digits that change with all that decides how a cell is timed, and not with the list of cells."""
+    how = options.model_dump(mode="json", exclude={"architectures", "batches", "activities", "precisions", "backends"})
+    return digest({"how": how, "variants": {v: variants[v].identity() for v in options.variants}})
