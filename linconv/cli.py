@@ -15,7 +15,8 @@ import yaml
 
 from linconv.config import Config, ConfigError, ResolvedRun, RunKey, load_config, parse_config, plan_runs, resolve_run
 from linconv.config.errors import UserError
-from linconv.config.throughput import ThroughputOptions, seconds
+from linconv.config.names import check_known
+from linconv.config.throughput import ThroughputOptions, plan_throughput, seconds
 from linconv.results import write_text
 
 app = typer.Typer(
@@ -115,9 +116,11 @@ def measure_throughput(
     config: Annotated[Path | None, typer.Option(help="time this configuration's grid; a result file per cell")] = None,
     results: Results = Path("results"),
     budget: Annotated[str | None, typer.Option(help="begin no cell after that long, such as 90s, 20m, 1h")] = None,
+    cell: Annotated[list[str] | None, typer.Option(help="with --config: this cell alone; may be repeated")] = None,
     architecture: Annotated[str | None, typer.Option(help="one network, instead of a configuration")] = None,
     variant: Annotated[str, typer.Option(help="with --architecture")] = "Lr",
     batch: Annotated[int, typer.Option(min=1, help="with --architecture")] = 50,
+    rounds: Annotated[int, typer.Option(min=3, help="with --architecture: samples of every arm")] = 15,
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads; all cores by default")] = None,
     device: Annotated[str, typer.Option(help="cpu, cuda, or auto")] = "auto",
     channels_last: Annotated[bool, typer.Option(help="with --architecture: all arms in channels_last")] = False,
@@ -135,10 +138,14 @@ def measure_throughput(
     else:
         cells = {"architectures": [architecture], "variants": [variant], "batches": [batch]}
         settings = _one_model(str(architecture), variant, "3x32x32", 10, batch)
-        timed = ThroughputOptions.model_validate({**cells, "channels_last": channels_last})
+        timed = ThroughputOptions.model_validate({**cells, "channels_last": channels_last, "rounds": rounds})
         settings = settings.model_copy(update={"throughput": timed})
     if settings.throughput is None:
         raise ConfigError(f"{config}: throughput: missing; `throughput: {{}}` times the default grid")
+    try:
+        check_known(cell or (), [key.name for key in plan_throughput(settings.throughput)], "cell")
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
     limit = None if budget is None else seconds(budget)
     from linconv.devices import device_slot
 
@@ -149,7 +156,7 @@ def measure_throughput(
         folder = results / settings.experiment / "throughput" if config is not None else Path(temporary)
         left = time_cells(
             settings.throughput, settings.known_variants, folder,
-            device=held, threads=threads, command=_command(), budget_seconds=limit,
+            device=held, threads=threads, command=_command(), cells=cell, budget_seconds=limit,
         )  # fmt: skip
         typer.echo(throughput_text(settings.throughput, settings.known_variants, folder), nl=False)
     if left:

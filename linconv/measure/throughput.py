@@ -11,7 +11,7 @@ import gc
 import itertools
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +45,7 @@ def measure_throughput(
     device: str,
     threads: int | None,
     command: str,
+    cells: Sequence[str] | None = None,
     budget_seconds: float | None = None,
 ) -> int:
     """Time every cell that `folder` does not hold yet, the most telling first, a result file each.
@@ -57,6 +58,7 @@ def measure_throughput(
         device: "cpu" or "cuda", already reserved.
         threads: CPU threads; None takes all cores.
         command: the command line that repeats this.
+        cells: names of the only cells to time; None times all.
         budget_seconds: no cell is begun after that long.
 
     Returns:
@@ -64,19 +66,19 @@ def measure_throughput(
     """
     set_numerics(threads or hardware()["cores"])
     grid_hash = throughput_hash(options, variants)
-    cells = plan_throughput(options)
-    done = {cell.name for cell in cells} - read_cells(folder, [c.name for c in cells], grid_hash)[1].keys()
-    todo = [cell for cell in cells if cell.name not in done]
+    wanted = [key for key in plan_throughput(options) if cells is None or key.name in cells]
+    _, missing = read_cells(folder, [key.name for key in wanted], grid_hash)
+    todo = [key for key in wanted if key.name in missing]
     started = time.perf_counter()
     for number, key in enumerate(todo):
         spent = time.perf_counter() - started
         if budget_seconds is not None and spent >= budget_seconds:
             log.warning(
-                "the time of %.0f s is over: %d of %d cells left", budget_seconds, len(todo) - number, len(cells)
+                "the time of %.0f s is over: %d of %d cells left", budget_seconds, len(todo) - number, len(wanted)
             )
             return len(todo) - number
         remaining = f", about {spent / number * (len(todo) - number) / 60:.0f} min left" if number else ""
-        log.info("cell %d/%d: %s%s", len(done) + number + 1, len(cells), key.name, remaining)
+        log.info("cell %d/%d: %s%s", len(wanted) - len(todo) + number + 1, len(wanted), key.name, remaining)
         result = measure_cell(key, options, variants, device=device, command=command)
         write_result(folder / f"{key.name}.json", result)
     return 0
@@ -102,7 +104,7 @@ def measure_cell(
         rounds_wanted=options.rounds,
         block_seconds=options.block_seconds,
         grid_hash=throughput_hash(options, variants),
-        code_hash=code_hash(),
+        code_hash=code_hash("throughput"),
         arms=arms,
         machine={"before": before, "after": machine_state(device)},
         provenance=Provenance(

@@ -12,6 +12,7 @@ import pandas as pd
 from linconv.config import Config, ConfigError, load_config, plan_cells
 from linconv.results.schema import ResultError
 from linconv.results.statistics import Cell, cell_statistics
+from linconv.results.tidy import COLUMNS
 
 # A hash such as 12e4567890123456 or a variant called NA must not turn into a number or a hole.
 _TEXT = dict.fromkeys(
@@ -22,6 +23,9 @@ _TEXT = dict.fromkeys(
     ),
     str,
 )
+
+
+_LATER = ("throughput.csv",)
 
 
 @dataclass(frozen=True)
@@ -35,6 +39,7 @@ class Experiment:
     layers: pd.DataFrame
     complexity: pd.DataFrame
     failures: pd.DataFrame
+    throughput: pd.DataFrame
 
     @cached_property
     def cells(self) -> list[Cell]:
@@ -82,7 +87,7 @@ def load_experiment(root: str | Path) -> Experiment:
         config = load_config(root / "config.yaml")
     except ConfigError as error:
         raise ResultError(str(error)) from None
-    names = ("runs", "history", "layers", "complexity", "failures")
+    names = ("runs", "history", "layers", "complexity", "failures", "throughput")
     frames = {name: _read_csv(root / "data" / f"{name}.csv") for name in names}
     if not (root / "data" / "correlations.npz").exists():
         raise ResultError(f"{root / 'data' / 'correlations.npz'}: missing; collect the results first")
@@ -90,6 +95,8 @@ def load_experiment(root: str | Path) -> Experiment:
 
 
 def _read_csv(path: Path) -> pd.DataFrame:
+    if path.name in _LATER and not path.exists():  # collected before there were such files
+        return pd.DataFrame(columns=COLUMNS[path.stem])
     try:
         return pd.read_csv(path, dtype=_TEXT, keep_default_na=False, na_values=[""])
     except FileNotFoundError:

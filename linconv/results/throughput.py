@@ -113,21 +113,31 @@ def timings(cell: ThroughputResult) -> list[Timing]:
     return out
 
 
-def read_cells(folder: Path, names: Sequence[str], grid_hash: str) -> tuple[list[ThroughputResult], dict[str, str]]:
+class Problem(NamedTuple):
+    """Why a cell cannot be used."""
+
+    reason: Literal["missing", "damaged", "stale"]
+    detail: str
+
+
+def read_cells(folder: Path, names: Sequence[str], grid_hash: str) -> tuple[list[ThroughputResult], dict[str, Problem]]:
     """The cells of these names in a folder, and by name why the others cannot be used: missing, damaged, stale."""
-    cells, problems = [], {}
+    cells: list[ThroughputResult] = []
+    problems: dict[str, Problem] = {}
     for name in names:
         path = folder / f"{name}.json"
         if not path.exists():
-            problems[name] = "missing"
+            problems[name] = Problem("missing", "not timed yet")
             continue
         try:
             cell = read_result(path, ThroughputResult)
         except ResultError as error:
-            problems[name] = f"damaged: {str(error).removeprefix(f'{path}: ')}"
+            problems[name] = Problem("damaged", str(error).removeprefix(f"{path}: "))
             continue
         if cell.grid_hash != grid_hash:
-            problems[name] = f"stale: timed for grid {cell.grid_hash}, this one is {grid_hash}"
+            problems[name] = Problem(
+                "stale", f"timed for grid {cell.grid_hash}, this one is {grid_hash}; time it again"
+            )
             continue
         cells.append(cell)
     return cells, problems

@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import json
+import shlex
+import sys
 
 import pytest
 import torch
+import yaml
 
-from linconv.config import VARIANTS
+from linconv.cli import main
+from linconv.config import VARIANTS, ConfigError
 from linconv.config.errors import UserError
 from linconv.config.throughput import ThroughputKey, ThroughputOptions, plan_throughput, seconds
 from linconv.layers import LinearConv2d
 from linconv.measure import throughput
 from linconv.measure.text import throughput_text
+from linconv.report.source import load_experiment
 from linconv.results import Provenance, ResultError, read_result
+from linconv.results.collect import collect
 from linconv.results.throughput import Arm, ThroughputResult, read_cells, throughput_hash, timings
+from tests.results.factory import make_config, read_rows, write_experiment
 
 QUICK = {"architectures": ["base"], "variants": ["Lr"], "batches": [2], "rounds": 3, "block_seconds": 1e-4}
 
@@ -132,7 +139,7 @@ def test_a_second_session_times_only_what_is_missing_damaged_or_stale(tmp_path):
     names = [key.name for key in plan_throughput(other)]
     _, problems = read_cells(tmp_path, names, throughput_hash(other, VARIANTS))
     assert set(problems) == set(names)
-    assert all(text.startswith("stale: ") for text in problems.values())
+    assert {problem.reason for problem in problems.values()} == {"stale"}
 
 
 def test_a_session_ends_with_its_time_and_leaves_whole_files(tmp_path, caplog):
@@ -212,3 +219,67 @@ def test_a_cell_on_a_gpu(tmp_path, backend):
         assert {arm.status for arm in result.arms} == {"ok"}
         assert all(arm.peak_allocated_mib > 0 for arm in result.arms)
         assert json.loads(path.read_text())["machine"]["after"]["gpu_other_processes"] is not None
+
+
+def test_timings_are_collected_into_one_table(tmp_path):
+    config = make_config(throughput=QUICK | {"activities": ["inference"], "batches": [1, 2]})
+    write_experiment(tmp_path, config)
+    with pytest.raises(ResultError, match="base_inference_b1_fp32_eager: not timed yet"):
+        collect(config, tmp_path)
+    (key, other) = plan_throughput(config.throughput)
+    assert measure(tmp_path / "throughput", config.throughput, cells=[other.name]) == 0
+    found = collect(config, tmp_path, partial=True)
+    assert found.failures == {"missing": 1}
+    assert [row["detail"] for row in read_rows(tmp_path / "data" / "failures.csv")] == [f"{key.name}: not timed yet"]
+    rows = read_rows(tmp_path / "data" / "throughput.csv")
+    assert [row["form"] for row in rows] == ["plain", "plain", "auto", "weight", "folded", "optimised"]
+    assert rows[0]["ratio"] == "1"
+    assert rows[0]["difference"] == ""
+    assert {row["batch_size"] for row in rows} == {"2"}
+    assert {row["samples"] for row in rows} == {"3"}
+    assert all(float(row["ratio_low"]) <= float(row["ratio"]) <= float(row["ratio_high"]) for row in rows)
+
+
+def test_results_collected_before_there_were_timings_are_read(tmp_path):
+    config = make_config()
+    write_experiment(tmp_path, config)
+    collect(config, tmp_path)
+    (tmp_path / "data" / "throughput.csv").unlink()
+    experiment = load_experiment(tmp_path)
+    assert experiment.throughput.empty
+    assert "ratio" in experiment.throughput
+
+
+def test_the_command(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", shlex.split("linconv measure throughput --architecture base --batch 1 --rounds 3"))
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert not ended.value.code
+    assert "base, training, batch 1, fp32, eager" in capsys.readouterr().out
+    config = tmp_path / "c.yaml"
+    config.write_text(yaml.safe_dump(make_config(throughput=QUICK).model_dump(mode="json", exclude_unset=True)))
+    command = f"linconv measure throughput --config {config} --results {tmp_path}"
+    for options, code in (("--cell base_training_b2_fp32_eager", 0), ("--budget 0s", 75), ("", 0)):
+        monkeypatch.setattr(sys, "argv", shlex.split(f"{command} {options}"))
+        with pytest.raises(SystemExit) as ended:
+            main()
+        assert (ended.value.code or 0) == code
+    files = sorted(path.name for path in (tmp_path / "toy" / "throughput").iterdir())
+    assert files == ["base_inference_b2_fp32_eager.json", "base_training_b2_fp32_eager.json"]
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({"variants": ["Lq"]}, "throughput.variants: unknown variant 'Lq'"),
+        ({"variants": ["conv"]}, "the plain network is always timed"),
+        ({"architectures": ["vgg"]}, "did you mean 'vgg11'?"),
+        ({"rounds": 2}, "throughput.rounds: input should be greater than or equal to 3"),
+        ({"batches": []}, "throughput.batches: the list is empty"),
+    ],
+)
+def test_a_wrong_grid_is_one_line(change, expected):
+    with pytest.raises(ConfigError) as error:
+        make_config(throughput=change)
+    assert expected in str(error.value)
+    assert len(str(error.value).splitlines()) == 1
