@@ -20,7 +20,7 @@ from linconv.training.checkpoint import remove_checkpoints
 from linconv.training.engine import Training
 from linconv.training.memory import is_out_of_memory, not_enough_memory
 from linconv.training.numerics import asked, check_device, numerics, set_numerics
-from linconv.training.run import count_parameters, train
+from linconv.training.run import count_parameters, initial_network, train
 
 log = logging.getLogger("linconv")
 
@@ -57,8 +57,9 @@ def _perform(run: ResolvedRun, config: Config, folder: Path, device: str, comman
     folder.mkdir(parents=True, exist_ok=True)
     remove_leftovers(folder)
     training = train(run, config, folder, device, progress=progress)
-    channels, height, width = next(training.test_batches(0))[0].shape[1:]
-    banks = [] if training.diverged else filter_banks(training.model, (channels, height, width))
+    shape, classes = _sizes(training)
+    before = filter_banks(initial_network(run, classes, shape[0]), shape)
+    banks = [] if training.diverged else filter_banks(training.model, shape)
     kept = {
         f"layer{b.position}_{b.layer}": _quantised(b.filters) for b in banks if b.position in run.correlation_layers
     }
@@ -79,6 +80,7 @@ def _perform(run: ResolvedRun, config: Config, folder: Path, device: str, comman
         metrics=_metrics(training),
         history=training.history,
         layers=[redundancy(bank) for bank in banks],
+        layers_before=[redundancy(bank) for bank in before],
         provenance=Provenance(
             command=command,
             versions=versions(),
@@ -95,6 +97,14 @@ def _perform(run: ResolvedRun, config: Config, folder: Path, device: str, comman
     write_result(folder / "result.json", result)
     remove_checkpoints(folder)
     return result
+
+
+@torch.no_grad()
+def _sizes(training: Training) -> tuple[tuple[int, int, int], int]:
+    """The shape of the images that the network takes, (c, h, w), and the number of its classes."""
+    images = next(training.test_batches(0))[0][:1]
+    channels, height, width = images.shape[1:]
+    return (channels, height, width), training.model.eval()(images).shape[1]
 
 
 def _metrics(training: Training) -> RunMetrics:

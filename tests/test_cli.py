@@ -7,12 +7,15 @@ import time
 
 import numpy as np
 import pytest
+import torch
 import yaml
 from PIL import Image
 from typer.testing import CliRunner
 
+from linconv import build_model
 from linconv.cli import app
 from linconv.config import load_config
+from linconv.measure.redundancy import filter_banks, redundancy
 from linconv.results import RunResult, read_result
 
 CONFIG = {
@@ -67,6 +70,10 @@ def test_train_writes_one_whole_result_with_its_provenance(config, tmp_path):
     assert result.metrics.params == sum(layers) + 2 * 480 + 10 * 1025
     assert result.metrics.top1 == result.history[-1].test_top1
     assert [layer.primaries for layer in result.layers] == [16, 32, 64, 128]
+    torch.manual_seed(7)  # what the seed draws, before any step
+    drawn = filter_banks(build_model("base", "Lr"), (3, 32, 32))
+    assert result.layers_before == [redundancy(bank) for bank in drawn]
+    assert result.layers != result.layers_before
     assert result.provenance.numerics["threads"] == 1
     assert result.provenance.numerics["deterministic_algorithms"] is True
     assert {"python", "torch", "numpy"} <= result.provenance.versions.keys()

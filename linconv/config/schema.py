@@ -49,6 +49,13 @@ class FigureOptions(Frozen):
     heatmap_variants: Names = ("conv", "L", "Lr")
 
 
+class StatisticsOptions(Frozen):
+    """How accuracies are compared with the plain convolution's. Changing these values retrains nothing."""
+
+    margin: Annotated[float, Field(gt=0, le=100)] = 1.0  # percentage points
+    alpha: Annotated[float, Field(gt=0, lt=0.5)] = 0.05
+
+
 class Hole(Frozen):
     """Cells left out of the grid: those that match every list given."""
 
@@ -95,6 +102,7 @@ class Config(Frozen):
     complexity: ComplexityOptions = ComplexityOptions()
     throughput: ThroughputOptions | None = None
     figures: FigureOptions = FigureOptions()
+    statistics: StatisticsOptions = StatisticsOptions()
 
     @model_validator(mode="before")
     @classmethod

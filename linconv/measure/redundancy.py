@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import torch
@@ -56,6 +57,20 @@ def effective_rank(filters: Tensor) -> float:
     return float(torch.exp(torch.special.entr(p).sum()))
 
 
+def variance_entropy(filters: Tensor) -> float | None:
+    """Entropy of the shares of variance that the principal components of (N, D) filters explain, in [0, 1].
+
+    1 where all directions matter alike, 0 where one holds all variance; divided by the entropy of as many equal
+    shares as there can be components, min(N - 1, D). None for fewer than two components or filters that are all equal.
+    Source: Gavrikov & Keuper, CNN Filter DB, CVPR 2022, who take single k x k kernels and do not divide.
+    """
+    components = min(len(filters) - 1, filters.shape[1])
+    variance = torch.linalg.svdvals(filters - filters.mean(dim=0)).square()[: max(components, 0)]
+    if components < 2 or variance.sum() <= 1e-24 * filters.square().sum():
+        return None
+    return float(torch.special.entr(variance / variance.sum()).sum() / math.log(components))
+
+
 def redundancy(bank: FilterBank) -> LayerRedundancy:
     """The redundancy of one convolution; see `linconv.results.LayerRedundancy` for the numbers."""
     correlations = _pairs(correlation_matrix(bank.filters))
@@ -68,8 +83,9 @@ def redundancy(bank: FilterBank) -> LayerRedundancy:
         filters=bank.filters.shape[0],
         filter_size=bank.filters.shape[1],
         mean_abs_correlation=_mean(correlations),
-        share_above_0_5=_mean((correlations > 0.5).double()),
+        **{f"share_above_0_{tenths}": _share_above(correlations, tenths / 10) for tenths in (3, 5, 7, 9)},
         effective_rank=effective_rank(bank.filters),
+        variance_entropy=variance_entropy(bank.filters),
         primaries=bank.primaries,
         primary_mean_abs_correlation=None if primary is None else _mean(primary),
     )
@@ -79,6 +95,10 @@ def _pairs(correlation: Tensor) -> Tensor:
     """|corr| of each pair i < j, (N (N - 1) / 2,)."""
     i, j = torch.triu_indices(len(correlation), len(correlation), offset=1)
     return correlation[i, j].abs()
+
+
+def _share_above(values: Tensor, threshold: float) -> float | None:
+    return _mean((values > threshold).double())
 
 
 def _mean(values: Tensor) -> float | None:

@@ -2,19 +2,44 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Literal, NamedTuple
 
 import matplotlib
 from matplotlib.figure import Figure
 
 from linconv.report.curves import curves
+from linconv.report.forest import differences
 from linconv.report.heatmaps import correlations
+from linconv.report.layers import redundancy_layers
 from linconv.report.panels import panels
-from linconv.report.source import load_experiment
+from linconv.report.pareto import pareto
+from linconv.report.source import Experiment, load_experiment
 from linconv.results.files import atomic_path
 
 STYLE = Path(__file__).with_name("linconv.mplstyle")
-FIGURES = {"panels": panels, "correlations": correlations, "curves": curves}
+
+
+class FigureKind(NamedTuple):
+    """How a kind of figure is drawn, and of what there is one each: a network on a data set, a data set, or all.
+
+    `draw` takes the experiment, then the data set and the network as far as there is one of each, and returns the
+    figure and its caption.
+    """
+
+    draw: Callable[..., tuple[Figure, str]]
+    per: Literal["network", "dataset", "experiment"]
+
+
+FIGURES: dict[str, FigureKind] = {
+    "panels": FigureKind(panels, "network"),
+    "correlations": FigureKind(correlations, "network"),
+    "curves": FigureKind(curves, "network"),
+    "redundancy": FigureKind(redundancy_layers, "network"),
+    "pareto": FigureKind(pareto, "dataset"),
+    "differences": FigureKind(differences, "dataset"),
+}
 # What a file would say about the moment and the program of its making changes its bytes and tells nothing.
 _SILENT = {
     "svg": {"Date": None, "Creator": None},
@@ -24,12 +49,45 @@ _SILENT = {
 _CAPTION_KEY = {"svg": "Description", "pdf": "Subject", "png": "Description"}
 
 
+class Planned(NamedTuple):
+    """A figure to be drawn: its kind, what it is of (a data set, a network), and its file's name without the format."""
+
+    kind: str
+    where: tuple[str, ...]
+
+    @property
+    def stem(self) -> str:
+        return "_".join((self.kind, *self.where))
+
+
+def planned_figures(experiment: Experiment) -> list[Planned]:
+    """The figures of an experiment in the order in which they are read; none of what has no run."""
+    of_networks = [
+        (d, a)
+        for d in experiment.config.datasets
+        for a in experiment.config.architectures
+        if not experiment.of_network(experiment.runs, d, a).empty
+    ]
+    places: dict[str, list[tuple[str, ...]]] = {
+        "experiment": [()] if of_networks else [],
+        "dataset": list(dict.fromkeys((d,) for d, _ in of_networks)),
+        "network": list(of_networks),
+    }
+    return [
+        Planned(kind, where)
+        for per, found in places.items()
+        for where in found
+        for kind, figure in FIGURES.items()
+        if figure.per == per
+    ]
+
+
 def render_figures(root: str | Path) -> list[Path]:
     """Write the figures of an experiment to its folder figures/ and return their paths.
 
-    Every network with a run on a data set has three, none without; figures of earlier calls that have no run any more
-    are removed. They are named <kind>_<dataset>_<architecture>, in the formats of the
-    configuration. The caption is in the file's metadata.
+    They are those of `planned_figures`, named <kind>_<dataset>_<architecture> as far as they are of one, in the
+    formats of the configuration. Figures of earlier calls that have no run any more are removed. The caption is
+    in the file's metadata.
 
     Args:
         root: the experiment's folder, results/<experiment>, with config.yaml and data/.
@@ -38,20 +96,16 @@ def render_figures(root: str | Path) -> list[Path]:
         ResultError: the collected data or the configuration is missing or damaged.
     """
     experiment = load_experiment(root)
+    folder = experiment.root / "figures"
     paths: list[Path] = []
     with matplotlib.rc_context(fname=STYLE):
-        for dataset in experiment.config.datasets:
-            for architecture in experiment.config.architectures:
-                if experiment.of_network(experiment.runs, dataset, architecture).empty:
-                    continue
-                for kind, draw in FIGURES.items():
-                    figure, caption = draw(experiment, dataset, architecture)
-                    figure.draw_without_rendering()
-                    figure.set_layout_engine("none")  # laid out once, not again for every format
-                    stem = experiment.root / "figures" / f"{kind}_{dataset}_{architecture}"
-                    paths += [_save(figure, caption, stem, f) for f in experiment.config.figures.formats]
-    for old in (experiment.root / "figures").glob("*"):  # of networks whose runs are gone
-        if old not in paths and old.name.startswith(tuple(f"{kind}_" for kind in FIGURES)):
+        for planned in planned_figures(experiment):
+            figure, caption = FIGURES[planned.kind].draw(experiment, *planned.where)
+            figure.draw_without_rendering()
+            figure.set_layout_engine("none")  # laid out once, not again for every format
+            paths += [_save(figure, caption, folder / planned.stem, f) for f in experiment.config.figures.formats]
+    for old in folder.glob("*"):  # of networks whose runs are gone
+        if old not in paths and old.stem.partition("_")[0] in FIGURES:
             old.unlink()
     return paths
 

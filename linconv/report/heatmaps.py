@@ -82,5 +82,6 @@ def _position(layer: str) -> int:
 def _primaries(experiment: Experiment, dataset: str, architecture: str) -> dict[tuple[str, int, int], int]:
     """Number of primary filters by variant, seed and position of the layer; plain convolutions have none."""
     frame = experiment.of_network(experiment.layers, dataset, architecture).dropna(subset=["primaries"])
+    frame = frame[frame["stage"] == "after"]
     columns = ("variant", "seed", "position", "primaries")
     return {(v, int(s), int(p)): int(n) for v, s, p, n in zip(*(frame[c] for c in columns), strict=True)}

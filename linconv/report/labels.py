@@ -12,6 +12,7 @@ DATASETS = {
     "cifar10": "CIFAR-10",
     "cifar100": "CIFAR-100",
     "svhn": "SVHN",
+    "imagenet": "ImageNet",
 }
 ARCHITECTURES = {
     "base": "Base",
@@ -28,6 +29,7 @@ COLOURS = {"conv": "#555555", "L": "#0072B2", "Lr": "#D55E00", "LRr": "#009E73",
 MISSING_COLOUR = "#B00000"  # of notes on what is missing
 _SPARE = ("#E69F00", "#56B4E9", "#000000")
 _DASHES = ("-", "--", ":")
+_MARKERS = ("o", "s", "^", "D", "v", "P", "X", "p", "h")
 
 
 def dataset_label(name: str) -> str:
@@ -43,6 +45,13 @@ def architecture_label(name: str) -> str:
 def variant_label(name: str) -> str:
     """A variant in the paper's notation: Conv, or the suffix of a network's name such as -Lr."""
     return "Conv" if name == "conv" else f"-{name}"
+
+
+def network_markers(architectures: Sequence[str]) -> dict[str, str]:
+    """The shape of each network's points; the known networks always look the same."""
+    known = list(ARCHITECTURES)
+    places = {name: known.index(name) if name in known else len(known) + i for i, name in enumerate(architectures)}
+    return {name: _MARKERS[place % len(_MARKERS)] for name, place in places.items()}
 
 
 def variant_styles(variants: Sequence[str]) -> dict[str, tuple[str, str]]:

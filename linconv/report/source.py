@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -10,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from linconv.config import Config, ConfigError, load_config, plan_cells
+from linconv.results.equivalence import Comparison, compare_cells
 from linconv.results.schema import ResultError
 from linconv.results.statistics import Cell, cell_statistics
 from linconv.results.tidy import COLUMNS
@@ -17,7 +19,8 @@ from linconv.results.tidy import COLUMNS
 # A hash such as 12e4567890123456 or a variant called NA must not turn into a number or a hole.
 _TEXT = dict.fromkeys(
     (
-        *("dataset", "architecture", "variant", "status", "optimizer", "layer", "kind", "reason", "detail", "log"),
+        *("dataset", "architecture", "variant", "status", "optimizer", "layer", "reason", "detail", "log"),
+        *("stage", "kind"),
         *("config_hash", "code_hash", "git_commit", "git_dirty", "torch", "hardware", "command"),
         *("flops_paper_quirk", "input_shape", "output_shape"),
     ),
@@ -44,7 +47,14 @@ class Experiment:
     @cached_property
     def cells(self) -> list[Cell]:
         """Top-1 statistics of every planned data set, network and variant, in the order of the configuration."""
-        return cell_statistics(self.runs, plan_cells(self.config), self.config.seeds)
+        level = 1 - self.config.statistics.alpha
+        return cell_statistics(self.runs, plan_cells(self.config), self.config.seeds, level=level)
+
+    @cached_property
+    def comparisons(self) -> dict[tuple[str, str, str], Comparison]:
+        """Each cell against conv, by data set, network and variant; all planned cells are one family of tests."""
+        options = self.config.statistics
+        return compare_cells(self.cells, margin=options.margin, alpha=options.alpha)
 
     def cells_of(self, dataset: str, architecture: str) -> list[Cell]:
         """The cells of one network on one data set."""
@@ -88,18 +98,22 @@ def load_experiment(root: str | Path) -> Experiment:
     except ConfigError as error:
         raise ResultError(str(error)) from None
     names = ("runs", "history", "layers", "complexity", "failures", "throughput")
-    frames = {name: _read_csv(root / "data" / f"{name}.csv") for name in names}
+    frames = {name: _read_csv(root / "data" / f"{name}.csv", COLUMNS[name]) for name in names}
     if not (root / "data" / "correlations.npz").exists():
         raise ResultError(f"{root / 'data' / 'correlations.npz'}: missing; collect the results first")
     return Experiment(root=root, config=config, **frames)
 
 
-def _read_csv(path: Path) -> pd.DataFrame:
+def _read_csv(path: Path, columns: Sequence[str]) -> pd.DataFrame:
     if path.name in _LATER and not path.exists():  # collected before there were such files
-        return pd.DataFrame(columns=COLUMNS[path.stem])
+        return pd.DataFrame(columns=list(columns))
     try:
-        return pd.read_csv(path, dtype=_TEXT, keep_default_na=False, na_values=[""])
+        frame = pd.read_csv(path, dtype=_TEXT, keep_default_na=False, na_values=[""])
     except FileNotFoundError:
         raise ResultError(f"{path}: missing; collect the results first") from None
     except (OSError, ValueError) as error:
         raise ResultError(f"{path}: cannot be read ({error}); collect the results again") from None
+    lacking = [name for name in columns if name not in frame.columns]
+    if lacking:
+        raise ResultError(f"{path}: no column '{lacking[0]}'; collect the results again")
+    return frame

@@ -1,114 +1,119 @@
-"""The paper's table 1 (WACV 2021) with our numbers, the paper's beside them."""
+"""The paper's table 1 (WACV 2021) with our numbers: what every network and variant reaches and costs."""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 import pandas as pd
 
-from linconv.report.formats import MISSING, Column, Table, number, spread_text
+from linconv.report.formats import MISSING, Column, Entry, Table, mark_best, number, numeric, spread_text
 from linconv.report.labels import architecture_label, dataset_label, variant_label
-from linconv.report.paper import published, size_warning
+from linconv.report.paper import size_warning
+from linconv.report.run_tables import run_anchor
 from linconv.report.source import Experiment
+from linconv.report.wording import legend, tests_text
 from linconv.results.statistics import Cell
 
-_CAPTION = (
-    "Top-1 accuracy (%) on the test set after the last epoch, mean ± standard deviation (number of runs): absolute "
-    "for Conv, signed difference to Conv (paired by seed) for the other variants, as the paper prints it. "
-    "Parameters in millions; FLOPs in billions by the paper's rule, which is no cost model; multiply-accumulates "
-    "per image in millions, folded into plain convolutions and in feature space."
-)
+_COUNTS = ("params", "flops_paper", "macs_folded", "macs_feature")
+_TESTS = ("p_difference", "p_equivalence", "p_difference_holm", "p_equivalence_holm", "outcome", "differs")
 
 
 def table1(experiment: Experiment) -> tuple[Table, pd.DataFrame]:
     """Accuracy, parameters and cost of every network and variant, as a table and as a tidy frame.
 
-    The frame has one row per data set, network and variant, with absolute accuracies and differences.
+    The frame has one row per data set, network and variant, with absolute accuracies, differences and tests.
     """
     config = experiment.config
-    shown = [(a, v) for a in config.architectures for v in experiment.variants_of(a)]
-    compared = {d for d in config.datasets if any(d in published().get(cell, {}) for cell in shown)}
-    cells = {(c.dataset, c.architecture, c.variant): c for c in experiment.cells}
-    columns = [Column("network", align="l"), Column("variant", align="l")]
-    for dataset in config.datasets:
-        label = dataset_label(dataset)
-        columns += [Column("ours", label), Column("paper", label)] if dataset in compared else [Column(label)]
-    columns += [Column(name, group) for group in ("params (M)", "FLOPs (B)") for name in ("ours", "paper")]
-    columns += [Column("folded", "MACs (M)"), Column("feature", "MACs (M)")]
-
-    rows: list[list[str]] = []
+    cells = {cell[:3]: cell for cell in experiment.cells}
+    rows: list[list[str | Entry]] = []
     breaks: set[int] = set()
     records, absolute = [], False
     for architecture in config.architectures:
-        breaks.add(len(rows))
+        breaks.add(start := len(rows))
         for variant in experiment.variants_of(architecture):
-            paper = published().get((architecture, variant), {})
-            model = experiment.model(architecture, variant)
-            row = [architecture_label(architecture), variant_label(variant)]
+            row: list[str | Entry] = [architecture_label(architecture), variant_label(variant)]
+            model, plain = experiment.model(architecture, variant), experiment.model(architecture, "conv")
             for dataset in config.datasets:
                 cell = cells.get((dataset, architecture, variant))
                 if cell is None:  # excluded by the configuration
-                    row += [MISSING, paper.get(dataset, "")][: 1 + (dataset in compared)]
+                    row.append(MISSING)
                     continue
-                text, alone = _accuracy(cell)
+                entry, alone = accuracy(experiment, cell)
                 absolute |= alone
-                row.append(text)
-                if dataset in compared:
-                    row.append(paper.get(dataset, ""))
-                records.append(_record(cell, paper, model))
-            rows.append(row + _costs(model, paper))
-    notes = [*_gaps(experiment), *_sparse(experiment), *_quirks(experiment), *_sizes(experiment)]
+                row.append(entry)
+                records.append(_record(experiment, cell, model))
+            rows.append(row + _costs(model, plain))
+        for i in range(len(config.datasets)):
+            mark_best(rows[start:], 2 + i, highest=True)
+        for i in (0, 2, 3):  # FLOPs by the paper's rule are no merit
+            mark_best(rows[start:], 2 + len(config.datasets) + i, highest=False)
+    notes = [*legend(experiment), *_gaps(experiment), *_sparse(experiment), *_quirks(experiment), *_sizes(experiment)]
     if absolute:
         notes.insert(0, "† absolute accuracy: no finished run of Conv with the same seed to compare with.")
-    table = Table("table1", _CAPTION, columns, rows, notes, frozenset(breaks))
-    return table, pd.DataFrame(records)
+    columns = [
+        *(Column("network", align="l"), Column("variant", align="l")),
+        *(Column(dataset_label(dataset), "top-1 (%)") for dataset in config.datasets),
+        *(Column("params (M)"), Column("FLOPs (B)"), Column("folded", "MACs (M)"), Column("feature", "MACs (M)")),
+    ]
+    return Table("table1", _caption(experiment), columns, rows, notes, frozenset(breaks)), pd.DataFrame(records)
 
 
-def _accuracy(cell: Cell) -> tuple[str, bool]:
-    """The text of an accuracy, and whether it is absolute for want of a baseline."""
-    if cell.variant == "conv":
-        return spread_text(cell.value), False
-    if cell.difference.n or not cell.value.n:
-        return spread_text(cell.difference, signed=True), False
-    return f"{spread_text(cell.value)} †", True
+def _caption(experiment: Experiment) -> str:
+    return (
+        "Top-1 accuracy (%) on the test set after the last epoch, mean ± standard deviation (number of runs): absolute "
+        "for Conv, signed difference to Conv (paired by seed) for the other variants, as the paper prints it. "
+        f"{tests_text(experiment)} Parameters in millions; FLOPs in billions by the paper's rule, which is no cost "
+        "model; both with the factor by which Conv has more; multiply-accumulates per image in millions, folded into "
+        "plain convolutions and in feature space. Bold: the highest mean accuracy and the lowest counts of a network."
+    )
 
 
-def _costs(model: pd.Series | None, paper: Mapping[str, str]) -> list[str]:
-    printed = (paper.get("params_m", ""), paper.get("flops_b", ""))
+def accuracy(experiment: Experiment, cell: Cell) -> tuple[Entry, bool]:
+    """The accuracy of a cell with the sign of its comparison, and whether it is absolute for want of a baseline."""
+    mean = cell.value.mean if cell.value.n else None
+    comparison = experiment.comparisons.get(cell[:3])
+    alone = False
+    if comparison is None:
+        text = spread_text(cell.value)
+    elif cell.difference.n or not cell.value.n:
+        text = f"{spread_text(cell.difference, signed=True)} {comparison.mark}".rstrip()
+    else:
+        text, alone = f"{spread_text(cell.value)} †", True
+    return Entry(text, mean, href=run_anchor(*cell[:3]) if cell.planned > cell.missing else ""), alone
+
+
+def reduced(value: float, plain: float | None, unit: float, digits: int) -> Entry:
+    """A count and, in brackets, the factor by which the plain network has more, as the paper states reductions."""
+    factor = "" if plain is None or plain == value else f" ({plain / value:.2f}×)"
+    return Entry(number(value / unit, digits) + factor, value / unit)
+
+
+def _costs(model: pd.Series | None, plain: pd.Series | None) -> list[str | Entry]:
     if model is None:
-        return [MISSING, printed[0], MISSING, printed[1], MISSING, MISSING]
-    mark = "" if pd.isna(model["flops_paper_quirk"]) else " ‡"
+        return [MISSING] * 4
+    base = {name: None if plain is None else plain[name] for name in _COUNTS}
+    flops = reduced(model["flops_paper"], base["flops_paper"], 1e9, 3)
+    if pd.notna(model["flops_paper_quirk"]):
+        flops = Entry(f"{flops.text} ‡", flops.value)
     return [
-        *(number(model["params"] / 1e6, 2), printed[0]),
-        *(number(model["flops_paper"] / 1e9, 3) + mark, printed[1]),
-        *(number(model["macs_folded"] / 1e6, 1), number(model["macs_feature"] / 1e6, 1)),
+        *(reduced(model["params"], base["params"], 1e6, 2), flops),
+        *(numeric(model["macs_folded"] / 1e6, 1), numeric(model["macs_feature"] / 1e6, 1)),
     ]
 
 
-def _record(cell: Cell, paper: Mapping[str, str], model: pd.Series | None) -> dict[str, object]:
-    """One row of the CSV file; the paper's absolute accuracy is its difference added to its conv."""
-    printed = float(paper[cell.dataset]) if cell.dataset in paper else None
-    base = published().get((cell.architecture, "conv"), {}).get(cell.dataset)
-    difference = None if cell.variant == "conv" else printed
-    if printed is not None and cell.variant != "conv":
-        printed = round(float(base) + printed, 1) if base is not None else None
-    ours = {name: None if model is None else model[name] for name in _COUNTS}
+def _record(experiment: Experiment, cell: Cell, model: pd.Series | None) -> dict[str, object]:
+    """One row of the CSV file."""
+    comparison = experiment.comparisons.get(cell[:3])
     return {
         **{name: getattr(cell, name) for name in ("dataset", "architecture", "variant", "planned")},
         **{name: getattr(cell, name) for name in ("diverged", "missing")},
         **{f"top1_{name}": value for name, value in cell.value._asdict().items()},
         **{f"difference_{name}": value for name, value in cell.difference._asdict().items()},
-        "paper_top1": printed,
-        "paper_difference": difference,
-        **ours,
-        "paper_params_m": paper.get("params_m"),
-        "paper_flops_b": paper.get("flops_b"),
+        **{name: None if comparison is None else getattr(comparison, name) for name in _TESTS},
+        **{name: None if model is None else model[name] for name in _COUNTS},
     }
-
-
-_COUNTS = ("params", "flops_paper", "macs_folded", "macs_feature")
 
 
 def _gaps(experiment: Experiment) -> Iterator[str]:

@@ -41,10 +41,12 @@ class Epoch(Record):
 
 
 class LayerRedundancy(Record):
-    """How redundant the filters of one trained convolution are; absolute Pearson correlations over pairs i < j.
+    """How redundant the filters of one convolution are; absolute Pearson correlations over pairs i < j.
 
+    `share_above_*` is the share of pairs with an absolute correlation above 0.3, 0.5, 0.7 and 0.9.
     `primary_*` are the same over the primary filters alone (null for a plain convolution).
-    `effective_rank` is exp(entropy of the normalised singular values) of the filter matrix.
+    `effective_rank` is exp(entropy of the normalised singular values) of the filter matrix, `variance_entropy` the
+    entropy of the variance that its principal components explain, as a share of the largest possible.
     """
 
     layer: str
@@ -56,6 +58,10 @@ class LayerRedundancy(Record):
     effective_rank: float
     primaries: int | None = None
     primary_mean_abs_correlation: float | None = None
+    share_above_0_3: float | None = None
+    share_above_0_7: float | None = None
+    share_above_0_9: float | None = None
+    variance_entropy: float | None = None
 
 
 class RunMetrics(Record):
@@ -92,7 +98,8 @@ class Provenance(Record):
 
 
 class RunResult(Record):
-    """One training run."""
+    """One training run. `layers` are the filters after training, `layers_before` those at the first step, null where
+    they were not measured."""
 
     kind: Literal["run"] = "run"
     schema_version: Literal[1] = SCHEMA_VERSION
@@ -108,6 +115,7 @@ class RunResult(Record):
     metrics: RunMetrics
     history: list[Epoch]
     layers: list[LayerRedundancy]
+    layers_before: list[LayerRedundancy] | None = None
     provenance: Provenance
 
 

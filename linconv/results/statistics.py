@@ -27,7 +27,7 @@ class Spread(NamedTuple):
 class Cell(NamedTuple):
     """One cell: how many runs were planned, diverged and are missing, and the statistics of those that finished.
 
-    `difference` is to the baseline, paired by seed (n = 0 for the baseline itself).
+    `difference` is to the baseline, paired by seed, over the `differences` (by ascending seed; none for the baseline).
     """
 
     dataset: str
@@ -38,6 +38,8 @@ class Cell(NamedTuple):
     missing: int
     value: Spread
     difference: Spread
+    differences: tuple[float, ...] = ()
+    baseline: bool = False
 
 
 def spread(values: Iterable[float], level: float = 0.95) -> Spread:
@@ -69,6 +71,7 @@ def cell_statistics(
     *,
     baseline: str = "conv",
     metric: str = "top1",
+    level: float = 0.95,
 ) -> list[Cell]:
     """Spread of a metric per cell, and of its difference to the baseline paired by seed.
 
@@ -78,6 +81,7 @@ def cell_statistics(
         seeds: the seeds planned per cell. Diverged and missing runs are counted, never averaged.
         baseline: the variant that differences are taken to.
         metric: the column to summarise (percent for top1).
+        level: the confidence of the intervals.
     """
     groups: dict[Any, pd.DataFrame] = dict(iter(runs.groupby(["dataset", "architecture", "variant"], sort=False)))
     nothing = runs.iloc[:0]
@@ -93,8 +97,10 @@ def cell_statistics(
                 planned=len(seeds),
                 diverged=len(group) - len(values),
                 missing=len(seeds) - len(group),
-                value=spread(values),
-                difference=spread(differences),
+                value=spread(values, level),
+                difference=spread(differences, level),
+                differences=tuple(differences),
+                baseline=variant == baseline,
             )
         )
     return out

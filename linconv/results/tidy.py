@@ -35,7 +35,7 @@ COLUMNS: dict[str, list[str]] = {
         *("seconds", "peak_memory_mib", "command"),
     ],
     "history": _COORDINATES + list(Epoch.model_fields),
-    "layers": _COORDINATES + list(LayerRedundancy.model_fields),
+    "layers": [*_COORDINATES, "stage", *LayerRedundancy.model_fields],  # before or after the training
     "complexity": _MODEL + _SIZES,
     "complexity_layers": ["architecture", "variant", *LayerComplexity.model_fields],
     "throughput": [
@@ -75,7 +75,8 @@ def run_rows(results: Mapping[RunKey, RunResult]) -> dict[str, list[dict[str, An
             }
         )
         rows["history"] += [{**at, **epoch.model_dump()} for epoch in result.history]
-        rows["layers"] += [{**at, **layer.model_dump()} for layer in result.layers]
+        for stage, layers in (("before", result.layers_before or ()), ("after", result.layers)):
+            rows["layers"] += [{**at, "stage": stage, **layer.model_dump()} for layer in layers]
     return rows
 
 

@@ -39,6 +39,12 @@ def penalty_terms(regularizers: tuple[Regularizer, ...]) -> list[Term]:
     return [Term(functions[r.name](r), r.weight, r.period) for r in regularizers]
 
 
+def initial_network(run: ResolvedRun, classes: int, channels: int) -> nn.Module:
+    """The network of a run as its seed draws it, on the CPU."""
+    torch.manual_seed(run.seed)
+    return build_model(run.architecture, run.definition, num_classes=classes, in_channels=channels)
+
+
 def prepare(
     run: ResolvedRun,
     data: Dataset,
@@ -54,8 +60,7 @@ def prepare(
     The plain network is drawn first and its convolutions are replaced afterwards, so that variants of one seed share
     the initial values of all else; the seed is set again after that, so that they share dropout's draws too.
     """
-    torch.manual_seed(run.seed)
-    model = build_model(run.architecture, run.definition, num_classes=data.info.classes, in_channels=data.info.channels)
+    model = initial_network(run, data.info.classes, data.info.channels)
     if run.definition.layer != "conv" and not any(isinstance(m, tuple(LAYERS.values())) for m in model.modules()):
         raise UserError(
             f"variant '{run.variant}' replaces no convolution of {run.architecture}; see its include, exclude"

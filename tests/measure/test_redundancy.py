@@ -5,7 +5,14 @@ import pytest
 import torch
 
 from linconv import build_model, convert
-from linconv.measure.redundancy import FilterBank, correlation_matrix, effective_rank, filter_banks, redundancy
+from linconv.measure.redundancy import (
+    FilterBank,
+    correlation_matrix,
+    effective_rank,
+    filter_banks,
+    redundancy,
+    variance_entropy,
+)
 
 
 def test_correlations_are_pearsons_and_a_constant_filter_has_none():
@@ -30,9 +37,32 @@ def test_layer_record_on_filters_one_can_see_through():
     rows = torch.tensor([[1.0, -1, 0, 0], [0, 0, 1, -1], [-2, 2, 0, 0]]).double()
     record = redundancy(FilterBank(1, "conv", rows, primaries=2))
     assert record.mean_abs_correlation == pytest.approx(1 / 3)
-    assert record.share_above_0_5 == pytest.approx(1 / 3)
+    shares = (record.share_above_0_3, record.share_above_0_5, record.share_above_0_7, record.share_above_0_9)
+    assert shares == pytest.approx([1 / 3] * 4)
     assert record.primary_mean_abs_correlation == pytest.approx(0)
     assert redundancy(FilterBank(1, "conv", rows[:1], None)).mean_abs_correlation is None
+
+
+def test_shares_of_pairs_above_each_threshold():
+    # centred rows; correlations: (1, 2) 3 / sqrt(2 * 6) = 0.866, (1, 3) 0 and (2, 3) 0.5 exactly or just below
+    rows = torch.tensor([[1.0, -1, 0, 0], [2, -1, -1, 0], [1, 1, -2, 0]]).double()
+    rows -= rows.mean(dim=1, keepdim=True)
+    record = redundancy(FilterBank(1, "conv", rows, None))
+    shares = (record.share_above_0_3, record.share_above_0_7, record.share_above_0_9)
+    assert shares == pytest.approx((2 / 3, 1 / 3, 0))
+
+
+def test_variance_entropy_is_0_for_one_direction_and_1_for_equal_ones():
+    one = torch.outer(torch.tensor([-1.0, 0, 2, 5]), torch.ones(6)).double()
+    assert variance_entropy(one) == pytest.approx(0, abs=1e-9)
+    # the corners of a regular simplex vary alike in all their 5 directions
+    assert variance_entropy(torch.eye(6).double()) == pytest.approx(1)
+    # two columns of variances 9 and 1 (centred already): shares 0.9 and 0.1, divided by ln 2
+    crossed = torch.tensor([[3.0, 0], [-3, 0], [0, 1], [0, -1]]).double()
+    assert variance_entropy(crossed) == pytest.approx(-(0.9 * np.log(0.9) + 0.1 * np.log(0.1)) / np.log(2))
+    assert variance_entropy(crossed + 7) == pytest.approx(variance_entropy(crossed))  # the mean filter is no variance
+    assert variance_entropy(torch.ones(4, 9).double()) is None
+    assert variance_entropy(torch.ones(2, 9).double()) is None
 
 
 def test_banks_come_in_order_of_execution_with_the_full_filters():

@@ -36,9 +36,9 @@ def test_numbers(value, digits, signed, text):
 
 
 def test_spreads():
-    assert spread_text(spread([90, 92, 94])) == "92.00 ± 2.00 (3)"
-    assert spread_text(spread([-1, -3]), signed=True) == "-2.00 ± 1.41 (2)"
-    assert spread_text(spread([91.5])) == "91.50 (1)"
+    assert spread_text(spread([90, 92, 94])) == "92.0 ± 2.0 (3)"
+    assert spread_text(spread([-1, -3]), signed=True) == "-2.0 ± 1.4 (2)"
+    assert spread_text(spread([91.5])) == "91.5 (1)"
     assert spread_text(spread([])) == "-"
 
 

@@ -6,6 +6,7 @@ import csv
 import json
 import subprocess
 import sys
+import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from linconv.config import plan_runs
 from linconv.report import render_tables
 from linconv.report.formats import MISSING
 from linconv.report.paper import published
+from linconv.report.tables import FORMATS, TABLES
 from linconv.results import ResultError
 from linconv.results.collect import collect
 from tests.report.conftest import key
@@ -25,7 +27,7 @@ NETWORKS = ["base", "vgg11", "allconv", "resnet18", "resnext29", "mobilenetv2"]
 def markdown_rows(path):
     """Cells by network and variant (the first two columns) of a Markdown table."""
     lines = [line for line in path.read_text().splitlines() if line.startswith("|")]
-    cells = [[c.strip() for c in line.strip("|").split(" | ")] for line in lines]
+    cells = [[c.strip().removeprefix("**").removesuffix("**") for c in line.strip("|").split(" | ")] for line in lines]
     return cells[0], {(row[0], row[1]): row for row in cells[2:]}
 
 
@@ -41,9 +43,9 @@ def test_published_numbers():
 
 def test_files(collected):
     root = collected()
-    names = [f"{t}.{s}" for t in ("table1", "paper_columns", "complexity") for s in ("md", "tex", "csv")]
     paths = render_tables(root)
-    assert [p.relative_to(root).as_posix() for p in paths] == [f"tables/{n}" for n in [*names, "runs.md"]]
+    names = [f"tables/{name}.{suffix}" for name in TABLES for suffix in FORMATS]
+    assert [p.relative_to(root).as_posix() for p in paths] == names
     assert all(path.stat().st_size for path in paths)
 
 
@@ -65,28 +67,88 @@ def test_excluded_cells_have_no_row_no_gap_and_no_number(collected):
     assert len(records) == 5
 
 
-def test_table1_prints_differences_beside_the_paper(collected):
+def three_faces(collected):
     accuracies = {key("conv", k, dataset="cifar10"): x for k, x in enumerate((87.0, 87.5, 88.0))}
     accuracies |= {key("Lr", k, dataset="cifar10"): x for k, x in enumerate((86.0, 87.0, 88.0))}
+    accuracies |= {key("L", k, dataset="cifar10"): x for k, x in enumerate((87.1, 87.6, 88.12))}
     root = collected(datasets=["cifar10", "digits"], variants=["conv", "L", "Lr"], top1=accuracies)
     render_tables(root)
+    return root
+
+
+def test_table1_prints_differences_with_the_outcome_of_their_test(collected):
+    root = three_faces(collected)
     header, rows = markdown_rows(root / "tables" / "table1.md")
-    assert header[:5] == ["network", "variant", "CIFAR-10 ours", "CIFAR-10 paper", "Digits"]
-    assert rows["Base", "Conv"][2:4] == ["87.50 ± 0.50 (3)", "87.2"]
-    assert rows["Base", "-Lr"][2:4] == ["-0.50 ± 0.50 (3)", "-0.1"]
-    assert rows["Base", "-L"][3] == ""
-    assert rows["Base", "-Lr"][5:] == ["0.23", "0.23", "0.060", "0.060", "15.2", "15.2"]
-    record = next(
-        r for r in read_rows(root / "tables" / "table1.csv") if (r["dataset"], r["variant"]) == ("cifar10", "Lr")
-    )
-    expected = {
-        "top1_mean": 87.0,
-        "top1_sd": 1.0,
-        "difference_mean": -0.5,
-        "paper_difference": -0.1,
-        "paper_top1": 87.1,
-    }
+    assert header[:5] == ["network", "variant", "top-1 (%) CIFAR-10", "top-1 (%) Digits", "params (M)"]
+    assert rows["Base", "Conv"][2] == "87.50 ± 0.50 (3)"
+    assert rows["Base", "-Lr"][2] == "-0.50 ± 0.50 (3) ?"
+    # L: differences 0.1, 0.1, 0.12: mean 0.106667, sd 0.011547, t = 16 and p = 0.00388, times 4 tests = 0.0155 (Holm)
+    assert rows["Base", "-L"][2] == "+0.11 ± 0.01 (3) ≈≠"
+    assert rows["Base", "-Lr"][4:] == ["0.23 (1.74×)", "0.060 (0.28×)", "15.2", "15.2"]
+    text = (root / "tables" / "table1.md").read_text()
+    assert "| **+0.11 ± 0.01 (3) ≈≠** |" in text
+    assert "over the 4 cells of this experiment that have 3 or more pairs, at level 0.05" in text
+    assert "≈≠ equivalent within ±1, though different from 0" in text
+    records = read_rows(root / "tables" / "table1.csv")
+    record = next(r for r in records if (r["dataset"], r["variant"]) == ("cifar10", "L"))
+    assert record["outcome"] == "equivalent"
+    assert float(record["p_difference"]) == pytest.approx(0.003884, abs=1e-6)
+    assert float(record["p_difference_holm"]) == pytest.approx(4 * 0.003884, abs=4e-6)
+
+
+def test_table1_beside_the_papers(collected):
+    root = three_faces(collected)
+    header, rows = markdown_rows(root / "tables" / "table1_comparison.md")
+    assert header[2:6] == ["CIFAR-10 ours", "CIFAR-10 paper", "CIFAR-10 deviation", "params (M) ours"]
+    assert list(rows) == [("Base", "Conv"), ("Base", "-Lr")]  # the paper has no L
+    assert rows["Base", "Conv"][2:5] == ["87.50 ± 0.50 (3)", "87.2", "+0.30"]
+    assert rows["Base", "-Lr"][2:5] == ["-0.50 ± 0.50 (3) ?", "-0.1", "-0.40"]
+    assert rows["Base", "-Lr"][5:] == [*("0.23 (1.74×)", "0.23", "+0.00"), *("0.060 (0.28×)", "0.060", "+0.000")]
+    assert "Epochs trained here: 6." in (root / "tables" / "table1_comparison.md").read_text()
+    record = read_rows(root / "tables" / "table1_comparison.csv")[1]
+    expected = {"cifar10_ours": -0.5, "cifar10_paper": -0.1, "cifar10_deviation": -0.4}
     assert {name: float(record[name]) for name in expected} == expected
+
+
+def test_table1_as_the_paper_prints_it(collected):
+    root = collected(seeds=[0], variants=["conv"])
+    render_tables(root)
+    _, rows = markdown_rows(root / "tables" / "table1_paper.md")
+    assert len(rows) == 18
+    assert rows["ResNeXt-29", "-LRr"][2:] == ["+0.8", "-2.9", "-0.7", "+0.1", "-0.3", "4.71 (1.94×)", "1.691 (0.84×)"]
+    records = {(r["architecture"], r["variant"]): r for r in read_rows(root / "tables" / "table1_paper.csv")}
+    assert float(records["resnext29", "LRr"]["cifar100"]) == 73.4  # 76.3 - 2.9
+    assert "No network and variant" not in (root / "tables" / "table1_comparison.md").read_text()
+
+
+def test_table2_shows_other_methods_as_planned(collected):
+    root = collected(architectures=["vgg11"], datasets=["cifar10"], variants=["conv", "LRr"], seeds=[0, 1])
+    render_tables(root)
+    header, rows = markdown_rows(root / "tables" / "table2.md")
+    assert len(rows) == 6
+    at = header.index("CIFAR-10 ours")
+    assert rows["VGG11", "Conv"][at].endswith("(2)")
+    assert rows["VGG11", "-basis"][at : at + 2] == ["planned", "-0.1"]
+    assert rows["SqueezeNet", "-LRr"][at] == "not run"
+    assert rows["VGG11", "Conv"][header.index("SVHN ours")] == "not run"
+    assert rows["VGG11", "Conv"][header.index("params (M) ours") :][:2] == ["9.23", "9.23"]
+
+
+def test_html_tables_are_sound(collected):
+    root = three_faces(collected)
+    for path in (root / "tables").glob("*.html"):
+        text = path.read_text()
+        table = ElementTree.fromstring(f"<div>{text}</div>").find("table")
+        groups, *names = table.findall("thead/tr")
+        width = sum(int(cell.get("colspan", 1)) for cell in groups)
+        assert {len(row) for row in table.findall("tbody/tr")} <= {width}, path
+        assert len(names) <= 1
+        assert table.find("caption").text
+        assert "style" not in text
+    text = (root / "tables" / "table1.html").read_text()
+    link = '<a href="#run-cifar10-base-L"><strong>+0.11 ± 0.01 (3) ≈≠</strong></a>'
+    assert f'<td class="number best" data-value="87.606667">{link}</td>' in text
+    assert '<td class="number best" data-value="0.231234"><strong>0.23 (1.74×)</strong></td>' in text
 
 
 def test_table1_shows_what_is_missing(collected):
@@ -103,9 +165,10 @@ def test_table1_shows_what_is_missing(collected):
     assert "† absolute accuracy" in text
     shares = "Base on Digits 62 %, VGG11 on Digits 62 %, wanted 50 %."
     assert f"-LSr: share of zero coefficients after training (mean): {shares}" in text
-    runs = (root / "tables" / "runs.md").read_text()
-    assert runs.count("| diverged |") == 6  # three rows of the runs, three of the failures
-    assert runs.count("| missing") == 3
+    assert (root / "tables" / "runs.md").read_text().count("| diverged |") == 3
+    failures = (root / "tables" / "failures.md").read_text()
+    assert failures.count("| diverged |") == 3
+    assert failures.count("| missing") == 3
 
 
 def test_paper_columns(collected):
@@ -205,7 +268,7 @@ def test_latex_rows_have_as_many_cells_as_columns(collected):
         text = path.read_text()
         width = len(text.split(r"\begin{tabular}{")[1].split("}")[0])
         rows = [r for r in text.splitlines() if r.endswith(r"\\") and "multicolumn" not in r]
-        assert len(rows) > 3
+        assert len(rows) >= (3 if path.stem != "failures" else 1)
         assert {r.count(" & ") + 1 for r in rows} == {width}
         assert "a_b" not in text.replace(r"a\_b", "")
         assert text.count("{") == text.count("}")

@@ -94,6 +94,7 @@ def make_run(config: Config, key: RunKey, *, status: str = "ok", top1: float | N
         ),
         history=history,
         layers=[_redundancy(position, key.variant) for position in LAYERS],
+        layers_before=[_redundancy(position, key.variant, trained=False) for position in LAYERS],
         provenance=Provenance(
             command=f"linconv train config.yaml --variant {key.variant} --seed {key.seed}",
             versions={"python": "3.11.2", "torch": "2.14.1"},
@@ -108,8 +109,9 @@ def make_run(config: Config, key: RunKey, *, status: str = "ok", top1: float | N
     )
 
 
-def _redundancy(position: int, variant: str) -> LayerRedundancy:
+def _redundancy(position: int, variant: str, *, trained: bool = True) -> LayerRedundancy:
     name, filters, size = LAYERS[position]
+    primary = 0.01 if trained and variant in ("Lr", "LRr", "LSr") else 0.1
     return LayerRedundancy(
         layer=name,
         position=position,
@@ -119,7 +121,11 @@ def _redundancy(position: int, variant: str) -> LayerRedundancy:
         share_above_0_5=0.1,
         effective_rank=20.0,
         primaries=None if variant == "conv" else filters // 2,
-        primary_mean_abs_correlation=None if variant == "conv" else 0.1,
+        primary_mean_abs_correlation=None if variant == "conv" else primary,
+        share_above_0_3=0.3 if trained else 0.05,
+        share_above_0_7=0.02 if trained else 0.0,
+        share_above_0_9=0.01 if trained else 0.0,
+        variance_entropy=0.8 if trained else 0.95,
     )
 
 

@@ -18,7 +18,7 @@ from linconv.config import (
     load_config,
 )
 from linconv.config.recipes import Override, RecipeChoice
-from linconv.config.schema import ComplexityOptions, FigureOptions
+from linconv.config.schema import ComplexityOptions, FigureOptions, StatisticsOptions
 from tests.workflow.conftest import REPOSITORY
 
 MODELS: tuple[type[BaseModel], ...] = (
@@ -33,6 +33,7 @@ MODELS: tuple[type[BaseModel], ...] = (
     SparsityScheduleOptions,
     ComplexityOptions,
     FigureOptions,
+    StatisticsOptions,
 )
 
 

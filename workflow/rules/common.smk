@@ -85,10 +85,20 @@ def gpus_per_run():
     return int(settings.device == "cuda" or (settings.device == "auto" and bool(visible_gpus())))
 
 
+# The names that the registries of linconv.report have, which imports too much for here; a test compares both.
+TABLES = (
+    *("table1", "table1_paper", "table1_comparison", "table2", "paper_columns"),
+    *("complexity", "redundancy", "runs", "failures"),
+)
+FIGURES = {
+    **dict.fromkeys(("panels", "correlations", "curves", "redundancy"), "network"),
+    **dict.fromkeys(("pareto", "differences"), "dataset"),
+}
+
+
 def reported_tables():
-    """Every table in every format; Markdown and CSV go into the report."""
-    names = product(["table1", "paper_columns", "complexity"], ["md", "csv", "tex"])
-    for name, extension in [*names, ("runs", "md")]:
+    """Every table in every format; Markdown, CSV and HTML go into the report."""
+    for name, extension in product(TABLES, ("md", "tex", "csv", "html")):
         path = f"{RESULTS}/tables/{name}.{extension}"
         if extension != "tex":
             labels = {"table": name, "format": extension}
@@ -96,15 +106,26 @@ def reported_tables():
         yield path
 
 
-def reported_figures(kind):
-    """The figures of one kind in every format; the first that a browser shows inline goes into the report."""
+def reported_figures():
+    """Every figure in every format; the first that a browser shows inline goes into the report."""
     formats = settings.figures.formats
     inline = next((f for f in formats if f != "pdf"), "pdf")
-    caption = f"../report/{kind}.rst"
     networks = dict.fromkeys((dataset, architecture) for dataset, architecture, _ in plan_cells(settings))
-    for (dataset, architecture), extension in product(networks, formats):
-        path = f"{RESULTS}/figures/{kind}_{dataset}_{architecture}.{extension}"
-        if extension == inline:
-            labels = {"data set": dataset, "network": architecture}
-            path = report(path, caption=caption, category="Figures", subcategory=kind.title(), labels=labels)
-        yield path
+    places = {
+        "network": list(networks),
+        "dataset": list(dict.fromkeys((d,) for d, _ in networks)),
+        "experiment": [()],
+    }
+    for kind, per in FIGURES.items():
+        for where, extension in product(places[per], formats):
+            path = f"{RESULTS}/figures/{'_'.join((kind, *where))}.{extension}"
+            if extension == inline:
+                labels = dict(zip(("data set", "network"), where)) or {"experiment": settings.experiment}
+                path = report(
+                    path,
+                    caption=f"../report/{kind}.rst",
+                    category="Figures",
+                    subcategory=kind.title(),
+                    labels=labels,
+                )
+            yield path

@@ -18,9 +18,7 @@ rule figures:
     input:
         rules.collect.output,
     output:
-        *reported_figures("panels"),
-        *reported_figures("correlations"),
-        *reported_figures("curves"),
+        *reported_figures(),
     log:
         f"{LOGS}/figures.log",
     conda:

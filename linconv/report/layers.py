@@ -1,0 +1,78 @@
+"""Redundancy of the filters layer by layer, before and after training."""
+
+from __future__ import annotations
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
+
+from linconv.report.labels import MISSING_COLOUR, architecture_label, dataset_label, variant_label, variant_styles
+from linconv.report.redundancy_table import layer_means
+from linconv.report.source import Experiment
+
+_PANELS = (
+    ("share_above_0_3", "Pairs with |corr| > 0.3 (%)"),
+    ("share_above_0_5", "Pairs with |corr| > 0.5 (%)"),
+    ("share_above_0_7", "Pairs with |corr| > 0.7 (%)"),
+    ("primary_mean_abs_correlation", "Mean |corr| of primaries"),
+    ("effective_rank", "Effective rank / min(N, D)"),
+    ("variance_entropy", "Variance entropy (max. 1)"),
+)
+_CAPTION = (
+    "{network} on {data}: redundancy of the filters of each convolution (in the order of execution), means over the "
+    "finished runs; dashed before training, solid after it. Pearson correlations of pairs of filters; effective rank "
+    "(exponential of the entropy of the normalised singular values) divided by the largest possible, the smaller of N "
+    "filters and D numbers each; entropy of the variance that the principal components explain, divided by the largest "
+    "possible. Low correlation, high rank and high entropy mean little redundancy.{missing}"
+)
+
+
+def redundancy_layers(experiment: Experiment, dataset: str, architecture: str) -> tuple[Figure, str]:
+    """Six panels over the layers of a network, one line per variant and stage, and the caption."""
+    network, data = architecture_label(architecture), dataset_label(dataset)
+    means = experiment.of_network(layer_means(experiment), dataset, architecture)
+    means = means.assign(effective_rank=means["effective_rank"] / means[["filters", "filter_size"]].min(axis=1))
+    for name in (column for column, _ in _PANELS if column.startswith("share")):
+        means[name] = 100 * means[name]
+    figure = Figure(figsize=(7.0, 4.0))
+    figure.suptitle(f"{network} on {data}: redundancy of the filters")
+    for axes, (column, title) in zip(figure.subplots(2, 3).flat, _PANELS, strict=True):
+        _panel(axes, experiment, means, column, title)
+    styles = variant_styles(experiment.config.variants)
+    shown = [v for v in experiment.variants_of(architecture, dataset) if v in set(means["variant"])]
+    handles = [Line2D([], [], color=styles[v][0], ls=styles[v][1], label=variant_label(v)) for v in shown]
+    before = "before" in set(means["stage"])
+    if before:
+        handles += [
+            Line2D([], [], color="#777777", ls=(0, (2, 2)), lw=0.9, label="before training"),
+            Line2D([], [], color="#777777", label="after"),
+        ]
+    if handles:
+        figure.legend(handles=handles, loc="outside lower center", ncols=min(8, len(handles)))
+    missing = "" if before else " The filters before training were not measured when these runs were made."
+    return figure, _CAPTION.format(network=network, data=data, missing=missing)
+
+
+def _panel(axes: Axes, experiment: Experiment, means: pd.DataFrame, column: str, title: str) -> None:
+    axes.set_title(title)
+    styles = variant_styles(experiment.config.variants)
+    known = means.dropna(subset=[column])
+    for variant in experiment.config.variants:
+        colour, dashes = styles[variant]
+        own = known[known["variant"] == variant]
+        for stage, style, width in (("before", (0, (2, 2)), 0.9), ("after", dashes, 1.3)):
+            line = own[own["stage"] == stage]
+            marker = "o" if stage == "after" and len(line) <= 12 else ""
+            axes.plot(line["position"], line[column], ls=style, lw=width, color=colour, marker=marker, ms=3)
+    if known.empty:
+        text = "not measured in\nthese runs" if len(means) else "no finished run"
+        axes.text(0.5, 0.5, text, transform=axes.transAxes, ha="center", va="center", color=MISSING_COLOUR)
+        axes.set(xticks=[], yticks=[])
+        return
+    axes.set_ylim(0, 1.05 if column in ("effective_rank", "variance_entropy") else None)
+    axes.margins(x=0.04)
+    axes.xaxis.set_major_locator(MaxNLocator(7, integer=True, min_n_ticks=1))
+    axes.yaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))
+    axes.set_xlabel("layer", labelpad=1)

@@ -1,0 +1,81 @@
+"""How redundant the filters are, layer by layer, before and after training."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+
+from linconv.report.formats import MISSING, Column, Entry, Table, number
+from linconv.report.labels import architecture_label, dataset_label, variant_label
+from linconv.report.source import Experiment
+
+# Column of layers.csv -> header, group, digits.
+_SHOWN = {
+    "mean_abs_correlation": ("mean |corr|", "all filters", 3),
+    "share_above_0_5": ("|corr| > 0.5 (%)", "all filters", 1),
+    "effective_rank": ("effective rank", "all filters", 1),
+    "variance_entropy": ("variance entropy", "all filters", 3),
+    "primary_mean_abs_correlation": ("mean |corr|", "primary filters", 3),
+}
+AT = ["dataset", "architecture", "variant"]
+
+
+def redundancy(experiment: Experiment) -> tuple[Table, pd.DataFrame]:
+    """Means over the runs of a cell per layer, before and after training, as a table and as a frame."""
+    frame = layer_means(experiment)
+    rows: list[list[str | Entry]] = []
+    breaks: set[int] = set()
+    last = None
+    at: Any
+    for at, group in frame.groupby([*AT, "position"], sort=False):
+        dataset, architecture, variant, position = at
+        if (dataset, architecture, variant) != last:
+            breaks.add(len(rows))
+            last = (dataset, architecture, variant)
+        after = group[group["stage"] == "after"]
+        shown = (after if len(after) else group).iloc[0]
+        row: list[str | Entry] = [
+            *(dataset_label(dataset), architecture_label(architecture), variant_label(variant)),
+            *(Entry(str(position), position), shown["layer"], f"{shown['filters']:.0f} × {shown['filter_size']:.0f}"),
+        ]
+        stages = group.set_index("stage")
+        rows.append(row + [_change(stages, name, digits) for name, (_, _, digits) in _SHOWN.items()])
+    columns = [
+        *(Column(name, align="l") for name in ("data set", "network", "variant")),
+        *(Column("no."), Column("layer", align="l"), Column("N × D")),
+        *(Column(name, group) for name, group, _ in _SHOWN.values()),
+    ]
+    notes = [] if rows else ["No run with measured filters was collected."]
+    if rows and "before" not in set(frame["stage"]):
+        notes.append("Before training and variance entropy: not measured when these runs were made.")
+    caption = (
+        "Redundancy of the N filters of D numbers of each convolution, before → after training, means over the "
+        "finished runs: Pearson correlations of pairs of filters, effective rank (exponential of the entropy of the "
+        "normalised singular values, at most N and D), entropy of the variance explained by the principal components "
+        "(1: all directions alike)."
+    )
+    return Table("redundancy", caption, columns, rows, notes, frozenset(breaks)), frame
+
+
+def layer_means(experiment: Experiment) -> pd.DataFrame:
+    """Means of the numbers of a layer over the finished runs of a cell, one row per cell, stage and layer."""
+    done = experiment.runs.loc[experiment.runs["status"] == "ok", [*AT, "seed"]]
+    layers = experiment.layers.merge(done, on=[*AT, "seed"])
+    keys = [*AT, "stage", "position", "layer"]
+    numbers = [c for c in layers.columns if c not in (*keys, "seed")]
+    means = layers.groupby(keys, sort=False)[numbers].mean().reset_index()
+    means.insert(len(keys), "runs", layers.groupby(keys, sort=False)["seed"].count().to_numpy())
+    order = {variant: i for i, variant in enumerate(experiment.config.variants)}
+    means["order"] = means["variant"].map(order)
+    means = means.sort_values(["dataset", "architecture", "order", "position", "stage"], kind="stable")
+    return means.drop(columns="order").reset_index(drop=True)
+
+
+def _change(stages: pd.DataFrame, name: str, digits: int) -> Entry:
+    scale = 100 if name.startswith("share") else 1
+    values: dict[str, Any] = {stage: stages[name].get(stage) for stage in ("before", "after")}
+    texts = {s: MISSING if v is None or pd.isna(v) else number(scale * v, digits) for s, v in values.items()}
+    after = None if texts["after"] == MISSING else scale * float(values["after"])
+    known = [text for text in texts.values() if text != MISSING]
+    return Entry(" → ".join(texts.values()) if len(known) == 2 else (known or [MISSING])[0], after)
