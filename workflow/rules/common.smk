@@ -88,11 +88,12 @@ def gpus_per_run():
 # The names that the registries of linconv.report have, which imports too much for here; a test compares both.
 TABLES = (
     *("table1", "table1_paper", "table1_comparison", "table2", "paper_columns"),
-    *("complexity", "redundancy", "runs", "failures"),
+    *("complexity", "speed", "redundancy", "runs", "failures"),
 )
 FIGURES = {
     **dict.fromkeys(("panels", "correlations", "curves", "redundancy"), "network"),
     **dict.fromkeys(("pareto", "differences"), "dataset"),
+    "speed": "timings",
 }
 
 
@@ -115,6 +116,7 @@ def reported_figures():
         "network": list(networks),
         "dataset": list(dict.fromkeys((d,) for d, _ in networks)),
         "experiment": [()],
+        "timings": [()] if TIMED else [],
     }
     for kind, per in FIGURES.items():
         for where, extension in product(places[per], formats):
