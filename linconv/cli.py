@@ -163,6 +163,49 @@ def measure_throughput(
         raise typer.Exit(INTERRUPTED)
 
 
+@measure.command("correctness")
+def measure_correctness(
+    device: Annotated[str, typer.Option(help="cpu, cuda, or auto")] = "auto",
+    output: Annotated[Path | None, typer.Option(help="write the result file (JSON) there")] = None,
+) -> None:
+    """Check outputs and gradients of every form of the layer on a device against double precision on the CPU."""
+    from linconv.devices import device_slot
+    from linconv.results import write_result
+
+    with device_slot(device) as held:
+        from linconv.measure.correctness import measure_correctness as check
+
+        result = check(held, command=_command())
+    if output is not None:
+        write_result(output, result)
+    typer.echo(str(result))
+    for failed in result.failed:
+        typer.echo(f"FAILED {failed}", err=True)
+    if result.failed:
+        raise typer.Exit(1)
+
+
+@app.command("session")
+def session(
+    config: ConfigFile,
+    output: Annotated[Path, typer.Option(help="folder of all results; a second session there continues")],
+    budget: Annotated[str, typer.Option(help="the time until everything has ended, such as 20m")] = "20m",
+    device: Annotated[str, typer.Option(help="cpu or cuda")] = "cuda",
+) -> None:
+    """Check, time and train as much as fits into a given time on this machine, the most telling first."""
+    _log_to(None)
+    from linconv.devices import DeviceError, visible_gpus
+    from linconv.session import run_session
+
+    if device == "cuda" and not visible_gpus():
+        raise DeviceError("no CUDA device is visible; run this on a machine with one, or try it with --device cpu")
+    report = run_session(config, output, device=device, budget_seconds=seconds(budget))
+    for step in report.steps:
+        typer.echo(f"{step.outcome:<14} {step.seconds:7.1f} s  {step.name}  {step.detail}")
+    if any(step.outcome == "failed" for step in report.steps):
+        raise typer.Exit(1)
+
+
 @app.command("collect")
 def collect(
     config: ConfigFile,
