@@ -5,12 +5,15 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 SNAKEFILES := Snakefile workflow
+BUDGET ?= 20m
+OUT ?= results/gpu
+DEVICE ?= cuda
 
 # Recipes find the tools of the environment whether or not it is activated.
 export PATH := $(abspath $(BIN)):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test smoke figures report lint format lock clean
+.PHONY: help demo test smoke gpu figures report lint format lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,6 +37,9 @@ test: $(READY) ## run the test suite
 
 smoke: $(READY) ## run every stage of the pipeline on small data
 	snakemake --configfile config/smoke.yaml
+
+gpu: ## measure what fits into BUDGET on this machine's GPU, into OUT (torch >= 2.11; no Snakemake needed)
+	$(or $(wildcard $(BIN)/python),$(PYTHON)) -m linconv.cli session config/gpu.yaml --budget $(BUDGET) --output $(OUT) --device $(DEVICE)
 
 figures: $(READY) ## render the committed reference results again, without training
 	linconv render all results/reference

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
         convert,
         correlation_penalty,
         fold,
+        optimize,
         set_mode,
     )
     from linconv.measure.complexity import complexity
@@ -28,6 +29,7 @@ _PUBLIC = {
     "convert": "linconv.layers",
     "correlation_penalty": "linconv.layers",
     "fold": "linconv.layers",
+    "optimize": "linconv.layers",
     "set_mode": "linconv.layers",
     "build_model": "linconv.models",
     "complexity": "linconv.measure.complexity",
@@ -37,6 +39,7 @@ __all__ = [  # noqa: RUF022  (in the order in which a reader meets them)
     "LinearConv2d",
     "convert",
     "fold",
+    "optimize",
     "set_mode",
     "correlation_penalty",
     "coefficient_l1",

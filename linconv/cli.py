@@ -6,6 +6,7 @@ import logging
 import os
 import shlex
 import sys
+import tempfile
 from pathlib import Path
 from typing import Annotated
 
@@ -14,6 +15,8 @@ import yaml
 
 from linconv.config import Config, ConfigError, ResolvedRun, RunKey, load_config, parse_config, plan_runs, resolve_run
 from linconv.config.errors import UserError
+from linconv.config.names import check_known
+from linconv.config.throughput import ThroughputOptions, plan_throughput, seconds
 from linconv.results import write_text
 
 app = typer.Typer(
@@ -106,6 +109,101 @@ def measure_complexity(
         write_result(output, result)
     else:
         typer.echo(complexity_text(result, layers=layers), nl=False)
+
+
+@measure.command("throughput")
+def measure_throughput(
+    config: Annotated[Path | None, typer.Option(help="time this configuration's grid; a result file per cell")] = None,
+    results: Results = Path("results"),
+    budget: Annotated[str | None, typer.Option(help="begin no cell after that long, such as 90s, 20m, 1h")] = None,
+    cell: Annotated[list[str] | None, typer.Option(help="with --config: this cell alone; may be repeated")] = None,
+    architecture: Annotated[str | None, typer.Option(help="one network, instead of a configuration")] = None,
+    variant: Annotated[str, typer.Option(help="with --architecture")] = "Lr",
+    batch: Annotated[int, typer.Option(min=1, help="with --architecture")] = 50,
+    rounds: Annotated[int, typer.Option(min=3, help="with --architecture: samples of every arm")] = 15,
+    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads; all cores by default")] = None,
+    device: Annotated[str, typer.Option(help="cpu, cuda, or auto")] = "auto",
+    channels_last: Annotated[bool, typer.Option(help="with --architecture: all arms in channels_last")] = False,
+    log: Annotated[Path | None, typer.Option(help="write plain lines there")] = None,
+) -> None:
+    """Time training steps and inference of every form against the plain network; let nothing else run meanwhile.
+
+    Called again with a configuration, it times the cells that have no result file yet.
+    """
+    if (config is None) == (architecture is None):
+        raise ConfigError("give either --config FILE or --architecture NAME")
+    _log_to(log)
+    if config is not None:
+        settings = load_config(config)
+    else:
+        cells = {"architectures": [architecture], "variants": [variant], "batches": [batch]}
+        settings = _one_model(str(architecture), variant, "3x32x32", 10, batch)
+        timed = ThroughputOptions.model_validate({**cells, "channels_last": channels_last, "rounds": rounds})
+        settings = settings.model_copy(update={"throughput": timed})
+    if settings.throughput is None:
+        raise ConfigError(f"{config}: throughput: missing; `throughput: {{}}` times the default grid")
+    try:
+        check_known(cell or (), [key.name for key in plan_throughput(settings.throughput)], "cell")
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
+    limit = None if budget is None else seconds(budget)
+    from linconv.devices import device_slot
+
+    with device_slot(device if config is None else settings.device) as held, tempfile.TemporaryDirectory() as temporary:
+        from linconv.measure.text import throughput_text
+        from linconv.measure.throughput import measure_throughput as time_cells
+
+        folder = results / settings.experiment / "throughput" if config is not None else Path(temporary)
+        left = time_cells(
+            settings.throughput, settings.known_variants, folder,
+            device=held, threads=threads, command=_command(), cells=cell, budget_seconds=limit,
+        )  # fmt: skip
+        typer.echo(throughput_text(settings.throughput, settings.known_variants, folder), nl=False)
+    if left:
+        raise typer.Exit(INTERRUPTED)
+
+
+@measure.command("correctness")
+def measure_correctness(
+    device: Annotated[str, typer.Option(help="cpu, cuda, or auto")] = "auto",
+    output: Annotated[Path | None, typer.Option(help="write the result file (JSON) there")] = None,
+) -> None:
+    """Check outputs and gradients of every form of the layer on a device against double precision on the CPU."""
+    from linconv.devices import device_slot
+    from linconv.results import write_result
+
+    with device_slot(device) as held:
+        from linconv.measure.correctness import measure_correctness as check
+
+        result = check(held, command=_command())
+    if output is not None:
+        write_result(output, result)
+    typer.echo(str(result))
+    for failed in result.failed:
+        typer.echo(f"FAILED {failed}", err=True)
+    if result.failed:
+        raise typer.Exit(1)
+
+
+@app.command("session")
+def session(
+    config: ConfigFile,
+    output: Annotated[Path, typer.Option(help="folder of all results; a second session there continues")],
+    budget: Annotated[str, typer.Option(help="the time until everything has ended, such as 20m")] = "20m",
+    device: Annotated[str, typer.Option(help="cpu or cuda")] = "cuda",
+) -> None:
+    """Check, time and train as much as fits into a given time on this machine, the most telling first."""
+    _log_to(None)
+    from linconv.devices import DeviceError, visible_gpus
+    from linconv.session import run_session
+
+    if device == "cuda" and not visible_gpus():
+        raise DeviceError("no CUDA device is visible; run this on a machine with one, or try it with --device cpu")
+    report = run_session(config, output, device=device, budget_seconds=seconds(budget))
+    for step in report.steps:
+        typer.echo(f"{step.outcome:<14} {step.seconds:7.1f} s  {step.name}  {step.detail}")
+    if any(step.outcome == "failed" for step in report.steps):
+        raise typer.Exit(1)
 
 
 @app.command("collect")

@@ -14,6 +14,7 @@ from pydantic import BeforeValidator, Field, ValidationError, field_validator, m
 from linconv.config.folders import ImageFolderOptions, ValidationOptions
 from linconv.config.names import ARCHITECTURES, DATASETS, Frozen, ReportEpoch, check_known
 from linconv.config.recipes import RecipeChoice
+from linconv.config.throughput import ThroughputOptions
 from linconv.config.variants import VARIANTS, Variant
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]*$", max_length=64)]
@@ -104,6 +105,7 @@ class Config(Frozen):
     runs_per_gpu: Annotated[int, BeforeValidator(_no_bool), Field(ge=1)] = 1
     loader_workers: Annotated[int, BeforeValidator(_no_bool), Field(ge=0)] = 2
     complexity: ComplexityOptions = ComplexityOptions()
+    throughput: ThroughputOptions | None = None
     figures: FigureOptions = FigureOptions()
     statistics: StatisticsOptions = StatisticsOptions()
 
@@ -178,6 +180,7 @@ class Config(Frozen):
         self._check_holes()
         check_known(self.variants, self.known_variants, "variant")
         check_known(self.figures.heatmap_variants, self.known_variants, "variant")
+        self._check_timed()
         for name in self.variants:
             self._check_rank(name)
         for architecture in self.architectures:
@@ -198,6 +201,16 @@ class Config(Frozen):
                 check_known(names, (*DATASETS, *self.imagefolders), "data set")
             except ValueError as error:
                 raise ValueError(f"{place}: {error}") from None
+
+    def _check_timed(self) -> None:
+        if self.throughput is None:
+            return
+        try:
+            check_known(self.throughput.variants, self.known_variants, "variant")
+        except ValueError as error:
+            raise ValueError(f"throughput.variants: {error}") from None
+        if "conv" in self.throughput.variants:
+            raise ValueError("throughput.variants: the plain network is always timed; leave 'conv' out")
 
     def _check_holes(self) -> None:
         """A name that is no part of the grid would leave nothing out, without a word."""

@@ -8,6 +8,7 @@ from linconv.layers.coefficients import (
 )
 from linconv.layers.conversion import LAYERS, convert, fold, set_mode
 from linconv.layers.linear_conv import LinearConv2d, Macs
+from linconv.layers.optimize import optimize
 from linconv.layers.regularizers import coefficient_l1, correlation_penalty
 from linconv.layers.sparsity import SparsitySchedule
 
@@ -24,5 +25,6 @@ __all__ = [
     "convert",
     "correlation_penalty",
     "fold",
+    "optimize",
     "set_mode",
 ]

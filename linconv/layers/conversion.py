@@ -72,7 +72,7 @@ def convert(
     for conv, name in wanted.items():
         if conv._forward_hooks or conv._forward_pre_hooks or conv._backward_hooks or conv._backward_pre_hooks:
             raise ValueError(f"{name} has hooks, which the new layer would not have; remove them or exclude {name!r}")
-    return _replace(model, {conv: layer_class.from_conv2d(conv, **options) for conv in wanted})
+    return replace_modules(model, {conv: layer_class.from_conv2d(conv, **options) for conv in wanted})
 
 
 def fold(model: nn.Module, *, inplace: bool = False) -> nn.Module:
@@ -83,7 +83,7 @@ def fold(model: nn.Module, *, inplace: bool = False) -> nn.Module:
     """
     if not inplace:
         model = copy.deepcopy(model)
-    return _replace(model, {m: m.to_conv2d() for m in model.modules() if isinstance(m, FOLDABLE)})
+    return replace_modules(model, {m: m.to_conv2d() for m in model.modules() if isinstance(m, FOLDABLE)})
 
 
 def set_mode(model: nn.Module, mode: str) -> nn.Module:
@@ -135,7 +135,7 @@ def _saves(layer_class: type[LinearConv2d], conv: nn.Conv2d, options: dict[str, 
     return candidate.params_expected < sum(p.numel() for p in conv.parameters())
 
 
-def _replace(model: nn.Module, replacements: Mapping[nn.Module, nn.Module]) -> nn.Module:
+def replace_modules(model: nn.Module, replacements: Mapping[nn.Module, nn.Module]) -> nn.Module:
     """Put each replacement wherever its original is registered."""
     for parent in list(model.modules()):
         for name, child in list(parent._modules.items()):

@@ -1,10 +1,16 @@
-"""The complexity of networks as plain text."""
+"""Measurements as plain text."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from pathlib import Path
+
 import pandas as pd
 
+from linconv.config import Variant
+from linconv.config.throughput import ThroughputOptions, plan_throughput
 from linconv.results import Complexity, ComplexityResult
+from linconv.results.throughput import ThroughputResult, read_cells, throughput_hash, timings
 
 
 def complexity_text(result: ComplexityResult, *, layers: bool = False) -> str:
@@ -57,3 +63,32 @@ def _per_layer(model: Complexity) -> pd.DataFrame:
 
 def _millions(macs: int) -> str:
     return f"{macs / 1e6:.3f} M"
+
+
+def throughput_text(options: ThroughputOptions, variants: Mapping[str, Variant], folder: Path) -> str:
+    """A line per arm of every cell that `folder` holds: time, ratio to the plain network, quartiles, A/A band."""
+    cells, _ = read_cells(folder, [key.name for key in plan_throughput(options)], throughput_hash(options, variants))
+    return "\n".join(_timed(cell) for cell in cells)
+
+
+def _timed(cell: ThroughputResult) -> str:
+    measured = timings(cell)
+    head = f"{cell.architecture}, {cell.activity}, batch {cell.batch_size}, {cell.precision}, {cell.backend}: "
+    left_out = [f"{arm.name}: {arm.status}, {arm.detail}\n" for arm in cell.arms if arm.status != "ok"]
+    if not measured:
+        return head + "not timed\n" + "".join(left_out)
+    threads = cell.provenance.numerics["threads"]
+    where = cell.provenance.hardware.get("gpu") or f"{cell.provenance.hardware['cpu']}, {threads} threads"
+    head += f"{where}, {measured[0].samples} rounds, A/A band {100 * measured[0].band:.1f} %\n"
+    rows = [
+        {
+            "arm": t.arm.name,
+            "ms per call": f"{t.latency_ms:.2f}",
+            "images/s": f"{t.images_per_second:.0f}",
+            "ratio": f"{t.ratio:.3f}",
+            "quartiles": f"{t.low:.3f} to {t.high:.3f}",
+            "": t.difference if t.arm.form != "plain" else "",
+        }
+        for t in measured
+    ]
+    return head + pd.DataFrame(rows).to_string(index=False) + "\n" + "".join(left_out)

@@ -16,6 +16,7 @@ from linconv.report.layers import redundancy_layers
 from linconv.report.panels import panels
 from linconv.report.pareto import pareto
 from linconv.report.source import Experiment, load_experiment
+from linconv.report.speed import speed_figure
 from linconv.results.files import atomic_path
 
 STYLE = Path(__file__).with_name("linconv.mplstyle")
@@ -24,12 +25,14 @@ STYLE = Path(__file__).with_name("linconv.mplstyle")
 class FigureKind(NamedTuple):
     """How a kind of figure is drawn, and of what there is one each: a network on a data set, a data set, or all.
 
+    "timings" stands for all timings, where there are any.
+
     `draw` takes the experiment, then the data set and the network as far as there is one of each, and returns the
     figure and its caption.
     """
 
     draw: Callable[..., tuple[Figure, str]]
-    per: Literal["network", "dataset", "experiment"]
+    per: Literal["network", "dataset", "experiment", "timings"]
 
 
 FIGURES: dict[str, FigureKind] = {
@@ -39,6 +42,7 @@ FIGURES: dict[str, FigureKind] = {
     "redundancy": FigureKind(redundancy_layers, "network"),
     "pareto": FigureKind(pareto, "dataset"),
     "differences": FigureKind(differences, "dataset"),
+    "speed": FigureKind(speed_figure, "timings"),
 }
 # What a file would say about the moment and the program of its making changes its bytes and tells nothing.
 _SILENT = {
@@ -70,6 +74,7 @@ def planned_figures(experiment: Experiment) -> list[Planned]:
     ]
     places: dict[str, list[tuple[str, ...]]] = {
         "experiment": [()] if of_networks else [],
+        "timings": [()] if (experiment.throughput["status"] == "ok").any() else [],
         "dataset": list(dict.fromkeys((d,) for d, _ in of_networks)),
         "network": list(of_networks),
     }

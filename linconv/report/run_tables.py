@@ -39,8 +39,8 @@ def runs(experiment: Experiment) -> tuple[Table, pd.DataFrame]:
     left = ("data set", "network", "variant")
     done = Table(
         label="runs",
-        caption=f"Runs of experiment {experiment.config.experiment}: accuracy (%) and loss on the test set after the "
-        "last epoch, seconds of wall time.",
+        caption=f"Runs of experiment {experiment.config.experiment}: accuracy (%) and loss on the test set "
+        f"{experiment.reported_epoch}, seconds of wall time.",
         columns=[
             *(Column(name, align="l") for name in left),
             *(Column("seed"), Column("status", align="l"), Column("top-1 (%)"), Column("test loss")),

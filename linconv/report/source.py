@@ -28,6 +28,9 @@ _TEXT = dict.fromkeys(
 )
 
 
+_LATER = ("throughput.csv",)
+
+
 @dataclass(frozen=True)
 class Experiment:
     """The collected data of one experiment; `root` is its folder."""
@@ -39,6 +42,7 @@ class Experiment:
     layers: pd.DataFrame
     complexity: pd.DataFrame
     failures: pd.DataFrame
+    throughput: pd.DataFrame
 
     @cached_property
     def cells(self) -> list[Cell]:
@@ -102,7 +106,7 @@ def load_experiment(root: str | Path) -> Experiment:
         config = load_config(root / "config.yaml")
     except ConfigError as error:
         raise ResultError(str(error)) from None
-    names = ("runs", "history", "layers", "complexity", "failures")
+    names = ("runs", "history", "layers", "complexity", "failures", "throughput")
     frames = {name: _read_csv(root / "data" / f"{name}.csv", COLUMNS[name]) for name in names}
     if not (root / "data" / "correlations.npz").exists():
         raise ResultError(f"{root / 'data' / 'correlations.npz'}: missing; collect the results first")
@@ -110,6 +114,8 @@ def load_experiment(root: str | Path) -> Experiment:
 
 
 def _read_csv(path: Path, columns: Sequence[str]) -> pd.DataFrame:
+    if path.name in _LATER and not path.exists():  # collected before there were such files
+        return pd.DataFrame(columns=list(columns))
     try:
         frame = pd.read_csv(path, dtype=_TEXT, keep_default_na=False, na_values=[""])
     except FileNotFoundError:

@@ -14,6 +14,7 @@ from linconv.report.paper_tables import comparison_table, printed_table, table2
 from linconv.report.redundancy_table import redundancy
 from linconv.report.run_tables import failures, runs
 from linconv.report.source import Experiment, load_experiment
+from linconv.report.speed import speed
 from linconv.report.table1 import table1
 from linconv.results.files import write_text
 
@@ -25,6 +26,7 @@ TABLES: dict[str, Callable[[Experiment], tuple[Table, pd.DataFrame]]] = {
     "table2": table2,
     "paper_columns": paper_columns,
     "complexity": complexity,
+    "speed": speed,
     "redundancy": redundancy,
     "runs": runs,
     "failures": failures,

@@ -14,8 +14,10 @@ import numpy as np
 
 from linconv.config import Config, RunKey, plan_runs, resolve_run
 from linconv.config.runs import complexity_hash
+from linconv.config.throughput import plan_throughput
 from linconv.results.schema import ComplexityResult, ResultError, RunResult, read_result
-from linconv.results.tidy import COLUMNS, complexity_rows, run_rows, write_csv, write_npz
+from linconv.results.throughput import ThroughputResult, read_cells, throughput_hash
+from linconv.results.tidy import COLUMNS, complexity_rows, run_rows, throughput_rows, write_csv, write_npz
 
 Reason = Literal["missing", "damaged", "stale", "diverged"]
 
@@ -76,6 +78,8 @@ def collect(config: Config, root: Path, *, partial: bool = False, data: Path | N
     complexity = _read_complexity(config, root)
     if isinstance(complexity, _Failure):
         failures.append(complexity)
+    cells, untimed = _read_throughput(config, root)
+    failures += untimed
     arrays, unreadable = _correlations(config, root, results)
     failures += unreadable
     unusable = [f for f in failures if f.reason != "diverged"]
@@ -83,6 +87,7 @@ def collect(config: Config, root: Path, *, partial: bool = False, data: Path | N
         raise ResultError(_refusal(config, unusable))
 
     rows = run_rows(results) | complexity_rows(None if isinstance(complexity, _Failure) else complexity)
+    rows["throughput"] = throughput_rows(cells)
     rows["failures"] = [failure.row() for failure in failures]
     data = data or root / "data"
     files = [write_csv(data / f"{name}.csv", columns, rows[name]) for name, columns in COLUMNS.items()]
@@ -140,6 +145,19 @@ def _read_complexity(config: Config, root: Path) -> ComplexityResult | _Failure:
         reason: Reason = "damaged" if file.exists() else "missing"
         detail = str(error).removeprefix(f"{file}: ") if file.exists() else "the complexity was not measured"
         return _Failure(None, reason, file.name, f"{file.name}: {detail}", "")
+
+
+def _read_throughput(config: Config, root: Path) -> tuple[list[ThroughputResult], list[_Failure]]:
+    """The timed cells of the configuration, and why the others cannot be used; nothing where none are planned."""
+    if config.throughput is None:
+        return [], []
+    names = [key.name for key in plan_throughput(config.throughput)]
+    cells, problems = read_cells(root / "throughput", names, throughput_hash(config.throughput, config.known_variants))
+    failures = [
+        _Failure(None, problem.reason, f"throughput/{name}.json", f"{name}: {problem.detail}", "")
+        for name, problem in problems.items()
+    ]
+    return cells, failures
 
 
 def _last_word(log: Path) -> str | None:

@@ -19,11 +19,19 @@ CODE = {
     "training": ("layers", "models", "data", "training", "runner.py", "measure/redundancy.py", "measure/trace.py"),
     "complexity": ("layers", "models", "measure"),
     "report": ("results", "report"),
+    "throughput": (
+        "layers",
+        "models",
+        "training/step.py",
+        "training/graphs.py",
+        "measure/throughput.py",
+        "measure/timing.py",
+    ),
 }
 
 
 @functools.cache
-def code_hash(kind: Literal["training", "complexity", "report"] = "training") -> str:
+def code_hash(kind: Literal["training", "complexity", "report", "throughput"] = "training") -> str:
     """16 hexadecimal digits that change with the code of that kind, but not with its comments and docstrings."""
     digest = hashlib.sha256()
     for part in CODE[kind]:

@@ -180,7 +180,7 @@ class ComplexityResult(Record):
 
 
 Result = Annotated[RunResult | ComplexityResult, Field(discriminator="kind")]
-R = TypeVar("R", RunResult, ComplexityResult)
+R = TypeVar("R", bound=Record)
 
 
 def read_result(path: str | Path, kind: type[R]) -> R:

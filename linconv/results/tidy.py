@@ -21,6 +21,7 @@ from linconv.results.schema import (
     LayerRedundancy,
     RunResult,
 )
+from linconv.results.throughput import PLAIN, ThroughputResult, timings
 
 _COORDINATES = list(RunKey._fields)
 _SIZES = ["input_shape", "classes", "batch_size"]
@@ -37,6 +38,12 @@ COLUMNS: dict[str, list[str]] = {
     "layers": [*_COORDINATES, "stage", *LayerRedundancy.model_fields],  # before or after the training
     "complexity": _MODEL + _SIZES,
     "complexity_layers": ["architecture", "variant", *LayerComplexity.model_fields],
+    "throughput": [
+        *("architecture", "activity", "batch_size", "precision", "backend", "channels_last", "device", "hardware"),
+        *("threads", "torch", "variant", "form", "status", "samples", "images_per_second", "latency_ms"),
+        *("ratio", "ratio_low", "ratio_high", "band", "difference", "peak_allocated_mib", "peak_reserved_mib"),
+        *("git_commit", "command"),
+    ],
     "failures": [*_COORDINATES, "reason", "detail", "log"],
 }
 
@@ -83,6 +90,30 @@ def complexity_rows(complexity: ComplexityResult | None) -> dict[str, list[dict[
         rows["complexity"].append({**model.model_dump(exclude={"layers"}), **sizes})
         at = {"architecture": model.architecture, "variant": model.variant}
         rows["complexity_layers"] += [{**at, **layer.model_dump()} for layer in model.layers]
+    return rows
+
+
+def throughput_rows(cells: Iterable[ThroughputResult]) -> list[dict[str, Any]]:
+    """Rows of throughput.csv, one per arm: the statistics of `linconv.results.throughput.timings`."""
+    rows = []
+    for cell in cells:
+        timed = {t.arm.name: t for t in timings(cell)}
+        origin = cell.provenance
+        for arm in cell.arms:
+            row = {
+                **cell.model_dump(include={*COLUMNS["throughput"]}),
+                **arm.model_dump(include={*COLUMNS["throughput"]}),
+                "hardware": origin.hardware.get("gpu") or origin.hardware.get("cpu"),
+                "threads": origin.numerics.get("threads"),
+                "torch": origin.versions.get("torch"),
+                "git_commit": origin.git_commit,
+                "command": origin.command,
+            }
+            if found := timed.get(arm.name):
+                row |= {name: getattr(found, name) for name in ("samples", "images_per_second", "latency_ms", "ratio")}
+                row |= {"ratio_low": found.low, "ratio_high": found.high, "band": found.band}
+                row |= {"difference": found.difference if arm.name != PLAIN else None}
+            rows.append(row)
     return rows
 
 

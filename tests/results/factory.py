@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import itertools
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import yaml
 
 from linconv.config import Config, RunKey, parse_config, plan_runs, resolve_run
 from linconv.config.runs import complexity_hash
+from linconv.config.throughput import plan_throughput
 from linconv.report.paper import published
 from linconv.results import (
     Complexity,
@@ -25,6 +27,7 @@ from linconv.results import (
     write_result,
     write_text,
 )
+from linconv.results.throughput import Arm, ThroughputResult, throughput_hash
 
 LAYERS = {1: ("features.conv1", 32, 27), 2: ("features.conv2", 64, 288), 3: ("features.conv3", 128, 576)}
 # The four FLOP cells of the paper that its rule alone does not give: the rule's count, the released code's, why.
@@ -212,3 +215,33 @@ def read_rows(path: Path) -> list[dict[str, str]]:
     """A CSV file as one dictionary of strings per row."""
     with path.open(encoding="utf-8", newline="") as file:
         return list(csv.DictReader(file))
+
+
+def write_timings(root: Path, config: Config, ratios: dict[str, float], *, skip: tuple[str, ...] = ()) -> None:
+    """Result files of every planned timing but those named: each form takes `ratios[form]` times the plain network.
+
+    The plain network takes a second per image in the first round, twice that in the second, and so on.
+    """
+    assert config.throughput is not None
+    for key in plan_throughput(config.throughput):
+        rounds = [float(k * key.batch_size) for k in range(1, config.throughput.rounds + 1)]
+        arms = [
+            _arm("plain", "conv", "plain", rounds),
+            _arm("plain again", "conv", "plain", [t * (1 + 0.01 * (-1) ** i) for i, t in enumerate(rounds)]),
+        ]
+        for variant, (form, ratio) in itertools.product(config.throughput.variants, ratios.items()):
+            if form != "folded" or key.activity == "inference":
+                arms.append(_arm(f"{variant} {form}", variant, form, [ratio * t for t in rounds]))
+        origin = make_run(config, plan_runs(config)[0]).provenance
+        result = ThroughputResult(
+            **key._asdict(), input_shape=(3, 32, 32), classes=10, channels_last=False, device="cpu",
+            rounds_wanted=config.throughput.rounds, block_seconds=0.05, code_hash="c" * 16,
+            grid_hash=throughput_hash(config.throughput, config.known_variants), arms=arms, machine={},
+            provenance=origin,
+        )  # fmt: skip
+        if key.name not in skip:
+            write_result(root / "throughput" / f"{key.name}.json", result)
+
+
+def _arm(name: str, variant: str, form: str, seconds: list[float]) -> Arm:
+    return Arm(name=name, variant=variant, form=form, status="ok", calls=1, seconds_per_call=tuple(seconds))

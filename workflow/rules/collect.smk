@@ -5,10 +5,11 @@ rule collect:
         of_every_run("result.json"),
         of_every_run("correlations.npz"),
         rules.complexity.output.complexity,
+        timed_cells(),
     output:
         expand(
             f"{RESULTS}/data/{{name}}.csv",
-            name=["runs", "history", "layers", "complexity", "complexity_layers", "failures"],
+            name=["runs", "history", "layers", "complexity", "complexity_layers", "failures", "throughput"],
         ),
         f"{RESULTS}/data/correlations.npz",
         touch(f"{RESULTS}/data/.config-{CONFIG_HASH}"),

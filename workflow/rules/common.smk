@@ -10,9 +10,11 @@ from snakemake.logging import logger
 
 from linconv.config import ConfigError, parse_config, plan_cells, plan_runs, resolve_run
 from linconv.config.runs import complexity_hash, digest
+from linconv.config.throughput import plan_throughput
 from linconv.devices import visible_gpus
 from linconv.results import write_text
 from linconv.results.provenance import code_hash
+from linconv.results.throughput import throughput_hash
 
 # Jobs find the commands of the environment that runs Snakemake, whether or not it is activated.
 os.environ.update(PATH=os.pathsep.join([os.path.dirname(sys.executable), os.environ.get("PATH", "")]))
@@ -45,6 +47,9 @@ RUN_HASHES = {key: resolve_run(settings, key).hash for key in runs}
 TRAINING_CODE = code_hash("training")
 COMPLEXITY_CODE = code_hash("complexity")
 REPORT_CODE = code_hash("report")
+TIMED_CODE = code_hash("throughput")
+TIMED = [key.name for key in plan_throughput(settings.throughput)] if settings.throughput else []
+TIMED_HASH = throughput_hash(settings.throughput, settings.known_variants) if settings.throughput else None
 
 
 def one_of(values):
@@ -57,11 +62,17 @@ wildcard_constraints:
     architecture=one_of(settings.architectures),
     variant=one_of(settings.variants),
     seed=one_of(settings.seeds),
+    cell=one_of(TIMED),
 
 
 def of_every_run(name):
     """The file of that name in the folder of every run."""
     return [f"{RESULTS}/{key.path}/{name}" for key in runs]
+
+
+def timed_cells():
+    """The result file of every timing."""
+    return [f"{RESULTS}/throughput/{name}.json" for name in TIMED]
 
 
 def run_hash(wildcards):
@@ -92,11 +103,12 @@ def threads_of(wildcards):
 # The names that the registries of linconv.report have, which imports too much for here; a test compares both.
 TABLES = (
     *("table1", "table1_paper", "table1_comparison", "table2", "paper_columns"),
-    *("complexity", "redundancy", "runs", "failures"),
+    *("complexity", "speed", "redundancy", "runs", "failures"),
 )
 FIGURES = {
     **dict.fromkeys(("panels", "correlations", "curves", "redundancy"), "network"),
     **dict.fromkeys(("pareto", "differences"), "dataset"),
+    "speed": "timings",
 }
 
 
@@ -119,6 +131,7 @@ def reported_figures():
         "network": list(networks),
         "dataset": list(dict.fromkeys((d,) for d, _ in networks)),
         "experiment": [()],
+        "timings": [()] if TIMED else [],
     }
     for kind, per in FIGURES.items():
         for where, extension in product(places[per], formats):

@@ -1,0 +1,81 @@
+"""What is timed: the grid of cells, and how each is sampled."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from typing import Annotated, Literal, NamedTuple
+
+from pydantic import Field, model_validator
+
+from linconv.config.errors import UserError
+from linconv.config.names import ARCHITECTURES, Frozen, check_known
+
+TimedForm = Literal["auto", "weight", "feature", "folded"]
+Activity = Literal["inference", "training"]
+Precision = Literal["fp32", "tf32", "bf16"]
+Backend = Literal["eager", "compile", "cuda_graph"]
+
+
+class ThroughputOptions(Frozen):
+    """Which networks are timed at which batches, and how long.
+
+    A sample is a block of calls of at least `block_seconds`; every one of `rounds` rounds takes one sample of every
+    arm, in an order drawn anew, after one round that is dropped. A cell that would take longer than `cell_seconds`
+    gets fewer rounds, at least 3, and says so.
+    """
+
+    architectures: Annotated[tuple[str, ...], Field(min_length=1)] = ("vgg11", "resnet18")
+    variants: Annotated[tuple[str, ...], Field(min_length=1)] = ("Lr", "LRr")
+    forms: Annotated[tuple[TimedForm, ...], Field(min_length=1)] = ("auto", "weight", "folded")
+    activities: Annotated[tuple[Activity, ...], Field(min_length=1)] = ("inference", "training")
+    batches: Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(min_length=1)] = (50, 1, 8, 128, 512, 1024)
+    precisions: Annotated[tuple[Precision, ...], Field(min_length=1)] = ("fp32",)
+    backends: Annotated[tuple[Backend, ...], Field(min_length=1)] = ("eager",)
+    optimised: bool = True
+    channels_last: bool = False
+    input_shape: Annotated[tuple[int, int, int], Field(description="channels, height, width")] = (3, 32, 32)
+    classes: Annotated[int, Field(ge=1)] = 10
+    rounds: Annotated[int, Field(ge=3)] = 15
+    block_seconds: Annotated[float, Field(gt=0)] = 0.05
+    cell_seconds: Annotated[float, Field(gt=0)] = 120.0
+
+    @model_validator(mode="after")
+    def _names(self) -> ThroughputOptions:
+        check_known(self.architectures, ARCHITECTURES, "architecture")
+        return self
+
+
+def seconds(text: str) -> float:
+    """A duration such as 90s, 20m, 1.5h, or 90 (seconds).
+
+    Raises:
+        UserError: it is none.
+    """
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)([smh]?)", text.strip())
+    if found is None:
+        raise UserError(f"a duration such as 90s, 20m or 1h is expected, not {text!r}")
+    return float(found[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[found[2]]
+
+
+class ThroughputKey(NamedTuple):
+    """The coordinates of one cell: its arms are timed against each other, those of two cells never."""
+
+    architecture: str
+    activity: Activity
+    batch_size: int
+    precision: Precision
+    backend: Backend
+
+    @property
+    def name(self) -> str:
+        """The name of the cell's result file, without its ending."""
+        return f"{self.architecture}_{self.activity}_b{self.batch_size}_{self.precision}_{self.backend}"
+
+
+def plan_throughput(options: ThroughputOptions) -> list[ThroughputKey]:
+    """Every cell, the most telling first: by backend, precision and batch as listed, then activity and network."""
+    grid = itertools.product(
+        options.backends, options.precisions, options.batches, options.activities, options.architectures
+    )
+    return [ThroughputKey(a, activity, batch, precision, backend) for backend, precision, batch, activity, a in grid]

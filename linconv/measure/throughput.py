@@ -1,0 +1,277 @@
+"""How fast networks run: plain convolutions against every form of a variant, inference and training steps.
+
+The arms of a cell share the input, the memory layout, the precision and the threads; only the convolutions differ.
+Every ratio is taken within a round, against a plain network of the same round, and read beside the ratio of a second
+plain network built independently (the A/A arm).
+"""
+
+from __future__ import annotations
+
+import gc
+import itertools
+import logging
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from linconv.config import PRESETS, Variant
+from linconv.config.throughput import ThroughputKey, ThroughputOptions, plan_throughput
+from linconv.data import Arrays, DatasetInfo, batches
+from linconv.layers import fold, optimize, set_mode
+from linconv.measure.machine import machine_state
+from linconv.measure.timing import Call, interleave, synchronise
+from linconv.models import build_model
+from linconv.results import Provenance, write_result
+from linconv.results.provenance import code_hash, git_state, hardware, now_utc, versions
+from linconv.results.throughput import PLAIN, PLAIN_AGAIN, Arm, ThroughputResult, read_cells, throughput_hash
+from linconv.training.graphs import WARM_UP, CudaCapture, GraphedStep
+from linconv.training.numerics import numerics, set_numerics
+from linconv.training.run import penalty_terms
+from linconv.training.step import EagerStep, make_optimizer
+
+log = logging.getLogger("linconv")
+BATCHES_HELD = 4  # different ones to draw from, so that a step augments and gathers as in training
+
+
+def measure_throughput(
+    options: ThroughputOptions,
+    variants: Mapping[str, Variant],
+    folder: Path,
+    *,
+    device: str,
+    threads: int | None,
+    command: str,
+    cells: Sequence[str] | None = None,
+    budget_seconds: float | None = None,
+) -> int:
+    """Time every cell that `folder` does not hold yet, the most telling first, a result file each.
+
+    Nothing else should run on the machine. Called again, it continues with the cells that are missing.
+
+    Args:
+        variants: definitions of (at least) the options' variants.
+        folder: where <cell>.json goes.
+        device: "cpu" or "cuda", already reserved.
+        threads: CPU threads; None takes all cores.
+        command: the command line that repeats this.
+        cells: names of the only cells to time; None times all.
+        budget_seconds: no cell is begun after that long.
+
+    Returns:
+        The number of cells left for want of time.
+    """
+    set_numerics(threads or hardware()["cores"])
+    grid_hash = throughput_hash(options, variants)
+    wanted = [key for key in plan_throughput(options) if cells is None or key.name in cells]
+    _, missing = read_cells(folder, [key.name for key in wanted], grid_hash)
+    todo = [key for key in wanted if key.name in missing]
+    started = time.perf_counter()
+    for number, key in enumerate(todo):
+        spent = time.perf_counter() - started
+        if budget_seconds is not None and spent >= budget_seconds:
+            log.warning(
+                "the time of %.0f s is over: %d of %d cells left", budget_seconds, len(todo) - number, len(wanted)
+            )
+            return len(todo) - number
+        remaining = f", about {spent / number * (len(todo) - number) / 60:.0f} min left" if number else ""
+        log.info("cell %d/%d: %s%s", len(wanted) - len(todo) + number + 1, len(wanted), key.name, remaining)
+        result = measure_cell(key, options, variants, device=device, command=command)
+        write_result(folder / f"{key.name}.json", result)
+    return 0
+
+
+def measure_cell(
+    key: ThroughputKey, options: ThroughputOptions, variants: Mapping[str, Variant], *, device: str, command: str
+) -> ThroughputResult:
+    """Time the arms of one cell. Threads and determinism are as they are; TF32 as the cell's precision says."""
+    began, before = time.perf_counter(), machine_state(device)
+    tf32 = key.precision == "tf32"
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = tf32
+    arms = _not_supported(key, options, device) or _time_arms(key, options, variants, device)
+    in_force = numerics() | {"channels_last": options.channels_last}
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
+    commit, dirty = git_state()
+    return ThroughputResult(
+        **key._asdict(),
+        input_shape=options.input_shape,
+        classes=options.classes,
+        channels_last=options.channels_last,
+        device=device,
+        rounds_wanted=options.rounds,
+        block_seconds=options.block_seconds,
+        grid_hash=throughput_hash(options, variants),
+        code_hash=code_hash("throughput"),
+        arms=arms,
+        machine={"before": before, "after": machine_state(device)},
+        provenance=Provenance(
+            command=command,
+            versions=versions(),
+            hardware=hardware() | ({"gpu": torch.cuda.get_device_name()} if device == "cuda" else {}),
+            numerics=in_force,
+            git_commit=commit,
+            git_dirty=dirty,
+            finished_utc=now_utc(),
+            seconds=round(time.perf_counter() - began, 3),
+        ),
+    )
+
+
+def planned_arms(key: ThroughputKey, options: ThroughputOptions) -> list[tuple[str, str, str]]:
+    """(name, variant, form) of every arm of a cell, the two plain ones first. Only inference has folded forms."""
+    forms = [f for f in options.forms if f != "folded" or key.activity == "inference"]
+    extra = ["optimised"] if options.optimised and key.activity == "inference" else []
+    named = [(f"{v} {form}", v, form) for v, form in itertools.product(options.variants, [*forms, *extra])]
+    return [(PLAIN, "conv", PLAIN), (PLAIN_AGAIN, "conv", PLAIN), *named]
+
+
+def _not_supported(key: ThroughputKey, options: ThroughputOptions, device: str) -> list[Arm]:
+    """All arms without samples where the device cannot run the cell, else nothing."""
+    if device == "cuda" or (key.precision != "tf32" and key.backend != "cuda_graph"):
+        return []
+    detail = f"{'TF32' if key.precision == 'tf32' else 'CUDA graphs'} on a CPU"
+    return [
+        Arm(name=name, variant=variant, form=form, status="not supported", detail=detail)
+        for name, variant, form in planned_arms(key, options)
+    ]
+
+
+def _time_arms(
+    key: ThroughputKey, options: ThroughputOptions, variants: Mapping[str, Variant], device: str
+) -> list[Arm]:
+    """Samples of every arm; one that does not fit the memory is left out and says so."""
+    calls: dict[str, Call] = {}
+    arms: dict[str, Arm] = {}
+    for name, variant, form in planned_arms(key, options):
+        definition = variants[variant] if variant != "conv" else Variant(layer="conv")
+        try:
+            call = _make(key, options, definition, form, device)
+            peaks = _peak_memory(call, device)
+        except (torch.OutOfMemoryError, MemoryError) as error:
+            detail = " ".join(str(error).split())[:200]
+            arms[name] = Arm(name=name, variant=variant, form=form, status="out of memory", detail=detail)
+            gc.collect()
+            continue
+        calls[name] = call
+        arms[name] = Arm(name=name, variant=variant, form=form, status="ok", **peaks)
+    if PLAIN not in calls or PLAIN_AGAIN not in calls:
+        return list(arms.values())
+    samples = interleave(
+        calls,
+        rounds=options.rounds,
+        block_seconds=options.block_seconds,
+        cell_seconds=options.cell_seconds,
+        device=device,
+    )
+    for name, taken in samples.items():
+        arms[name] = arms[name].model_copy(update={"calls": taken.calls, "seconds_per_call": tuple(taken.seconds)})
+    return list(arms.values())
+
+
+def _make(key: ThroughputKey, options: ThroughputOptions, definition: Variant, form: str, device: str) -> Call:
+    """The call of one arm: a forward pass, or a whole training step."""
+    torch.manual_seed(0)
+    channels, *_ = options.input_shape
+    model = build_model(key.architecture, definition, num_classes=options.classes, in_channels=channels)
+    layout = torch.channels_last if options.channels_last else torch.contiguous_format
+    model = model.to(device).to(memory_format=layout)
+    if key.activity == "training":
+        return _training(key, options, definition, set_mode(model, form) if form in _MODES else model, device)
+    x = torch.randn(key.batch_size, *options.input_shape, device=device).contiguous(memory_format=layout)
+    if key.precision == "bf16":
+        model, x = model.bfloat16(), x.bfloat16()
+    model.eval()
+    if form in _MODES:
+        set_mode(model, form)
+    elif form == "folded":
+        model = fold(model).to(memory_format=layout)
+    elif form == "optimised":
+        model = optimize(model, x)
+    return _inference(key, model, x)
+
+
+_MODES = ("auto", "weight", "feature")
+
+
+def _inference(key: ThroughputKey, model: nn.Module, x: Tensor) -> Call:
+    forward: Callable[[Tensor], Any] = torch.compile(model) if key.backend == "compile" else model
+
+    def call() -> None:
+        with torch.inference_mode():
+            forward(x)
+
+    if key.backend != "cuda_graph":
+        return call
+    device_side = CudaCapture()
+    for _ in range(WARM_UP):
+        device_side.warm_up(call)
+    return device_side.capture(call)
+
+
+def _training(
+    key: ThroughputKey, options: ThroughputOptions, definition: Variant, model: nn.Module, device: str
+) -> Call:
+    """Augmentation, forward, loss, regularisers at their period, backward, optimiser: a step of the training loop."""
+    changes = {"batch_size": key.batch_size, "precision": key.precision}
+    recipe = PRESETS["paper"][key.architecture].model_copy(update=changes)
+    model.train()
+    forward = torch.compile(model) if key.backend == "compile" else model
+    graphed = key.backend == "cuda_graph"
+    optimizer = make_optimizer(model, recipe, capturable=graphed)
+    step = (GraphedStep if graphed else EagerStep)(model, forward, optimizer, recipe)
+    terms = penalty_terms(definition.regularizers)
+    layout = torch.channels_last if options.channels_last else torch.contiguous_format
+    drawn = _endless(key.batch_size, options, device)
+    steps = itertools.count()
+
+    def call() -> None:
+        x, y = next(drawn)
+        number = next(steps)
+        step(x.contiguous(memory_format=layout), y, [t for t in terms if number % t.period == 0])
+
+    return call
+
+
+def _endless(batch_size: int, options: ThroughputOptions, device: str) -> Iterator[tuple[Tensor, Tensor]]:
+    """Batches of random images, cropped and flipped as the paper does CIFAR-10's."""
+    channels, height, width = options.input_shape
+    count = BATCHES_HELD * batch_size
+    images = torch.randint(256, (count, channels, height, width), dtype=torch.uint8, device=device)
+    labels = torch.randint(options.classes, (count,), device=device)
+    info = DatasetInfo(
+        _no_files,
+        classes=options.classes,
+        channels=channels,
+        mean=(0.5,) * channels,
+        std=(0.25,) * channels,
+        crop_padding=4,
+        flip=True,
+        image_size=height,
+    )
+    for epoch in itertools.count():
+        yield from batches(
+            images, labels, batch_size=batch_size, info=info, augment=True, shuffle=True, generator_seed=(0, epoch)
+        )
+
+
+def _no_files(root: Path) -> Arrays:
+    raise NotImplementedError("random images have no files")
+
+
+def _peak_memory(call: Call, device: str) -> dict[str, float]:
+    """Peak MiB of one warm call, allocated and reserved; nothing on a CPU, whose allocator does not tell."""
+    call()
+    if device != "cuda":
+        return {}
+    synchronise(device)
+    torch.cuda.empty_cache()
+    torch.cuda.reset_peak_memory_stats()
+    call()
+    synchronise(device)
+    return {
+        "peak_allocated_mib": round(torch.cuda.max_memory_allocated() / 2**20, 1),
+        "peak_reserved_mib": round(torch.cuda.max_memory_reserved() / 2**20, 1),
+    }

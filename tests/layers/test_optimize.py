@@ -1,0 +1,106 @@
+"""`optimize` keeps the outputs and takes the faster form of every layer."""
+
+from __future__ import annotations
+
+import copy
+import importlib
+
+import pytest
+import torch
+import torchvision
+from torch import nn
+
+import linconv
+from linconv.layers.linear_conv import LinearConv2d
+
+optimize_module = importlib.import_module("linconv.layers.optimize")  # the package binds its name to the function
+
+
+def faster(monkeypatch, wanted):
+    """A clock by which `wanted`, a type, is the faster one."""
+
+    def seconds(call, x, calls):
+        call(x)
+        return 1.0 if isinstance(call, wanted) else 2.0
+
+    monkeypatch.setattr(optimize_module, "_seconds", seconds)
+
+
+def trained(model):
+    """Batch norm's statistics and parameters moved from where they start."""
+    with torch.no_grad():
+        for p in model.parameters():
+            p.add_(0.1 * torch.randn_like(p))
+    model.train()
+    model(torch.randn(4, 3, 32, 32, dtype=next(model.parameters()).dtype))
+    return model
+
+
+@pytest.mark.parametrize("wanted", [nn.Conv2d, LinearConv2d])
+@pytest.mark.parametrize("variant", ["L", "LRr"])
+def test_outputs_are_equal_whatever_is_chosen(monkeypatch, wanted, variant):
+    torch.manual_seed(0)
+    faster(monkeypatch, wanted)
+    model = trained(linconv.convert(torchvision.models.resnet18(num_classes=10), variant).double())
+    before = copy.deepcopy(model.state_dict())
+    x = torch.randn(2, 3, 64, 64, dtype=torch.float64)
+    optimised = linconv.optimize(model, x)
+    assert model.training
+    assert all(torch.equal(before[k], v) for k, v in model.state_dict().items())
+    expected = model.eval()(x)
+    assert (optimised(x) - expected).abs().max() < 1e-10 * expected.abs().max()
+    layers = [m for m in optimised.modules() if isinstance(m, nn.Conv2d | LinearConv2d)]
+    assert len(layers) == 20
+    assert all(isinstance(m, wanted) for m in layers)
+    assert all(m.mode == "feature" for m in layers if isinstance(m, LinearConv2d))
+    assert not any(p.requires_grad for p in optimised.parameters())
+
+
+def test_the_choice_is_made_layer_by_layer(monkeypatch):
+    def seconds(call, x, calls):  # folding pays where there are few channels
+        return float(isinstance(call, LinearConv2d) == (x.shape[1] < 100)) + 1
+
+    monkeypatch.setattr(optimize_module, "_seconds", seconds)
+    optimised = linconv.optimize(linconv.build_model("base", "Lr"), torch.randn(2, 3, 32, 32))
+    chosen = [type(m) for m in optimised.modules() if isinstance(m, nn.Conv2d | LinearConv2d)]
+    assert chosen == [nn.Conv2d, nn.Conv2d, nn.Conv2d, LinearConv2d]
+
+
+def test_grouped_and_unreached_layers_are_folded(monkeypatch):
+    faster(monkeypatch, LinearConv2d)
+
+    class Two(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.grouped = LinearConv2d(4, 8, 3, groups=2)
+            self.unused = LinearConv2d(4, 8, 3)
+            self.used = LinearConv2d(8, 8, 3)
+
+        def forward(self, x):
+            return self.used(self.grouped(x))
+
+    optimised = linconv.optimize(Two(), torch.randn(1, 4, 8, 8))
+    assert type(optimised.grouped) is nn.Conv2d
+    assert type(optimised.unused) is nn.Conv2d
+    assert type(optimised.used) is LinearConv2d
+
+
+def test_the_memory_layout_is_kept(monkeypatch):
+    faster(monkeypatch, nn.Conv2d)
+    model = linconv.build_model("base", "Lr").to(memory_format=torch.channels_last)
+    x = torch.randn(2, 3, 32, 32).contiguous(memory_format=torch.channels_last)
+    optimised = linconv.optimize(model, x)
+    inner = [m for m in optimised.modules() if isinstance(m, nn.Conv2d)][1:]
+    assert all(m.weight.is_contiguous(memory_format=torch.channels_last) for m in inner)
+    assert torch.allclose(optimised(x), model.eval()(x), atol=1e-4)
+
+
+def test_a_single_layer_is_a_model():
+    layer = LinearConv2d(3, 8, 3, bias=False)
+    x = torch.randn(1, 3, 8, 8)
+    assert torch.allclose(linconv.optimize(layer, x)(x), layer(x), atol=1e-5)
+
+
+def test_a_sample_must_be_a_tensor():
+    with pytest.raises(TypeError, match="must be a tensor, not tuple"):
+        linconv.optimize(LinearConv2d(3, 8, 3), (3, 32, 32))

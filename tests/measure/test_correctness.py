@@ -1,0 +1,62 @@
+"""The check of every form on a device, on this one; and that it can fail."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from linconv.layers import LinearConv2d
+from linconv.measure import correctness
+from linconv.measure.correctness import measure_correctness
+
+
+def test_every_form_is_right_on_the_cpu():
+    result = measure_correctness("cpu", command="linconv measure correctness")
+    # four kinds; three precisions and two layouts; three forms, of grouped convolutions two
+    assert len(result.checks) == 4 * 3 * 2 * (4 * 3 + 2)
+    assert not result.failed
+    errors = {p: max(c.error for c in result.checks if c.precision == p) for p in ("fp64", "fp32", "bf16")}
+    assert errors["fp64"] < 1e-12 < errors["fp32"] < errors["bf16"]
+    assert str(result).startswith("336 of 336 checks passed on cpu")
+
+
+def small(monkeypatch):
+    monkeypatch.setattr(correctness, "KINDS", {"full": {}})
+    monkeypatch.setattr(correctness, "GEOMETRIES", {"3x3": {"kernel_size": 3, "padding": 1}})
+
+
+def test_a_wrong_output_is_found(monkeypatch):
+    small(monkeypatch)
+    forward = LinearConv2d.forward
+
+    def wrong(self, input):
+        return forward(self, input) + (1e-3 if self.mode == "feature" else 0)
+
+    monkeypatch.setattr(LinearConv2d, "forward", wrong)
+    failed = measure_correctness("cpu", command="").failed
+    assert {check.form for check in failed} == {"feature"}
+    assert {check.precision for check in failed} == {"fp64", "fp32"}  # bf16 rounds more coarsely than that
+
+
+def test_a_wrong_gradient_is_found(monkeypatch):
+    small(monkeypatch)
+    forward = LinearConv2d.forward
+
+    def detached(self, input):
+        if self.mode != "feature":
+            return forward(self, input)
+        return forward(self, input.detach() + 0.9 * (input - input.detach()))
+
+    monkeypatch.setattr(LinearConv2d, "forward", detached)
+    failed = measure_correctness("cpu", command="").failed
+    assert {check.form for check in failed} == {"feature"}
+    assert {check.precision for check in failed} == {"fp64", "fp32", "bf16"}
+
+
+def test_a_number_that_is_not_finite_is_an_error():
+    assert correctness._error(torch.tensor([float("nan"), 1.0]), torch.ones(2)) == float("inf")
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_every_form_is_right_on_a_gpu():
+    assert not measure_correctness("cuda", command="").failed

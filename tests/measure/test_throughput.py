@@ -1,0 +1,285 @@
+"""Cells of timings: what is timed, how the samples are read, how a session continues."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+
+import pytest
+import torch
+import yaml
+
+from linconv.cli import main
+from linconv.config import VARIANTS, ConfigError
+from linconv.config.errors import UserError
+from linconv.config.throughput import ThroughputKey, ThroughputOptions, plan_throughput, seconds
+from linconv.layers import LinearConv2d
+from linconv.measure import throughput
+from linconv.measure.text import throughput_text
+from linconv.report.source import load_experiment
+from linconv.results import Provenance, ResultError, read_result
+from linconv.results.collect import collect
+from linconv.results.throughput import Arm, ThroughputResult, read_cells, throughput_hash, timings
+from tests.results.factory import make_config, read_rows, write_experiment
+
+QUICK = {"architectures": ["base"], "variants": ["Lr"], "batches": [2], "rounds": 3, "block_seconds": 1e-4}
+
+
+def quick(**changes):
+    return ThroughputOptions.model_validate(QUICK | changes)
+
+
+def measure(folder, options, **changes):
+    arguments = {"device": "cpu", "threads": 1, "command": "linconv measure throughput"} | changes
+    return throughput.measure_throughput(options, VARIANTS, folder, **arguments)
+
+
+def cell(**samples):
+    arms = [
+        Arm(name=name.replace("_", " "), variant="L", form="auto", status="ok", calls=1, seconds_per_call=tuple(values))
+        for name, values in samples.items()
+    ]
+    nothing = dict.fromkeys(("git_commit", "git_dirty"))
+    origin = Provenance(
+        command="", versions={}, hardware={"cpu": "x"}, numerics={"threads": 1}, finished_utc="", seconds=1, **nothing
+    )
+    return ThroughputResult(
+        architecture="base", activity="inference", batch_size=10, precision="fp32", backend="eager",
+        input_shape=(3, 32, 32), classes=10, channels_last=False, device="cpu", rounds_wanted=3, block_seconds=0.05,
+        grid_hash="", code_hash="", arms=arms, machine={}, provenance=origin,
+    )  # fmt: skip
+
+
+def test_ratios_are_paired_within_rounds():
+    # the machine is twice as slow in the second round: unpaired medians would say 1.0 of everything
+    found = timings(cell(plain=[1, 2, 4], plain_again=[1.02, 2.0, 3.96], fast=[0.5, 1.2, 2.0], slow=[2, 2, 8]))
+    by_name = {t.arm.name: t for t in found}
+    plain, again, fast, slow = (by_name[n] for n in ("plain", "plain again", "fast", "slow"))
+    assert (plain.ratio, plain.latency_ms, plain.images_per_second) == (1, 2000, 5)
+    assert again.ratio == 1
+    assert fast.ratio == 0.5  # of 0.5, 0.6, 0.5
+    assert (fast.low, fast.high) == pytest.approx((0.5, 0.55))
+    assert slow.ratio == 2.0  # of 2, 1, 2
+    # A/A ratios 1.02, 1, 0.99: quartiles 0.995 and 1.01
+    assert {round(t.band, 9) for t in found} == {0.01}
+    assert [t.difference for t in found] == ["no difference", "no difference", "faster", "slower"]
+
+
+def test_a_ratio_within_the_band_is_no_difference():
+    found = timings(cell(plain=[1, 1, 1], plain_again=[1.1, 1.0, 0.9], a=[1.04] * 3, b=[1.06] * 3, c=[0.94] * 3))
+    assert found[0].band == pytest.approx(0.05)
+    assert [t.difference for t in found[2:]] == ["no difference", "slower", "faster"]
+
+
+def test_a_cell_without_its_a_a_arm_cannot_be_read():
+    with pytest.raises(ResultError, match="base, batch 10: no samples of plain again"):
+        timings(cell(plain=[1, 1, 1]))
+
+
+def test_what_is_timed():
+    key = ThroughputKey("base", "inference", 2, "fp32", "eager")
+    options = quick(forms=["auto", "folded"])
+    arms = throughput.planned_arms(key, options)
+    assert [name for name, _, _ in arms] == ["plain", "plain again", "Lr auto", "Lr folded", "Lr optimised"]
+    arms = throughput.planned_arms(key._replace(activity="training"), options)
+    assert [name for name, _, _ in arms] == ["plain", "plain again", "Lr auto"]
+
+
+def test_the_most_telling_cells_come_first():
+    options = quick(batches=[50, 1], precisions=["fp32", "bf16"], activities=["inference", "training"])
+    names = [key.name for key in plan_throughput(options)]
+    assert names[:2] == ["base_inference_b50_fp32_eager", "base_training_b50_fp32_eager"]
+    assert names[4] == "base_inference_b50_bf16_eager"
+    assert len(names) == len(set(names)) == 8
+
+
+@pytest.mark.parametrize("activity", ["inference", "training"])
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_a_cell_for_real(tmp_path, activity, precision):
+    options = quick(activities=[activity], precisions=[precision], channels_last=precision == "bf16")
+    assert measure(tmp_path, options) == 0
+    (path,) = tmp_path.iterdir()
+    result = read_result(path, ThroughputResult)
+    assert path.stem == f"base_{activity}_b2_{precision}_eager"
+    assert all(len(arm.seconds_per_call) == 3 and min(arm.seconds_per_call) > 0 for arm in result.arms)
+    assert {arm.form for arm in result.arms} == {"plain", "auto", "weight"} | (
+        {"folded", "optimised"} if activity == "inference" else set()
+    )
+    assert result.provenance.numerics["threads"] == 1
+    assert result.machine["before"]["load_average"] is not None
+    text = throughput_text(options, VARIANTS, tmp_path)
+    assert "plain again" in text
+    assert "3 rounds" in text
+
+
+def test_a_training_step_trains_with_the_regulariser_at_its_period(monkeypatch):
+    calls = []
+    monkeypatch.setattr(throughput, "EagerStep", lambda *a: lambda x, y, terms: calls.append((x, y, len(terms))))
+    key = ThroughputKey("base", "training", 4, "fp32", "eager")
+    call = throughput._make(key, quick(), VARIANTS["Lr"], "auto", "cpu")
+    for _ in range(12):
+        call()
+    assert [terms for _, _, terms in calls] == [1, *[0] * 9, 1, 0]
+    assert all(x.shape == (4, 3, 32, 32) and y.shape == (4,) for x, y, _ in calls)
+    assert len({float(x.sum()) for x, _, _ in calls}) > 4  # augmented anew when the images repeat
+
+
+def test_a_second_session_times_only_what_is_missing_damaged_or_stale(tmp_path):
+    options = quick(batches=[1, 2], activities=["inference"])
+    assert measure(tmp_path, options) == 0
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    assert measure(tmp_path, options) == 0
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+    (tmp_path / "base_inference_b1_fp32_eager.json").write_text("{")
+    assert measure(tmp_path, options) == 0
+    after = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    assert [name for name in before if before[name] != after[name]] == ["base_inference_b1_fp32_eager.json"]
+    other = quick(batches=[1, 2], activities=["inference"], rounds=4)
+    names = [key.name for key in plan_throughput(other)]
+    _, problems = read_cells(tmp_path, names, throughput_hash(other, VARIANTS))
+    assert set(problems) == set(names)
+    assert {problem.reason for problem in problems.values()} == {"stale"}
+
+
+def test_a_session_ends_with_its_time_and_leaves_whole_files(tmp_path, caplog):
+    assert measure(tmp_path, quick(batches=[1, 2], activities=["inference"]), budget_seconds=0) == 2
+    assert list(tmp_path.iterdir()) == []
+    assert "2 of 2 cells left" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("change", "what"), [({"precisions": ["tf32"]}, "TF32"), ({"backends": ["cuda_graph"]}, "CUDA graphs")]
+)
+def test_what_a_cpu_cannot_do_is_said_in_the_result(tmp_path, change, what):
+    options = quick(activities=["inference"], **change)
+    assert measure(tmp_path, options) == 0
+    (path,) = tmp_path.iterdir()
+    result = read_result(path, ThroughputResult)
+    assert {(arm.status, arm.detail) for arm in result.arms} == {("not supported", f"{what} on a CPU")}
+    assert timings(result) == []
+    assert "not timed" in throughput_text(options, VARIANTS, tmp_path)
+
+
+def test_an_arm_that_does_not_fit_leaves_the_others(tmp_path, monkeypatch):
+    make = throughput._make
+
+    def failing(key, options, definition, form, device):
+        if form == "weight":
+            raise torch.OutOfMemoryError("CUDA out of memory.\nTried to allocate 20 GiB")
+        return make(key, options, definition, form, device)
+
+    monkeypatch.setattr(throughput, "_make", failing)
+    options = quick(activities=["inference"])
+    measure(tmp_path, options)
+    result = read_result(next(tmp_path.iterdir()), ThroughputResult)
+    status = {arm.name: arm.status for arm in result.arms}
+    assert status.pop("Lr weight") == "out of memory"
+    assert set(status.values()) == {"ok"}
+    assert len(timings(result)) == len(result.arms) - 1
+    assert "Lr weight: out of memory, CUDA out of memory. Tried to allocate 20 GiB" in throughput_text(
+        options, VARIANTS, tmp_path
+    )
+
+
+def test_a_form_is_the_form_that_runs():
+    key = ThroughputKey("base", "training", 2, "fp32", "eager")
+    seen = []
+
+    def spy(self, input, forward=LinearConv2d.forward):
+        seen.append(self.form_for(input))
+        return forward(self, input)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(LinearConv2d, "forward", spy)
+        for form in ("weight", "feature"):
+            seen.clear()
+            throughput._make(key, quick(), VARIANTS["Lr"], form, "cpu")()
+            assert seen == [form] * 4
+
+
+@pytest.mark.parametrize(("text", "wanted"), [("90", 90), ("90s", 90), ("20m", 1200), ("1.5h", 5400)])
+def test_durations(text, wanted):
+    assert seconds(text) == wanted
+
+
+@pytest.mark.parametrize("text", ["", "m", "-3s", "20 minutes", "1d"])
+def test_no_durations(text):
+    with pytest.raises(UserError, match="a duration such as 90s, 20m or 1h is expected"):
+        seconds(text)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("backend", ["eager", "cuda_graph"])
+def test_a_cell_on_a_gpu(tmp_path, backend):
+    options = quick(backends=[backend], precisions=["fp32", "tf32", "bf16"])
+    assert measure(tmp_path, options, device="cuda") == 0
+    for path in tmp_path.iterdir():
+        result = read_result(path, ThroughputResult)
+        assert {arm.status for arm in result.arms} == {"ok"}
+        assert all(arm.peak_allocated_mib > 0 for arm in result.arms)
+        assert json.loads(path.read_text())["machine"]["after"]["gpu_other_processes"] is not None
+
+
+def test_timings_are_collected_into_one_table(tmp_path):
+    config = make_config(throughput=QUICK | {"activities": ["inference"], "batches": [1, 2]})
+    write_experiment(tmp_path, config)
+    with pytest.raises(ResultError, match="base_inference_b1_fp32_eager: not timed yet"):
+        collect(config, tmp_path)
+    (key, other) = plan_throughput(config.throughput)
+    assert measure(tmp_path / "throughput", config.throughput, cells=[other.name]) == 0
+    found = collect(config, tmp_path, partial=True)
+    assert found.failures == {"missing": 1}
+    assert [row["detail"] for row in read_rows(tmp_path / "data" / "failures.csv")] == [f"{key.name}: not timed yet"]
+    rows = read_rows(tmp_path / "data" / "throughput.csv")
+    assert [row["form"] for row in rows] == ["plain", "plain", "auto", "weight", "folded", "optimised"]
+    assert rows[0]["ratio"] == "1"
+    assert rows[0]["difference"] == ""
+    assert {row["batch_size"] for row in rows} == {"2"}
+    assert {row["samples"] for row in rows} == {"3"}
+    assert all(float(row["ratio_low"]) <= float(row["ratio"]) <= float(row["ratio_high"]) for row in rows)
+
+
+def test_results_collected_before_there_were_timings_are_read(tmp_path):
+    config = make_config()
+    write_experiment(tmp_path, config)
+    collect(config, tmp_path)
+    (tmp_path / "data" / "throughput.csv").unlink()
+    experiment = load_experiment(tmp_path)
+    assert experiment.throughput.empty
+    assert "ratio" in experiment.throughput
+
+
+def test_the_command(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", shlex.split("linconv measure throughput --architecture base --batch 1 --rounds 3"))
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert not ended.value.code
+    assert "base, training, batch 1, fp32, eager" in capsys.readouterr().out
+    config = tmp_path / "c.yaml"
+    config.write_text(yaml.safe_dump(make_config(throughput=QUICK).model_dump(mode="json", exclude_unset=True)))
+    command = f"linconv measure throughput --config {config} --results {tmp_path}"
+    for options, code in (("--cell base_training_b2_fp32_eager", 0), ("--budget 0s", 75), ("", 0)):
+        monkeypatch.setattr(sys, "argv", shlex.split(f"{command} {options}"))
+        with pytest.raises(SystemExit) as ended:
+            main()
+        assert (ended.value.code or 0) == code
+    files = sorted(path.name for path in (tmp_path / "toy" / "throughput").iterdir())
+    assert files == ["base_inference_b2_fp32_eager.json", "base_training_b2_fp32_eager.json"]
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({"variants": ["Lq"]}, "throughput.variants: unknown variant 'Lq'"),
+        ({"variants": ["conv"]}, "the plain network is always timed"),
+        ({"architectures": ["vgg"]}, "did you mean 'vgg11'?"),
+        ({"rounds": 2}, "throughput.rounds: input should be greater than or equal to 3"),
+        ({"batches": []}, "throughput.batches: the list is empty"),
+    ],
+)
+def test_a_wrong_grid_is_one_line(change, expected):
+    with pytest.raises(ConfigError) as error:
+        make_config(throughput=change)
+    assert expected in str(error.value)
+    assert len(str(error.value).splitlines()) == 1
