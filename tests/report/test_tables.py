@@ -269,7 +269,7 @@ def test_latex_rows_have_as_many_cells_as_columns(collected):
         text = path.read_text()
         width = len(text.split(r"\begin{tabular}{")[1].split("}")[0])
         rows = [r for r in text.splitlines() if r.endswith(r"\\") and "multicolumn" not in r]
-        assert len(rows) >= (3 if path.stem != "failures" else 1)
+        assert len(rows) >= (3 if path.stem not in ("failures", "speed") else 1)  # these two have nothing to show
         assert {r.count(" & ") + 1 for r in rows} == {width}
         assert "a_b" not in text.replace(r"a\_b", "")
         assert text.count("{") == text.count("}")
@@ -300,4 +300,4 @@ def test_rendering_imports_no_torch(collected):
     repository = Path(__file__).parents[2]
     done = subprocess.run([sys.executable, "-c", code], cwd=repository, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert len(list((root / "figures").iterdir())) == len(FIGURES)
+    assert len(list((root / "figures").iterdir())) == sum(kind.per != "timings" for kind in FIGURES.values())

@@ -39,7 +39,7 @@ def test_everything_is_collected(tmp_path):
     assert {name: rows[0][name] for name in expected} == expected
     assert rows[0]["hardware"] == "Toy CPU & Co"
     assert len(read_rows(tmp_path / "data" / "history.csv")) == 15 * 6
-    assert len(read_rows(tmp_path / "data" / "layers.csv")) == 15 * 3
+    assert len(read_rows(tmp_path / "data" / "layers.csv")) == 15 * 3 * 2  # before and after training
     assert len(read_rows(tmp_path / "data" / "complexity.csv")) == 7 * 5
     layer = read_rows(tmp_path / "data" / "complexity_layers.csv")[0]
     assert (layer["output_shape"], layer["macs_feature"]) == ("32x32x32", "")

@@ -13,6 +13,8 @@ from pydantic import BaseModel
 
 from linconv.config import RunKey
 from linconv.results import ComplexityResult, ResultError, RunResult, read_result, write_result
+from linconv.results.correctness import CorrectnessResult
+from linconv.results.throughput import ThroughputResult
 from tests.results.factory import make_complexity, make_config, make_run
 
 PAGE = (Path(__file__).parents[2] / "docs" / "results.md").read_text(encoding="utf-8")
@@ -20,9 +22,9 @@ NAMES = {str: "text", int: "integer", float: "number", bool: "true/false", type(
 
 
 def models() -> list[type[BaseModel]]:
-    """The two kinds of file and every record inside them."""
+    """Every kind of file and every record inside them."""
     found: list[type[BaseModel]] = []
-    queue: list[typing.Any] = [RunResult, ComplexityResult]
+    queue: list[typing.Any] = [RunResult, ComplexityResult, ThroughputResult, CorrectnessResult]
     while queue:
         item = queue.pop(0)
         if isinstance(item, type) and not typing.get_args(item) and issubclass(item, BaseModel):

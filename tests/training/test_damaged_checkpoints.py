@@ -198,7 +198,11 @@ RESULTS: dict[str, tuple[str, Callable[[Path], object], str]] = {
     "empty": ("result.json", lambda p: p.write_bytes(b""), "damaged: file: Invalid JSON"),
     "not text": ("result.json", lambda p: p.write_bytes(bytes(range(256))), "damaged: cannot be read"),
     "a field missing": ("result.json", write_as(metrics={"top1": 3}), r"damaged: metrics\.test_loss: Field required"),
-    "a newer version": ("result.json", write_as(schema_version=2), "damaged: schema_version: Input should be 1"),
+    "a newer version": (
+        "result.json",
+        write_as(schema_version=2),
+        "damaged: schema_version: written by a newer linconv",
+    ),
     "another run's": ("result.json", write_as(seed=1), "damaged: holds the run digits/base/conv/seed1; delete it"),
     "another configuration's": ("result.json", write_as(config_hash="0" * 16), r"stale: made with configuration 0{16}"),
     "missing": ("result.json", Path.unlink, "missing: "),

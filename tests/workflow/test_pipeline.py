@@ -30,7 +30,7 @@ def test_default_target_makes_everything(finished: Project) -> None:
     tables = {f"tables/{name}.{suffix}" for name in TABLES for suffix in FORMATS}
     assert {path for path in made if path.startswith("tables/")} == tables
     places = {"experiment": "", "dataset": "_synthetic", "network": "_synthetic_base"}
-    figures = {f"figures/{name}{places[kind.per]}.svg" for name, kind in FIGURES.items()}
+    figures = {f"figures/{n}{places[kind.per]}.svg" for n, kind in FIGURES.items() if kind.per in places}
     assert {path for path in made if path.startswith("figures/")} == figures
     assert "claims.md" in made
     assert all((root / path).stat().st_size for path in tables | figures)
