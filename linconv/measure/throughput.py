@@ -64,7 +64,7 @@ def measure_throughput(
     Returns:
         The number of cells left for want of time.
     """
-    set_numerics(threads or hardware()["cores"])
+    set_numerics(threads or hardware()["cores"], deterministic=False)
     grid_hash = throughput_hash(options, variants)
     wanted = [key for key in plan_throughput(options) if cells is None or key.name in cells]
     _, missing = read_cells(folder, [key.name for key in wanted], grid_hash)
@@ -87,7 +87,7 @@ def measure_throughput(
 def measure_cell(
     key: ThroughputKey, options: ThroughputOptions, variants: Mapping[str, Variant], *, device: str, command: str
 ) -> ThroughputResult:
-    """Time the arms of one cell. Threads and determinism are as they are; TF32 as the cell's precision says."""
+    """Time the arms of one cell. Threads and algorithms are as they are; TF32 as the cell's precision says."""
     began, before = time.perf_counter(), machine_state(device)
     tf32 = key.precision == "tf32"
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = tf32
