@@ -147,7 +147,7 @@ def speed_figure(experiment: Experiment) -> tuple[Figure, str]:
         Line2D([], [], ls="", marker="o", color="black", label="inference"),
         Line2D([], [], ls="", marker="o", color="none", mec="black", label="training (hollow)"),
     ]
-    figure.legend(handles=handles, loc="outside lower center", ncols=min(6, len(handles)))
+    figure.legend(handles=handles, loc="outside lower center", ncols=min(7, len(handles)))
     return figure, _FIGURE_CAPTION.format(where=f"Timed on {where(frame)}.")
 
 
@@ -169,10 +169,10 @@ def _over_macs(axes: Axes, experiment: Experiment, timed: pd.DataFrame) -> None:
             ms=5,
             elinewidth=0.9,
         )
-    low, high = 0.4, max(1.2, *timed["ratio_high"], 1.2) * 1.05
+    low, high = 0.4, 1.05 * max(1.2, *largest["ratio_high"])
     axes.plot([low, high], [low, high], color="#999999", lw=0.8, zorder=1)
     axes.axhline(1, color="#999999", lw=0.6, ls=":", zorder=1)
-    axes.set(xlim=(low, max(1.25, axes.get_xlim()[1])), ylim=(low, high))
+    axes.set(xlim=(low, high), ylim=(low, high))
     axes.set_xlabel("multiply-accumulates, relative")
     axes.set_ylabel("time, relative")
     axes.set_title(f"Batch {_usual_batch(timed)}: auto and weight space")

@@ -12,7 +12,7 @@ from linconv.report.source import load_experiment
 from linconv.results import ResultError
 from linconv.results.collect import collect
 from tests.report.conftest import key
-from tests.results.factory import make_config
+from tests.results.factory import make_config, write_experiment, write_timings
 
 SMALL = {"variants": ["conv", "L", "Lr", "LRr"], "complexity": {"architectures": ["base", "vgg11"]}}
 
@@ -133,9 +133,34 @@ def test_the_paper_columns_are_a_claim(collected):
     assert verdicts(root)["printed-columns"].verdict == "not supported"
 
 
+SPEED = ("inference-speed", "feature-space-inference", "feature-space-training")
+
+
 def test_time_is_not_measured(collected):
     found = verdicts(collected(seeds=[0]))
-    assert {found[name].verdict for name in ("inference-speed", "feature-space-speed")} == {"not measured"}
+    assert {found[name].verdict for name in SPEED} == {"not measured"}
+
+
+@pytest.mark.parametrize(
+    ("ratios", "wanted"),
+    [
+        ({"auto": 0.7, "weight": 1.2, "folded": 1.005}, ("supported", "supported", "supported")),
+        ({"auto": 1.005, "weight": 1.2, "folded": 1.04}, ("supported", "not supported", "not supported")),
+        ({"auto": 1.1, "weight": 1.2, "folded": 1.06}, ("not supported", "not supported", "not supported")),
+        ({"auto": 0.7, "weight": 1.2, "folded": 0.9}, ("not supported", "supported", "supported")),
+    ],
+)
+def test_claims_about_time_follow_the_timings(tmp_path, ratios, wanted):
+    config = make_config(throughput={"architectures": ["base"], "variants": ["Lr"], "batches": [50, 1], "rounds": 5})
+    write_experiment(tmp_path, config)
+    write_timings(tmp_path, config, ratios)
+    collect(config, tmp_path)
+    found = verdicts(tmp_path)
+    assert tuple(found[name].verdict for name in SPEED) == wanted
+    assert f"Not folded, in weight space: {ratios['weight']:.2f} to" in found["inference-speed"].evidence
+    told = "Faster" if ratios["auto"] < 0.9 else "Not faster"
+    for name in SPEED[1:]:
+        assert f"{told}: Base at batch 50 (-Lr {ratios['auto']:.2f}); Base at batch 1" in found[name].evidence
 
 
 def test_without_results_nothing_is_claimed():

@@ -15,23 +15,13 @@ from linconv.report.claims.costs import (
     training_overhead,
 )
 from linconv.report.claims.filters import controlled_redundancy, orthogonal_primaries
-from linconv.report.claims.model import OURS, PAPER, Claim, Verdict
+from linconv.report.claims.model import Claim, Verdict
 from linconv.report.claims.page import ERRATA, claims_markdown, deviations
+from linconv.report.claims.times import speed
 from linconv.report.source import Experiment, load_experiment
 from linconv.results import ResultError, write_text
 
 __all__ = ["ERRATA", "Claim", "Verdict", "claims", "claims_markdown", "deviations", "render_claims"]
-
-
-def speed(experiments: Sequence[Experiment]) -> Iterator[Claim]:
-    """Claims about time, which no result file holds yet."""
-    text = "Result files hold no throughput. `benchmarks/ratios.py` measures a machine; its numbers are in the README."
-    rule = "Not measured as long as no result file holds images per second of folded, plain and feature-space networks."
-    for id_, statement, source in (
-        ("inference-speed", "At inference a LinearConv network is as fast as the plain one.", PAPER),
-        ("feature-space-speed", "In feature space a LinearConv network is faster than the plain one.", OURS),
-    ):
-        yield Claim(id_, statement, source, "not measured", text, rule=rule)
 
 
 # In the order of the page. Each reads the results of all experiments together.

@@ -29,8 +29,8 @@ class Ratio(NamedTuple):
 
 
 def ratios(experiments: Sequence[Experiment], column: str) -> list[Ratio]:
-    """A column of complexity.csv relative to Conv's, for every network with full or low-rank coefficients, each "
-    "once."""
+    """A column of complexity.csv relative to Conv's, for every network with full or low-rank coefficients, once
+    each."""
     found: dict[tuple[str, str], Ratio] = {}
     for experiment in experiments:
         known = experiment.config.known_variants

@@ -1,0 +1,80 @@
+"""Claims about time, decided by timings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import pandas as pd
+
+from linconv.report.claims.model import OURS, PAPER, Claim, Verdict
+from linconv.report.labels import architecture_label, variant_label
+from linconv.report.source import Experiment
+from linconv.report.speed import where
+
+EQUAL = 0.05  # a ratio that near to 1 counts as the same speed, however narrow the A/A band
+_NOTHING = (
+    "No result file holds a timing; `throughput:` in a configuration, or `linconv measure throughput`, makes them."
+)
+
+
+def speed(experiments: Sequence[Experiment]) -> Iterator[Claim]:
+    """Folded at inference, and feature space at inference and in training, against the plain network."""
+    frames = [e.throughput[e.throughput["status"] == "ok"] for e in experiments]
+    timed = pd.concat([f for f in frames if not f.empty]) if any(not f.empty for f in frames) else None
+    yield _folded(timed)
+    for activity, what in (("inference", "At inference"), ("training", "In a training step")):
+        yield _faster(timed, activity, f"{what} a LinearConv network in feature space is faster than the plain one.")
+
+
+def _folded(timed: pd.DataFrame | None) -> Claim:
+    rule = (
+        "Supported if every folded network's time relative to the plain one lies within its cell's A/A band or within "
+        f"{100 * EQUAL:.0f} % of 1; not supported if one does not."
+    )
+    statement = "At inference a LinearConv network, folded, is as fast as the plain one."
+    arms = None if timed is None else timed[timed["form"] == "folded"]
+    if timed is None or arms is None or arms.empty:
+        return Claim("inference-speed", statement, PAPER, "not measured", _NOTHING, rule=rule)
+    off = arms[(arms["difference"] != "no difference") & ((arms["ratio"] - 1).abs() > EQUAL)]
+    verdict: Verdict = "supported" if off.empty else "not supported"
+    weight = timed[(timed["form"] == "weight") & (timed["activity"] == "inference")]
+    unfolded = f" Not folded, in weight space: {_range(weight)}." if not weight.empty else ""
+    text = (
+        f"Time relative to the plain network: {_range(arms)} over {len(arms)} timings.{unfolded} {_list(off, 'Beyond')}"
+    )
+    return Claim(
+        "inference-speed", statement, PAPER, verdict, f"{text} Timed on {where(arms)}.".replace("  ", " "), rule=rule
+    )
+
+
+def _faster(timed: pd.DataFrame | None, activity: str, statement: str) -> Claim:
+    rule = (
+        "Of every network, batch and variant timed in the form auto: supported if all are faster beyond their cell's "
+        "A/A band; not supported if one is not."
+    )
+    id_ = f"feature-space-{activity}"
+    arms = None if timed is None else timed[(timed["form"] == "auto") & (timed["activity"] == activity)]
+    if arms is None or arms.empty:
+        return Claim(id_, statement, OURS, "not measured", _NOTHING, rule=rule)
+    faster = arms[arms["difference"] == "faster"]
+    verdict: Verdict = "supported" if len(faster) == len(arms) else "not supported"
+    text = (
+        f"{len(faster)} of {len(arms)} are faster. {_list(faster, 'Faster')} "
+        f"{_list(arms[arms['difference'] != 'faster'], 'Not faster')} Timed on {where(arms)}."
+    )
+    return Claim(id_, statement, OURS, verdict, text.replace("  ", " "), rule=rule)
+
+
+def _range(arms: pd.DataFrame) -> str:
+    return f"{arms['ratio'].min():.2f} to {arms['ratio'].max():.2f}"
+
+
+def _list(arms: pd.DataFrame, head: str) -> str:
+    """The arms by network and batch, such as "Faster: VGG11 at batch 50 (-Lr 0.64, -LRr 0.65)."; "" for none."""
+    parts = []
+    cells = arms[["architecture", "batch_size"]].drop_duplicates().itertuples(index=False)
+    for architecture, batch in cells:
+        own = arms[(arms["architecture"] == architecture) & (arms["batch_size"] == batch)]
+        ratios = ", ".join(f"{variant_label(v)} {r:.2f}" for v, r in zip(own["variant"], own["ratio"], strict=True))
+        parts.append(f"{architecture_label(architecture)} at batch {batch} ({ratios})")
+    return f"{head}: {'; '.join(parts)}." if parts else ""
