@@ -22,6 +22,7 @@ from pydantic import BaseModel
 from linconv.config import Config, RunKey, load_config, parse_config, plan_runs, resolve_run
 from linconv.config.throughput import plan_throughput
 from linconv.results import ResultError, RunResult, read_result, write_result, write_text
+from linconv.results.correctness import CorrectnessResult
 from linconv.results.throughput import read_cells, throughput_hash
 
 log = logging.getLogger("linconv")
@@ -163,8 +164,13 @@ def _is_done(step: Step, settings: Config, output: Path) -> bool:
     if step.name == "throughput" and settings.throughput is not None:
         names = [key.name for key in plan_throughput(settings.throughput)]
         grid = throughput_hash(settings.throughput, settings.known_variants)
-        return not read_cells(output / settings.experiment / "throughput", names, grid)[1]
-    return (output / f"{step.name}.json").exists()
+        found, missing = read_cells(output / settings.experiment / "throughput", names, grid)
+        return not missing and all(cell.device == settings.device for cell in found)
+    try:
+        checked = read_result(output / "correctness.json", CorrectnessResult)
+    except ResultError:
+        return False
+    return checked.device == settings.device and not checked.failed
 
 
 def _perform(step: Step, command: str, seconds: float) -> StepReport:

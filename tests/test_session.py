@@ -11,6 +11,7 @@ import yaml
 
 from linconv import cli, session
 from linconv.config import parse_config, plan_runs
+from linconv.results.correctness import Check, CorrectnessResult
 from tests.results.factory import make_run
 
 PROGRAM = """
@@ -33,7 +34,7 @@ if act in ("hang", "stubborn"):
     signal.signal(signal.SIGTERM, signal.SIG_IGN if act == "stubborn" else lambda *_: sys.exit(75))
     time.sleep(60)
 if "--output" in what:
-    Path(words[-1]).write_text("{}")
+    Path(words[-1]).write_text((Path(__file__).parent / "correctness.json").read_text())
 if words[0] == "train":
     source = Path(__file__).parent / "prepared" / Path(words[1]).parent.name / f"{at['--variant']}{seed}.json"
     config = Path(words[1]).parent
@@ -52,11 +53,22 @@ RAW = {
 }
 
 
+def _correctness(device="cpu", error=0.0):
+    check = Check(
+        coefficients="full", geometry="3x3", form="weight", precision="fp32", channels_last=False, error=error,
+        tolerance=1e-4,
+    )  # fmt: skip
+    config = parse_config(RAW)
+    origin = make_run(config, plan_runs(config)[0]).provenance
+    return CorrectnessResult(device=device, checks=[check], code_hash="", provenance=origin).model_dump_json()
+
+
 @pytest.fixture
 def act(tmp_path, monkeypatch):
     """Runs a session in which the program does as the script says; returns outcomes by step, and the calls."""
     program = tmp_path / "program.py"
     program.write_text(PROGRAM)
+    (tmp_path / "correctness.json").write_text(_correctness())
     config = tmp_path / "toy.yaml"
     config.write_text(yaml.safe_dump(RAW))
     parsed = parse_config(RAW)
@@ -107,6 +119,14 @@ def test_a_second_session_does_what_has_no_result(act):
     there = {name for name, step in steps.items() if step.outcome == "already there"}
     assert there == {"correctness", "synthetic/base/conv/seed0", "synthetic/base/L/seed0"}  # the rest left no file
     assert len(calls) == len(steps) - 3
+
+
+@pytest.mark.parametrize("there", [{"device": "cuda"}, {"error": 1.0}])
+def test_a_check_of_another_device_or_that_failed_is_made_again(act, tmp_path, there):
+    act()
+    (tmp_path / "out" / "correctness.json").write_text(_correctness(**there))
+    steps, _ = act()
+    assert steps["correctness"].outcome == "done"
 
 
 def test_a_failure_is_reported_with_its_reason_and_leaves_the_others(act):

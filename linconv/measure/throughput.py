@@ -10,7 +10,9 @@ from __future__ import annotations
 import gc
 import itertools
 import logging
+import math
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,19 +21,21 @@ import torch
 from torch import Tensor, nn
 
 from linconv.config import PRESETS, Variant
+from linconv.config.errors import UserError
 from linconv.config.throughput import ThroughputKey, ThroughputOptions, plan_throughput
 from linconv.data import Arrays, DatasetInfo, batches
 from linconv.layers import fold, optimize, set_mode
 from linconv.measure.machine import machine_state
-from linconv.measure.timing import Call, interleave, synchronise
+from linconv.measure.timing import Call, Part, interleave, synchronise
 from linconv.models import build_model
 from linconv.results import Provenance, write_result
 from linconv.results.provenance import code_hash, git_state, hardware, now_utc, versions
 from linconv.results.throughput import PLAIN, PLAIN_AGAIN, Arm, ThroughputResult, read_cells, throughput_hash
 from linconv.training.graphs import WARM_UP, CudaCapture, GraphedStep
+from linconv.training.memory import is_out_of_memory
 from linconv.training.numerics import numerics, set_numerics
 from linconv.training.run import penalty_terms
-from linconv.training.step import EagerStep, make_optimizer
+from linconv.training.step import EagerStep, Term, make_optimizer
 
 log = logging.getLogger("linconv")
 BATCHES_HELD = 4  # different ones to draw from, so that a step augments and gathers as in training
@@ -67,7 +71,14 @@ def measure_throughput(
     set_numerics(threads or hardware()["cores"], deterministic=False)
     grid_hash = throughput_hash(options, variants)
     wanted = [key for key in plan_throughput(options) if cells is None or key.name in cells]
-    _, missing = read_cells(folder, [key.name for key in wanted], grid_hash)
+    found, missing = read_cells(folder, [key.name for key in wanted], grid_hash)
+    here = {"device": device, "threads": torch.get_num_threads()}
+    for cell in found:
+        if {"device": cell.device, "threads": cell.provenance.numerics.get("threads")} != here:
+            raise UserError(
+                f"{folder} holds timings of {cell.device} with {cell.provenance.numerics.get('threads')} threads; "
+                "choose another folder, or delete them"
+            )
     todo = [key for key in wanted if key.name in missing]
     started = time.perf_counter()
     for number, key in enumerate(todo):
@@ -143,22 +154,28 @@ def _time_arms(
     key: ThroughputKey, options: ThroughputOptions, variants: Mapping[str, Variant], device: str
 ) -> list[Arm]:
     """Samples of every arm; one that does not fit the memory is left out and says so."""
-    calls: dict[str, Call] = {}
+    calls: dict[str, list[Part]] = {}
     arms: dict[str, Arm] = {}
     for name, variant, form in planned_arms(key, options):
         definition = variants[variant] if variant != "conv" else Variant(layer="conv")
+        held = _allocated(device)
         try:
-            call = _make(key, options, definition, form, device)
-            peaks = _peak_memory(call, device)
-        except (torch.OutOfMemoryError, MemoryError) as error:
+            parts = _make(key, options, definition, form, device)
+            peaks = _peak_memory(parts, device, held)
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
             detail = " ".join(str(error).split())[:200]
             arms[name] = Arm(name=name, variant=variant, form=form, status="out of memory", detail=detail)
             gc.collect()
             continue
-        calls[name] = call
+        calls[name] = parts
         arms[name] = Arm(name=name, variant=variant, form=form, status="ok", **peaks)
     if PLAIN not in calls or PLAIN_AGAIN not in calls:
-        return list(arms.values())
+        # nothing to compare with: no arm has samples
+        detail = "the plain network does not fit twice"
+        lacking = {"status": "out of memory", "detail": detail}
+        return [arm.model_copy(update=lacking) if arm.status == "ok" else arm for arm in arms.values()]
     samples = interleave(
         calls,
         rounds=options.rounds,
@@ -171,8 +188,8 @@ def _time_arms(
     return list(arms.values())
 
 
-def _make(key: ThroughputKey, options: ThroughputOptions, definition: Variant, form: str, device: str) -> Call:
-    """The call of one arm: a forward pass, or a whole training step."""
+def _make(key: ThroughputKey, options: ThroughputOptions, definition: Variant, form: str, device: str) -> list[Part]:
+    """What one arm calls: a forward pass, or a whole training step of every kind."""
     torch.manual_seed(0)
     channels, *_ = options.input_shape
     model = build_model(key.architecture, definition, num_classes=options.classes, in_channels=channels)
@@ -190,7 +207,7 @@ def _make(key: ThroughputKey, options: ThroughputOptions, definition: Variant, f
         model = fold(model).to(memory_format=layout)
     elif form == "optimised":
         model = optimize(model, x)
-    return _inference(key, model, x)
+    return [Part(_inference(key, model, x))]
 
 
 _MODES = ("auto", "weight", "feature")
@@ -213,8 +230,11 @@ def _inference(key: ThroughputKey, model: nn.Module, x: Tensor) -> Call:
 
 def _training(
     key: ThroughputKey, options: ThroughputOptions, definition: Variant, model: nn.Module, device: str
-) -> Call:
-    """Augmentation, forward, loss, regularisers at their period, backward, optimiser: a step of the training loop."""
+) -> list[Part]:
+    """Augmentation, forward, loss, regularisers, backward, optimiser: a step of the training loop.
+
+    Steps with and without the regularisers due are parts of their own, weighted by how often they come.
+    """
     changes = {"batch_size": key.batch_size, "precision": key.precision}
     recipe = PRESETS["paper"][key.architecture].model_copy(update=changes)
     model.train()
@@ -225,14 +245,17 @@ def _training(
     terms = penalty_terms(definition.regularizers)
     layout = torch.channels_last if options.channels_last else torch.contiguous_format
     drawn = _endless(key.batch_size, options, device)
-    steps = itertools.count()
+    cycle = math.lcm(*(term.period for term in terms))
+    kinds = Counter(tuple(t for t in terms if number % t.period == 0) for number in range(cycle))
 
-    def call() -> None:
-        x, y = next(drawn)
-        number = next(steps)
-        step(x.contiguous(memory_format=layout), y, [t for t in terms if number % t.period == 0])
+    def step_with(due: tuple[Term, ...]) -> Call:
+        def call() -> None:
+            x, y = next(drawn)
+            step(x.contiguous(memory_format=layout), y, due)
 
-    return call
+        return call
+
+    return [Part(step_with(due), count / cycle) for due, count in kinds.most_common()]
 
 
 def _endless(batch_size: int, options: ThroughputOptions, device: str) -> Iterator[tuple[Tensor, Tensor]]:
@@ -261,17 +284,26 @@ def _no_files(root: Path) -> Arrays:
     raise NotImplementedError("random images have no files")
 
 
-def _peak_memory(call: Call, device: str) -> dict[str, float]:
-    """Peak MiB of one warm call, allocated and reserved; nothing on a CPU, whose allocator does not tell."""
-    call()
+def _allocated(device: str) -> int:
+    return torch.cuda.memory_allocated() if device == "cuda" else 0
+
+
+def _peak_memory(parts: list[Part], device: str, held: int) -> dict[str, float]:
+    """Peak MiB over one warm call of each part, beyond the `held` bytes of other arms, and the MiB reserved in all.
+
+    Nothing on a CPU, whose allocator does not tell.
+    """
+    for part in parts:
+        part.call()
     if device != "cuda":
         return {}
     synchronise(device)
     torch.cuda.empty_cache()
     torch.cuda.reset_peak_memory_stats()
-    call()
+    for part in parts:
+        part.call()
     synchronise(device)
     return {
-        "peak_allocated_mib": round(torch.cuda.max_memory_allocated() / 2**20, 1),
+        "peak_allocated_mib": round((torch.cuda.max_memory_allocated() - held) / 2**20, 1),
         "peak_reserved_mib": round(torch.cuda.max_memory_reserved() / 2**20, 1),
     }

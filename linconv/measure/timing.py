@@ -8,17 +8,28 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import torch
 
 Call = Callable[[], object]
 
 
+class Part(NamedTuple):
+    """A call that makes up the share `weight` of an arm's calls."""
+
+    call: Call
+    weight: float = 1.0
+
+
 @dataclass
 class Samples:
-    """Seconds per call, one entry per round, each the mean over a block of `calls` calls."""
+    """Seconds per call, one entry per round, each the mean over a block of `calls` calls.
+
+    Of an arm of several parts, the parts' means by their weights; `calls` are those of the first part.
+    """
 
     calls: int
     seconds: list[float] = field(default_factory=list)
@@ -50,18 +61,26 @@ def calibrate(call: Call, block_seconds: float, device: str) -> int:
 
 
 def interleave(
-    arms: Mapping[str, Call], *, rounds: int, block_seconds: float, cell_seconds: float, device: str = "cpu"
+    arms: Mapping[str, Call | Sequence[Part]],
+    *,
+    rounds: int,
+    block_seconds: float,
+    cell_seconds: float,
+    device: str = "cpu",
 ) -> dict[str, Samples]:
     """Sample every arm once a round, in an order drawn anew for each; the first round is dropped.
 
     Args:
-        arms: by name, what to call.
+        arms: by name, what to call. Calls of several kinds (every tenth step is dearer) are given as parts, each of
+            which gets a block of its own in every round: a median over blocks of one call would drop the rare kind.
         rounds: samples wanted of every arm.
         block_seconds: the least length of one sample.
         cell_seconds: rounds end when they have taken that long, but not before the third.
         device: "cpu" or "cuda".
     """
-    samples = {name: Samples(calibrate(call, block_seconds, device)) for name, call in arms.items()}
+    parts = {name: [Part(arm)] if callable(arm) else list(arm) for name, arm in arms.items()}
+    calls = {name: [calibrate(part.call, block_seconds, device) for part in own] for name, own in parts.items()}
+    samples = {name: Samples(own[0]) for name, own in calls.items()}
     started = time.perf_counter()
     for number in range(rounds + 1):
         spent = time.perf_counter() - started
@@ -70,7 +89,9 @@ def interleave(
         order = list(arms)
         random.Random(number).shuffle(order)  # the same orders in every session
         for name in order:
-            seconds = block(arms[name], samples[name].calls, device) / samples[name].calls
+            seconds = sum(
+                part.weight * block(part.call, n, device) / n for part, n in zip(parts[name], calls[name], strict=True)
+            )
             if number:
                 samples[name].seconds.append(seconds)
     return samples

@@ -47,8 +47,6 @@ def difference(a: Mapping[int, float], b: Mapping[int, float]) -> Difference:
     if len(common) >= 2:
         paired = spread([b[seed] - a[seed] for seed in common])
         return Difference("paired", paired.n, paired.mean, paired.low, paired.high)
-    if common:
-        return Difference("none", 1, b[common[0]] - a[common[0]], math.nan, math.nan)
     ours, theirs = spread(a.values()), spread(b.values())
     mean = theirs.mean - ours.mean
     n = min(ours.n, theirs.n)

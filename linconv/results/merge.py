@@ -60,6 +60,11 @@ def merge(folders: Sequence[Path], output: Path) -> Merged:
     chosen, duplicates = _chosen(sources)
     complexity, notes = _merged_complexity(config, sources)
     notes += [note for source in sources for note in _strangers(source)]
+    if any((source.root / "throughput").is_dir() for source in sources):
+        notes.append(
+            "timings are left out: those of two machines do not make one; `linconv report` shows each folder's"
+        )
+        config = config.model_copy(update={"throughput": None})
     output.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=output.parent, prefix=f".{output.name}.") as temporary:
         root = Path(temporary) / output.name

@@ -24,6 +24,8 @@ CODE = {
         "models",
         "training/step.py",
         "training/graphs.py",
+        "training/numerics.py",
+        "data/batches.py",
         "measure/throughput.py",
         "measure/timing.py",
     ),

@@ -117,10 +117,13 @@ def test_a_training_step_trains_with_the_regulariser_at_its_period(monkeypatch):
     calls = []
     monkeypatch.setattr(throughput, "EagerStep", lambda *a: lambda x, y, terms: calls.append((x, y, len(terms))))
     key = ThroughputKey("base", "training", 4, "fp32", "eager")
-    call = throughput._make(key, quick(), VARIANTS["Lr"], "auto", "cpu")
-    for _ in range(12):
-        call()
-    assert [terms for _, _, terms in calls] == [1, *[0] * 9, 1, 0]
+    parts = throughput._make(key, quick(), VARIANTS["Lr"], "auto", "cpu")
+    assert [part.weight for part in parts] == [0.9, 0.1]
+    for part in parts * 6:
+        part.call()
+    assert [terms for _, _, terms in calls] == [0, 1] * 6
+    (plain,) = throughput._make(key, quick(), VARIANTS["conv"], "auto", "cpu")
+    assert plain.weight == 1
     assert all(x.shape == (4, 3, 32, 32) and y.shape == (4,) for x, y, _ in calls)
     assert len({float(x.sum()) for x, _, _ in calls}) > 4  # augmented anew when the images repeat
 
@@ -194,7 +197,7 @@ def test_a_form_is_the_form_that_runs():
         patch.setattr(LinearConv2d, "forward", spy)
         for form in ("weight", "feature"):
             seen.clear()
-            throughput._make(key, quick(), VARIANTS["Lr"], form, "cpu")()
+            throughput._make(key, quick(), VARIANTS["L"], form, "cpu")[0].call()
             assert seen == [form] * 4
 
 
@@ -283,3 +286,27 @@ def test_a_wrong_grid_is_one_line(change, expected):
         make_config(throughput=change)
     assert expected in str(error.value)
     assert len(str(error.value).splitlines()) == 1
+
+
+def test_timings_of_another_machine_are_not_continued(tmp_path):
+    options = quick(activities=["inference"])
+    measure(tmp_path, options)
+    with pytest.raises(UserError, match="holds timings of cpu with 1 threads; choose another folder"):
+        measure(tmp_path, options, threads=2)
+
+
+def test_without_room_for_two_plain_networks_nothing_is_compared(tmp_path, monkeypatch):
+    made = []
+    make = throughput._make
+
+    def failing(*arguments):
+        made.append(arguments)
+        if len(made) == 2:
+            raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
+        return make(*arguments)
+
+    monkeypatch.setattr(throughput, "_make", failing)
+    measure(tmp_path, quick(activities=["inference"]))
+    result = read_result(next(tmp_path.iterdir()), ThroughputResult)
+    assert {arm.status for arm in result.arms} == {"out of memory"}
+    assert timings(result) == []

@@ -59,3 +59,10 @@ def test_the_first_round_is_not_in_the_samples(clock):
 def test_the_time_of_a_cell_is_kept_but_for_three_rounds(clock, cell_seconds, rounds):
     samples = timing.interleave({"a": clock.arm("a", 1.0)}, rounds=15, block_seconds=0.5, cell_seconds=cell_seconds)
     assert len(samples["a"].seconds) == rounds
+
+
+def test_rare_calls_count_by_their_share(clock):
+    arms = {"a": [timing.Part(clock.arm("usual", 1.0), 0.9), timing.Part(clock.arm("rare", 11.0), 0.1)]}
+    samples = timing.interleave(arms, rounds=5, block_seconds=0.5, cell_seconds=1e9)
+    assert samples["a"].seconds == pytest.approx([2.0] * 5)
+    assert clock.order.count("rare") == 2 + 6

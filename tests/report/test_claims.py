@@ -145,7 +145,7 @@ def test_time_is_not_measured(collected):
     ("ratios", "wanted"),
     [
         ({"auto": 0.7, "weight": 1.2, "folded": 1.005}, ("supported", "supported", "supported")),
-        ({"auto": 1.005, "weight": 1.2, "folded": 1.04}, ("supported", "not supported", "not supported")),
+        ({"auto": 1.005, "weight": 1.2, "folded": 1.04}, ("supported", "undecided", "undecided")),
         ({"auto": 1.1, "weight": 1.2, "folded": 1.06}, ("not supported", "not supported", "not supported")),
         ({"auto": 0.7, "weight": 1.2, "folded": 0.9}, ("not supported", "supported", "supported")),
     ],

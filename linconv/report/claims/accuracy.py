@@ -22,18 +22,20 @@ def on_par(experiments: Sequence[Experiment]) -> Iterator[Claim]:
     tested = [(e, c, k) for e, c, k in _compared(experiments) if k.outcome != "n too small"]
     outcomes = Counter(k.outcome for _, _, k in tested)
     worse = [c for _, c, k in tested if k.outcome == "different" and c.difference.mean < 0]
+    lost = [f"{cell_label(*c[:3])} {c.diverged}" for _, c, _ in _compared(experiments) if c.diverged]
     verdict: Verdict = "undecided"
     if not tested:
         verdict = "not measured"
     elif worse:
         verdict = "not supported"
-    elif outcomes["different"] + outcomes["equivalent"] == len(tested):
+    elif outcomes["different"] + outcomes["equivalent"] == len(tested) and not lost:
         verdict = "supported"
     small = sum(k.outcome == "n too small" for *_, k in _compared(experiments))
     counts = ", ".join(f"{outcomes[o]} {o}" for o in ("equivalent", "different", "undecided"))
     parts = [f"{cell_label(*c[:3])} {_difference(c)}: {k.text}" for _, c, k in tested]
     text = f"{len(tested)} cells with {MIN_PAIRS} or more pairs: {counts}" if tested else "No cell with enough runs"
     text += f"; {small} with too few runs." if small else "."
+    text += f" Diverged runs, in none of these means: {', '.join(lost)}." if lost else ""
     more = f"; and {len(parts) - _LISTED} more, see table1.csv" if len(parts) > _LISTED else ""
     text += f" {'; '.join(parts[:_LISTED])}{more}." if parts else ""
     text += "".join(f" {note}" for note in _short(experiments))
@@ -45,8 +47,8 @@ def on_par(experiments: Sequence[Experiment]) -> Iterator[Claim]:
         text,
         runs=tuple("/".join(c[:3]) for _, c, _ in tested),
         rule=f"Over all cells with {MIN_PAIRS} or more pairs of runs. Not supported where a variant is below Conv, "
-        "different and not equivalent; supported where every cell is equivalent, or different and above; undecided "
-        "otherwise. Paired t-tests, adjusted by Holm within each "
+        "different and not equivalent; supported where every cell is equivalent, or different and above, and no run "
+        "diverged; undecided otherwise. Paired t-tests, adjusted by Holm within each "
         "experiment; margin and level are those of its configuration.",
     )
 

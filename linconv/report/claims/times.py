@@ -11,7 +11,7 @@ from linconv.report.labels import architecture_label, variant_label
 from linconv.report.source import Experiment
 from linconv.report.speed import where
 
-EQUAL = 0.05  # a ratio that near to 1 counts as the same speed, however narrow the A/A band
+EQUAL = 0.05  # a ratio that near to 1 counts as the same speed
 _NOTHING = (
     "No result file holds a timing; `throughput:` in a configuration, or `linconv measure throughput`, makes them."
 )
@@ -28,15 +28,16 @@ def speed(experiments: Sequence[Experiment]) -> Iterator[Claim]:
 
 def _folded(timed: pd.DataFrame | None) -> Claim:
     rule = (
-        "Supported if every folded network's time relative to the plain one lies within its cell's A/A band or within "
-        f"{100 * EQUAL:.0f} % of 1; not supported if one does not."
+        f"Supported if every folded network's time relative to the plain one lies within {100 * EQUAL:.0f} % of 1; not "
+        "supported if one lies further off and beyond its cell's A/A band; undecided otherwise."
     )
     statement = "At inference a LinearConv network, folded, is as fast as the plain one."
     arms = None if timed is None else timed[timed["form"] == "folded"]
     if timed is None or arms is None or arms.empty:
         return Claim("inference-speed", statement, PAPER, "not measured", _NOTHING, rule=rule)
-    off = arms[(arms["difference"] != "no difference") & ((arms["ratio"] - 1).abs() > EQUAL)]
-    verdict: Verdict = "supported" if off.empty else "not supported"
+    off = arms[(arms["ratio"] - 1).abs() > EQUAL]
+    shown = off[off["difference"] != "no difference"]
+    verdict: Verdict = "supported" if off.empty else "undecided" if shown.empty else "not supported"
     weight = timed[(timed["form"] == "weight") & (timed["activity"] == "inference")]
     unfolded = f" Not folded, in weight space: {_range(weight)}." if not weight.empty else ""
     text = (
@@ -49,15 +50,17 @@ def _folded(timed: pd.DataFrame | None) -> Claim:
 
 def _faster(timed: pd.DataFrame | None, activity: str, statement: str) -> Claim:
     rule = (
-        "Of every network, batch and variant timed in the form auto: supported if all are faster beyond their cell's "
-        "A/A band; not supported if one is not."
+        "Of every network, batch and variant timed in the form auto (feature space wherever that has fewer "
+        "multiply-accumulates): supported if all are faster beyond their cell's A/A band; not supported if one is "
+        "slower beyond it; undecided otherwise."
     )
     id_ = f"feature-space-{activity}"
     arms = None if timed is None else timed[(timed["form"] == "auto") & (timed["activity"] == activity)]
     if arms is None or arms.empty:
         return Claim(id_, statement, OURS, "not measured", _NOTHING, rule=rule)
     faster = arms[arms["difference"] == "faster"]
-    verdict: Verdict = "supported" if len(faster) == len(arms) else "not supported"
+    slower = (arms["difference"] == "slower").any()
+    verdict: Verdict = "supported" if len(faster) == len(arms) else "not supported" if slower else "undecided"
     text = (
         f"{len(faster)} of {len(arms)} are faster. {_list(faster, 'Faster')} "
         f"{_list(arms[arms['difference'] != 'faster'], 'Not faster')} Timed on {where(arms)}."
