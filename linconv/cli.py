@@ -15,6 +15,7 @@ import yaml
 
 from linconv.config import Config, ConfigError, ResolvedRun, RunKey, load_config, parse_config, plan_runs, resolve_run
 from linconv.config.errors import UserError
+from linconv.config.methods import PLAIN
 from linconv.config.names import check_known
 from linconv.config.throughput import ThroughputOptions, plan_throughput, seconds
 from linconv.results import write_text
@@ -37,7 +38,7 @@ Results = Annotated[Path, typer.Option(help="folder that holds the experiments' 
 @app.command("config")
 def show_config(config: ConfigFile) -> None:
     """Check a configuration and print it with every default filled in."""
-    typer.echo(yaml.safe_dump(load_config(config).model_dump(mode="json"), sort_keys=False), nl=False)
+    typer.echo(yaml.safe_dump(_read_config(config).model_dump(mode="json"), sort_keys=False), nl=False)
 
 
 @app.command("plan")
@@ -70,6 +71,8 @@ def train(
 
     with device_slot(settings.device, settings.runs_per_gpu) as device:
         from linconv.runner import perform_run  # torch must see the device chosen above
+
+        _check_methods(settings)
         from linconv.training.run import TrainingStoppedError
 
         folder = results / settings.experiment / run.key.path
@@ -101,7 +104,7 @@ def measure_complexity(
     from linconv.results import write_result
 
     if config is not None:
-        settings = load_config(config)
+        settings = _read_config(config)
     else:
         settings = _one_model(str(architecture), variant, input, classes, batch_size)
     result = measure_grid(settings.complexity, settings.planned_variants)
@@ -134,7 +137,7 @@ def measure_throughput(
         raise ConfigError("give either --config FILE or --architecture NAME")
     _log_to(log)
     if config is not None:
-        settings = load_config(config)
+        settings = _read_config(config)
     else:
         cells = {"architectures": [architecture], "variants": [variant], "batches": [batch]}
         settings = _one_model(str(architecture), variant, "3x32x32", 10, batch)
@@ -298,6 +301,20 @@ def render_claims(
     from linconv.report import render_claims as write
 
     typer.echo(str(write(folder)))
+
+
+def _read_config(path: Path) -> Config:
+    settings = load_config(path)
+    _check_methods(settings)
+    return settings
+
+
+def _check_methods(settings: Config) -> None:
+    """Hold the options of layers other than LinearConv to the layers themselves, which imports torch."""
+    if any(v.layer not in (PLAIN, "linear") for v in settings.known_variants.values()):
+        from linconv.layers import check_methods
+
+        check_methods(settings.known_variants)
 
 
 def _resolve(config: Config, key: RunKey) -> ResolvedRun:

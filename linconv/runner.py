@@ -54,7 +54,9 @@ def perform_run(
 def _perform(run: ResolvedRun, config: Config, folder: Path, device: str, command: str, progress: bool) -> RunResult:
     started = time.perf_counter()
     set_numerics(config.threads, precision=run.recipe.precision, deterministic=config.deterministic)
-    log.info("%s: %s, configuration %s, code %s", run.key, device, run.hash, code_hash())
+    log.info(
+        "%s: %s, configuration %s, code %s", run.key, device, run.hash, code_hash("training", run.definition.layer)
+    )
     folder.mkdir(parents=True, exist_ok=True)
     remove_leftovers(folder)
     training = train(run, config, folder, device, progress=progress)
@@ -77,7 +79,7 @@ def _perform(run: ResolvedRun, config: Config, folder: Path, device: str, comman
         **run.key._asdict(),
         experiment=run.experiment,
         config_hash=run.hash,
-        code_hash=code_hash(),
+        code_hash=code_hash("training", run.definition.layer),
         config=run.model_dump(mode="json"),
         metrics=_metrics(training, reported),
         history=training.history,

@@ -13,6 +13,9 @@ from linconv.config.errors import UserError
 from linconv.config.names import nearest
 from linconv.config.schema import Config
 
+# what pydantic adds to the place of an error inside a union, and no key of the file
+UNION_MEMBERS = ("int", "float", "LinearOptions", "Variant")
+
 
 class ConfigError(UserError):
     """A configuration that cannot be used; the message names the key, the value and the remedy."""
@@ -47,13 +50,15 @@ def parse_config(raw: Any, source: str = "configuration") -> Config:
     except ValidationError as error:
         # an entry that is wrong is left out before the list's length is checked: only its own message tells
         found = [e for e in error.errors() if not (e["type"] == "too_short" and e["input"])]
+        # options that do not fit LinearConv are no instance of another layer's either: the first message tells
+        found = [e for e in found if e["type"] != "is_instance_of"] or found
         lines = [_explain(e) for e in found]
         raise ConfigError("\n".join(f"{source}: {line}" for line in dict.fromkeys(lines))) from None
 
 
 def _explain(error: Any) -> str:
     """One pydantic error as one line: key, value, what is wrong, remedy."""
-    steps = [s for s in error["loc"] if not (isinstance(s, str) and ("[" in s or s in ("int", "float")))]
+    steps = [s for s in error["loc"] if not (isinstance(s, str) and ("[" in s or s in UNION_MEMBERS))]
     key = ".".join(str(s) for s in steps)
     value = error.get("input")
     match error["type"]:

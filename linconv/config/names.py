@@ -50,7 +50,7 @@ class Frozen(BaseModel):
         values = serialize(self)
         if not (info.context and info.context.get("identity")):
             return values
-        kept = {}
+        kept = {k: v for k, v in values.items() if k not in type(self).model_fields}
         for name, field in type(self).model_fields.items():
             if MACHINE in field.metadata or (LATER in field.metadata and getattr(self, name) == field.default):
                 continue

@@ -112,20 +112,28 @@ class Config(Frozen):
     @model_validator(mode="before")
     @classmethod
     def _extend(cls, raw: Any) -> Any:
-        """`define: {X: {extends: LSr, ...}}` starts from a built-in variant."""
+        """`define: {X: {extends: LSr, ...}}` starts from a built-in variant, `narrow_to: X` is as small."""
         if not (isinstance(raw, dict) and isinstance(raw.get("define"), dict)):
             return raw
-        define = {}
+        built_in = {name: variant.model_dump(exclude_unset=True) for name, variant in VARIANTS.items()}
+        define: dict[str, Any] = {}
+
+        def named(name: Any, known: dict[str, Any], key: str) -> Any:
+            try:
+                check_known([str(name)], known, "variant")
+            except ValueError as error:
+                raise ValueError(f"define.{key}: {error}") from None
+            return known[str(name)]
+
         for name, values in raw["define"].items():
             if isinstance(values, dict) and "extends" in values:
-                base = values["extends"]
-                try:
-                    check_known([str(base)], VARIANTS, "variant")
-                except ValueError as error:
-                    raise ValueError(f"define.{name}.extends: {error}") from None
-                start = VARIANTS[str(base)].model_dump(exclude_unset=True)
+                start = named(values["extends"], built_in, f"{name}.extends")
                 values = _merged(start, {k: v for k, v in values.items() if k != "extends"})
             define[name] = values
+        for name, values in define.items():
+            if isinstance(values, dict) and isinstance(values.get("narrow_to"), str):
+                target = named(values["narrow_to"], built_in | define, f"{name}.narrow_to")
+                define[name] = values | {"narrow_to": target}
         return {**raw, "define": define}
 
     @field_validator("datasets", "architectures", "variants", "seeds", "correlation_layers")
@@ -225,7 +233,7 @@ class Config(Frozen):
             raise ValueError("exclude: nothing of the grid is left")
 
     def _check_rank(self, name: str) -> None:
-        options = self.known_variants[name].options
+        options = self.known_variants[name].linear
         if options is None or not isinstance(options.rank, int):
             return
         for architecture in {*self.architectures, *self.complexity.architectures}:

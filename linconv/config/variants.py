@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import ConfigDict, Field, InstanceOf, field_validator, model_validator
 
-from linconv.config.names import Frozen
+from linconv.config.methods import PLAIN, known_methods
+from linconv.config.names import LATER, Frozen, check_known
 
 Mode = Literal["weight", "feature", "auto"]
 Init = Literal["paper", "variance_preserving"]
@@ -37,6 +39,12 @@ class LinearOptions(Frozen):
         return self
 
 
+class MethodOptions(Frozen):
+    """Options of any other layer, whose signature says which; `linconv.layers.check_methods` holds them to it."""
+
+    model_config = ConfigDict(extra="allow")
+
+
 class Regularizer(Frozen):
     """A term weight * penalty(model) of the loss, added on every `period`-th batch.
 
@@ -60,28 +68,64 @@ class SparsityScheduleOptions(Frozen):
 class Variant(Frozen):
     """What replaces the convolutions of a network, and the terms added to its loss.
 
-    `include`/`exclude` are patterns of module names (`fnmatch`), `skip_first` leaves the stem plain and
-    `only_where_saves` leaves every convolution plain that would gain parameters.
+    `layer` is "conv", the plain convolution, or a name of `linconv.config.methods`. `include`/`exclude` are patterns of
+    module names (`fnmatch`), `skip_first` leaves the stem plain and `only_where_saves` leaves every convolution plain
+    that would gain parameters. `narrow_to`, for "conv" alone, scales the widths of the whole network until it has as
+    many parameters as another variant, or that share of its own.
     """
 
-    layer: Literal["conv", "linear"]
-    options: LinearOptions | None = None
+    layer: str
+    # an instance, which _options_of_methods makes: never a mapping meant for LinearConv
+    options: LinearOptions | InstanceOf[MethodOptions] | None = None
     regularizers: tuple[Regularizer, ...] = ()
     sparsity_schedule: SparsityScheduleOptions | None = None
     include: tuple[str, ...] | None = None
     exclude: tuple[str, ...] = ()
     skip_first: bool = False
     only_where_saves: bool = False
+    narrow_to: Annotated[Annotated[float, Field(gt=0, lt=1)] | Variant | None, LATER] = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _options_of_methods(cls, raw: Any) -> Any:
+        """The options of "linear" are checked here, those of other layers by the layers."""
+        if not isinstance(raw, Mapping) or raw.get("layer") == "linear" or not isinstance(raw.get("options"), Mapping):
+            return raw
+        return {**raw, "options": MethodOptions.model_validate(dict(raw["options"]))}
+
+    @field_validator("layer")
+    @classmethod
+    def _known(cls, layer: str) -> str:
+        check_known([layer], [PLAIN, *known_methods()], "layer")
+        return layer
 
     @model_validator(mode="after")
     def _consistent(self) -> Variant:
-        if self.layer == "conv":
+        if self.layer == "linear" and isinstance(self.options, MethodOptions):
+            raise ValueError(f"layer 'linear' has no such options: {self.options!r}")
+        if self.layer == PLAIN:
             for name in ("only_where_saves", "options", "skip_first", "sparsity_schedule"):
                 if getattr(self, name) != type(self).model_fields[name].default:
                     raise ValueError(f"layer 'conv' is the plain convolution and takes no {name}")
-        if self.sparsity_schedule is not None and (self.options is None or self.options.sparsity is None):
+        elif self.narrow_to is not None:
+            raise ValueError(f"narrow_to needs layer 'conv', not '{self.layer}': it scales the plain network")
+        if isinstance(self.narrow_to, Variant) and self.narrow_to.narrow_to is not None:
+            raise ValueError("narrow_to leads to a variant that is narrow itself; name the one it follows")
+        if self.sparsity_schedule is not None and (self.linear is None or self.linear.sparsity is None):
             raise ValueError("a sparsity_schedule needs options.sparsity, the share of zeros to reach")
         return self
+
+    @property
+    def linear(self) -> LinearOptions | None:
+        """The options of a LinearConv variant, the defaults where it states none; None for any other layer."""
+        if self.layer != "linear":
+            return None
+        return self.options if isinstance(self.options, LinearOptions) else LinearOptions()
+
+    @property
+    def layer_options(self) -> dict[str, Any]:
+        """The keyword arguments of the layer."""
+        return {} if self.options is None else self.options.model_dump()
 
 
 _CORRELATION = Regularizer(name="correlation", weight=0.01, mode="paper", period=10)

@@ -6,25 +6,31 @@ from linconv.layers.coefficients import (
     LowRankCoefficients,
     SparseCoefficients,
 )
-from linconv.layers.conversion import LAYERS, convert, fold, set_mode
-from linconv.layers.linear_conv import LinearConv2d, Macs
+from linconv.layers.conversion import convert, fold, set_mode
+from linconv.layers.linear_conv import LinearConv2d
+from linconv.layers.methods import check_methods, method_class
 from linconv.layers.optimize import optimize
 from linconv.layers.regularizers import coefficient_l1, correlation_penalty
+from linconv.layers.replacement import ConvReplacement, Macs, RefusedError, Stage
 from linconv.layers.sparsity import SparsitySchedule
 
 __all__ = [
-    "LAYERS",
     "Coefficients",
+    "ConvReplacement",
     "FullCoefficients",
     "LinearConv2d",
     "LowRankCoefficients",
     "Macs",
+    "RefusedError",
     "SparseCoefficients",
     "SparsitySchedule",
+    "Stage",
+    "check_methods",
     "coefficient_l1",
     "convert",
     "correlation_penalty",
     "fold",
+    "method_class",
     "optimize",
     "set_mode",
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import logging
 from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import Any
@@ -10,15 +11,14 @@ from typing import Any
 from torch import nn
 
 from linconv.config import VARIANTS, Variant
+from linconv.config.methods import PLAIN
 from linconv.config.names import check_known
-from linconv.layers.coefficients import count_primaries
 from linconv.layers.geometry import geometry
 from linconv.layers.linear_conv import LinearConv2d
+from linconv.layers.methods import check_options, method_class
+from linconv.layers.replacement import ConvReplacement, RefusedError
 
-# Layer names of the configuration -> the class that replaces nn.Conv2d. A class brings `from_conv2d(conv, **options)`,
-# `to_conv2d()` where it folds, and `params_expected`.
-LAYERS: dict[str, type[LinearConv2d]] = {"linear": LinearConv2d}
-FOLDABLE = tuple(layer for layer in LAYERS.values() if hasattr(layer, "to_conv2d"))
+log = logging.getLogger("linconv")
 
 
 def convert(
@@ -35,26 +35,33 @@ def convert(
 
     Device, dtype, train/eval state and whether parameters are frozen carry over; a module used in several places
     stays shared. Left alone: subclasses of nn.Conv2d, convolutions whose weight is parametrized, normalised or pruned,
-    and those with too few filters to have a primary one. Nothing is replaced where an error is raised.
+    and those the method refuses (LinearConv: too few filters to have a primary one), for the reason that is logged.
+    Nothing is replaced where an error is raised.
 
     Args:
         variant: a name (`conv`, `L`, `Lr`, `LRr`, `LSr`) or a `linconv.config.Variant`.
         include: patterns (`fnmatch`) of qualified module names; None takes all. A shared module has several names.
         exclude: patterns of names to leave plain.
         skip_first: leave the first convolution, in order of registration, plain.
-        only_where_saves: leave plain whatever would not lose parameters: D <= P, at low rank D <= r N / S.
-        options: override the variant's: `primary_ratio`, `rank`, `sparsity`, `mode`, `init`. `init` is "paper" by
-            default, which draws new filters; "least_squares" starts from the model's own, for a trained model.
+        only_where_saves: leave plain whatever would not lose parameters (LinearConv: D <= P, at low rank D <= r N / S).
+        options: override the variant's, which are the layer's own by keyword: `LinearConv2d`'s are `primary_ratio`,
+            `rank`, `sparsity`, `mode`, `init`. New filters are drawn by default; the `init` that starts from a trained
+            model's own is "least_squares" for LinearConv, "svd" for low-rank layers.
 
     Raises:
-        ValueError: an unknown variant, an option out of its range, a pattern of the arguments that matches no
-            convolution, a convolution with hooks (they would be lost) or one that is still lazy.
+        ValueError: an unknown variant, an option the layer does not have or out of its range, a pattern of the
+            arguments that matches no convolution, a convolution with hooks (they would be lost) or one that is lazy.
     """
     variant = _variant(variant)
-    if variant.layer == "conv":
+    if variant.narrow_to is not None:
+        raise ValueError("a narrow variant is built, not converted: linconv.build_model(architecture, variant)")
+    if variant.layer == PLAIN:
         return model
-    layer_class = LAYERS[variant.layer]
-    options = (variant.options.model_dump() if variant.options else {}) | options
+    layer_class = method_class(variant.layer)
+    options = variant.layer_options | options
+    check_options(variant.layer, options)
+    if issubclass(layer_class, LinearConv2d):
+        options = {"init": "paper"} | options  # from_conv2d alone would start from the filters given
     named = _convolutions(model)
     _check_patterns((*(include or ()), *exclude), [name for name, _ in named])
     include = include if include is not None else variant.include
@@ -65,8 +72,9 @@ def convert(
         if include is None or _matches(name, include):
             wanted.setdefault(conv, name)
     for name, conv in named:
-        if conv is first or _matches(name, exclude) or count_primaries(options["primary_ratio"], conv.out_channels) < 1:
+        if conv is first or _matches(name, exclude):
             wanted.pop(conv, None)
+    wanted = {conv: name for conv, name in wanted.items() if not _refused(layer_class, conv, name, options)}
     if only_where_saves or variant.only_where_saves:
         wanted = {conv: name for conv, name in wanted.items() if _saves(layer_class, conv, options)}
     for conv, name in wanted.items():
@@ -83,7 +91,9 @@ def fold(model: nn.Module, *, inplace: bool = False) -> nn.Module:
     """
     if not inplace:
         model = copy.deepcopy(model)
-    return replace_modules(model, {m: m.to_conv2d() for m in model.modules() if isinstance(m, FOLDABLE)})
+    return replace_modules(
+        model, {m: m.to_conv2d() for m in model.modules() if isinstance(m, ConvReplacement) and m.folds}
+    )
 
 
 def set_mode(model: nn.Module, mode: str) -> nn.Module:
@@ -129,10 +139,24 @@ def _matches(name: str, patterns: Sequence[str]) -> bool:
     return any(fnmatchcase(name, pattern) for pattern in patterns)
 
 
-def _saves(layer_class: type[LinearConv2d], conv: nn.Conv2d, options: dict[str, Any]) -> bool:
+def _blank(layer_class: type[ConvReplacement], conv: nn.Conv2d, options: dict[str, Any]) -> ConvReplacement:
+    """The layer that would replace the convolution, without memory."""
     blank = nn.Conv2d(**geometry(conv), bias=conv.bias is not None, device="meta")
-    candidate = layer_class.from_conv2d(blank, **options | {"init": "paper"})
-    return candidate.params_expected < sum(p.numel() for p in conv.parameters())
+    drawn = {"init": layer_class.inits[0]} if options.get("init") in layer_class.fits else {}
+    return layer_class.from_conv2d(blank, **options | drawn)
+
+
+def _refused(layer_class: type[ConvReplacement], conv: nn.Conv2d, name: str, options: dict[str, Any]) -> bool:
+    try:
+        _blank(layer_class, conv, options)
+    except RefusedError as error:
+        log.info("%s stays plain: %s", name, error)
+        return True
+    return False
+
+
+def _saves(layer_class: type[ConvReplacement], conv: nn.Conv2d, options: dict[str, Any]) -> bool:
+    return _blank(layer_class, conv, options).params_expected < sum(p.numel() for p in conv.parameters())
 
 
 def replace_modules(model: nn.Module, replacements: Mapping[nn.Module, nn.Module]) -> nn.Module:

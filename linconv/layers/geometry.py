@@ -8,10 +8,10 @@ import torch
 from torch import nn
 
 if TYPE_CHECKING:
-    from linconv.layers.linear_conv import LinearConv2d
+    from linconv.layers.replacement import ConvReplacement
 
 
-def conv2d_output_size(conv: nn.Conv2d | LinearConv2d, input_size: tuple[int, int] | torch.Size) -> tuple[int, int]:
+def conv2d_output_size(conv: nn.Conv2d | ConvReplacement, input_size: tuple[int, int] | torch.Size) -> tuple[int, int]:
     """Height and width of a convolution's output for an input of that height and width."""
     if conv.padding == "same":
         return input_size[0], input_size[1]
@@ -23,7 +23,7 @@ def conv2d_output_size(conv: nn.Conv2d | LinearConv2d, input_size: tuple[int, in
     return sizes[0], sizes[1]
 
 
-def geometry(conv: nn.Conv2d | LinearConv2d) -> dict[str, Any]:
+def geometry(conv: nn.Conv2d | ConvReplacement) -> dict[str, Any]:
     """The arguments of `nn.Conv2d` that both layers share."""
     names = (
         "in_channels",

@@ -8,29 +8,19 @@ from __future__ import annotations
 
 import copy
 import math
-from typing import Any, Literal, NamedTuple, Self
+from typing import Any, Literal, Self
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from linconv.layers.coefficients import Device, count_primaries, make_coefficients
-from linconv.layers.geometry import conv2d_output_size, geometry
+from linconv.layers.replacement import ConvReplacement, Form, Macs, PaddingMode, RefusedError, Stage
 
-Form = Literal["weight", "feature", "folded"]
 MODES = ("weight", "feature", "auto")
-INITS = ("paper", "variance_preserving")
 MOST_ALTERNATIONS = 30
 
 
-class Macs(NamedTuple):
-    """Multiply-accumulates of a layer: `per_image`, and `per_step`, spent once whatever the batch."""
-
-    per_image: int
-    per_step: int = 0
-
-
-class LinearConv2d(nn.Module):
+class LinearConv2d(ConvReplacement):
     """A drop-in for `nn.Conv2d` whose filter bank is W = [V; A V].
 
     V, the primary filters, are P = floor(primary_ratio * out_channels) free filters of D = c/g * kh * kw numbers;
@@ -62,7 +52,8 @@ class LinearConv2d(nn.Module):
             mode "feature" with groups > 1, or whatever `nn.Conv2d` refuses.
     """
 
-    bias: nn.Parameter | None
+    inits = ("paper", "variance_preserving")
+    fits = ("least_squares",)
 
     def __init__(
         self,
@@ -74,7 +65,7 @@ class LinearConv2d(nn.Module):
         dilation: int | tuple[int, int] = 1,
         groups: int = 1,
         bias: bool = True,
-        padding_mode: Literal["zeros", "reflect", "replicate", "circular"] = "zeros",
+        padding_mode: PaddingMode = "zeros",
         device: Device = None,
         dtype: torch.dtype | None = None,
         *,
@@ -84,43 +75,22 @@ class LinearConv2d(nn.Module):
         mode: Literal["weight", "feature", "auto"] = "auto",
         init: Literal["paper", "variance_preserving"] = "paper",
     ) -> None:
-        super().__init__()
-        # nn.Conv2d checks and normalises the geometry; on the meta device it costs neither memory nor random numbers
-        plain = nn.Conv2d(
-            in_channels,
-            out_channels,
-            kernel_size,
-            stride,
-            padding,
-            dilation,
-            groups,
-            False,
-            padding_mode,
-            "meta",
+        super().__init__(
+            in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias, padding_mode, device, dtype
         )
-        self.in_channels, self.out_channels = in_channels, out_channels
-        self.kernel_size, self.stride, self.padding = plain.kernel_size, plain.stride, plain.padding
-        self.dilation, self.groups, self.padding_mode = plain.dilation, groups, padding_mode
-        self._reversed_padding_repeated_twice = list(plain._reversed_padding_repeated_twice)
-
         _check_options(primary_ratio, rank, sparsity, init)
         primaries = count_primaries(primary_ratio, out_channels)
         if primaries < 1:
-            raise ValueError(
+            raise RefusedError(
                 f"primary_ratio {primary_ratio} of {out_channels} filters leaves no primary filter; "
                 "raise it or keep this convolution plain"
             )
         self.primary_ratio, self.init = primary_ratio, init
         self.mode = mode
-        self._filter_shape = tuple(plain.weight.shape[1:])  # (c/g, kh, kw)
         secondaries = out_channels - primaries
         self.primary_filters = nn.Parameter(torch.empty(primaries, *self._filter_shape, device=device, dtype=dtype))
         self.coefficients = make_coefficients(primaries, secondaries, rank, sparsity, device, dtype)
         self.coefficients.init = init
-        if bias:
-            self.bias = nn.Parameter(torch.empty(out_channels, device=device, dtype=dtype))
-        else:
-            self.register_parameter("bias", None)
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
@@ -156,11 +126,6 @@ class LinearConv2d(nn.Module):
         primary = self.primary_filters.flatten(1)  # (P, D)
         weight = torch.cat([primary, self.coefficients(primary).to(primary.dtype)])  # (N, D)
         return weight.view(self.out_channels, *self._filter_shape)
-
-    @property
-    def filter_size(self) -> int:
-        """D = c/g * kh * kw, the numbers of one filter."""
-        return math.prod(self._filter_shape)
 
     @property
     def primaries(self) -> int:
@@ -203,11 +168,16 @@ class LinearConv2d(nn.Module):
             return "feature"
         return "feature" if pixels is not None and pixels * extra <= combine * filter_size else "weight"
 
-    def output_size(self, input_size: tuple[int, int] | torch.Size) -> tuple[int, int]:
-        """Height and width of the output for an input of that height and width."""
-        return conv2d_output_size(self, input_size)
+    @property
+    def basis(self) -> Tensor:
+        return self.primary_filters
 
-    def macs(self, form: Form, pixels: int) -> Macs:
+    def stages(self, pixels: int, input_pixels: int) -> tuple[Stage, ...]:
+        """The maps of the feature-space form."""
+        primary = Stage(self.primaries * self.filter_size * pixels, reads_input=True)
+        return (primary, *(Stage(macs * pixels) for macs in self.coefficients.stages))
+
+    def macs(self, form: Form, pixels: int, input_pixels: int | None = None) -> Macs:
         """Multiply-accumulates of one forward pass in that form, for `pixels` output positions per image.
 
         Raises:
@@ -223,21 +193,6 @@ class LinearConv2d(nn.Module):
             raise ValueError(f"the feature-space form is exact for groups=1 only, not groups={self.groups}")
         return Macs((self.primaries * filter_size + combine) * pixels)
 
-    def _conv(self, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        if self.padding_mode == "zeros":
-            return F.conv2d(input, weight, bias, self.stride, self.padding, self.dilation, self.groups)
-        input = F.pad(input, self._reversed_padding_repeated_twice, mode=self.padding_mode)
-        return F.conv2d(input, weight, bias, self.stride, 0, self.dilation, self.groups)
-
-    @torch.no_grad()
-    def to_conv2d(self) -> nn.Conv2d:
-        """The plain convolution with the same output: W written out, the bias as it is."""
-        conv = nn.Conv2d(**geometry(self), bias=self.bias is not None, device="meta")
-        conv.weight = nn.Parameter(self.weight.detach().clone(), self.primary_filters.requires_grad)
-        if self.bias is not None:
-            conv.bias = nn.Parameter(self.bias.detach().clone(), self.bias.requires_grad)
-        return conv.train(self.training)
-
     @classmethod
     def from_conv2d(cls, conv: nn.Conv2d, *, init: str = "least_squares", **options: Any) -> Self:
         """The layer of the same shape, on the same device, in place of `conv`.
@@ -249,23 +204,10 @@ class LinearConv2d(nn.Module):
                 parameters and keep nothing of `conv`.
             options: `primary_ratio`, `rank`, `sparsity`, `mode`.
         """
-        layer = cls(
-            **geometry(conv),
-            bias=conv.bias is not None,
-            device=conv.weight.device,
-            dtype=conv.weight.dtype,
-            init="paper" if init == "least_squares" else init,  # type: ignore[arg-type]
-            **options,
-        )
-        if init == "least_squares":
-            layer._fit_(conv)
-        layer.requires_grad_(conv.weight.requires_grad)
-        if layer.bias is not None and conv.bias is not None:
-            layer.bias.requires_grad_(conv.bias.requires_grad)
-        return layer.train(conv.training)
+        return super().from_conv2d(conv, init=init, **options)
 
     @torch.no_grad()
-    def _fit_(self, conv: nn.Conv2d) -> None:
+    def _fit_(self, conv: nn.Conv2d, init: str) -> None:
         # in double on the CPU: the same filters on every device, and in half precision too
         filters = conv.weight.detach().flatten(1).to("cpu", torch.float64)  # (N, D)
         primary, secondary = filters.split([self.primaries, self.coefficients.secondaries])
@@ -296,12 +238,7 @@ class LinearConv2d(nn.Module):
         return self.primary_filters.numel() + self.coefficients.params_expected + bias
 
     def extra_repr(self) -> str:
-        parts = [f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}, stride={self.stride}"]
-        defaults = {"padding": (0, 0), "dilation": (1, 1), "groups": 1, "padding_mode": "zeros"}
-        parts += [f"{k}={getattr(self, k)!r}" for k, v in defaults.items() if getattr(self, k) != v]
-        if self.bias is None:
-            parts.append("bias=False")
-        parts.append(f"primaries={self.primaries}")
+        parts = [super().extra_repr(), f"primaries={self.primaries}"]
         parts += [f"{k}={getattr(self.coefficients, k)}" for k in ("rank", "sparsity") if hasattr(self.coefficients, k)]
         kept = (self.primary_filters.numel() + self.coefficients.params_expected) / (
             self.out_channels * self.filter_size
@@ -318,5 +255,5 @@ def _check_options(ratio: float, rank: int | float | None, sparsity: float | Non
         raise ValueError(f"rank must be an int of at least 1 or a float in (0, 1], not {rank!r}")
     if sparsity is not None and not 0 < sparsity < 1:
         raise ValueError(f"sparsity must lie in (0, 1), not {sparsity}")
-    if init not in INITS:
-        raise ValueError(f"init must be one of {', '.join(INITS)}, not {init!r}")
+    if init not in LinearConv2d.inits:
+        raise ValueError(f"init must be one of {', '.join(LinearConv2d.inits)}, not {init!r}")

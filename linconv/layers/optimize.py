@@ -12,18 +12,20 @@ from torch import Tensor, nn
 
 from linconv.layers.conversion import replace_modules
 from linconv.layers.linear_conv import LinearConv2d
+from linconv.layers.replacement import ConvReplacement
 
 ROUNDS = 7
 BLOCK_SECONDS = 0.01
 
 
 def optimize(model: nn.Module, sample_input: Tensor) -> nn.Module:
-    """A copy of the model for inference in which every `LinearConv2d` runs in its fastest exact form.
+    """A copy of the model for inference whose replaced convolutions each run in their fastest exact form.
 
-    Each layer is timed alone on the input it gets from `sample_input`: folded into a plain convolution against the
-    feature-space form, in interleaved rounds. The faster one is kept; outputs stay equal up to rounding. What is
-    fastest depends on the device, the batch, the dtype, the memory layout and the number of threads, so optimise
-    under those the model will run with. The copy shares no tensor with `model` and does not train.
+    Each layer is timed alone on the input it gets from `sample_input`, in interleaved rounds: folded into a plain
+    convolution against as it runs (a `LinearConv2d`: in feature space). One that does not fold stays as it is. The
+    faster one is kept; outputs stay equal up to rounding. What is fastest depends on the device, the batch, the dtype,
+    the memory layout and the number of threads, so optimise under those the model will run with. The copy shares no
+    tensor with `model` and does not train.
 
     Args:
         model: any model; it is left as it is. Layers that `sample_input` does not reach are folded.
@@ -38,7 +40,7 @@ def optimize(model: nn.Module, sample_input: Tensor) -> nn.Module:
     inputs = _inputs(model, sample_input)
     chosen: dict[nn.Module, nn.Module] = {}
     for layer in model.modules():
-        if isinstance(layer, LinearConv2d):
+        if isinstance(layer, ConvReplacement) and layer.folds:
             chosen[layer] = _fastest(layer, inputs.get(layer))
     return replace_modules(model, chosen).requires_grad_(False)
 
@@ -51,7 +53,7 @@ def _inputs(model: nn.Module, sample_input: Tensor) -> dict[nn.Module, Tensor]:
     def remember(layer: nn.Module, arguments: tuple[Tensor, ...]) -> None:
         inputs.setdefault(layer, arguments[0].clone())
 
-    hooks = [m.register_forward_pre_hook(remember) for m in model.modules() if isinstance(m, LinearConv2d)]
+    hooks = [m.register_forward_pre_hook(remember) for m in model.modules() if isinstance(m, ConvReplacement)]
     try:
         model(sample_input)
     finally:
@@ -61,13 +63,16 @@ def _inputs(model: nn.Module, sample_input: Tensor) -> dict[nn.Module, Tensor]:
 
 
 @torch.inference_mode()
-def _fastest(layer: LinearConv2d, x: Tensor | None) -> nn.Module:
+def _fastest(layer: ConvReplacement, x: Tensor | None) -> nn.Module:
     folded = layer.to_conv2d()
     if x is not None and x.is_contiguous(memory_format=torch.channels_last) and not x.is_contiguous():
         folded = folded.to(memory_format=torch.channels_last)
-    if x is None or layer.groups > 1:
+    if x is None:
         return folded
-    layer.mode = "feature"
+    if isinstance(layer, LinearConv2d):
+        if layer.groups > 1:
+            return folded
+        layer.mode = "feature"
     candidates: list[nn.Module] = [folded, layer]
     seconds: list[list[float]] = [[] for _ in candidates]
     calls = [_calls(candidate, x) for candidate in candidates]

@@ -15,8 +15,8 @@ from torch import nn
 
 from linconv.config import VARIANTS, ComplexityOptions, Variant
 from linconv.config.runs import complexity_hash
-from linconv.layers import LinearConv2d, Macs
-from linconv.layers.linear_conv import Form
+from linconv.layers import ConvReplacement, LinearConv2d, Macs
+from linconv.layers.replacement import Form
 from linconv.measure.paper_flops import BIASED, PADDED, PAPER_INPUT, QUIRKS, count_flops_paper, flops_paper
 from linconv.measure.trace import CONVOLUTIONS, Call, trace
 from linconv.models import build_model
@@ -83,7 +83,7 @@ def measure_grid(options: ComplexityOptions, variants: Mapping[str, Variant]) ->
         classes=options.classes,
         batch_size=options.batch_size,
         grid_hash=complexity_hash(options, variants),
-        code_hash=code_hash("complexity"),
+        code_hash=code_hash("complexity", *(v.layer for v in variants.values())),
         models=models,
     )
 
@@ -140,7 +140,7 @@ def _macs(call: Call, form: Form) -> Macs:
         return Macs(module.weight.numel() * math.prod(call.output_shape[1:]))
     if isinstance(module, nn.Linear):
         return Macs(module.in_features * math.prod(call.output_shape))
-    return module.macs(form, math.prod(call.output_shape[1:]))  # type: ignore[operator]
+    return module.macs(form, math.prod(call.output_shape[1:]), math.prod(call.input_shape[1:]))  # type: ignore[operator]
 
 
 def _exact_form(call: Call, form: str, batch_size: int) -> Form:
@@ -148,9 +148,11 @@ def _exact_form(call: Call, form: str, batch_size: int) -> Form:
     module = call.module
     if form == "auto" and isinstance(module, LinearConv2d):
         return module.cheapest_form(batch_size * math.prod(call.output_shape[1:]))
-    if form == "feature" and getattr(module, "groups", 1) > 1:
+    if form == "feature" and isinstance(module, LinearConv2d) and module.groups > 1:
         return "weight"
-    return "folded" if form == "auto" else form  # type: ignore[return-value]
+    if form == "auto":
+        return "feature" if isinstance(module, ConvReplacement) else "folded"
+    return form  # type: ignore[return-value]
 
 
 def _macs_per_image(call: Call, form: str, batch_size: int) -> float:
@@ -162,6 +164,12 @@ def _training_macs_per_image(call: Call, form: str, batch_size: int) -> float:
     """Forward, gradient of the weights unless they are frozen, gradient of the input where something needs it."""
     exact = _exact_form(call, form, batch_size)
     macs, module = _macs(call, exact), call.module
+    if isinstance(module, ConvReplacement) and not isinstance(module, LinearConv2d) and exact != "folded":
+        # what an earlier stage made needs a gradient wherever something before it learns
+        pixels, input_pixels = math.prod(call.output_shape[1:]), math.prod(call.input_shape[1:])
+        below = [call.input_needs_grad if stage.reads_input else True for stage in module.stages(pixels, input_pixels)]
+        stages = module.stages(pixels, input_pixels)
+        return sum((2 + needs) * stage.macs for stage, needs in zip(stages, below, strict=True))
     if not isinstance(module, LinearConv2d) or exact == "folded":
         learns = any(p.requires_grad for name, p in module.named_parameters() if name != "bias")
         return (1 + learns + call.input_needs_grad) * macs.per_image
@@ -184,7 +192,8 @@ def _product_training_macs(layer: LinearConv2d, combines: bool, below: bool) -> 
 
 
 def _layer(call: Call) -> LayerComplexity:
-    weight, grouped = _macs(call, "weight"), getattr(call.module, "groups", 1) > 1
+    weight = _macs(call, "weight")
+    grouped = isinstance(call.module, LinearConv2d | nn.modules.conv._ConvNd) and call.module.groups > 1
     return LayerComplexity(
         layer=call.name,
         kind=type(call.module).__name__,
@@ -200,7 +209,7 @@ def _layer(call: Call) -> LayerComplexity:
 def _folded_params(model: nn.Module) -> int:
     total = sum(p.numel() for p in model.parameters())
     for module in model.modules():
-        if isinstance(module, LinearConv2d):
-            own = module.primary_filters.numel() + sum(p.numel() for p in module.coefficients.parameters())
-            total += module.out_channels * module.primary_filters[0].numel() - own
+        if isinstance(module, ConvReplacement) and module.folds:
+            own = sum(p.numel() for name, p in module.named_parameters() if name != "bias")
+            total += module.out_channels * module.filter_size - own
     return total

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
-from linconv.layers import LAYERS
+from linconv.layers import ConvReplacement
 
-CONVOLUTIONS: tuple[type[nn.Module], ...] = (nn.modules.conv._ConvNd, *LAYERS.values())
+CONVOLUTIONS: tuple[type[nn.Module], ...] = (nn.modules.conv._ConvNd, ConvReplacement)
 
 
 class Call(NamedTuple):

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from torch import nn
 
+from linconv.config.methods import PLAIN
 from linconv.config.names import check_known
 from linconv.config.variants import VARIANTS, Variant
 from linconv.layers.conversion import convert
 from linconv.models.allconv import allconv
 from linconv.models.mobilenet import mobilenetv2
+from linconv.models.narrow import matching_width
 from linconv.models.resnet import resnet18
 from linconv.models.resnext import resnext29
 from linconv.models.squeezenet import squeezenet
@@ -22,8 +26,8 @@ from linconv.models.vgg import base, vgg11
 class Architecture:
     """A network the project knows.
 
-    `build(num_classes, in_channels, conv)` makes it; `plain` names the convolutions that stay plain in every
-    variant; `has_released_quirk` says that `build` also takes `as_released`.
+    `build(num_classes, in_channels, conv, width)` makes it, its channels multiplied by `width`; `plain` names
+    the convolutions that stay plain in every variant; `has_released_quirk` says that `build` also takes `as_released`.
     """
 
     build: Callable[..., nn.Module]
@@ -68,14 +72,18 @@ def build_model(
         check_known([variant], VARIANTS, "variant")
         variant = VARIANTS[variant]
     spec = ARCHITECTURES[architecture]
-    options: dict[str, bool] = {}
+    options: dict[str, Any] = {}
     if as_released:
         if not spec.has_released_quirk:
             quirky = ", ".join(name for name, a in ARCHITECTURES.items() if a.has_released_quirk)
             raise ValueError(f"as_released: {architecture} has no quirk to repeat; only {quirky} has one")
-        options["as_released"] = variant.layer != "conv"
+        options["as_released"] = variant.layer != PLAIN
+    if variant.narrow_to is not None:
+        sized = functools.partial(build_model, architecture, num_classes=num_classes, in_channels=in_channels)
+        plain = functools.partial(spec.build, num_classes=num_classes, in_channels=in_channels)
+        options["width"] = matching_width(sized, plain, variant.narrow_to)
     model = spec.build(num_classes=num_classes, in_channels=in_channels, **options)
-    if variant.layer == "conv":
+    if variant.layer == PLAIN:
         return model
     return convert(model, variant, exclude=spec.plain)
 

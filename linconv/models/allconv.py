@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from linconv.models.blocks import ConvFactory
+from linconv.models.blocks import ConvFactory, scaled
 
 # Drop probability before each group of convolutions, and the group: (output channels, kernel size, stride).
 ALLCONV = (
@@ -26,7 +26,7 @@ class AllConv(nn.Module):
     scores at 0: dropout acts in training only, and no ReLU follows the scores.
     """
 
-    def __init__(self, num_classes: int, in_channels: int, conv: ConvFactory, as_released: bool) -> None:
+    def __init__(self, num_classes: int, in_channels: int, conv: ConvFactory, as_released: bool, width: float) -> None:
         super().__init__()
         self.features = nn.ModuleDict()
         channels, position = in_channels, 0
@@ -34,6 +34,7 @@ class AllConv(nn.Module):
             self.features[f"drop{group}"] = nn.Dropout(drop)
             for out_channels, kernel_size, stride in convolutions:
                 position += 1
+                out_channels = scaled(out_channels, width)
                 padding = 1 if kernel_size == 3 or as_released else 0
                 self.features[f"conv{position}"] = conv(
                     channels, out_channels, kernel_size, stride=stride, padding=padding, bias=True
@@ -53,6 +54,7 @@ def allconv(
     in_channels: int = 3,
     conv: ConvFactory = nn.Conv2d,
     as_released: bool = False,
+    width: float = 1.0,
 ) -> nn.Module:
     """All-CNN-C; `as_released` pads its 1x1 convolution of 192 channels by 1, as the released variants do."""
-    return AllConv(num_classes, in_channels, conv, as_released)
+    return AllConv(num_classes, in_channels, conv, as_released, width)

@@ -1,4 +1,4 @@
-"""What the architectures share: the type of the injected convolution and the projection shortcut."""
+"""What the architectures share: the type of the injected convolution, widths, and the projection shortcut."""
 
 from __future__ import annotations
 
@@ -9,6 +9,11 @@ from torch import nn
 
 # Anything with the signature of nn.Conv2d: the class itself, LinearConv2d, or a functools.partial of either.
 ConvFactory = Callable[..., nn.Module]
+
+
+def scaled(channels: int, width: float) -> int:
+    """A number of channels multiplied by a width, rounded, at least 1."""
+    return max(1, round(channels * width))
 
 
 def projection(conv: ConvFactory, in_channels: int, out_channels: int, stride: int) -> nn.Sequential:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from linconv.models.blocks import ConvFactory, projection
+from linconv.models.blocks import ConvFactory, projection, scaled
 
 STEM = 32
 HEAD = 1280
@@ -62,22 +62,25 @@ class MobileNetV2(nn.Module):
         num_classes: int,
         in_channels: int,
         conv: ConvFactory,
+        width: float,
     ) -> None:
         super().__init__()
-        self.stem = conv(in_channels, STEM, 3, padding=1, bias=False)
-        self.stem_bn = nn.BatchNorm2d(STEM)
+        stem, head = scaled(STEM, width), scaled(HEAD, width)
+        self.stem = conv(in_channels, stem, 3, padding=1, bias=False)
+        self.stem_bn = nn.BatchNorm2d(stem)
         self.stages = nn.Sequential()
-        previous = STEM
+        previous = stem
         for expansion, channels, blocks, stride in stages:
+            channels = scaled(channels, width)
             stage = nn.Sequential()
             for block in range(blocks):
                 first = stride if block == 0 else 1
                 stage.append(InvertedResidual(previous, channels, expansion, first, conv))
                 previous = channels
             self.stages.append(stage)
-        self.head = conv(previous, HEAD, 1, bias=False)
-        self.head_bn = nn.BatchNorm2d(HEAD)
-        self.classifier = nn.Linear(HEAD, num_classes)
+        self.head = conv(previous, head, 1, bias=False)
+        self.head_bn = nn.BatchNorm2d(head)
+        self.classifier = nn.Linear(head, num_classes)
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.stages(F.relu(self.stem_bn(self.stem(x))))  # (B, 320, H / 8, W / 8)
@@ -85,6 +88,8 @@ class MobileNetV2(nn.Module):
         return self.classifier(F.adaptive_avg_pool2d(x, 1).flatten(1))
 
 
-def mobilenetv2(num_classes: int = 10, in_channels: int = 3, conv: ConvFactory = nn.Conv2d) -> nn.Module:
+def mobilenetv2(
+    num_classes: int = 10, in_channels: int = 3, conv: ConvFactory = nn.Conv2d, width: float = 1.0
+) -> nn.Module:
     """MobileNetV2 with ReLU, a stem of stride 1, and 1/8 of the input's resolution at the end."""
-    return MobileNetV2(MOBILENETV2, num_classes, in_channels, conv)
+    return MobileNetV2(MOBILENETV2, num_classes, in_channels, conv, width)

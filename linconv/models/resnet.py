@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from linconv.models.blocks import ConvFactory, projection
+from linconv.models.blocks import ConvFactory, projection, scaled
 
 STEM = 64
 RESNET18 = ((64, 2, 1), (128, 2, 2), (256, 2, 2), (512, 2, 2))  # channels, blocks, stride of the first block
@@ -36,14 +36,21 @@ class ResNet(nn.Module):
     """A 3x3 stem, stages of basic blocks, a global average and a linear layer; convolutions have no bias."""
 
     def __init__(
-        self, stages: tuple[tuple[int, int, int], ...], num_classes: int, in_channels: int, conv: ConvFactory
+        self,
+        stages: tuple[tuple[int, int, int], ...],
+        num_classes: int,
+        in_channels: int,
+        conv: ConvFactory,
+        width: float,
     ) -> None:
         super().__init__()
-        self.stem = conv(in_channels, STEM, 3, padding=1, bias=False)
-        self.stem_bn = nn.BatchNorm2d(STEM)
+        stem = scaled(STEM, width)
+        self.stem = conv(in_channels, stem, 3, padding=1, bias=False)
+        self.stem_bn = nn.BatchNorm2d(stem)
         self.stages = nn.Sequential()
-        previous = STEM
+        previous = stem
         for channels, blocks, stride in stages:
+            channels = scaled(channels, width)
             stage = nn.Sequential()
             for block in range(blocks):
                 stage.append(BasicBlock(previous, channels, stride if block == 0 else 1, conv))
@@ -56,6 +63,8 @@ class ResNet(nn.Module):
         return self.classifier(F.adaptive_avg_pool2d(x, 1).flatten(1))
 
 
-def resnet18(num_classes: int = 10, in_channels: int = 3, conv: ConvFactory = nn.Conv2d) -> nn.Module:
+def resnet18(
+    num_classes: int = 10, in_channels: int = 3, conv: ConvFactory = nn.Conv2d, width: float = 1.0
+) -> nn.Module:
     """ResNet-18 with a 3x3 stem and no pooling before the stages."""
-    return ResNet(RESNET18, num_classes, in_channels, conv)
+    return ResNet(RESNET18, num_classes, in_channels, conv, width)

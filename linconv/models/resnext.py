@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from linconv.models.blocks import ConvFactory, projection
+from linconv.models.blocks import ConvFactory, projection, scaled
 
 STEM = 64
 CARDINALITY = 2
@@ -44,14 +44,21 @@ class ResNeXt(nn.Module):
     """A 1x1 stem, stages of blocks, a global average and a linear layer; convolutions have no bias."""
 
     def __init__(
-        self, stages: tuple[tuple[int, int, int], ...], num_classes: int, in_channels: int, conv: ConvFactory
+        self,
+        stages: tuple[tuple[int, int, int], ...],
+        num_classes: int,
+        in_channels: int,
+        conv: ConvFactory,
+        width: float,
     ) -> None:
         super().__init__()
-        self.stem = conv(in_channels, STEM, 1, bias=False)
-        self.stem_bn = nn.BatchNorm2d(STEM)
+        stem = scaled(STEM, width)
+        self.stem = conv(in_channels, stem, 1, bias=False)
+        self.stem_bn = nn.BatchNorm2d(stem)
         self.stages = nn.Sequential()
-        previous = STEM
+        previous = stem
         for group_width, blocks, stride in stages:
+            group_width = scaled(group_width, width)
             stage = nn.Sequential()
             for block in range(blocks):
                 stage.append(ResNeXtBlock(previous, group_width, stride if block == 0 else 1, conv))
@@ -64,6 +71,8 @@ class ResNeXt(nn.Module):
         return self.classifier(F.adaptive_avg_pool2d(x, 1).flatten(1))
 
 
-def resnext29(num_classes: int = 10, in_channels: int = 3, conv: ConvFactory = nn.Conv2d) -> nn.Module:
+def resnext29(
+    num_classes: int = 10, in_channels: int = 3, conv: ConvFactory = nn.Conv2d, width: float = 1.0
+) -> nn.Module:
     """ResNeXt-29 with two groups of 64 channels in the first stage, doubling per stage."""
-    return ResNeXt(RESNEXT29, num_classes, in_channels, conv)
+    return ResNeXt(RESNEXT29, num_classes, in_channels, conv, width)

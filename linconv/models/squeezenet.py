@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from linconv.models.blocks import ConvFactory
+from linconv.models.blocks import ConvFactory, scaled
 
 POOL = "M"
 STEM = 64
@@ -53,18 +53,20 @@ class SqueezeNet(nn.Module):
         num_classes: int,
         in_channels: int,
         conv: ConvFactory,
+        width: float,
     ) -> None:
         super().__init__()
-        self.stem = conv(in_channels, STEM, 3, padding=1, bias=True)
+        stem = scaled(STEM, width)
+        self.stem = conv(in_channels, stem, 3, padding=1, bias=True)
         self.features = nn.Sequential()
-        channels, fires, pools = STEM, 0, 0
+        channels, fires, pools = stem, 0, 0
         for entry in layout:
             if isinstance(entry, str):
                 pools += 1
                 self.features.add_module(f"pool{pools}", nn.MaxPool2d(3, stride=2, ceil_mode=True))
                 continue
             fires += 1
-            squeeze, expand = entry
+            squeeze, expand = (scaled(channels, width) for channels in entry)
             self.features.add_module(f"fire{fires}", Fire(channels, squeeze, expand, conv))
             channels = 2 * expand
         self.drop = nn.Dropout(0.5)
@@ -85,6 +87,8 @@ class SqueezeNet(nn.Module):
         return F.adaptive_avg_pool2d(x, 1).flatten(1)
 
 
-def squeezenet(num_classes: int = 10, in_channels: int = 3, conv: ConvFactory = nn.Conv2d) -> nn.Module:
+def squeezenet(
+    num_classes: int = 10, in_channels: int = 3, conv: ConvFactory = nn.Conv2d, width: float = 1.0
+) -> nn.Module:
     """SqueezeNet 1.1 at CIFAR size: 727,626 parameters with ten classes (paper, table 2: 0.73 M)."""
-    return SqueezeNet(SQUEEZENET, num_classes, in_channels, conv)
+    return SqueezeNet(SQUEEZENET, num_classes, in_channels, conv, width)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from linconv.models.blocks import ConvFactory
+from linconv.models.blocks import ConvFactory, scaled
 
 POOL = "M"
 BASE = (32, POOL, 64, POOL, 128, POOL, 256, POOL)
@@ -28,6 +28,7 @@ class ConvStack(nn.Module):
         num_classes: int,
         in_channels: int,
         conv: ConvFactory,
+        width: float,
     ) -> None:
         super().__init__()
         self.features = nn.Sequential()
@@ -37,6 +38,7 @@ class ConvStack(nn.Module):
                 self.features.add_module(f"pool{position}", nn.MaxPool2d(2))
                 continue
             position += 1
+            entry = scaled(entry, width)
             self.features.add_module(f"conv{position}", conv(channels, entry, 3, padding=1, bias=True))
             self.features.add_module(f"bn{position}", nn.BatchNorm2d(entry))
             # A module, not F.relu as in the other networks: the paper's FLOP column counts ReLU modules only.
@@ -50,11 +52,11 @@ class ConvStack(nn.Module):
         return self.classifier(x.flatten(1))
 
 
-def base(num_classes: int = 10, in_channels: int = 3, conv: ConvFactory = nn.Conv2d) -> nn.Module:
+def base(num_classes: int = 10, in_channels: int = 3, conv: ConvFactory = nn.Conv2d, width: float = 1.0) -> nn.Module:
     """The four-layer network of the paper (section 4): 32, 64, 128, 256 channels, each pooled."""
-    return ConvStack(BASE, 2, num_classes, in_channels, conv)
+    return ConvStack(BASE, 2, num_classes, in_channels, conv, width)
 
 
-def vgg11(num_classes: int = 10, in_channels: int = 3, conv: ConvFactory = nn.Conv2d) -> nn.Module:
+def vgg11(num_classes: int = 10, in_channels: int = 3, conv: ConvFactory = nn.Conv2d, width: float = 1.0) -> nn.Module:
     """VGG11 with batch norm at CIFAR size: eight convolutions and a single linear layer."""
-    return ConvStack(VGG11, 1, num_classes, in_channels, conv)
+    return ConvStack(VGG11, 1, num_classes, in_channels, conv, width)

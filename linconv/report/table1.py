@@ -142,7 +142,7 @@ def _sparse(experiment: Experiment) -> Iterator[str]:
         where = f"{architecture_label(architecture)} on {dataset_label(dataset)}"
         parts.setdefault(variant, []).append(f"{where} {100 * share:.0f} %")
     for variant, shown in parts.items():
-        options = experiment.config.known_variants[variant].options
+        options = experiment.config.known_variants[variant].linear
         wanted = f", wanted {100 * options.sparsity:.0f} %" if options and options.sparsity else ""
         yield f"{variant_label(variant)}: share of zero coefficients after training (mean): {', '.join(shown)}{wanted}."
 

@@ -8,10 +8,13 @@ import hashlib
 import os
 import platform
 import subprocess
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal
+
+from linconv.config.methods import PLAIN, method_sources
 
 PACKAGE = Path(__file__).resolve().parent.parent
 # the code that decides the outcome of a run (its configuration has a hash of its own), and how results look
@@ -33,20 +36,34 @@ CODE = {
 
 
 @functools.cache
-def code_hash(kind: Literal["training", "complexity", "report", "throughput"] = "training") -> str:
-    """16 hexadecimal digits that change with the code of that kind, but not with its comments and docstrings."""
+def code_hash(kind: Literal["training", "complexity", "report", "throughput"] = "training", *layers: str) -> str:
+    """16 hexadecimal digits that change with the code of that kind, but not with its comments and docstrings.
+
+    Args:
+        layers: names of the layers in use, whose own modules count too: a new method leaves other results valid.
+    """
     digest = hashlib.sha256()
-    for part in CODE[kind]:
-        root = PACKAGE / part
-        for path in sorted(root.rglob("*")) if root.is_dir() else [root]:
+    for root, files in _code(kind, layers):
+        for path in files:
             if path.suffix == ".py":
                 content = ast.dump(_without_docstrings(ast.parse(path.read_bytes()))).encode()
             elif path.suffix in (".csv", ".mplstyle", ".j2", ".css", ".js"):
                 content = path.read_bytes()
             else:
                 continue
-            digest.update(f"{path.relative_to(PACKAGE).as_posix()}\0{len(content)}\0".encode() + content)
+            digest.update(f"{path.relative_to(root).as_posix()}\0{len(content)}\0".encode() + content)
     return digest.hexdigest()[:16]
+
+
+def _code(kind: str, layers: Iterable[str]) -> Iterator[tuple[Path, list[Path]]]:
+    """The files to hash, each group with the folder their names are relative to."""
+    for part in CODE[kind]:
+        root = PACKAGE / part
+        yield PACKAGE, sorted(root.rglob("*")) if root.is_dir() else [root]
+    for layer in sorted(set(layers) - {PLAIN}):
+        if sources := method_sources(layer):
+            root = Path(os.path.commonpath([path.parent for path in sources]))
+            yield root, sources
 
 
 def _without_docstrings(tree: ast.AST) -> ast.AST:

@@ -13,8 +13,9 @@ from torch import Tensor, nn
 
 from linconv.config import Config, Regularizer, ResolvedRun
 from linconv.config.errors import UserError
+from linconv.config.methods import PLAIN
 from linconv.data import Dataset, LoaderError, batches, hold_out, load, loader_failures
-from linconv.layers import LAYERS, SparseCoefficients, coefficient_l1, correlation_penalty
+from linconv.layers import ConvReplacement, SparseCoefficients, coefficient_l1, correlation_penalty
 from linconv.models import build_model
 from linconv.results.provenance import code_hash
 from linconv.training.callbacks import (
@@ -68,7 +69,7 @@ def prepare(
     the initial values of all else; the seed is set again after that, so that they share dropout's draws too.
     """
     model = initial_network(run, data.info.classes, data.info.channels)
-    if run.definition.layer != "conv" and not any(isinstance(m, tuple(LAYERS.values())) for m in model.modules()):
+    if run.definition.layer != PLAIN and not any(isinstance(m, ConvReplacement) for m in model.modules()):
         raise UserError(
             f"variant '{run.variant}' replaces no convolution of {run.architecture}; see its include, exclude"
         )
@@ -138,7 +139,7 @@ def train(run: ResolvedRun, config: Config, folder: Path, device: str, *, progre
         data = hold_out(data, run.validation)
     console = Console(stderr=True)
     show: Callback = ProgressBar(str(run.key), console) if progress and sys.stderr.isatty() else LogLines()
-    identity = f"configuration {run.hash}, code {code_hash()}"
+    identity = f"configuration {run.hash}, code {code_hash('training', run.definition.layer)}"
     # Saved before it is shown: an epoch that the log reports is never trained again.
     chosen = [BestEpoch()] if run.report_epoch == "best_validation" else []
     callbacks = [StopOnSignal(), *chosen, CheckpointCallback(folder, identity), show]

@@ -44,10 +44,11 @@ ENVIRONMENT = "../envs/linconv.yaml"
 # are `params:`, so a job is done again when what determines its outcome has changed, and only then.
 CONFIG_HASH = digest(CONFIG_YAML)
 RUN_HASHES = {key: resolve_run(settings, key).hash for key in runs}
-TRAINING_CODE = code_hash("training")
-COMPLEXITY_CODE = code_hash("complexity")
+TRAINING_CODE = {name: code_hash("training", v.layer) for name, v in settings.planned_variants.items()}
+COMPLEXITY_CODE = code_hash("complexity", *(v.layer for v in settings.planned_variants.values()))
 REPORT_CODE = code_hash("report")
-TIMED_CODE = code_hash("throughput")
+TIMED_VARIANTS = settings.throughput.variants if settings.throughput else ()
+TIMED_CODE = code_hash("throughput", *(settings.known_variants[name].layer for name in TIMED_VARIANTS))
 TIMED = [key.name for key in plan_throughput(settings.throughput)] if settings.throughput else []
 TIMED_HASH = throughput_hash(settings.throughput, settings.known_variants) if settings.throughput else None
 
@@ -78,6 +79,11 @@ def timed_cells():
 def run_hash(wildcards):
     """The hash of all that a run's configuration says about its outcome."""
     return RUN_HASHES[wildcards.dataset, wildcards.architecture, wildcards.variant, int(wildcards.seed)]
+
+
+def training_code(wildcards):
+    """The hash of the code that decides the outcome of a run."""
+    return TRAINING_CODE[wildcards.variant]
 
 
 GPUS = [] if settings.device == "cpu" else visible_gpus()

@@ -62,7 +62,7 @@ def plug_and_play(experiments: Sequence[Experiment]) -> Iterator[Claim]:
     changed = [
         cell_label(*c[:3])
         for e, c, _ in compared
-        if (options := e.config.known_variants[c.variant].options) and options.init != "paper"
+        if (options := e.config.known_variants[c.variant].linear) and options.init != "paper"
     ]
     below = [c for _, c, k in compared if k.outcome == "different" and c.difference.mean < 0]
     tested = [c for _, c, k in compared if k.outcome != "n too small"]

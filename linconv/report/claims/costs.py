@@ -37,7 +37,7 @@ def ratios(experiments: Sequence[Experiment], column: str) -> list[Ratio]:
         for _, model in experiment.complexity.iterrows():
             architecture, variant = model["architecture"], model["variant"]
             plain = experiment.model(architecture, "conv")
-            options = known[variant].options if variant in known else None
+            options = known[variant].linear if variant in known else None
             if plain is None or options is None or options.sparsity is not None:  # zeros are stored, but not learned
                 continue
             value = float(model[column] / plain[column])

@@ -1,0 +1,73 @@
+"""From the name of a method to its class, and from a variant's options to errors that a reader understands."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Mapping
+from importlib import import_module
+from typing import Any
+
+from torch import nn
+
+from linconv.config import Variant
+from linconv.config.errors import UserError
+from linconv.config.methods import PLAIN, known_methods
+from linconv.config.names import check_known, nearest
+from linconv.layers.replacement import ConvReplacement, RefusedError
+
+
+@functools.cache
+def method_class(name: str) -> type[ConvReplacement]:
+    """The class of a method.
+
+    Raises:
+        UserError: its module or class cannot be imported, or it is no `ConvReplacement`.
+        ValueError: an unknown name.
+    """
+    methods = known_methods()
+    check_known([name], methods, "layer")
+    module, _, attribute = methods[name].partition(":")
+    try:
+        found = getattr(import_module(module), attribute)
+    except Exception as error:
+        raise UserError(
+            f"the method '{name}' ({methods[name]}) cannot be imported: {type(error).__name__}: {error}"
+        ) from error
+    if not (isinstance(found, type) and issubclass(found, ConvReplacement)):
+        raise UserError(f"the method '{name}' ({methods[name]}) is no subclass of linconv.layers.ConvReplacement")
+    return found
+
+
+def check_methods(variants: Mapping[str, Variant]) -> None:
+    """Raise UserError where a variant's options are not those of its layer, before anything is trained.
+
+    Values are tried on a convolution large enough for every method.
+    """
+    for name, variant in variants.items():
+        if variant.layer == PLAIN:
+            continue
+        cls, options = method_class(variant.layer), variant.layer_options
+        try:
+            check_options(variant.layer, options)
+            drawn = {"init": cls.inits[0]} if options.get("init") in cls.fits else {}
+            cls.from_conv2d(nn.Conv2d(256, 256, 3, padding=1, device="meta"), **options | drawn)
+        except RefusedError as error:
+            raise UserError(f"variant '{name}': no convolution can be replaced: {error}") from None
+        except (ValueError, TypeError) as error:
+            raise UserError(f"variant '{name}': {error}") from None
+
+
+def check_options(layer: str, options: Mapping[str, Any]) -> None:
+    """Raise ValueError for an option that the layer does not have, with the nearest one it has."""
+    known = options_of(method_class(layer))
+    for option in options:
+        if option not in known:
+            has = nearest(option, known) if known else "it has none"
+            raise ValueError(f"layer '{layer}' has no option '{option}'; {has}")
+
+
+def options_of(cls: type[ConvReplacement]) -> dict[str, Any]:
+    """The options of a method and their defaults: the arguments that are passed by keyword only."""
+    parameters = inspect.signature(cls).parameters.values()
+    return {p.name: p.default for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY}
