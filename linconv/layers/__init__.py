@@ -9,6 +9,7 @@ from linconv.layers.coefficients import (
 from linconv.layers.conversion import LAYERS, convert, fold, set_mode
 from linconv.layers.linear_conv import LinearConv2d, Macs
 from linconv.layers.optimize import optimize
+from linconv.layers.orthogonality import conv_orthogonal_penalty, never_orthogonal, orthogonal_penalty
 from linconv.layers.regularizers import coefficient_l1, correlation_penalty
 from linconv.layers.sparsity import SparsitySchedule
 
@@ -22,9 +23,12 @@ __all__ = [
     "SparseCoefficients",
     "SparsitySchedule",
     "coefficient_l1",
+    "conv_orthogonal_penalty",
     "convert",
     "correlation_penalty",
     "fold",
+    "never_orthogonal",
     "optimize",
+    "orthogonal_penalty",
     "set_mode",
 ]
