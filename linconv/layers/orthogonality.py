@@ -109,7 +109,7 @@ def _effective_stride(module: Any) -> tuple[int, int]:
 
 
 def _by_group(filters: Tensor, size: int) -> list[Tensor]:
-    """(N, c, kh, kw) -> whole groups (g, size, c, kh, kw), and (1, rest, c, kh, kw) where primaries fill part of one."""
+    """(N, c, kh, kw) -> whole groups (g, size, c, kh, kw), and (1, rest, c, kh, kw) if primaries fill part of one."""
     whole = len(filters) // size
     blocks = [filters[: whole * size].unflatten(0, (whole, size)), filters[None, whole * size :]]
     return [block for block in blocks if block.numel()]

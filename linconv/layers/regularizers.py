@@ -36,7 +36,7 @@ def filters_of(model: nn.Module, on: On) -> Iterator[tuple[str, Any, Tensor]]:
         if on == "primaries" and isinstance(module, LinearConv2d):
             yield name, module, full_precision(module.primary_filters)
         elif on == "filters" and isinstance(module, CONVOLUTIONS):
-            yield name, module, full_precision(module.weight)
+            yield name, module, full_precision(module.weight)  # type: ignore[arg-type]
 
 
 def correlation_penalty(
