@@ -41,15 +41,15 @@ class Regularizer(Frozen):
     """A term weight * penalty(model) of the loss, added on every `period`-th batch.
 
     `correlation` (paper, section 3), `orthogonal` and `conv_orthogonal` act on the primary filters of LinearConv
-    layers, or with `on: filters` on all filters of every convolution; `coefficient_l1` acts on sparse coefficients.
-    `mode` belongs to `correlation`. The weight is 0.01 unless stated, of the orthogonal ones 0.1.
+    layers, or with `acts_on: filters` on all filters of every convolution; `coefficient_l1` acts on sparse
+    coefficients. `mode` belongs to `correlation`. The weight is 0.01 unless stated, of the orthogonal ones 0.1.
     """
 
     name: Literal["correlation", "coefficient_l1", "orthogonal", "conv_orthogonal"]
     weight: Annotated[float, Field(gt=0)] = 0.01
     mode: Literal["paper", "normalised"] = "paper"
     period: Annotated[int, Field(ge=1)] = 1
-    on: Annotated[Literal["primaries", "filters"], LATER] = "primaries"
+    acts_on: Annotated[Literal["primaries", "filters"], LATER] = "primaries"
 
     @model_validator(mode="before")
     @classmethod
@@ -62,8 +62,8 @@ class Regularizer(Frozen):
     def _consistent(self) -> Regularizer:
         if self.mode != "paper" and self.name != "correlation":
             raise ValueError(f"mode belongs to correlation; {self.name} has none")
-        if self.on == "filters" and self.name == "coefficient_l1":
-            raise ValueError("coefficient_l1 acts on sparse coefficients, never on filters; leave out `on`")
+        if self.acts_on == "filters" and self.name == "coefficient_l1":
+            raise ValueError("coefficient_l1 acts on sparse coefficients, never on filters; leave out `acts_on`")
         return self
 
     def check_acts(self, layer: str, options: LinearOptions | None) -> None:
@@ -71,9 +71,9 @@ class Regularizer(Frozen):
         if self.name == "coefficient_l1":
             if options is None or options.sparsity is None:
                 raise ValueError("coefficient_l1 would act on nothing: it needs options.sparsity, sparse coefficients")
-        elif self.on == "primaries" and layer != "linear":
+        elif self.acts_on == "primaries" and layer != "linear":
             raise ValueError(
-                f"{self.name} would act on nothing: layer '{layer}' has no primary filters; say on: filters"
+                f"{self.name} would act on nothing: layer '{layer}' has no primary filters; say acts_on: filters"
             )
 
 

@@ -59,14 +59,14 @@ def conv_orthogonal_penalty(model: nn.Module, on: On = "primaries", *, skip_stem
 
 
 class NeverOrthogonal(NamedTuple):
-    """A layer whose convolution is orthogonal for no choice of its filters, and why."""
+    """A layer that no choice of filters makes an orthogonal convolution, and why."""
 
     layer: str
     reason: str
 
 
 def never_orthogonal(model: nn.Module, on: On = "primaries") -> list[NeverOrthogonal]:
-    """The layers at which `conv_orthogonal_penalty` asks for what no filters give, in order of registration.
+    """The layers that no choice of filters makes an orthogonal convolution, in order of registration.
 
     M filters of C channels and k x k taps, stride S, a circular signal at least as large as the kernel:
     with M <= C S^2 there is a convolution with orthonormal rows iff M <= C k^2; with M >= C S^2 there is one with
@@ -75,7 +75,8 @@ def never_orthogonal(model: nn.Module, on: On = "primaries") -> list[NeverOrthog
     is enough, since filters with one tap per place overlap nowhere but with themselves; all S^2 must be seen for
     orthonormal columns. In that form it holds for dilated and oblong kernels, and for each group by itself.
     LinearConv's full bank has the rank P of its primary filters and no more: with `on="filters"` M <= P, or
-    C S^2 <= P, is needed as well. What other layers make of their filters is not looked at.
+    C S^2 <= P, is needed as well. What other layers make of their filters is not looked at. A 1x1 convolution may be
+    among them (a shortcut of stride 2 that doubles the channels is) though its penalty, that of a matrix, can become 0.
     """
     found = []
     for name, module, filters in filters_of(model, on):

@@ -48,10 +48,10 @@ class TrainingStoppedError(Exception):
 def penalty_terms(regularizers: tuple[Regularizer, ...]) -> list[Term]:
     """The terms of the loss that a variant asks for."""
     functions = {
-        "correlation": lambda r: lambda model: correlation_penalty(model, r.mode, on=r.on),
+        "correlation": lambda r: lambda model: correlation_penalty(model, r.mode, on=r.acts_on),
         "coefficient_l1": lambda r: coefficient_l1,
-        "orthogonal": lambda r: lambda model: orthogonal_penalty(model, r.on),
-        "conv_orthogonal": lambda r: lambda model: conv_orthogonal_penalty(model, r.on),
+        "orthogonal": lambda r: lambda model: orthogonal_penalty(model, r.acts_on),
+        "conv_orthogonal": lambda r: lambda model: conv_orthogonal_penalty(model, r.acts_on),
     }
     return [Term(functions[r.name](r), r.weight, r.period) for r in regularizers]
 
@@ -63,12 +63,12 @@ def count_plain_parameters(run: ResolvedRun, classes: int, channels: int) -> int
     return sum(p.numel() for p in plain.parameters())
 
 
-def warn_of_the_unreachable(regularizers: tuple[Regularizer, ...], model: nn.Module) -> None:
-    """A line in the log for every layer that no choice of filters makes orthogonal, where that is asked for."""
+def warn_where_never_orthogonal(regularizers: tuple[Regularizer, ...], model: nn.Module) -> None:
+    """A line in the log for every layer that no filters make an orthogonal convolution, where one is asked for."""
     for regularizer in regularizers:
         if regularizer.name == "conv_orthogonal":
-            for layer, reason in never_orthogonal(model, regularizer.on):
-                log.warning("conv_orthogonal cannot reach 0 at layer %s: %s", layer or "(the model)", reason)
+            for layer, reason in never_orthogonal(model, regularizer.acts_on):
+                log.warning("conv_orthogonal: no filters make layer %s orthogonal: %s", layer or "(the model)", reason)
 
 
 def initial_network(run: ResolvedRun, classes: int, channels: int) -> nn.Module:
@@ -173,7 +173,7 @@ def train(run: ResolvedRun, config: Config, folder: Path, device: str, *, progre
         run, data, device, callbacks,
         channels_last=config.channels_last, compile=config.compile, cuda_graph=config.cuda_graph,
     )  # fmt: skip
-    warn_of_the_unreachable(run.definition.regularizers, training.model)
+    warn_where_never_orthogonal(run.definition.regularizers, training.model)
     if name := restore_checkpoint(folder, training, identity):
         log.info("continuing after epoch %d from %s", training.epoch, name)
     try:

@@ -88,11 +88,11 @@ def plain(name, **regularizer):
         ({"define": {"X": {"layer": "conv", "skip_first": True}}}, "takes no skip_first"),
         (
             plain("correlation"),
-            "define.X: correlation would act on nothing: layer 'conv' has no primary filters; say on",
+            "define.X: correlation would act on nothing: layer 'conv' has no primary filters; say acts_on",
         ),
         (plain("coefficient_l1"), "define.X: coefficient_l1 would act on nothing: it needs options.sparsity"),
         (variant(regularizers=[{"name": "coefficient_l1"}]), "coefficient_l1 would act on nothing"),
-        (plain("coefficient_l1", on="filters"), "coefficient_l1 acts on sparse coefficients, never on filters"),
+        (plain("coefficient_l1", acts_on="filters"), "coefficient_l1 acts on sparse coefficients, never on filters"),
         (plain("orthogonal", mode="normalised"), "mode belongs to correlation; orthogonal has none"),
         ({"recipe": {"overrides": [{"set": {"scale_weight_decay": True}}]}}, "needs a weight_decay above 0"),
         ({"define": {"X": {"extends": "LSrr"}}}, "define.X.extends: unknown variant 'LSrr'; did you mean 'LSr'?"),
@@ -250,12 +250,16 @@ def test_regularisers_of_plain_convolutions_and_their_identity():
     def definition(**changes):
         return parse_config(raw(**plain("conv_orthogonal", **changes))).known_variants["X"]
 
-    (regularizer,) = definition(on="filters").regularizers
-    assert (regularizer.weight, regularizer.on) == (0.1, "filters")
-    assert definition(on="filters", weight=0.1) == definition(on="filters") != definition(on="filters", weight=0.01)
+    (regularizer,) = definition(acts_on="filters").regularizers
+    assert (regularizer.weight, regularizer.acts_on) == (0.1, "filters")
+    assert (
+        definition(acts_on="filters", weight=0.1)
+        == definition(acts_on="filters")
+        != definition(acts_on="filters", weight=0.01)
+    )
     correlation = Regularizer(name="correlation")
     assert correlation.identity() == {"name": "correlation", "weight": 0.01, "mode": "paper", "period": 1}
-    assert correlation.model_copy(update={"on": "filters"}).identity()["on"] == "filters"
+    assert correlation.model_copy(update={"acts_on": "filters"}).identity()["acts_on"] == "filters"
 
 
 def test_a_definition_may_extend_a_variant_in_parts():

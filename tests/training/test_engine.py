@@ -15,7 +15,7 @@ from linconv.layers import SparseCoefficients
 from linconv.training.checkpoint import restore_checkpoint, save_checkpoint
 from linconv.training.engine import Callback, Term, Training, evaluate, fit, make_optimizer
 from linconv.training.numerics import numerics, set_numerics
-from linconv.training.run import count_parameters, penalty_terms, prepare, warn_of_the_unreachable
+from linconv.training.run import count_parameters, penalty_terms, prepare, warn_where_never_orthogonal
 from linconv.training.schedules import learning_rate
 
 
@@ -161,17 +161,18 @@ def test_every_regulariser_acts_where_it_is_told_to():
         "conv_orthogonal": lambda on: conv_orthogonal_penalty(layers, on),
     }
     for name, function in functions.items():
-        terms = penalty_terms(tuple(Regularizer(name=name, on=on) for on in ("primaries", "filters")))
+        terms = penalty_terms(tuple(Regularizer(name=name, acts_on=on) for on in ("primaries", "filters")))
         assert [t.penalty(layers) for t in terms] == [function("primaries"), function("filters")]
         assert terms[0].penalty(layers) != terms[1].penalty(layers)
 
 
 def test_layers_that_cannot_become_orthogonal_are_named_in_the_log(caplog):
     model = nn.Sequential(nn.Conv2d(3, 4, 1), nn.Conv2d(4, 8, 1, stride=2))
-    warn_of_the_unreachable((Regularizer(name="orthogonal", on="filters"),), model)
+    warn_where_never_orthogonal((Regularizer(name="orthogonal", acts_on="filters"),), model)
     assert not caplog.messages
-    warn_of_the_unreachable((Regularizer(name="conv_orthogonal", on="filters"),), model)
-    assert [m.partition(":")[0] for m in caplog.messages] == ["conv_orthogonal cannot reach 0 at layer 1"]
+    warn_where_never_orthogonal((Regularizer(name="conv_orthogonal", acts_on="filters"),), model)
+    (message,) = caplog.messages
+    assert message.startswith("conv_orthogonal: no filters make layer 1 orthogonal: 8 orthonormal rows need")
 
 
 def test_weight_decay_scaled_by_the_parameters_kept(synthetic):
