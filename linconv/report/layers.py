@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -32,6 +34,7 @@ _KERNEL_CAPTION = (
     "(at most log10 k², 0.95 for 3 × 3; none for 1 × 1), and 1 less the mean absolute cosine between two filters."
 )
 _SHARES = ("effective_rank", "variance_entropy", "kernel_variance_entropy", "orthogonality")
+_LEGEND_LINE = 100  # characters, at 6 more than its label for an entry
 _CAPTION = (
     "{network} on {data}: redundancy of the filters of each convolution (in the order of execution), means over the "
     "finished runs; dashed before training, solid after it. Pearson correlations of pairs of filters; effective rank "
@@ -65,7 +68,9 @@ def redundancy_layers(experiment: Experiment, dataset: str, architecture: str) -
             Line2D([], [], color="#777777", label="after"),
         ]
     if handles:
-        figure.legend(handles=handles, loc="outside lower center", ncols=min(8, len(handles)))
+        lines = math.ceil(sum(len(str(h.get_label())) + 6 for h in handles) / _LEGEND_LINE)
+        columns = min(8, math.ceil(len(handles) / lines))
+        figure.legend(handles=handles, loc="outside lower center", ncols=columns)
     missing = "" if before else " The filters before training were not measured when these runs were made."
     caption = _CAPTION.format(network=network, data=data, missing=missing)
     return figure, caption + (_KERNEL_CAPTION if kernels else "")
@@ -87,7 +92,7 @@ def _panel(axes: Axes, experiment: Experiment, means: pd.DataFrame, column: str,
         axes.text(0.5, 0.5, text, transform=axes.transAxes, ha="center", va="center", color=MISSING_COLOUR)
         axes.set(xticks=[], yticks=[])
         return
-    axes.set_ylim(0, 1.05 if column in _SHARES else None)
+    axes.set_ylim(0, 1.05 if column in _SHARES or known[column].max() == 0 else None)
     axes.margins(x=0.04)
     axes.xaxis.set_major_locator(MaxNLocator(7, integer=True, min_n_ticks=1))
     axes.yaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))
