@@ -15,6 +15,7 @@ class Recipe(Frozen):
     `milestones` are epochs after which the learning rate is multiplied by `gamma`; `warmup_epochs` raise it
     linearly from 0 step by step. `precision`: "fp32" (no TF32), "tf32" (TF32 on GPUs), "bf16", "fp16" (autocast of the
     forward pass; fp16 scales the loss and needs a GPU). `clip_grad_norm` bounds the norm of all gradients together.
+    `scale_weight_decay` multiplies the weight decay by a variant's share of the plain network's parameters.
     """
 
     optimizer: Literal["adam", "sgd"] = "adam"
@@ -30,6 +31,7 @@ class Recipe(Frozen):
     warmup_epochs: Annotated[int, Field(ge=0)] = 0
     precision: Annotated[Literal["fp32", "tf32", "bf16", "fp16"], LATER] = "fp32"
     clip_grad_norm: Annotated[Annotated[float, Field(gt=0)] | None, LATER] = None
+    scale_weight_decay: Annotated[bool, LATER] = False
 
     @model_validator(mode="after")
     def _consistent(self) -> Recipe:
@@ -37,6 +39,8 @@ class Recipe(Frozen):
             raise ValueError("nesterov needs a momentum above 0")
         if self.optimizer == "adam" and self.momentum:
             raise ValueError("momentum belongs to sgd; adam has its own")
+        if self.scale_weight_decay and self.weight_decay == 0:
+            raise ValueError("scale_weight_decay needs a weight_decay above 0")
         if list(self.milestones) != sorted(set(self.milestones)):
             raise ValueError(f"milestones must increase, not {list(self.milestones)}")
         return self

@@ -48,13 +48,41 @@ class MethodOptions(Frozen):
 class Regularizer(Frozen):
     """A term weight * penalty(model) of the loss, added on every `period`-th batch.
 
-    `correlation` acts on the primary filters (paper, section 3), `coefficient_l1` on sparse coefficients.
+    `correlation` (paper, section 3), `orthogonal` and `conv_orthogonal` act on the primary filters of LinearConv
+    layers, or with `acts_on: filters` on all filters of every convolution; `coefficient_l1` acts on sparse
+    coefficients. `mode` belongs to `correlation`. The weight is 0.01 unless stated, of the orthogonal ones 0.1.
     """
 
-    name: Literal["correlation", "coefficient_l1"]
+    name: Literal["correlation", "coefficient_l1", "orthogonal", "conv_orthogonal"]
     weight: Annotated[float, Field(gt=0)] = 0.01
     mode: Literal["paper", "normalised"] = "paper"
     period: Annotated[int, Field(ge=1)] = 1
+    acts_on: Annotated[Literal["primaries", "filters"], LATER] = "primaries"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _weight_by_name(cls, values: Any) -> Any:
+        if isinstance(values, dict) and values.get("name") in ("orthogonal", "conv_orthogonal"):
+            return {"weight": 0.1} | values
+        return values
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Regularizer:
+        if self.mode != "paper" and self.name != "correlation":
+            raise ValueError(f"mode belongs to correlation; {self.name} has none")
+        if self.acts_on == "filters" and self.name == "coefficient_l1":
+            raise ValueError("coefficient_l1 acts on sparse coefficients, never on filters; leave out `acts_on`")
+        return self
+
+    def check_acts(self, layer: str, options: LinearOptions | None) -> None:
+        """Raise ValueError where this would act on nothing: no layer of such a variant has what it looks at."""
+        if self.name == "coefficient_l1":
+            if options is None or options.sparsity is None:
+                raise ValueError("coefficient_l1 would act on nothing: it needs options.sparsity, sparse coefficients")
+        elif self.acts_on == "primaries" and layer == PLAIN:
+            raise ValueError(
+                f"{self.name} would act on nothing: layer '{layer}' has no primary filters; say acts_on: filters"
+            )
 
 
 class SparsityScheduleOptions(Frozen):
@@ -113,6 +141,8 @@ class Variant(Frozen):
             raise ValueError("narrow_to leads to a variant that is narrow itself; name the one it follows")
         if self.sparsity_schedule is not None and (self.linear is None or self.linear.sparsity is None):
             raise ValueError("a sparsity_schedule needs options.sparsity, the share of zeros to reach")
+        for regularizer in self.regularizers:
+            regularizer.check_acts(self.layer, self.linear)
         return self
 
     @property

@@ -10,6 +10,7 @@ from linconv.layers.conversion import convert, fold, set_mode
 from linconv.layers.linear_conv import LinearConv2d
 from linconv.layers.methods import check_methods, method_class
 from linconv.layers.optimize import optimize
+from linconv.layers.orthogonality import conv_orthogonal_penalty, never_orthogonal, orthogonal_penalty
 from linconv.layers.regularizers import coefficient_l1, correlation_penalty
 from linconv.layers.replacement import ConvReplacement, Macs, RefusedError, Stage
 from linconv.layers.sparsity import SparsitySchedule
@@ -27,10 +28,13 @@ __all__ = [
     "Stage",
     "check_methods",
     "coefficient_l1",
+    "conv_orthogonal_penalty",
     "convert",
     "correlation_penalty",
     "fold",
     "method_class",
+    "never_orthogonal",
     "optimize",
+    "orthogonal_penalty",
     "set_mode",
 ]

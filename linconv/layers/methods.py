@@ -10,7 +10,7 @@ from typing import Any
 
 from torch import nn
 
-from linconv.config import Variant
+from linconv.config import Regularizer, Variant
 from linconv.config.errors import UserError
 from linconv.config.methods import PLAIN, known_methods
 from linconv.config.names import check_known, nearest
@@ -51,11 +51,20 @@ def check_methods(variants: Mapping[str, Variant]) -> None:
         try:
             check_options(variant.layer, options)
             drawn = {"init": cls.inits[0]} if options.get("init") in cls.fits else {}
-            cls.from_conv2d(nn.Conv2d(256, 256, 3, padding=1, device="meta"), **options | drawn)
+            layer = cls.from_conv2d(nn.Conv2d(256, 256, 3, padding=1, device="meta"), **options | drawn)
+            for regularizer in variant.regularizers:
+                if regularizer.name != "coefficient_l1":
+                    _check_acts(regularizer, variant.layer, layer)
         except RefusedError as error:
             raise UserError(f"variant '{name}': no convolution can be replaced: {error}") from None
         except (ValueError, TypeError) as error:
             raise UserError(f"variant '{name}': {error}") from None
+
+
+def _check_acts(regularizer: Regularizer, name: str, layer: ConvReplacement) -> None:
+    acts = layer.basis is not None if regularizer.acts_on == "primaries" else layer.folds
+    if not acts:
+        raise ValueError(f"{regularizer.name} would act on nothing: layer '{name}' has no {regularizer.acts_on}")
 
 
 def check_options(layer: str, options: Mapping[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""Penalties on the filters and coefficients of LinearConv layers.
+"""Penalties on the filters of convolutions and on the coefficients of LinearConv layers.
 
 Source of the correlation regulariser: Kahatapitiya & Rodrigo, WACV 2021, section 3:
 lambda * sum over layers of sum_ij |corr(V)_ij - I_ij|, lambda = 0.01, on every 10th batch.
@@ -6,17 +6,44 @@ lambda * sum over layers of sum_ij |corr(V)_ij - I_ij|, lambda = 0.01, on every 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
 from linconv.layers.coefficients import SparseCoefficients
-from linconv.layers.linear_conv import LinearConv2d
+from linconv.layers.replacement import ConvReplacement
+
+On = Literal["primaries", "filters"]
+# What has filters: whatever brings `weight` (N, c/g, kh, kw) and the geometry of nn.Conv2d.
+CONVOLUTIONS: tuple[type[nn.Module], ...] = (nn.Conv2d, ConvReplacement)
 
 
-def correlation_penalty(model: nn.Module, mode: Literal["paper", "normalised"] = "paper", eps: float = 1e-6) -> Tensor:
-    """How far the primary filters of every LinearConv layer are from being uncorrelated; a differentiable scalar.
+def filters_of(model: nn.Module, on: On) -> Iterator[tuple[str, Any, Tensor]]:
+    """Name, layer and filters, (N, c/g, kh, kw), of every layer that a penalty acts on, in order of registration.
+
+    Args:
+        on: "primaries": the primary filters of LinearConv layers, the basis of other replacements. "filters": all
+            filters of every convolution, plain or not, where it has some. Half precision comes in single precision.
+
+    Raises:
+        ValueError: `on` is neither.
+    """
+    if on not in ("primaries", "filters"):
+        raise ValueError(f"on must be 'primaries' or 'filters', not {on!r}")
+    for name, module in model.named_modules():
+        if on == "primaries":
+            if isinstance(module, ConvReplacement) and module.basis is not None:
+                yield name, module, full_precision(module.basis)
+        elif isinstance(module, nn.Conv2d) or (isinstance(module, ConvReplacement) and module.folds):
+            yield name, module, full_precision(module.weight)
+
+
+def correlation_penalty(
+    model: nn.Module, mode: Literal["paper", "normalised"] = "paper", eps: float = 1e-6, *, on: On = "primaries"
+) -> Tensor:
+    """How far the filters of every layer are from being uncorrelated; a differentiable scalar.
 
     Centred filters of D numbers allow at most D - 1 uncorrelated ones, so the penalty cannot reach 0 where P >= D.
 
@@ -24,27 +51,37 @@ def correlation_penalty(model: nn.Module, mode: Literal["paper", "normalised"] =
         mode: "paper": the sum over all layers and ordered pairs i != j of |corr_ij|. "normalised": the mean over
             the pairs of a layer, averaged over the layers: between 0 and 1, whatever the network's size.
         eps: a filter whose centred norm is not above this counts as uncorrelated and gets no gradient.
+        on: "primaries": the primary filters of LinearConv layers, as in the paper. "filters": all filters of every
+            convolution, plain ones included, which the paper does not try.
 
     Raises:
-        ValueError: an unknown mode.
+        ValueError: an unknown mode or `on`.
     """
     if mode not in ("paper", "normalised"):
         raise ValueError(f"mode must be 'paper' or 'normalised', not {mode!r}")
     sums = []
-    for module in model.modules():
-        if isinstance(module, LinearConv2d) and module.primaries > 1:
-            total = abs_correlation_sum(module.primary_filters.flatten(1), eps)
-            pairs = module.primaries * (module.primaries - 1)
-            sums.append(total / pairs if mode == "normalised" else total)
-    if not sums:
-        return _zero(model)
-    return torch.stack(sums).mean() if mode == "normalised" else torch.stack(sums).sum()
+    for _, _, filters in filters_of(model, on):
+        if len(filters) > 1:
+            layer_sum = abs_correlation_sum(filters.flatten(1), eps)
+            sums.append(layer_sum / (len(filters) * (len(filters) - 1)) if mode == "normalised" else layer_sum)
+    return total(model, sums) / len(sums) if sums and mode == "normalised" else total(model, sums)
 
 
 def coefficient_l1(model: nn.Module) -> Tensor:
     """The sum of |A| over all sparse coefficients of the model; a differentiable scalar."""
-    sums = [m.weight.abs().sum() for m in model.modules() if isinstance(m, SparseCoefficients)]
-    return torch.stack(sums).sum() if sums else _zero(model)
+    return total(model, [m.weight.abs().sum() for m in model.modules() if isinstance(m, SparseCoefficients)])
+
+
+def total(model: nn.Module, sums: list[Tensor]) -> Tensor:
+    """The sum of scalars; of none a zero where the model is."""
+    if sums:
+        return torch.stack(sums).sum()
+    return next((p.new_zeros(()) for p in model.parameters()), torch.zeros(()))
+
+
+def full_precision(filters: Tensor) -> Tensor:
+    """Single precision for half: correlations and norms lose their meaning in 8 bits of mantissa."""
+    return filters.float() if filters.dtype in (torch.float16, torch.bfloat16) else filters
 
 
 def abs_correlation_sum(filters: Tensor, eps: float = 1e-6) -> Tensor:
@@ -52,9 +89,8 @@ def abs_correlation_sum(filters: Tensor, eps: float = 1e-6) -> Tensor:
 
     The backward pass is exact, one matrix product, and keeps P^2 bytes between the passes.
     """
-    with torch.autocast(filters.device.type, enabled=False):  # correlations lose their meaning in 8 bits of mantissa
-        filters = filters.float() if filters.dtype in (torch.float16, torch.bfloat16) else filters
-        return _AbsCorrelationSum.apply(filters, eps)[0]
+    with torch.autocast(filters.device.type, enabled=False):
+        return _AbsCorrelationSum.apply(full_precision(filters), eps)[0]
 
 
 def _unit_rows(filters: Tensor, eps: float) -> tuple[Tensor, Tensor]:
@@ -89,7 +125,3 @@ class _AbsCorrelationSum(torch.autograd.Function):
         # the normalisation removes the part along the filter; centring changes nothing, rows of `unit` have mean 0
         along = (toward * unit).sum(dim=1, keepdim=True)
         return grad * inverse * (toward - along * unit), None
-
-
-def _zero(model: nn.Module) -> Tensor:
-    return next(model.parameters()).new_zeros(()) if any(True for _ in model.parameters()) else torch.zeros(())

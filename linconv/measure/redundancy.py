@@ -8,30 +8,51 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from linconv.layers import ConvReplacement
 from linconv.measure.trace import CONVOLUTIONS, trace
 from linconv.results import LayerRedundancy
 
 
 class FilterBank(NamedTuple):
-    """A convolution's filters, (N, D), its 1-based position in the order of execution, and its primaries, if any."""
+    """A convolution's filters, (N, D), its 1-based position in the order of execution, and its primaries, if any.
+
+    `kernel_area` is k^2, the numbers of one k x k kernel: a row of `filters` is D / k^2 kernels, one per input channel.
+    """
 
     position: int
     layer: str
     filters: Tensor
     primaries: int | None
+    kernel_area: int = 1
 
 
 @torch.no_grad()
 def filter_banks(model: nn.Module, input_shape: tuple[int, int, int]) -> list[FilterBank]:
-    """The filters of every convolution, plain or not, in the order in which they first run on a (c, h, w) image."""
+    """The filters of every convolution, plain or not, in the order in which they first run on a (c, h, w) image.
+
+    Of a replacement that equals no plain convolution, the filters that it learns instead; none where it has no basis.
+    """
     seen: dict[str, nn.Module] = {}
     for call in trace(model, input_shape):
         if isinstance(call.module, CONVOLUTIONS):
             seen.setdefault(call.name, call.module)
+    found = ((i, name, module, _filters(module)) for i, (name, module) in enumerate(seen.items(), start=1))
     return [
-        FilterBank(i, name, module.weight.detach().flatten(1).double().cpu(), getattr(module, "primaries", None))  # type: ignore[operator]
-        for i, (name, module) in enumerate(seen.items(), start=1)
+        _bank(i, name, filters.detach(), getattr(module, "primaries", None))
+        for i, name, module, filters in found
+        if filters is not None
     ]
+
+
+def _filters(module: nn.Module) -> Tensor | None:
+    if isinstance(module, ConvReplacement) and not module.folds:
+        return module.basis
+    return module.weight  # type: ignore[return-value]
+
+
+def _bank(position: int, layer: str, weight: Tensor, primaries: int | None) -> FilterBank:
+    filters = weight.flatten(1).double().cpu()
+    return FilterBank(position, layer, filters, primaries, math.prod(weight.shape[2:]))
 
 
 def correlation_matrix(filters: Tensor) -> Tensor:
@@ -39,9 +60,12 @@ def correlation_matrix(filters: Tensor) -> Tensor:
 
     The diagonal is 1, or 0 for a constant filter.
     """
-    centred = filters - filters.mean(dim=1, keepdim=True)
-    norm = centred.norm(dim=1, keepdim=True)
-    unit = torch.where(norm > 1e-12, centred / norm.clamp_min(1e-12), 0)
+    return _cosines(filters - filters.mean(dim=1, keepdim=True))
+
+
+def _cosines(filters: Tensor) -> Tensor:
+    norm = filters.norm(dim=1, keepdim=True)
+    unit = torch.where(norm > 1e-12, filters / norm.clamp_min(1e-12), 0)
     return (unit @ unit.T).clamp(-1, 1)
 
 
@@ -71,9 +95,44 @@ def variance_entropy(filters: Tensor) -> float | None:
     return float(torch.special.entr(variance / variance.sum()).sum() / math.log(components))
 
 
+def kernel_sparsity(kernels: Tensor, threshold: float = 0.01) -> float:
+    """Share of (n, k^2) kernels whose numbers are all below `threshold` times the largest of all, in absolute value.
+
+    1 where all are zero. Source: Gavrikov & Keuper, CNN Filter DB, CVPR 2022.
+    """
+    size = kernels.abs()
+    if size.max() == 0:
+        return 1.0
+    return float((size < threshold * size.max()).all(dim=1).double().mean())
+
+
+def kernel_variance_entropy(kernels: Tensor) -> float | None:
+    """Entropy (base 10) of the shares of variance that the principal components of (n, k^2) kernels explain.
+
+    Between 0 (one direction holds all) and log10 k^2 (all alike). None for 1x1 kernels and for kernels that are all
+    equal. Source: Gavrikov & Keuper, CNN Filter DB, CVPR 2022.
+    """
+    centred = kernels - kernels.mean(dim=0)
+    # the squared singular values of the long matrix, from the short one
+    variance = torch.linalg.eigvalsh(centred.T @ centred).clamp_min(0)
+    if kernels.shape[1] < 2 or variance.sum() <= 1e-24 * kernels.square().sum():
+        return None
+    return float(torch.special.entr(variance / variance.sum()).sum() / math.log(10))
+
+
+def orthogonality(filters: Tensor) -> float | None:
+    """1 minus the mean over i != j of |cos| between rows of (N, D) filters; 1: all orthogonal, 0: all parallel.
+
+    A zero filter is orthogonal to all. None for a single filter. Source: Gavrikov & Keuper, CNN Filter DB, CVPR 2022.
+    """
+    cosines = _mean(_pairs(_cosines(filters)))
+    return None if cosines is None else 1 - cosines
+
+
 def redundancy(bank: FilterBank) -> LayerRedundancy:
     """The redundancy of one convolution; see `linconv.results.LayerRedundancy` for the numbers."""
     correlations = _pairs(correlation_matrix(bank.filters))
+    kernels = bank.filters.reshape(-1, bank.kernel_area)
     primary = None
     if bank.primaries is not None:
         primary = _pairs(correlation_matrix(bank.filters[: bank.primaries]))
@@ -86,6 +145,9 @@ def redundancy(bank: FilterBank) -> LayerRedundancy:
         **{f"share_above_0_{tenths}": _share_above(correlations, tenths / 10) for tenths in (3, 5, 7, 9)},
         effective_rank=effective_rank(bank.filters),
         variance_entropy=variance_entropy(bank.filters),
+        kernel_sparsity=kernel_sparsity(kernels),
+        kernel_variance_entropy=kernel_variance_entropy(kernels),
+        orthogonality=orthogonality(bank.filters),
         primaries=bank.primaries,
         primary_mean_abs_correlation=None if primary is None else _mean(primary),
     )

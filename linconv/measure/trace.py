@@ -50,7 +50,13 @@ def _trace(model: nn.Module, input_shape: tuple[int, ...], *, meta: bool) -> lis
 
         return module.register_forward_hook(hook, with_kwargs=True)
 
-    leaves = [(n, m) for n, m in model.named_modules() if isinstance(m, CONVOLUTIONS) or not any(m.children())]
+    inside = {m for layer in model.modules() if isinstance(layer, ConvReplacement) for m in layer.modules()}
+    leaves = [
+        (name, module)
+        for name, module in model.named_modules()
+        if isinstance(module, ConvReplacement)
+        or (module not in inside and (isinstance(module, CONVOLUTIONS) or not any(module.children())))
+    ]
     tensors = {**dict(model.named_parameters()), **dict(model.named_buffers())}
     handles = [record(name, module) for name, module in leaves]
     try:

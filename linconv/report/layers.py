@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -20,6 +22,19 @@ _PANELS = (
     ("effective_rank", "Effective rank / min(N, D)"),
     ("variance_entropy", "Variance entropy (max. 1)"),
 )
+# Left out where no run has them: results of before they were measured.
+_KERNEL_PANELS = (
+    ("kernel_sparsity", "Kernels near zero (%)"),
+    ("kernel_variance_entropy", "Kernel variance entropy"),
+    ("orthogonality", "Orthogonality"),
+)
+_KERNEL_CAPTION = (
+    " Bottom row: metrics of the CNN Filter DB: the share of k × k kernels whose numbers are all below a hundredth of "
+    "the layer's largest, the entropy (base 10) of the variance explained by the principal components of those kernels "
+    "(at most log10 k², 0.95 for 3 × 3; none for 1 × 1), and 1 less the mean absolute cosine between two filters."
+)
+_SHARES = ("effective_rank", "variance_entropy", "kernel_variance_entropy", "orthogonality")
+_LEGEND_LINE = 100  # characters, at 6 more than its label for an entry
 _CAPTION = (
     "{network} on {data}: redundancy of the filters of each convolution (in the order of execution), means over the "
     "finished runs; dashed before training, solid after it. Pearson correlations of pairs of filters; effective rank "
@@ -30,19 +45,22 @@ _CAPTION = (
 
 
 def redundancy_layers(experiment: Experiment, dataset: str, architecture: str) -> tuple[Figure, str]:
-    """Six panels over the layers of a network, one line per variant and stage, and the caption."""
+    """Six or nine panels over the layers of a network, one line per variant and stage, and the caption."""
     network, data = architecture_label(architecture), dataset_label(dataset)
     means = experiment.of_network(layer_means(experiment), dataset, architecture)
     means = means.assign(effective_rank=means["effective_rank"] / means[["filters", "filter_size"]].min(axis=1))
-    for name in (column for column, _ in _PANELS if column.startswith("share")):
+    for name in (column for column, title in (*_PANELS, *_KERNEL_PANELS) if title.endswith("(%)")):
         means[name] = 100 * means[name]
-    figure = Figure(figsize=(7.0, 4.0))
+    kernels = means[[column for column, _ in _KERNEL_PANELS]].notna().any(axis=None)
+    shown = (*_PANELS, *_KERNEL_PANELS) if kernels else _PANELS
+    rows = len(shown) // 3
+    figure = Figure(figsize=(7.0, 2.0 * rows))
     figure.suptitle(f"{network} on {data}: redundancy of the filters")
-    for axes, (column, title) in zip(figure.subplots(2, 3).flat, _PANELS, strict=True):
+    for axes, (column, title) in zip(figure.subplots(rows, 3).flat, shown, strict=True):
         _panel(axes, experiment, means, column, title)
     styles = variant_styles(experiment.config.variants)
-    shown = [v for v in experiment.variants_of(architecture, dataset) if v in set(means["variant"])]
-    handles = [Line2D([], [], color=styles[v][0], ls=styles[v][1], label=variant_label(v)) for v in shown]
+    drawn = [v for v in experiment.variants_of(architecture, dataset) if v in set(means["variant"])]
+    handles = [Line2D([], [], color=styles[v][0], ls=styles[v][1], label=variant_label(v)) for v in drawn]
     before = "before" in set(means["stage"])
     if before:
         handles += [
@@ -50,9 +68,12 @@ def redundancy_layers(experiment: Experiment, dataset: str, architecture: str) -
             Line2D([], [], color="#777777", label="after"),
         ]
     if handles:
-        figure.legend(handles=handles, loc="outside lower center", ncols=min(8, len(handles)))
+        lines = math.ceil(sum(len(str(h.get_label())) + 6 for h in handles) / _LEGEND_LINE)
+        columns = min(8, math.ceil(len(handles) / lines))
+        figure.legend(handles=handles, loc="outside lower center", ncols=columns)
     missing = "" if before else " The filters before training were not measured when these runs were made."
-    return figure, _CAPTION.format(network=network, data=data, missing=missing)
+    caption = _CAPTION.format(network=network, data=data, missing=missing)
+    return figure, caption + (_KERNEL_CAPTION if kernels else "")
 
 
 def _panel(axes: Axes, experiment: Experiment, means: pd.DataFrame, column: str, title: str) -> None:
@@ -71,7 +92,7 @@ def _panel(axes: Axes, experiment: Experiment, means: pd.DataFrame, column: str,
         axes.text(0.5, 0.5, text, transform=axes.transAxes, ha="center", va="center", color=MISSING_COLOUR)
         axes.set(xticks=[], yticks=[])
         return
-    axes.set_ylim(0, 1.05 if column in ("effective_rank", "variance_entropy") else None)
+    axes.set_ylim(0, 1.05 if column in _SHARES or known[column].max() == 0 else None)
     axes.margins(x=0.04)
     axes.xaxis.set_major_locator(MaxNLocator(7, integer=True, min_n_ticks=1))
     axes.yaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))

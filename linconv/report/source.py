@@ -28,7 +28,9 @@ _TEXT = dict.fromkeys(
 )
 
 
+# Files and columns that data collected earlier lack: nothing was measured of them.
 _LATER = ("throughput.csv",)
+_LATER_COLUMNS = ("kernel_sparsity", "kernel_variance_entropy", "orthogonality")
 
 
 @dataclass(frozen=True)
@@ -122,6 +124,9 @@ def _read_csv(path: Path, columns: Sequence[str]) -> pd.DataFrame:
         raise ResultError(f"{path}: missing; collect the results first") from None
     except (OSError, ValueError) as error:
         raise ResultError(f"{path}: cannot be read ({error}); collect the results again") from None
+    for name in _LATER_COLUMNS:
+        if name in columns and name not in frame.columns:
+            frame[name] = np.nan
     lacking = [name for name in columns if name not in frame.columns]
     if lacking:
         raise ResultError(f"{path}: no column '{lacking[0]}'; collect the results again")

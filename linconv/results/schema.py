@@ -51,6 +51,8 @@ class LayerRedundancy(Record):
     `primary_*` are the same over the primary filters alone (null for a plain convolution).
     `effective_rank` is exp(entropy of the normalised singular values) of the filter matrix, `variance_entropy` the
     entropy of the variance that its principal components explain, as a share of the largest possible.
+    `kernel_sparsity`, `kernel_variance_entropy` and `orthogonality` are those of the CNN Filter DB (Gavrikov & Keuper,
+    CVPR 2022), the first two over the k x k kernels, the last over the filters.
     """
 
     layer: str
@@ -66,6 +68,9 @@ class LayerRedundancy(Record):
     share_above_0_7: float | None = None
     share_above_0_9: float | None = None
     variance_entropy: float | None = None
+    kernel_sparsity: float | None = None
+    kernel_variance_entropy: float | None = None
+    orthogonality: float | None = None
 
 
 class RunMetrics(Record):

@@ -48,7 +48,7 @@ class Training:
     `train_batches(epoch)` yields the batches of that epoch, the same ones whenever it is asked;
     `test_batches(epoch)` those of the test set, `validation_batches(epoch)` those of the part held out, if any.
     `epoch` and `step` count finished ones, from 0. `forward` is the model, compiled where `compile` says so; `stepper`
-    trains on one batch.
+    trains on one batch. `plain_params` are the parameters of the plain network, where the recipe scales by them.
     """
 
     model: nn.Module
@@ -61,6 +61,7 @@ class Training:
     validation_batches: Batches | None = None
     compile: bool = False
     cuda_graph: bool = False
+    plain_params: int | None = None
     forward: nn.Module = field(init=False)
     optimizer: torch.optim.Optimizer = field(init=False)
     stepper: EagerStep = field(init=False)
@@ -77,7 +78,9 @@ class Training:
     def renew_optimizer(self) -> None:
         """Start the optimiser, and what belongs to it, anew."""
         kind = GraphedStep if self.cuda_graph else EagerStep
-        self.optimizer = make_optimizer(self.model, self.recipe, capturable=kind.capturable)
+        self.optimizer = make_optimizer(
+            self.model, self.recipe, plain_params=self.plain_params, capturable=kind.capturable
+        )
         self.stepper = kind(self.model, self.forward, self.optimizer, self.recipe)
 
     def in_force(self) -> dict[str, Any]:

@@ -11,11 +11,19 @@ import torch
 from rich.console import Console
 from torch import Tensor, nn
 
-from linconv.config import Config, Regularizer, ResolvedRun
+from linconv.config import VARIANTS, Config, Regularizer, ResolvedRun
 from linconv.config.errors import UserError
 from linconv.config.methods import PLAIN
 from linconv.data import Dataset, LoaderError, batches, hold_out, load, loader_failures
-from linconv.layers import ConvReplacement, SparseCoefficients, coefficient_l1, correlation_penalty
+from linconv.layers import (
+    ConvReplacement,
+    SparseCoefficients,
+    coefficient_l1,
+    conv_orthogonal_penalty,
+    correlation_penalty,
+    never_orthogonal,
+    orthogonal_penalty,
+)
 from linconv.models import build_model
 from linconv.results.provenance import code_hash
 from linconv.training.callbacks import (
@@ -41,10 +49,27 @@ class TrainingStoppedError(Exception):
 def penalty_terms(regularizers: tuple[Regularizer, ...]) -> list[Term]:
     """The terms of the loss that a variant asks for."""
     functions = {
-        "correlation": lambda r: lambda model: correlation_penalty(model, r.mode),
+        "correlation": lambda r: lambda model: correlation_penalty(model, r.mode, on=r.acts_on),
         "coefficient_l1": lambda r: coefficient_l1,
+        "orthogonal": lambda r: lambda model: orthogonal_penalty(model, r.acts_on),
+        "conv_orthogonal": lambda r: lambda model: conv_orthogonal_penalty(model, r.acts_on),
     }
     return [Term(functions[r.name](r), r.weight, r.period) for r in regularizers]
+
+
+def count_plain_parameters(run: ResolvedRun, classes: int, channels: int) -> int:
+    """The parameters of the run's network with plain convolutions; nothing is drawn for it."""
+    with torch.device("meta"):
+        plain = build_model(run.architecture, VARIANTS["conv"], num_classes=classes, in_channels=channels)
+    return sum(p.numel() for p in plain.parameters())
+
+
+def warn_where_never_orthogonal(regularizers: tuple[Regularizer, ...], model: nn.Module) -> None:
+    """A line in the log for every layer that no filters make an orthogonal convolution, where one is asked for."""
+    for regularizer in regularizers:
+        if regularizer.name == "conv_orthogonal":
+            for layer, reason in never_orthogonal(model, regularizer.acts_on):
+                log.warning("conv_orthogonal: no filters make layer %s orthogonal: %s", layer or "(the model)", reason)
 
 
 def initial_network(run: ResolvedRun, classes: int, channels: int) -> nn.Module:
@@ -68,7 +93,8 @@ def prepare(
     The plain network is drawn first and its convolutions are replaced afterwards, so that variants of one seed share
     the initial values of all else; the seed is set again after that, so that they share dropout's draws too.
     """
-    model = initial_network(run, data.info.classes, data.info.channels)
+    sizes = data.info.classes, data.info.channels
+    model = initial_network(run, *sizes)
     if run.definition.layer != PLAIN and not any(isinstance(m, ConvReplacement) for m in model.modules()):
         raise UserError(
             f"variant '{run.variant}' replaces no convolution of {run.architecture}; see its include, exclude"
@@ -118,6 +144,7 @@ def prepare(
         callbacks=callbacks,
         compile=compile,
         cuda_graph=cuda_graph,
+        plain_params=count_plain_parameters(run, *sizes) if run.recipe.scale_weight_decay else None,
         validation_batches=None if data.validation_images is None else validation_batches,
     )
 
@@ -147,6 +174,7 @@ def train(run: ResolvedRun, config: Config, folder: Path, device: str, *, progre
         run, data, device, callbacks,
         channels_last=config.channels_last, compile=config.compile, cuda_graph=config.cuda_graph,
     )  # fmt: skip
+    warn_where_never_orthogonal(run.definition.regularizers, training.model)
     if name := restore_checkpoint(folder, training, identity):
         log.info("continuing after epoch %d from %s", training.epoch, name)
     try:

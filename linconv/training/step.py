@@ -37,21 +37,35 @@ def autocast(precision: str, device: str) -> torch.autocast:
 
 
 def make_optimizer(
-    model: nn.Module, recipe: Recipe, *, fused: bool | None = None, capturable: bool = False
+    model: nn.Module,
+    recipe: Recipe,
+    *,
+    plain_params: int | None = None,
+    fused: bool | None = None,
+    capturable: bool = False,
 ) -> torch.optim.Optimizer:
     """The recipe's optimiser over the model's trainable parameters.
 
     Args:
+        plain_params: parameters of the plain network, by whose share the recipe may scale the weight decay.
         fused: all of its state and the learning rate on the device, so that a step never waits for the device and a
             replayed one sees a changed rate; None: on CUDA only.
         capturable: it may be captured in a CUDA graph; needs `fused`.
+
+    Raises:
+        ValueError: the recipe scales the weight decay and `plain_params` is not given.
     """
     parameters = [p for p in model.parameters() if p.requires_grad]
     device = parameters[0].device
     fused = device.type == "cuda" if fused is None else fused
     # a fused kernel reads the rate from the device in single precision
     rate: Any = torch.tensor(recipe.learning_rate, device=device) if fused else recipe.learning_rate
-    options: dict[str, Any] = {"weight_decay": recipe.weight_decay, "fused": fused or None}
+    decay = recipe.weight_decay
+    if recipe.scale_weight_decay:
+        if plain_params is None:
+            raise ValueError("scale_weight_decay needs plain_params, the parameters of the plain network")
+        decay *= sum(p.numel() for p in model.parameters()) / plain_params
+    options: dict[str, Any] = {"weight_decay": decay, "fused": fused or None}
     if recipe.optimizer == "adam":
         return torch.optim.Adam(parameters, rate, capturable=capturable, **options)
     return torch.optim.SGD(parameters, rate, momentum=recipe.momentum, nesterov=recipe.nesterov, **options)
@@ -107,6 +121,7 @@ class EagerStep:
             "autocast_dtype": None if dtype is None else str(dtype).removeprefix("torch."),
             "loss_scale": self.scaler.get_scale() if self.scaler.is_enabled() else None,
             "fused_optimizer": bool(self.optimizer.param_groups[0]["fused"]),
+            "weight_decay": self.optimizer.param_groups[0]["weight_decay"],
         }
 
     def _compute(self, x: Tensor, y: Tensor, terms: Sequence[Term]) -> None:

@@ -8,6 +8,7 @@ import yaml
 
 from linconv.config import ConfigError, ResolvedRun, RunKey, load_config, parse_config, plan_runs, resolve_run
 from linconv.config.recipes import PRESETS
+from linconv.config.variants import Regularizer
 
 ROOT = Path(__file__).parents[2]
 
@@ -23,6 +24,10 @@ def pets(**values):
 
 def variant(**values):
     return {"variants": ["X"], "define": {"X": {"layer": "linear", **values}}}
+
+
+def plain(name, **regularizer):
+    return {"define": {"X": {"layer": "conv", "regularizers": [{"name": name, **regularizer}]}}, "variants": ["X"]}
 
 
 @pytest.mark.parametrize(
@@ -81,6 +86,15 @@ def variant(**values):
         (variant(sparsity_schedule={}), "a sparsity_schedule needs options.sparsity"),
         (variant(regularizers=[{"name": "correlate"}]), "define.X.regularizers.0.name: input should be 'correlation'"),
         ({"define": {"X": {"layer": "conv", "skip_first": True}}}, "takes no skip_first"),
+        (
+            plain("correlation"),
+            "define.X: correlation would act on nothing: layer 'conv' has no primary filters; say acts_on",
+        ),
+        (plain("coefficient_l1"), "define.X: coefficient_l1 would act on nothing: it needs options.sparsity"),
+        (variant(regularizers=[{"name": "coefficient_l1"}]), "coefficient_l1 would act on nothing"),
+        (plain("coefficient_l1", acts_on="filters"), "coefficient_l1 acts on sparse coefficients, never on filters"),
+        (plain("orthogonal", mode="normalised"), "mode belongs to correlation; orthogonal has none"),
+        ({"recipe": {"overrides": [{"set": {"scale_weight_decay": True}}]}}, "needs a weight_decay above 0"),
         ({"define": {"X": {"extends": "LSrr"}}}, "define.X.extends: unknown variant 'LSrr'; did you mean 'LSr'?"),
         ({"figures": {"heatmap_variants": ["Q"]}}, "unknown variant 'Q'"),
         ({"exclude": [{}]}, "exclude.0: an exclusion needs at least one of datasets, architectures, variants"),
@@ -230,6 +244,22 @@ def test_an_override_may_name_an_image_folder():
     config = parse_config(raw(**pets() | {"datasets": ["digits", "pets"], "recipe": {"overrides": overrides}}))
     assert config.recipe.resolve("base", "pets").epochs == 3
     assert config.recipe.resolve("base", "digits").epochs == 250
+
+
+def test_regularisers_of_plain_convolutions_and_their_identity():
+    def definition(**changes):
+        return parse_config(raw(**plain("conv_orthogonal", **changes))).known_variants["X"]
+
+    (regularizer,) = definition(acts_on="filters").regularizers
+    assert (regularizer.weight, regularizer.acts_on) == (0.1, "filters")
+    assert (
+        definition(acts_on="filters", weight=0.1)
+        == definition(acts_on="filters")
+        != definition(acts_on="filters", weight=0.01)
+    )
+    correlation = Regularizer(name="correlation")
+    assert correlation.identity() == {"name": "correlation", "weight": 0.01, "mode": "paper", "period": 1}
+    assert correlation.model_copy(update={"acts_on": "filters"}).identity()["acts_on"] == "filters"
 
 
 def test_a_definition_may_extend_a_variant_in_parts():

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from linconv import build_model, convert
 from linconv.measure.redundancy import (
@@ -10,6 +11,9 @@ from linconv.measure.redundancy import (
     correlation_matrix,
     effective_rank,
     filter_banks,
+    kernel_sparsity,
+    kernel_variance_entropy,
+    orthogonality,
     redundancy,
     variance_entropy,
 )
@@ -63,6 +67,51 @@ def test_variance_entropy_is_0_for_one_direction_and_1_for_equal_ones():
     assert variance_entropy(crossed + 7) == pytest.approx(variance_entropy(crossed))  # the mean filter is no variance
     assert variance_entropy(torch.ones(4, 9).double()) is None
     assert variance_entropy(torch.ones(2, 9).double()) is None
+
+
+def test_kernels_below_a_hundredth_of_the_largest_number_are_sparse():
+    kernels = torch.tensor([[-10.0, 0], [0.09, -0.09], [0.09, 0.11], [0, 0]]).double()
+    assert kernel_sparsity(kernels) == pytest.approx(2 / 4)
+    assert kernel_sparsity(torch.zeros(3, 9).double()) == 1
+    assert kernel_sparsity(torch.tensor([[0.0]])) == 1
+
+
+def test_kernel_entropy_is_that_of_the_singular_values_in_base_10():
+    crossed = torch.tensor([[3.0, 0], [-3, 0], [0, 1], [0, -1]]).double()
+    expected = -(0.9 * np.log10(0.9) + 0.1 * np.log10(0.1))
+    assert kernel_variance_entropy(crossed) == pytest.approx(expected)
+    assert kernel_variance_entropy(crossed + 7) == pytest.approx(expected)
+    assert kernel_variance_entropy(torch.cat([torch.eye(9), -torch.eye(9)]).double()) == pytest.approx(np.log10(9))
+    assert kernel_variance_entropy(torch.outer(torch.tensor([1.0, 2, 4]), torch.ones(9)).double()) < 1e-9
+    assert kernel_variance_entropy(torch.ones(4, 9).double()) is None
+    assert kernel_variance_entropy(torch.randn(8, 1).double()) is None  # 1x1
+
+
+def test_orthogonality_is_1_less_the_mean_cosine():
+    assert orthogonality(torch.eye(3, 5).double()) == pytest.approx(1)
+    assert orthogonality(torch.tensor([[1.0, 2], [2, 4], [-1, -2]]).double()) == pytest.approx(0)
+    # cosines 1, 1/2 and 1/2 (to itself not counted)
+    rows = torch.tensor([[1.0, 0], [2, 0], [0.5, 3**0.5 / 2]]).double()
+    assert orthogonality(rows) == pytest.approx(1 - 2 / 3)
+    assert orthogonality(rows[:1]) is None
+
+
+def test_layer_records_take_the_kernels_out_of_the_filters():
+    first = nn.Conv2d(2, 3, 3, bias=False)
+    nn.init.constant_(first.weight, 1.0)
+    with torch.no_grad():
+        first.weight[1, 0] = 0.001  # one kernel of six
+        first.weight[2, 1, 0, 0] = 3.0
+    record, pointwise = map(redundancy, filter_banks(nn.Sequential(first, nn.Conv2d(3, 4, 1)), (2, 5, 5)))
+    assert record.kernel_sparsity == pytest.approx(1 / 6)
+    kernels = first.weight.detach().double().reshape(6, 9)
+    shares = torch.linalg.svdvals(kernels - kernels.mean(0)).square()
+    shares = shares[shares > 1e-12] / shares.sum()
+    assert record.kernel_variance_entropy == pytest.approx(-(shares * shares.log10()).sum().item())
+    unit = nn.functional.normalize(first.weight.detach().double().flatten(1))
+    assert record.orthogonality == pytest.approx(1 - ((unit @ unit.T).sum().item() - 3) / 6)
+    assert pointwise.kernel_variance_entropy is None
+    assert 0 < pointwise.orthogonality < 1
 
 
 def test_banks_come_in_order_of_execution_with_the_full_filters():

@@ -6,6 +6,7 @@ import json
 import xml.etree.ElementTree as ElementTree
 
 import numpy as np
+import pandas as pd
 import pytest
 from matplotlib import rc_context
 from PIL import Image
@@ -210,6 +211,9 @@ def test_the_front_joins_what_nothing_beats(collected):
     np.testing.assert_allclose(np.transpose(front.get_data()), [(0.211234, 95), (0.401234, 97)])
 
 
+KERNELS = ("kernel_sparsity", "kernel_variance_entropy", "orthogonality")
+
+
 def test_redundancy_before_and_after_training(collected):
     figure = draw(collected(), redundancy_layers)
     first = figure.axes[0]
@@ -219,6 +223,10 @@ def test_redundancy_before_and_after_training(collected):
     rank = figure.axes[4].lines[1].get_ydata()
     np.testing.assert_allclose(rank, [20 / 27, 20 / 64, 20 / 128])
     assert "before training" in texts(figure)
+    sparse, entropy, orthogonality = figure.axes[6:]
+    for panel, before, after in ((sparse, 0, 4), (entropy, 0.9, 0.7), (orthogonality, 0.95, 0.85)):
+        np.testing.assert_allclose([line.get_ydata() for line in panel.lines[:2]], [[before] * 3, [after] * 3])
+    assert "near zero (%)" in sparse.get_title("left")
 
 
 def test_what_older_runs_did_not_measure_is_said(collected):
@@ -228,12 +236,16 @@ def test_what_older_runs_did_not_measure_is_said(collected):
         record = json.loads(path.read_text())
         del record["layers_before"]
         for layer in record["layers"]:
-            for name in ("share_above_0_3", "share_above_0_7", "share_above_0_9", "variance_entropy"):
+            for name in ("share_above_0_3", "share_above_0_7", "share_above_0_9", "variance_entropy", *KERNELS):
                 del layer[name]
         path.write_text(json.dumps(record))
     collect(make_config(variants=["conv", "L"], seeds=[0]), root)
     figure = draw(root, redundancy_layers)
     assert texts(figure).count("not measured in\nthese runs") == 3
+    assert len(figure.axes) == 6  # the row of kernel metrics is left out
+    layers = pd.read_csv(root / "data" / "layers.csv").drop(columns=[*KERNELS])  # as collected before there were any
+    layers.to_csv(root / "data" / "layers.csv", index=False)
+    assert len(draw(root, redundancy_layers).axes) == 6
     assert "before training" not in texts(figure)
     render_tables(root)
     text = (root / "tables" / "redundancy.md").read_text()

@@ -129,6 +129,9 @@ def _redundancy(position: int, variant: str, *, trained: bool = True) -> LayerRe
         share_above_0_7=0.02 if trained else 0.0,
         share_above_0_9=0.01 if trained else 0.0,
         variance_entropy=0.8 if trained else 0.95,
+        kernel_sparsity=0.04 if trained else 0.0,
+        kernel_variance_entropy=0.7 if trained else 0.9,
+        orthogonality=0.85 if trained else 0.95,
     )
 
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from linconv import LinearConv2d, correlation_penalty
+from linconv import LinearConv2d, conv_orthogonal_penalty, correlation_penalty, orthogonal_penalty
 from linconv.config import VARIANTS, Recipe, Regularizer, RunKey, parse_config, resolve_run
 from linconv.config.errors import UserError
 from linconv.data import load
@@ -15,7 +15,7 @@ from linconv.layers import SparseCoefficients
 from linconv.training.checkpoint import restore_checkpoint, save_checkpoint
 from linconv.training.engine import Callback, Term, Training, evaluate, fit, make_optimizer
 from linconv.training.numerics import numerics, set_numerics
-from linconv.training.run import count_parameters, penalty_terms, prepare
+from linconv.training.run import count_parameters, penalty_terms, prepare, warn_where_never_orthogonal
 from linconv.training.schedules import learning_rate
 
 
@@ -151,6 +151,43 @@ def test_the_variants_schedule_and_regulariser_options_reach_the_training(synthe
     (mean,) = penalty_terms((Regularizer(name="correlation", mode="normalised", weight=0.5, period=2),))
     assert (mean.weight, mean.period) == (0.5, 2)
     assert mean.penalty(layer) == correlation_penalty(layer, "normalised") != correlation_penalty(layer)
+
+
+def test_every_regulariser_acts_where_it_is_told_to():
+    layers = nn.Sequential(LinearConv2d(3, 8, 3), LinearConv2d(8, 8, 3))
+    functions = {
+        "correlation": lambda on: correlation_penalty(layers, on=on),
+        "orthogonal": lambda on: orthogonal_penalty(layers, on),
+        "conv_orthogonal": lambda on: conv_orthogonal_penalty(layers, on),
+    }
+    for name, function in functions.items():
+        terms = penalty_terms(tuple(Regularizer(name=name, acts_on=on) for on in ("primaries", "filters")))
+        assert [t.penalty(layers) for t in terms] == [function("primaries"), function("filters")]
+        assert terms[0].penalty(layers) != terms[1].penalty(layers)
+
+
+def test_layers_that_cannot_become_orthogonal_are_named_in_the_log(caplog):
+    model = nn.Sequential(nn.Conv2d(3, 4, 1), nn.Conv2d(4, 8, 1, stride=2))
+    warn_where_never_orthogonal((Regularizer(name="orthogonal", acts_on="filters"),), model)
+    assert not caplog.messages
+    warn_where_never_orthogonal((Regularizer(name="conv_orthogonal", acts_on="filters"),), model)
+    (message,) = caplog.messages
+    assert message.startswith("conv_orthogonal: no filters make layer 1 orthogonal: 8 orthonormal rows need")
+
+
+def test_weight_decay_scaled_by_the_parameters_kept(synthetic):
+    sizes = {}
+    for variant in ("conv", "LRr"):
+        for scaled in (False, True):
+            run = resolved(variant, scale_weight_decay=scaled, weight_decay=0.01)
+            training = prepare(run, synthetic, "cpu")
+            sizes[variant] = count_parameters(training.model)[0]
+            expected = 0.01 * (sizes[variant] / sizes["conv"] if scaled else 1)
+            assert training.optimizer.param_groups[0]["weight_decay"] == pytest.approx(expected)
+            assert training.in_force()["weight_decay"] == pytest.approx(expected)
+    assert sizes["LRr"] < 0.7 * sizes["conv"]
+    with pytest.raises(ValueError, match="scale_weight_decay needs plain_params"):
+        make_optimizer(nn.Linear(2, 2), Recipe(weight_decay=0.1, scale_weight_decay=True))
 
 
 def test_augmentation_follows_the_configuration(synthetic):
