@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from linconv.config import Config, ResolvedRun
+from linconv.measure.complexity import complexity
 from linconv.measure.redundancy import correlation_matrix, filter_banks, redundancy
 from linconv.results import Provenance, RunMetrics, RunResult, atomic_path, remove_leftovers, write_result
 from linconv.results.provenance import code_hash, git_state, hardware, now_utc, versions
@@ -79,7 +80,7 @@ def _perform(run: ResolvedRun, config: Config, folder: Path, device: str, comman
         config_hash=run.hash,
         code_hash=code_hash(),
         config=run.model_dump(mode="json"),
-        metrics=_metrics(training, reported),
+        metrics=_metrics(training, reported, run, shape),
         history=training.history,
         layers=[redundancy(bank) for bank in banks],
         layers_before=[redundancy(bank) for bank in before],
@@ -119,9 +120,10 @@ def take_reported_epoch(training: Training) -> BestEpoch | None:
     return chosen
 
 
-def _metrics(training: Training, chosen: BestEpoch | None) -> RunMetrics:
+def _metrics(training: Training, chosen: BestEpoch | None, run: ResolvedRun, shape: tuple[int, int, int]) -> RunMetrics:
     reported = training.history[-1] if chosen is None else training.history[chosen.epoch - 1]
     params, in_use, sparsity = count_parameters(training.model)
+    pruned = training.model if run.definition.pruning is not None else None
     return RunMetrics(
         top1=None if training.diverged else reported.test_top1,
         test_loss=reported.test_loss,
@@ -130,6 +132,7 @@ def _metrics(training: Training, chosen: BestEpoch | None) -> RunMetrics:
         params_nonzero=in_use,
         coefficient_sparsity=sparsity,
         selection="last" if chosen is None else "best_validation",
+        macs=None if pruned is None else complexity(pruned, shape).macs_folded,
     )
 
 

@@ -6,7 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from linconv.config.names import Frozen
+from linconv.config.names import LATER, Frozen
+from linconv.config.pruning import Pruning
 
 Mode = Literal["weight", "feature", "auto"]
 Init = Literal["paper", "variance_preserving"]
@@ -61,7 +62,8 @@ class Variant(Frozen):
     """What replaces the convolutions of a network, and the terms added to its loss.
 
     `include`/`exclude` are patterns of module names (`fnmatch`), `skip_first` leaves the stem plain and
-    `only_where_saves` leaves every convolution plain that would gain parameters.
+    `only_where_saves` leaves every convolution plain that would gain parameters. `pruning` takes channels from a plain
+    network.
     """
 
     layer: Literal["conv", "linear"]
@@ -72,6 +74,7 @@ class Variant(Frozen):
     exclude: tuple[str, ...] = ()
     skip_first: bool = False
     only_where_saves: bool = False
+    pruning: Annotated[Pruning | None, LATER] = None
 
     @model_validator(mode="after")
     def _consistent(self) -> Variant:
@@ -79,6 +82,8 @@ class Variant(Frozen):
             for name in ("only_where_saves", "options", "skip_first", "sparsity_schedule"):
                 if getattr(self, name) != type(self).model_fields[name].default:
                     raise ValueError(f"layer 'conv' is the plain convolution and takes no {name}")
+        if self.layer != "conv" and self.pruning is not None:
+            raise ValueError(f"pruning cuts plain convolutions; layer '{self.layer}' takes none")
         if self.sparsity_schedule is not None and (self.options is None or self.options.sparsity is None):
             raise ValueError("a sparsity_schedule needs options.sparsity, the share of zeros to reach")
         return self

@@ -29,6 +29,7 @@ _TEXT = dict.fromkeys(
 
 
 _LATER = ("throughput.csv",)
+_LATER_COLUMNS = {"runs.csv": ("macs",)}
 
 
 @dataclass(frozen=True)
@@ -122,6 +123,9 @@ def _read_csv(path: Path, columns: Sequence[str]) -> pd.DataFrame:
         raise ResultError(f"{path}: missing; collect the results first") from None
     except (OSError, ValueError) as error:
         raise ResultError(f"{path}: cannot be read ({error}); collect the results again") from None
+    for name in _LATER_COLUMNS.get(path.name, ()):
+        if name not in frame.columns:  # collected before there was such a column
+            frame[name] = None
     lacking = [name for name in columns if name not in frame.columns]
     if lacking:
         raise ResultError(f"{path}: no column '{lacking[0]}'; collect the results again")
