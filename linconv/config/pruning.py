@@ -10,7 +10,7 @@ from linconv.config.names import Frozen
 
 # The share of the epochs after which channels are cut where the configuration does not say. DCFF trains the compact
 # network from the first epoch on (Lin et al., 2023), so nothing is left to fine-tune.
-_CUT_AFTER = {"l1": 0.5, "betarank": 0.5, "masksparsity": 0.5, "dcff": 1.0}
+_CUT_AFTER = {"dcff": 1.0}  # else 0.5
 # Options that one criterion alone reads.
 _OWN = {"scale_penalty": "masksparsity", "mask_at": "masksparsity", "temperatures": "dcff"}
 
@@ -35,9 +35,7 @@ class Pruning(Frozen):
     @model_validator(mode="before")
     @classmethod
     def _cut_after(cls, raw: Any) -> Any:
-        if isinstance(raw, dict) and raw.get("criterion") in _CUT_AFTER:
-            return {"at": _CUT_AFTER[raw["criterion"]]} | raw
-        return raw
+        return {"at": _CUT_AFTER.get(str(raw.get("criterion")), 0.5)} | raw if isinstance(raw, dict) else raw
 
     @model_validator(mode="after")
     def _consistent(self) -> Pruning:

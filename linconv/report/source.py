@@ -29,7 +29,8 @@ _TEXT = dict.fromkeys(
 
 
 _LATER = ("throughput.csv",)
-_LATER_COLUMNS = {"runs.csv": ("macs",)}
+# Columns that data collected earlier lack: nothing was measured of them.
+_LATER_COLUMNS = ("macs",)
 
 
 @dataclass(frozen=True)
@@ -123,9 +124,9 @@ def _read_csv(path: Path, columns: Sequence[str]) -> pd.DataFrame:
         raise ResultError(f"{path}: missing; collect the results first") from None
     except (OSError, ValueError) as error:
         raise ResultError(f"{path}: cannot be read ({error}); collect the results again") from None
-    for name in _LATER_COLUMNS.get(path.name, ()):
-        if name not in frame.columns:  # collected before there was such a column
-            frame[name] = None
+    for name in _LATER_COLUMNS:
+        if name in columns and name not in frame.columns:
+            frame[name] = np.nan
     lacking = [name for name in columns if name not in frame.columns]
     if lacking:
         raise ResultError(f"{path}: no column '{lacking[0]}'; collect the results again")

@@ -68,8 +68,7 @@ def prepare(
     The plain network is drawn first and its convolutions are replaced afterwards, so that variants of one seed share
     the initial values of all else; the seed is set again after that, so that they share dropout's draws too.
     """
-    info = data.info
-    model = initial_network(run, info.classes, info.channels)
+    model = initial_network(run, data.info.classes, data.info.channels)
     if run.definition.layer != "conv" and not any(isinstance(m, tuple(LAYERS.values())) for m in model.modules()):
         raise UserError(
             f"variant '{run.variant}' replaces no convolution of {run.architecture}; see its include, exclude"
@@ -82,7 +81,7 @@ def prepare(
                 f"variant '{run.variant}' is pruned, which changes the network while it is trained; use compile: false "
                 "and cuda_graph: false"
             )
-        shape = (info.channels, info.input_size, info.input_size)
+        shape = (data.info.channels, data.info.input_size, data.info.input_size)
         pruning = PruningCallback(model, shape, run.definition.pruning, run.recipe.epochs)
         callbacks.append(pruning)
         terms += pruning.terms
