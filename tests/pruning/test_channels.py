@@ -1,6 +1,7 @@
 """The smaller network computes what the masked one does, and has the parameters asked for."""
 
 import copy
+import sys
 
 import pytest
 import torch
@@ -115,6 +116,13 @@ def test_the_memory_layout_stays():
     groups = channel_groups(model, SHAPE)
     cut_channels(model, groups, draw(groups))
     assert model.features.conv3.weight.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_without_torch_pruning_only_pruning_fails(monkeypatch):
+    """Nothing else imports it: machines that do not prune need not have it."""
+    monkeypatch.setitem(sys.modules, "torch_pruning", None)
+    with pytest.raises(UserError, match="pip install 'torch-pruning>="):
+        channel_groups(network("vgg"), SHAPE)
 
 
 def test_what_cannot_be_cut_is_refused():
