@@ -22,6 +22,7 @@ from linconv.training.checkpoint import remove_checkpoints
 from linconv.training.engine import Training
 from linconv.training.memory import is_out_of_memory, not_enough_memory
 from linconv.training.numerics import asked, check_device, numerics, set_numerics
+from linconv.training.pruning import PruningCallback
 from linconv.training.run import count_parameters, initial_network, train
 
 log = logging.getLogger("linconv")
@@ -80,7 +81,7 @@ def _perform(run: ResolvedRun, config: Config, folder: Path, device: str, comman
         config_hash=run.hash,
         code_hash=code_hash(),
         config=run.model_dump(mode="json"),
-        metrics=_metrics(training, reported, run, shape),
+        metrics=_metrics(training, reported, shape),
         history=training.history,
         layers=[redundancy(bank) for bank in banks],
         layers_before=[redundancy(bank) for bank in before],
@@ -120,10 +121,11 @@ def take_reported_epoch(training: Training) -> BestEpoch | None:
     return chosen
 
 
-def _metrics(training: Training, chosen: BestEpoch | None, run: ResolvedRun, shape: tuple[int, int, int]) -> RunMetrics:
+def _metrics(training: Training, chosen: BestEpoch | None, shape: tuple[int, int, int]) -> RunMetrics:
     reported = training.history[-1] if chosen is None else training.history[chosen.epoch - 1]
     params, in_use, sparsity = count_parameters(training.model)
-    pruned = training.model if run.definition.pruning is not None else None
+    # one that diverged before the cut is still the plain network
+    is_cut = any(isinstance(c, PruningCallback) and c.kept is not None for c in training.callbacks)
     return RunMetrics(
         top1=None if training.diverged else reported.test_top1,
         test_loss=reported.test_loss,
@@ -132,7 +134,7 @@ def _metrics(training: Training, chosen: BestEpoch | None, run: ResolvedRun, sha
         params_nonzero=in_use,
         coefficient_sparsity=sparsity,
         selection="last" if chosen is None else "best_validation",
-        macs=None if pruned is None else complexity(pruned, shape).macs_folded,
+        macs=complexity(training.model, shape).macs_folded if is_cut else None,
     )
 
 

@@ -18,7 +18,7 @@ from linconv.training.step import Term
 
 log = logging.getLogger("linconv")
 BATCHES = 4  # of training images, for the criteria that look at activations
-CUT_LATER = 1.0
+WHOLE_TRAINING = 1.0  # as `at`: no epoch is left after the cut
 
 
 class PruningCallback(Callback):
@@ -38,9 +38,9 @@ class PruningCallback(Callback):
     """
 
     def __init__(self, model: nn.Module, input_shape: tuple[int, int, int], options: Pruning, epochs: int) -> None:
-        if options.at < CUT_LATER and epochs < 2:
+        if options.at < WHOLE_TRAINING and epochs < 2:
             raise UserError(f"pruning: {epochs} epoch leaves none after the cut; train for 2 or more")
-        last = epochs if options.at == CUT_LATER else epochs - 1
+        last = epochs if options.at == WHOLE_TRAINING else epochs - 1
         self.cut_after = min(last, max(1, round(options.at * epochs)))  # epochs
         self.plan = make_plan(model, input_shape, options.params)
         self.criterion = make_criterion(self.plan, options)

@@ -212,6 +212,16 @@ def test_the_result_has_the_parameters_and_macs_of_what_is_left(data, tmp_path, 
     assert [layer.filters for layer in found.layers] == [s[0] for s in sizes]
 
 
+@pytest.mark.parametrize("criterion", ["l1", "dcff"])
+def test_a_run_that_diverged_before_the_cut_has_no_macs(criterion, data, tmp_path, monkeypatch):
+    monkeypatch.setattr("linconv.training.run.load", lambda *_, **__: data)
+    monkeypatch.setattr("linconv.training.step.F.cross_entropy", lambda logits, *_, **__: logits.sum() * torch.nan)
+    config = configuration({"criterion": criterion})
+    run = resolve_run(config, RunKey("synthetic", "base", "X", 0))
+    result = perform_run(run, config, tmp_path, "cpu", command="linconv train")
+    assert (result.status, result.metrics.epoch, result.metrics.macs) == ("diverged", 1, None)
+
+
 def test_too_few_epochs_and_what_replays_steps_are_refused(data):
     with pytest.raises(UserError, match="1 epoch leaves none after the cut"):
         prepare(run_of({"criterion": "l1"}, epochs=1), data, "cpu")
