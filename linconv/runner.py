@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from linconv.config import Config, ResolvedRun
+from linconv.measure.complexity import complexity
 from linconv.measure.redundancy import correlation_matrix, filter_banks, redundancy
 from linconv.results import Provenance, RunMetrics, RunResult, atomic_path, remove_leftovers, write_result
 from linconv.results.provenance import code_hash, git_state, hardware, now_utc, versions
@@ -21,6 +22,7 @@ from linconv.training.checkpoint import remove_checkpoints
 from linconv.training.engine import Training
 from linconv.training.memory import is_out_of_memory, not_enough_memory
 from linconv.training.numerics import asked, check_device, numerics, set_numerics
+from linconv.training.pruning import PruningCallback
 from linconv.training.run import count_parameters, initial_network, train
 
 log = logging.getLogger("linconv")
@@ -81,7 +83,7 @@ def _perform(run: ResolvedRun, config: Config, folder: Path, device: str, comman
         config_hash=run.hash,
         code_hash=code_hash("training", run.definition.layer),
         config=run.model_dump(mode="json"),
-        metrics=_metrics(training, reported),
+        metrics=_metrics(training, reported, shape),
         history=training.history,
         layers=[redundancy(bank) for bank in banks],
         layers_before=[redundancy(bank) for bank in before],
@@ -121,9 +123,11 @@ def take_reported_epoch(training: Training) -> BestEpoch | None:
     return chosen
 
 
-def _metrics(training: Training, chosen: BestEpoch | None) -> RunMetrics:
+def _metrics(training: Training, chosen: BestEpoch | None, shape: tuple[int, int, int]) -> RunMetrics:
     reported = training.history[-1] if chosen is None else training.history[chosen.epoch - 1]
     params, in_use, sparsity = count_parameters(training.model)
+    # one that diverged before the cut is still the plain network
+    is_cut = any(isinstance(c, PruningCallback) and c.kept is not None for c in training.callbacks)
     return RunMetrics(
         top1=None if training.diverged else reported.test_top1,
         test_loss=reported.test_loss,
@@ -132,6 +136,7 @@ def _metrics(training: Training, chosen: BestEpoch | None) -> RunMetrics:
         params_nonzero=in_use,
         coefficient_sparsity=sparsity,
         selection="last" if chosen is None else "best_validation",
+        macs=complexity(training.model, shape).macs_folded if is_cut else None,
     )
 
 

@@ -74,9 +74,14 @@ def digest(value: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
+def counted_variants(variants: Mapping[str, Variant]) -> dict[str, Variant]:
+    """The variants whose complexity is known before training: what a pruned one costs is in the results of its runs."""
+    return {name: variant for name, variant in variants.items() if variant.pruning is None}
+
+
 def complexity_hash(options: ComplexityOptions, variants: Mapping[str, Variant]) -> str:
     """16 hexadecimal digits that change with all that decides what complexity.json holds."""
-    definitions = {name: variant.identity() for name, variant in variants.items()}
+    definitions = {name: variant.identity() for name, variant in counted_variants(variants).items()}
     return digest({"options": options.identity(), "variants": definitions})
 
 

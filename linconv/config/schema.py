@@ -189,6 +189,7 @@ class Config(Frozen):
         check_known(self.variants, self.known_variants, "variant")
         check_known(self.figures.heatmap_variants, self.known_variants, "variant")
         self._check_timed()
+        self._check_pruned()
         for name in self.variants:
             self._check_rank(name)
         for architecture in self.architectures:
@@ -219,6 +220,22 @@ class Config(Frozen):
             raise ValueError(f"throughput.variants: {error}") from None
         if "conv" in self.throughput.variants:
             raise ValueError("throughput.variants: the plain network is always timed; leave 'conv' out")
+
+    def _check_pruned(self) -> None:
+        """What cannot be done with a network that changes while it is trained."""
+        pruned = [name for name, variant in self.known_variants.items() if variant.pruning is not None]
+        for name in (n for n in pruned if self.throughput is not None and n in self.throughput.variants):
+            raise ValueError(f"throughput.variants: '{name}' is pruned, and only its training shows what to time")
+        for name in (n for n in pruned if n in self.variants):
+            pruning = self.known_variants[name].pruning
+            for option in ("compile", "cuda_graph"):
+                if getattr(self, option):
+                    raise ValueError(f"{option}: true cannot train '{name}', whose network is cut; use false")
+            if pruning is not None and pruning.at == 1 and self.report_epoch == "best_validation":
+                raise ValueError(
+                    f"report_epoch: 'best_validation' needs epochs after the cut, and '{name}' has pruning.at: 1; "
+                    "choose less, or report_epoch: last"
+                )
 
     def _check_holes(self) -> None:
         """A name that is no part of the grid would leave nothing out, without a word."""

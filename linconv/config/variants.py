@@ -9,6 +9,7 @@ from pydantic import ConfigDict, Field, InstanceOf, field_validator, model_valid
 
 from linconv.config.methods import PLAIN, known_methods
 from linconv.config.names import LATER, Frozen, check_known
+from linconv.config.pruning import Pruning
 
 Mode = Literal["weight", "feature", "auto"]
 Init = Literal["paper", "variance_preserving"]
@@ -98,8 +99,8 @@ class Variant(Frozen):
 
     `layer` is "conv", the plain convolution, or a name of `linconv.config.methods`. `include`/`exclude` are patterns of
     module names (`fnmatch`), `skip_first` leaves the stem plain and `only_where_saves` leaves every convolution plain
-    that would gain parameters. `narrow_to`, for "conv" alone, scales the widths of the whole network until it has as
-    many parameters as another variant, or that share of its own.
+    that would gain parameters. For "conv" alone: `narrow_to` scales the widths of the whole network until it has as
+    many parameters as another variant, or that share of its own; `pruning` takes channels from it in training.
     """
 
     layer: str
@@ -111,6 +112,7 @@ class Variant(Frozen):
     exclude: tuple[str, ...] = ()
     skip_first: bool = False
     only_where_saves: bool = False
+    pruning: Annotated[Pruning | None, LATER] = None
     narrow_to: Annotated[Annotated[float, Field(gt=0, lt=1)] | Variant | None, LATER] = None
 
     @model_validator(mode="before")
@@ -137,8 +139,10 @@ class Variant(Frozen):
                     raise ValueError(f"layer 'conv' is the plain convolution and takes no {name}")
         elif self.narrow_to is not None:
             raise ValueError(f"narrow_to needs layer 'conv', not '{self.layer}': it scales the plain network")
-        if isinstance(self.narrow_to, Variant) and self.narrow_to.narrow_to is not None:
-            raise ValueError("narrow_to leads to a variant that is narrow itself; name the one it follows")
+        elif self.pruning is not None:
+            raise ValueError(f"pruning cuts plain convolutions; layer '{self.layer}' takes none")
+        if isinstance(self.narrow_to, Variant) and (self.narrow_to.narrow_to or self.narrow_to.pruning):
+            raise ValueError("narrow_to leads to a variant whose own size is found by training or narrowing")
         if self.sparsity_schedule is not None and (self.linear is None or self.linear.sparsity is None):
             raise ValueError("a sparsity_schedule needs options.sparsity, the share of zeros to reach")
         for regularizer in self.regularizers:

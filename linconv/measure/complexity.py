@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from linconv.config import VARIANTS, ComplexityOptions, Variant
-from linconv.config.runs import complexity_hash
+from linconv.config.runs import complexity_hash, counted_variants
 from linconv.layers import ConvReplacement, LinearConv2d, Macs
 from linconv.layers.replacement import Form
 from linconv.measure.paper_flops import BIASED, PADDED, PAPER_INPUT, QUIRKS, count_flops_paper, flops_paper
@@ -72,11 +72,14 @@ def complexity(
 
 
 def measure_grid(options: ComplexityOptions, variants: Mapping[str, Variant]) -> ComplexityResult:
-    """Count a grid of the seven networks and the given variants; the paper's quirks where its cells need them."""
+    """Count a grid of the seven networks and the given variants; the paper's quirks where its cells need them.
+
+    Pruned variants are left out: only their training shows what remains of them.
+    """
     models = [
         _measure_one(architecture, name, variant, options)
         for architecture in options.architectures
-        for name, variant in variants.items()
+        for name, variant in counted_variants(variants).items()
     ]
     return ComplexityResult(
         input_shape=options.input_shape,

@@ -30,7 +30,7 @@ _TEXT = dict.fromkeys(
 
 # Files and columns that data collected earlier lack: nothing was measured of them.
 _LATER = ("throughput.csv",)
-_LATER_COLUMNS = ("kernel_sparsity", "kernel_variance_entropy", "orthogonality")
+_LATER_COLUMNS = ("macs", "kernel_sparsity", "kernel_variance_entropy", "orthogonality")
 
 
 @dataclass(frozen=True)

@@ -49,7 +49,8 @@ def table1(experiment: Experiment) -> tuple[Table, pd.DataFrame]:
             mark_best(rows[start:], 2 + i, highest=True)
         for i in (0, 2, 3):  # FLOPs by the paper's rule are no merit
             mark_best(rows[start:], 2 + len(config.datasets) + i, highest=False)
-    notes = [*legend(experiment), *_gaps(experiment), *_sparse(experiment), *_quirks(experiment), *_sizes(experiment)]
+    notes = [*legend(experiment), *_gaps(experiment), *_sparse(experiment), *_pruned(experiment)]
+    notes += [*_quirks(experiment), *_sizes(experiment)]
     if absolute:
         notes.insert(0, "† absolute accuracy: no finished run of Conv with the same seed to compare with.")
     columns = [
@@ -145,6 +146,21 @@ def _sparse(experiment: Experiment) -> Iterator[str]:
         options = experiment.config.known_variants[variant].linear
         wanted = f", wanted {100 * options.sparsity:.0f} %" if options and options.sparsity else ""
         yield f"{variant_label(variant)}: share of zero coefficients after training (mean): {', '.join(shown)}{wanted}."
+
+
+def _pruned(experiment: Experiment) -> Iterator[str]:
+    """One note per pruned variant: what is left of the network, which is known once it is trained."""
+    done = experiment.runs[experiment.runs["macs"].notna()]
+    left = done.groupby(list(Cell._fields[:3]), sort=False)[["params", "macs"]].mean()
+    parts: dict[str, list[str]] = {}
+    names: Any
+    for names, costs in left.iterrows():
+        dataset, architecture, variant = names
+        where = f"{architecture_label(architecture)} on {dataset_label(dataset)}"
+        counts = f"{number(costs['params'] / 1e6, 2)} M parameters, {number(costs['macs'] / 1e6, 1)} M MACs"
+        parts.setdefault(variant, []).append(f"{where} {counts}")
+    for variant, shown in parts.items():
+        yield f"{variant_label(variant)}: left after training (mean): {'; '.join(shown)}."
 
 
 def _quirks(experiment: Experiment) -> Iterator[str]:

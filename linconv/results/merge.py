@@ -13,7 +13,7 @@ from typing import Any
 import yaml
 
 from linconv.config import Config, ConfigError, RunKey, parse_config, plan_cells, plan_runs, resolve_run
-from linconv.config.runs import complexity_hash
+from linconv.config.runs import complexity_hash, counted_variants
 from linconv.results.collect import collect
 from linconv.results.files import write_result, write_text
 from linconv.results.folders import Results, read_experiment
@@ -215,7 +215,7 @@ def _merged_complexity(config: Config, sources: Sequence[Results]) -> tuple[Comp
             if models[model.architecture, model.variant] != model:
                 return None, [again.format(f"the folders differ on {model.architecture} {model.variant}")]
     found = [source.complexity for source in counted if source.complexity is not None]
-    wanted = list(itertools.product(config.complexity.architectures, config.planned_variants))
+    wanted = list(itertools.product(config.complexity.architectures, counted_variants(config.planned_variants)))
     if not found or any(cell not in models for cell in wanted):
         return None, [again.format("the folders have not counted every network and variant")]
     common = ("input_shape", "classes", "batch_size", "code_hash")

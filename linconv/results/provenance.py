@@ -19,7 +19,10 @@ from linconv.config.methods import PLAIN, method_sources
 PACKAGE = Path(__file__).resolve().parent.parent
 # the code that decides the outcome of a run (its configuration has a hash of its own), and how results look
 CODE = {
-    "training": ("layers", "models", "data", "training", "runner.py", "measure/redundancy.py", "measure/trace.py"),
+    "training": (
+        *("layers", "models", "data", "pruning", "training", "runner.py"),
+        *("measure/redundancy.py", "measure/trace.py", "measure/complexity.py"),
+    ),
     "complexity": ("layers", "models", "measure"),
     "report": ("results", "report"),
     "throughput": (

@@ -29,7 +29,17 @@ _MODEL = [name for name in Complexity.model_fields if name != "layers"]
 COLUMNS: dict[str, list[str]] = {
     "runs": [
         *_COORDINATES,
-        *("status", "top1", "test_loss", "epoch", "params", "params_nonzero", "coefficient_sparsity", "selection"),
+        *(
+            "status",
+            "top1",
+            "test_loss",
+            "epoch",
+            "params",
+            "params_nonzero",
+            "coefficient_sparsity",
+            "selection",
+            "macs",
+        ),
         *("epochs", "batch_size", "learning_rate", "optimizer"),
         *("config_hash", "code_hash", "git_commit", "git_dirty", "torch", "hardware", "threads"),
         *("seconds", "peak_memory_mib", "command"),

@@ -50,6 +50,9 @@ class BestEpoch(Callback):
             self.epoch, self.top1 = training.epoch, top1
             self.model = {name: value.detach().clone() for name, value in training.model.state_dict().items()}
 
+    def on_model_replaced(self, training: Training) -> None:
+        self.epoch, self.top1, self.model = 0, -1.0, {}
+
     def state_dict(self) -> dict[str, Any]:
         return {"epoch": self.epoch, "top1": self.top1, "model": self.model}
 

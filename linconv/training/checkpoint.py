@@ -64,6 +64,7 @@ def restore_checkpoint(folder: Path, training: Training, identity: str) -> str |
     Raises:
         MemoryError, torch.OutOfMemoryError: the checkpoint may be good, so it stays where it is.
     """
+    model = training.model
     for path in (folder / CURRENT, folder / PREVIOUS):
         if not path.exists():
             continue
@@ -72,7 +73,7 @@ def restore_checkpoint(folder: Path, training: Training, identity: str) -> str |
         except (MemoryError, torch.OutOfMemoryError):
             raise
         except Exception as error:  # whatever loading raises for a file of another version or library
-            training.renew_optimizer()
+            training.replace_model(model)
             aside = path.replace(path.with_name(path.name + ".unusable"))
             reason = " ".join(str(error).split())[:200]
             log.warning("checkpoint %s cannot be used (%s); set aside as %s", path.name, reason, aside.name)
@@ -107,6 +108,8 @@ def _read(path: Path, identity: str) -> dict[str, Any]:
 
 def _apply(state: dict[str, Any], training: Training) -> None:
     history = [Epoch.model_validate(epoch) for epoch in state["history"]]
+    for callback, saved in zip(training.callbacks, state["callbacks"], strict=True):
+        callback.before_load(training, saved)
     _check_fit(state["model"], training.model.state_dict())
     # how the optimiser works is the recipe's and this machine's affair: a GPU's checkpoint continues on a CPU
     groups = training.optimizer.state_dict()["param_groups"]

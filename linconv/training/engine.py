@@ -26,11 +26,19 @@ class Callback:
 
     def on_train_start(self, training: Training) -> None: ...
 
+    def on_epoch_start(self, training: Training) -> None: ...
+
     def on_step_end(self, training: Training) -> None: ...
 
     def on_epoch_end(self, training: Training) -> None: ...
 
     def on_train_end(self, training: Training) -> None: ...
+
+    def on_model_replaced(self, training: Training) -> None:
+        """The training goes on with a model of other shapes."""
+
+    def before_load(self, training: Training, state: dict[str, Any]) -> None:
+        """Give the model the shapes it had when a checkpoint was written; `load_state_dict` follows if all fits."""
 
     def state_dict(self) -> dict[str, Any]:
         return {}
@@ -72,8 +80,15 @@ class Training:
     stop: bool = False
 
     def __post_init__(self) -> None:
-        self.forward = Compiled(self.model) if self.compile else self.model
+        self.replace_model(self.model)
+
+    def replace_model(self, model: nn.Module) -> None:
+        """Go on with another model, with a new optimiser."""
+        self.model = model
+        self.forward = Compiled(model) if self.compile else model
         self.renew_optimizer()
+        for callback in self.callbacks:
+            callback.on_model_replaced(self)
 
     def renew_optimizer(self) -> None:
         """Start the optimiser, and what belongs to it, anew."""
@@ -96,6 +111,8 @@ def fit(training: Training) -> Training:
     for callback in training.callbacks:
         callback.on_train_start(training)
     while training.epoch < training.recipe.epochs and not (training.diverged or training.stop):
+        for callback in training.callbacks:
+            callback.on_epoch_start(training)
         train = _train_epoch(training)
         if training.stop:
             break

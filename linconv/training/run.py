@@ -36,6 +36,7 @@ from linconv.training.callbacks import (
 )
 from linconv.training.checkpoint import restore_checkpoint
 from linconv.training.engine import Callback, Training, fit
+from linconv.training.pruning import PruningCallback
 from linconv.training.step import Term
 
 log = logging.getLogger("linconv")
@@ -99,6 +100,18 @@ def prepare(
         raise UserError(
             f"variant '{run.variant}' replaces no convolution of {run.architecture}; see its include, exclude"
         )
+    callbacks = list(callbacks or ())
+    terms = penalty_terms(run.definition.regularizers)
+    if run.definition.pruning is not None:
+        if compile or cuda_graph:
+            raise UserError(
+                f"variant '{run.variant}' is pruned, which changes the network while it is trained; use compile: false "
+                "and cuda_graph: false"
+            )
+        shape = (data.info.channels, data.info.input_size, data.info.input_size)
+        pruning = PruningCallback(model, shape, run.definition.pruning, run.recipe.epochs)
+        callbacks.append(pruning)
+        terms += pruning.terms
     layout = torch.channels_last if channels_last else torch.contiguous_format
     model = model.to(device).to(memory_format=layout)
     torch.manual_seed(run.seed)
@@ -131,7 +144,6 @@ def prepare(
         )  # fmt: skip
         return laid_out(drawn)
 
-    callbacks = list(callbacks or ())
     if run.definition.sparsity_schedule is not None:
         callbacks.append(SparsityCallback(model, run.definition.sparsity_schedule))
     return Training(
@@ -140,7 +152,7 @@ def prepare(
         train_batches=train_batches,
         test_batches=test_batches,
         batches_per_epoch=-(-len(data.train_labels) // run.recipe.batch_size),
-        terms=penalty_terms(run.definition.regularizers),
+        terms=terms,
         callbacks=callbacks,
         compile=compile,
         cuda_graph=cuda_graph,

@@ -1,0 +1,176 @@
+"""Which channels of a network must go together, and the network without some of them.
+
+torch-pruning (G. Fang et al., "DepGraph: Towards Any Structural Pruning", CVPR 2023) finds the dependencies; the
+cut itself is a selection of rows and columns, so that an optimiser's moments can be cut in the same way.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping, Sequence
+from typing import Literal, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from linconv.config.errors import UserError
+
+Side = Literal["out", "in"]
+Kept = Sequence[Tensor]  # the channels that stay, ascending, one tensor for each group
+
+
+class Member(NamedTuple):
+    """A layer tied to a group: position `positions[i]` of its outputs (or inputs) is the group's `channels[i]`."""
+
+    layer: str
+    side: Side
+    positions: Tensor
+    channels: Tensor
+
+
+class Group(NamedTuple):
+    """Channels 0 to `size` - 1 that each stay or go in all members at once; `name` is that of the first convolution."""
+
+    name: str
+    size: int
+    members: tuple[Member, ...]
+
+
+def channel_groups(
+    model: nn.Module, input_shape: tuple[int, int, int], *, exclude: Sequence[str] = ("classifier",)
+) -> tuple[Group, ...]:
+    """The groups of channels that can be cut, in the order in which the model registers their convolutions.
+
+    Args:
+        model: a plain network, not changed.
+        input_shape: of one image, (c, h, w).
+        exclude: names of layers whose outputs must stay: those that give the class scores.
+
+    Raises:
+        UserError: a convolution has channel groups and is not depthwise, or a layer is of a kind that cannot be cut.
+    """
+    try:
+        import torch_pruning  # by no other part needed
+    except ImportError:
+        raise UserError("pruning needs the package torch-pruning: pip install 'torch-pruning>=1.6'") from None
+    model = copy.deepcopy(model)  # tracing sets it to eval mode
+    names = {module: name for name, module in model.named_modules()}
+    image = torch.zeros(1, *input_shape, device=next(model.parameters()).device, dtype=next(model.parameters()).dtype)
+    with torch.enable_grad():
+        graph = torch_pruning.DependencyGraph().build_dependency(model, image, verbose=False)
+    found = graph.get_all_groups(
+        ignored_layers=[model.get_submodule(name) for name in exclude], root_module_types=[nn.Conv2d]
+    )
+    order = {name: i for i, name in enumerate(names.values())}
+    groups = []
+    for tied in found:
+        members: dict[tuple[str, Side], Member] = {}
+        for item in tied:
+            module = item.dep.target.module
+            if not isinstance(module, nn.Module) or not any(True for _ in module.parameters(recurse=False)):
+                continue
+            side: Side = "out" if graph.is_out_channel_pruning_fn(item.dep.handler) else "in"
+            _check(names[module], module)
+            if _is_depthwise(module):  # its inputs are its outputs
+                side = "out"
+            positions, channels = torch.tensor(item.idxs), torch.tensor(item.root_idxs)
+            members[names[module], side] = Member(names[module], side, positions, channels)
+        ordered = tuple(sorted(members.values(), key=lambda m: order[m.layer]))
+        root = next(m for m in ordered if m.side == "out" and isinstance(model.get_submodule(m.layer), nn.Conv2d))
+        groups.append(Group(root.layer, len(root.channels), ordered))
+    return tuple(sorted(groups, key=lambda g: order[g.name]))
+
+
+def dimension(module: nn.Module, side: Side, tensor: str) -> int | None:
+    """The dimension of a layer's tensor (`weight`, `bias`, `running_mean`, …) that counts the channels of that side."""
+    if isinstance(module, _BatchNorm):
+        return None if tensor == "num_batches_tracked" else 0
+    if side == "in":
+        return 1 if tensor == "weight" else None
+    return 0
+
+
+class Cut:
+    """What stays of each tensor of a model when a group keeps the channels `kept`."""
+
+    def __init__(self, model: nn.Module, groups: Sequence[Group], kept: Kept) -> None:
+        stays: dict[tuple[str, Side], Tensor] = {}
+        for group, channels in zip(groups, kept, strict=True):
+            remains = torch.zeros(group.size, dtype=torch.bool)
+            remains[channels.cpu()] = True
+            for member in group.members:
+                size = _size(model.get_submodule(member.layer), member.side)
+                mask = stays.setdefault((member.layer, member.side), torch.ones(size, dtype=torch.bool))
+                mask[member.positions] &= remains[member.channels]
+        self.sides: Mapping[tuple[str, Side], Tensor] = {at: mask.nonzero().flatten() for at, mask in stays.items()}
+        self._tensors: dict[str, list[tuple[int, Tensor]]] = {}
+        for (layer, side), positions in self.sides.items():
+            module = model.get_submodule(layer)
+            for name, _ in (*module.named_parameters(recurse=False), *module.named_buffers(recurse=False)):
+                if (dim := dimension(module, side, name)) is not None:
+                    self._tensors.setdefault(f"{layer}.{name}", []).append((dim, positions))
+
+    def of(self, name: str, tensor: Tensor) -> Tensor:
+        """What stays of the tensor `name`, or of one that has its shape, such as a moment of its gradient."""
+        out = tensor.detach()
+        for dim, positions in self._tensors.get(name, ()):
+            out = out.index_select(dim, positions.to(out.device))
+        if out.dim() == 4 and tensor.is_contiguous(memory_format=torch.channels_last):
+            out = out.contiguous(memory_format=torch.channels_last)
+        return out
+
+
+def cut_channels(model: nn.Module, groups: Sequence[Group], kept: Kept) -> Cut:
+    """Leave only the channels `kept` in a model, in place: a plain network again, and a smaller one.
+
+    Returns:
+        The cut, for what else has the shape of the model's tensors.
+    """
+    cut = Cut(model, groups, kept)
+    for layer in dict.fromkeys(layer for layer, _ in cut.sides):
+        module = model.get_submodule(layer)
+        for name, old in list(module.named_parameters(recurse=False)):
+            setattr(module, name, nn.Parameter(cut.of(f"{layer}.{name}", old), requires_grad=old.requires_grad))
+        for name, buffer in list(module.named_buffers(recurse=False)):
+            setattr(module, name, cut.of(f"{layer}.{name}", buffer))
+    for (layer, side), positions in cut.sides.items():
+        _set_size(model.get_submodule(layer), side, len(positions))
+    return cut
+
+
+def _check(name: str, module: nn.Module) -> None:
+    if isinstance(module, nn.Conv2d):
+        if module.groups > 1 and not _is_depthwise(module):
+            raise UserError(
+                f"pruning: convolution {name} has groups={module.groups}, whose channels cannot be cut one by one; "
+                "leave this network out (see `exclude` in the configuration)"
+            )
+    elif not isinstance(module, nn.Linear | _BatchNorm):
+        raise UserError(f"pruning: layer {name} is a {type(module).__name__}, of which channels cannot be cut")
+
+
+def _is_depthwise(module: nn.Module) -> bool:
+    return isinstance(module, nn.Conv2d) and 1 < module.groups == module.in_channels == module.out_channels
+
+
+_SIZES: dict[type, dict[Side, tuple[str, ...]]] = {
+    nn.Conv2d: {"out": ("out_channels",), "in": ("in_channels",)},
+    nn.Linear: {"out": ("out_features",), "in": ("in_features",)},
+    _BatchNorm: {"out": ("num_features",), "in": ("num_features",)},
+}
+
+
+def _size_names(module: nn.Module, side: Side) -> tuple[str, ...]:
+    if _is_depthwise(module):
+        return ("out_channels", "in_channels", "groups")
+    return next(names[side] for kind, names in _SIZES.items() if isinstance(module, kind))
+
+
+def _size(module: nn.Module, side: Side) -> int:
+    return int(getattr(module, _size_names(module, side)[0]))
+
+
+def _set_size(module: nn.Module, side: Side, size: int) -> None:
+    for name in _size_names(module, side):
+        setattr(module, name, size)

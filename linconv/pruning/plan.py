@@ -1,0 +1,77 @@
+"""How many channels each group keeps, so that a share of the parameters is left."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from torch import nn
+
+from linconv.config.errors import UserError
+from linconv.pruning.channels import Group, Side, channel_groups, dimension
+
+TOLERANCE = 0.02  # of the parameters wanted
+
+
+class Plan(NamedTuple):
+    """The groups of a network's channels and how many of each stay."""
+
+    groups: tuple[Group, ...]
+    left: tuple[int, ...]
+
+
+def make_plan(model: nn.Module, input_shape: tuple[int, int, int], params: float) -> Plan:
+    """Every group keeps the same share of its channels, up to one channel, and at least one: so many that `params` of
+    all parameters are left.
+
+    Args:
+        model: the plain network.
+        input_shape: of one image, (c, h, w).
+        params: share of the network's parameters to reach, in (0, 1]; 1 keeps everything.
+
+    Raises:
+        UserError: the nearest such network has 2 % more or fewer parameters than that, or the model cannot be cut.
+    """
+    groups = channel_groups(model, input_shape)
+    wanted = params * sum(p.numel() for p in model.parameters())
+    low, high = 0.0, 1.0
+    for _ in range(30):  # the count grows with the share, by steps
+        middle = (low + high) / 2
+        if count_left(model, groups, _left(groups, middle)) < wanted:
+            low = middle
+        else:
+            high = middle
+    below, above = _left(groups, low), _left(groups, high)
+    between = [(*above[:i], *below[i:]) for i in range(len(groups) + 1)]  # layers of one size would step all at once
+    left = min(between, key=lambda n: abs(count_left(model, groups, n) - wanted))
+    reached = count_left(model, groups, left)
+    if abs(reached - wanted) > TOLERANCE * wanted:
+        raise UserError(
+            f"pruning: params {params} asks for {wanted:,.0f} parameters, and the nearest network with one share of "
+            f"channels per layer has {reached:,}; choose another share"
+        )
+    return Plan(groups, left)
+
+
+def count_left(model: nn.Module, groups: Sequence[Group], left: Sequence[int]) -> int:
+    """The parameters of a model whose groups keep `left` channels each."""
+    gone: Counter[tuple[str, Side]] = Counter()
+    for group, n in zip(groups, left, strict=True):
+        for member in group.members:
+            gone[member.layer, member.side] += (group.size - n) * len(member.positions) // group.size
+    total = 0
+    for layer, module in model.named_modules():
+        for name, parameter in module.named_parameters(recurse=False):
+            shape = list(parameter.shape)
+            sides: tuple[Side, ...] = ("out", "in")
+            for side in sides:
+                if (layer, side) in gone and (dim := dimension(module, side, name)) is not None:
+                    shape[dim] -= gone[layer, side]
+            total += math.prod(shape)
+    return total
+
+
+def _left(groups: Sequence[Group], share: float) -> tuple[int, ...]:
+    return tuple(max(1, round(share * group.size)) for group in groups)

@@ -1,0 +1,132 @@
+"""The smaller network computes what the masked one does, and has the parameters asked for."""
+
+import copy
+import sys
+
+import pytest
+import torch
+from torch import nn
+
+from linconv.config.errors import UserError
+from linconv.models import build_model
+from linconv.pruning import channel_groups, cut_channels, make_plan
+from linconv.pruning.plan import count_left
+from tests.pruning.networks import NETWORKS, SHAPE, masked, network
+
+
+def draw(groups, left=None):
+    """Some channels of every group, at least one."""
+    generator = torch.Generator().manual_seed(1)
+    numbers = left or [max(1, group.size // 2 - i % 2) for i, group in enumerate(groups)]
+    return [
+        torch.randperm(group.size, generator=generator)[:n].sort().values
+        for group, n in zip(groups, numbers, strict=True)
+    ]
+
+
+def params(model):
+    return sum(p.numel() for p in model.parameters())
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("training", [False, True], ids=["eval", "train"])
+def test_the_cut_network_equals_the_masked_one(name, training):
+    model = network(name)
+    for module in model.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = 0.0
+    groups = channel_groups(model, SHAPE)
+    kept = draw(groups)
+    small = copy.deepcopy(model)
+    cut_channels(small, groups, kept)
+    expected = masked(model, groups, kept)
+    x = torch.randn(4, *SHAPE, dtype=torch.float64)
+    torch.testing.assert_close(small.train(training)(x), expected.train(training)(x), rtol=1e-12, atol=1e-12)
+    assert not torch.allclose(small(x), model(x))
+    assert params(small) == count_left(model, groups, [len(channels) for channels in kept]) < params(model)
+    for layer in small.modules():  # the sizes that a layer states are those of its tensors
+        if isinstance(layer, nn.Conv2d):
+            assert layer.weight.shape[:2] == (layer.out_channels, layer.in_channels // layer.groups)
+        if isinstance(layer, nn.Linear):
+            assert layer.weight.shape == (layer.out_features, layer.in_features)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_images_and_classes_stay_and_every_other_channel_can_go(name):
+    model = network(name)
+    groups = channel_groups(model, SHAPE)
+    classifier = [m for g in groups for m in g.members if m.layer == "classifier"]
+    assert {m.side for m in classifier} == {"in"}
+    producing = {m.layer for g in groups for m in g.members if m.side == "out"}
+    convolutions = {n for n, m in model.named_modules() if isinstance(m, nn.Conv2d) and n != "classifier"}
+    assert convolutions <= producing
+    small = copy.deepcopy(model)
+    cut_channels(small, groups, [torch.tensor([0])] * len(groups))
+    assert small(torch.randn(2, *SHAPE, dtype=torch.float64)).shape == (2, 5)
+    channels_of_images = next(m for m in small.modules() if isinstance(m, nn.Conv2d)).in_channels
+    assert channels_of_images == 3
+
+
+def test_channels_that_are_added_go_together():
+    model = network("residual")
+    groups = {group.name: {m.layer for m in group.members if m.side == "out"} for group in channel_groups(model, SHAPE)}
+    stage = {*(f"stages.1.{block}.{layer}2" for block in (0, 1) for layer in ("conv", "bn"))}
+    assert groups["stages.1.0.conv2"] == stage | {"stages.1.0.shortcut.conv", "stages.1.0.shortcut.bn"}
+    assert groups["stages.0.0.conv1"] == {"stages.0.0.conv1", "stages.0.0.bn1"}
+
+
+def test_groups_are_the_same_whenever_they_are_asked_for():
+    def description():
+        groups = channel_groups(network("residual"), SHAPE)
+        return [(g.name, g.size, [(m.layer, m.side, m.positions.tolist()) for m in g.members]) for g in groups]
+
+    assert description() == description()
+
+
+@pytest.mark.parametrize("architecture", ["base", "vgg11", "resnet18"])
+def test_the_budget_is_met(architecture):
+    model = build_model(architecture)
+    for share in (0.5, 0.25):
+        plan = make_plan(model, (3, 32, 32), share)
+        assert abs(count_left(model, *plan) / params(model) / share - 1) < 0.02
+        ratios = [n / group.size for group, n in zip(*plan, strict=True)]
+        assert max(ratios) - min(ratios) < 1 / 32  # one share for all layers, up to a channel
+
+
+@pytest.mark.parametrize("architecture", ["base", "resnet18"])
+def test_the_plan_s_count_is_the_network_s(architecture):
+    model = build_model(architecture)
+    plan = make_plan(model, (3, 32, 32), 0.25)
+    wanted = count_left(model, *plan)
+    cut_channels(model, plan.groups, draw(plan.groups, plan.left))
+    assert params(model) == wanted
+
+
+def test_a_network_kept_whole_stays_bit_for_bit():
+    model = network("residual")
+    plan = make_plan(model, SHAPE, 1.0)
+    assert plan.left == tuple(group.size for group in plan.groups)
+    small = copy.deepcopy(model)
+    cut_channels(small, plan.groups, [torch.arange(n) for n in plan.left])
+    assert all(map(torch.equal, small.state_dict().values(), model.state_dict().values()))
+
+
+def test_the_memory_layout_stays():
+    model = network("vgg").to(memory_format=torch.channels_last)
+    groups = channel_groups(model, SHAPE)
+    cut_channels(model, groups, draw(groups))
+    assert model.features.conv3.weight.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_without_torch_pruning_only_pruning_fails(monkeypatch):
+    """Nothing else imports it: machines that do not prune need not have it."""
+    monkeypatch.setitem(sys.modules, "torch_pruning", None)
+    with pytest.raises(UserError, match="pip install 'torch-pruning>="):
+        channel_groups(network("vgg"), SHAPE)
+
+
+def test_what_cannot_be_cut_is_refused():
+    with pytest.raises(UserError, match=r"convolution stages\.0\.0\.conv2 has groups=2"):
+        channel_groups(build_model("resnext29"), (3, 32, 32))
+    with pytest.raises(UserError, match=r"params 0\.0001 asks for .* choose another share"):
+        make_plan(network("vgg"), SHAPE, 1e-4)

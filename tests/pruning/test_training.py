@@ -1,0 +1,238 @@
+"""Pruning inside a training: the epochs, the cut, what the result says, and continuing after an interruption."""
+
+import copy
+import dataclasses
+import functools
+import itertools
+import logging
+
+import pytest
+import torch
+
+from linconv.config import Pruning, RunKey, parse_config, resolve_run
+from linconv.config.errors import UserError
+from linconv.data import load
+from linconv.measure.complexity import complexity
+from linconv.models import vgg
+from linconv.pruning import CRITERIA
+from linconv.results import RunResult, read_result
+from linconv.runner import perform_run
+from linconv.training.callbacks import BestEpoch, CheckpointCallback
+from linconv.training.checkpoint import CURRENT, restore_checkpoint
+from linconv.training.engine import Callback, fit
+from linconv.training.numerics import set_numerics
+from linconv.training.pruning import PruningCallback
+from linconv.training.run import prepare
+
+EPOCHS = 4
+
+
+@pytest.fixture(autouse=True)
+def _tiny(monkeypatch):
+    """`base` with a few channels, so that an epoch takes no time."""
+    set_numerics(1)
+    monkeypatch.setattr(vgg, "BASE", (16, "M", 24, "M", 32, "M"))
+
+
+@pytest.fixture(scope="module")
+def data():
+    whole = load("synthetic", "data")
+    sizes = {"train_images": 60, "train_labels": 60, "test_images": 20, "test_labels": 20}
+    few = {name: getattr(whole, name)[:size] for name, size in sizes.items()}
+    return dataclasses.replace(whole, **few)
+
+
+def configuration(pruning, optimizer="adam", epochs=EPOCHS, **changes):
+    raw = {
+        "experiment": "x", "datasets": ["synthetic"], "architectures": ["base"], "variants": ["X"], "seeds": [0],
+        "define": {"X": {"layer": "conv", "pruning": pruning}},
+        "recipe": {"overrides": [{"set": {"epochs": epochs, "batch_size": 20, "optimizer": optimizer,
+                                          "momentum": 0.9 if optimizer == "sgd" else 0.0}}]},
+    }  # fmt: skip
+    return parse_config(raw | changes)
+
+
+def run_of(*arguments, **options):
+    config = configuration(*arguments, **options)
+    return resolve_run(config, RunKey("synthetic", "base", "X", 0))
+
+
+def params(model):
+    return sum(p.numel() for p in model.parameters())
+
+
+class Widths(Callback):
+    """The parameters that each epoch trained."""
+
+    def __init__(self):
+        self.seen = []
+
+    def on_epoch_end(self, training):
+        self.seen.append(params(training.model))
+
+
+class Interrupt(Callback):
+    def __init__(self, after):
+        self.after = after
+
+    def on_epoch_end(self, training):
+        training.stop = training.epoch == self.after
+
+
+def bits(training):
+    moments = [v for state in training.optimizer.state.values() for v in state.values() if isinstance(v, torch.Tensor)]
+    return [*training.model.state_dict().values(), *moments]
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(data):
+    return functools.cache(lambda criterion: fit(prepare(run_of({"criterion": criterion}), data, "cpu")))
+
+
+@pytest.mark.parametrize(
+    ("criterion", "after"), [*itertools.product(CRITERIA, (1, 3)), ("l1", 2), ("betarank", 2), ("dcff", 4)]
+)
+def test_continued_at_any_epoch_it_ends_with_the_same_bits(criterion, after, data, uninterrupted, tmp_path):
+    """Cut after epoch 2 (dcff: 4): continued before the cut, at it and after it."""
+    run = run_of({"criterion": criterion})
+    whole = uninterrupted(criterion)
+    fit(prepare(run, data, "cpu", [CheckpointCallback(tmp_path, "x"), Interrupt(after)]))
+    resumed = prepare(run, data, "cpu")
+    resumed.callbacks = [Callback(), Callback(), *resumed.callbacks]
+    assert restore_checkpoint(tmp_path, resumed, "x") == CURRENT
+    assert resumed.epoch == after
+    fit(resumed)
+    assert resumed.history == whole.history
+    assert len(bits(resumed)) == len(bits(whole))
+    assert all(map(torch.equal, bits(resumed), bits(whole)))
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "sgd"])
+@pytest.mark.parametrize("criterion", ["l1", "betarank", "masksparsity"])
+def test_the_cut_comes_in_its_epoch_and_leaves_the_budget(criterion, optimizer, data, caplog):
+    caplog.set_level(logging.INFO, "linconv")
+    widths = Widths()
+    training = prepare(run_of({"criterion": criterion}, optimizer), data, "cpu", [widths])
+    plain = params(training.model)
+    fit(training)
+    assert widths.seen[:2] == [plain, plain]
+    assert widths.seen[2] == widths.seen[3] == params(training.model)
+    assert params(training.model) / plain == pytest.approx(0.5, rel=0.02)
+    assert f"cut after epoch 2, {params(training.model)} of {plain} parameters left" in caplog.text
+    assert len(training.history) == EPOCHS
+
+
+def test_dcff_trains_the_compact_network_and_the_last_epoch_s_accuracy_is_its_own(data):
+    training = prepare(run_of({"criterion": "dcff"}), data, "cpu")
+    plain = params(training.model)
+    fit(training)
+    assert params(training.model) / plain == pytest.approx(0.5, rel=0.02)
+    x, y = next(training.test_batches(0))
+    with torch.no_grad():
+        top1 = 100 * (training.model.eval()(x).argmax(1) == y).double().mean()
+    assert float(top1) == pytest.approx(training.history[-1].test_top1)
+
+
+@pytest.mark.parametrize(("optimizer", "moment"), [("adam", "exp_avg_sq"), ("sgd", "momentum_buffer")])
+def test_moments_of_the_channels_that_stay_are_carried_over(optimizer, moment, data):
+    def moments(training):
+        named = training.model.named_parameters()
+        return {n: copy.deepcopy(training.optimizer.state[p]) for n, p in named if p in training.optimizer.state}
+
+    class Watch(Callback):
+        def on_epoch_end(self, training):
+            if training.epoch == 2:
+                self.before = moments(training)
+
+        def on_epoch_start(self, training):
+            if training.epoch == 2:  # after the cut, being the last callback
+                self.after = moments(training)
+
+    watch = Watch()
+    training = prepare(run_of({"criterion": "l1"}, optimizer), data, "cpu")
+    (pruning,) = training.callbacks
+    training.callbacks = [pruning, watch]
+    fit(training)
+    first, second = (pruning.kept[[g.name for g in pruning.plan.groups].index(f"features.conv{i}")] for i in (1, 2))
+    assert len(first) < 16
+    name = "features.conv2.weight"
+    assert torch.equal(watch.after[name][moment], watch.before[name][moment][second][:, first])
+    assert watch.after[name].get("step") == watch.before[name].get("step")
+    assert watch.after.keys() == watch.before.keys() == dict(training.model.named_parameters()).keys()
+
+
+def test_a_network_kept_whole_trains_as_the_plain_one(data):
+    whole = fit(prepare(run_of({"criterion": "l1", "params": 1.0}), data, "cpu"))
+    plain = configuration({"criterion": "l1"}, variants=["conv"])
+    expected = fit(prepare(resolve_run(plain, RunKey("synthetic", "base", "conv", 0)), data, "cpu"))
+    assert whole.history == expected.history
+    assert all(map(torch.equal, bits(whole), bits(expected)))
+
+
+def test_the_best_epoch_is_one_after_the_cut(data):
+    chosen = BestEpoch()
+    training = prepare(run_of({"criterion": "l1"}), data, "cpu", [chosen])
+    training.validation_batches = training.test_batches
+    fit(training)
+    assert chosen.epoch > 2
+    training.model.load_state_dict(chosen.model)
+
+
+def test_a_checkpoint_that_does_not_fit_leaves_the_network_whole(data, tmp_path, caplog):
+    run = run_of({"criterion": "l1"})
+    fit(prepare(run, data, "cpu", [CheckpointCallback(tmp_path, "x"), Interrupt(3)]))
+    other = prepare(run, data, "cpu", [Callback(), Callback()])
+    other.model.extra = torch.nn.Linear(1, 1)
+    before = params(other.model)
+    (tmp_path / "checkpoint.previous.pt").unlink()
+    assert restore_checkpoint(tmp_path, other, "x") is None
+    assert "extra" in caplog.text
+    assert params(other.model) == before
+    assert other.callbacks[-1].kept is None
+
+
+def test_the_result_has_the_parameters_and_macs_of_what_is_left(data, tmp_path, monkeypatch):
+    monkeypatch.setattr("linconv.training.run.load", lambda *_, **__: data)
+    config = configuration({"criterion": "dcff", "params": 0.25}, keep_weights=True, epochs=2)
+    run = resolve_run(config, RunKey("synthetic", "base", "X", 0))
+    perform_run(run, config, tmp_path, "cpu", command="linconv train")
+    found = read_result(tmp_path / "result.json", RunResult)
+    weights = torch.load(tmp_path / "weights.pt", weights_only=True)
+    plain = prepare(resolve_run(configuration({"criterion": "l1"}, variants=["conv"]),
+                                RunKey("synthetic", "base", "conv", 0)), data, "cpu").model  # fmt: skip
+    assert found.metrics.params / params(plain) == pytest.approx(0.25, rel=0.02)
+    trained = [v for k, v in weights.items() if "running" not in k and "num_batches" not in k]
+    assert found.metrics.params == sum(v.numel() for v in trained)
+    shape = tuple(data.train_images.shape[1:])
+    assert 0 < found.metrics.macs < complexity(plain, shape).macs_folded / 2
+    sizes = [weights[f"features.conv{i}.weight"].shape for i in (1, 2, 3)]
+    side = shape[1]
+    by_hand = sum(s.numel() * (side // 2**i) ** 2 for i, s in enumerate(sizes)) + weights["classifier.weight"].numel()
+    assert found.metrics.macs == by_hand
+    assert [layer.filters for layer in found.layers] == [s[0] for s in sizes]
+
+
+@pytest.mark.parametrize("criterion", ["l1", "dcff"])
+def test_a_run_that_diverged_before_the_cut_has_no_macs(criterion, data, tmp_path, monkeypatch):
+    monkeypatch.setattr("linconv.training.run.load", lambda *_, **__: data)
+    monkeypatch.setattr("linconv.training.step.F.cross_entropy", lambda logits, *_, **__: logits.sum() * torch.nan)
+    config = configuration({"criterion": criterion})
+    run = resolve_run(config, RunKey("synthetic", "base", "X", 0))
+    result = perform_run(run, config, tmp_path, "cpu", command="linconv train")
+    assert (result.status, result.metrics.epoch, result.metrics.macs) == ("diverged", 1, None)
+
+
+def test_too_few_epochs_and_what_replays_steps_are_refused(data):
+    with pytest.raises(UserError, match="1 epoch leaves none after the cut"):
+        prepare(run_of({"criterion": "l1"}, epochs=1), data, "cpu")
+    fit(prepare(run_of({"criterion": "dcff"}, epochs=1), data, "cpu"))
+    for option in ("compile", "cuda_graph"):
+        with pytest.raises(UserError, match=r"'X' is pruned.*use compile: false and cuda_graph: false"):
+            prepare(run_of({"criterion": "l1"}), data, "cpu", **{option: True})
+
+
+@pytest.mark.parametrize(("at", "epochs", "cut"), [(0.5, 8, 4), (0.01, 8, 1), (0.99, 8, 7), (0.5, 2, 1), (0.5, 5, 2)])
+def test_there_is_an_epoch_before_the_cut_and_one_after(at, epochs, cut):
+    model = vgg.base()
+    callback = PruningCallback(model, (3, 32, 32), Pruning(criterion="l1", at=at), epochs)
+    assert callback.cut_after == cut
