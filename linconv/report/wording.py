@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from linconv.report.labels import architecture_label, dataset_label, variant_label
+from linconv.report.labels import dataset_label, variant_of
 from linconv.report.source import Experiment
 from linconv.results.equivalence import MIN_PAIRS
 
@@ -46,5 +46,4 @@ def legend(experiment: Experiment) -> Iterator[str]:
 
 def cell_label(dataset: str, architecture: str, variant: str) -> str:
     """A cell as readers know it: Base-Lr on Digits."""
-    suffix = "" if variant == "conv" else variant_label(variant)
-    return f"{architecture_label(architecture)}{suffix} on {dataset_label(dataset)}"
+    return f"{variant_of(architecture, variant)} on {dataset_label(dataset)}"
