@@ -263,6 +263,13 @@ class Config(Frozen):
         return Path(self.data_root or os.environ.get("LINCONV_DATA") or "data")
 
     @property
+    def rankings(self) -> tuple[str, ...]:
+        """The costs at which variants are ranked; that of time where something is timed."""
+        if self.ranking is None:
+            return ()
+        return ("parameters", "macs", *(["latency"] if self.throughput else []))
+
+    @property
     def planned_variants(self) -> dict[str, Variant]:
         """The definitions of `variants`, in order."""
         return {name: self.known_variants[name] for name in self.variants}

@@ -13,9 +13,9 @@ from tests.results.factory import make_config, write_experiment
 def collected(tmp_path):
     """A function that writes and collects an experiment (keys of the configuration, then what went wrong)."""
 
-    def make(skip=(), diverged=(), top1=None, **changes):
+    def make(skip=(), diverged=(), top1=None, costs=None, **changes):
         config = make_config(**changes)
-        write_experiment(tmp_path, config, skip=skip, diverged=diverged, top1=top1)
+        write_experiment(tmp_path, config, skip=skip, diverged=diverged, top1=top1, costs=costs)
         collect(config, tmp_path, partial=True)
         return tmp_path
 
