@@ -71,7 +71,9 @@ class Ranking:
             ratio = found[0].ratio
             known = not (cell.baseline or math.isnan(ratio))
             budget = self.options.budget_of(ratio, self.budgets) if known else None
-            group = PLAIN if cell.baseline else NOT_MEASURED if not known else OTHER if budget is None else percent(budget)
+            group = (
+                PLAIN if cell.baseline else NOT_MEASURED if not known else OTHER if budget is None else percent(budget)
+            )
             rows.append(Ranked(cell, group, budget, None, found))
         out = [row for row in rows if row.group == PLAIN]
         for group in map(percent, self.budgets):
