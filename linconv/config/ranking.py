@@ -22,7 +22,7 @@ class RankingOptions(Frozen):
     """
 
     budgets: Budgets = (0.5, 0.25)
-    latency_budgets: Budgets = (1.0, 0.75, 0.5, 0.25)
+    latency_budgets: Budgets = (1.2, 1.0, 0.8, 0.65, 0.5, 0.4)
     tolerance: Annotated[float, Field(gt=0, lt=1)] = 0.1
     references: dict[str, str | Several] = Field(default={})
     batch: Annotated[int, Field(ge=1)] = 50

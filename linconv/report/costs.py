@@ -45,18 +45,19 @@ def macs_folded(experiment: Experiment, place: Place) -> Cost:
 
 
 def latency(experiment: Experiment, place: Place) -> Cost:
-    """Milliseconds per call at inference, and the median ratio to the plain network of the same round.
+    """Milliseconds per call at inference: the plain network's median times the ratio, the median within rounds.
 
     In the form `FORM`, at the batch of the ranking, with the first precision and backend of the configuration.
     """
     _, architecture, variant = place
     timed = timings(experiment)
-    form = "plain" if variant == "conv" else FORM
-    found = timed[(timed["architecture"] == architecture) & (timed["variant"] == variant) & (timed["form"] == form)]
-    if found.empty:
+    timed = timed[timed["architecture"] == architecture]
+    plain = timed[timed["form"] == "plain"]  # two of them: the ratios are to the first
+    found = timed[(timed["variant"] == variant) & (timed["form"] == FORM)]
+    if plain.empty or (variant != "conv" and found.empty):
         return Cost()
-    arm = found.iloc[0]  # of the two plain networks the first, which the ratios are to
-    return Cost(float(arm["latency_ms"]), 1.0 if variant == "conv" else float(arm["ratio"]))
+    ratio = 1.0 if variant == "conv" else float(found["ratio"].iloc[0])
+    return Cost(ratio * float(plain["latency_ms"].iloc[0]), ratio)
 
 
 def timings(experiment: Experiment) -> pd.DataFrame:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 
 DATASETS = {
@@ -83,6 +84,16 @@ def variant_of(architecture: str, variant: str) -> str:
     if variant == "conv":
         return network
     return f"{network}{label}" if label.startswith("-") else f"{network} {label}"
+
+
+def legend_columns(labels: Sequence[str], width: int) -> int:
+    """The most columns in which a legend of these labels fits into `width` characters, line samples counted as six."""
+    for columns in range(len(labels), 1, -1):
+        small, larger = divmod(len(labels), columns)  # filled from above; the first columns take what is left over
+        starts = [i * small + min(i, larger) for i in range(columns + 1)]
+        if sum(6 + max(map(len, labels[a:b])) for a, b in itertools.pairwise(starts)) <= width:
+            return columns
+    return 1
 
 
 def network_markers(architectures: Sequence[str]) -> dict[str, str]:

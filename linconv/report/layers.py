@@ -8,9 +8,17 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from linconv.report.labels import MISSING_COLOUR, architecture_label, dataset_label, variant_label, variant_styles
+from linconv.report.labels import (
+    MISSING_COLOUR,
+    architecture_label,
+    dataset_label,
+    legend_columns,
+    variant_label,
+    variant_styles,
+)
 from linconv.report.redundancy_table import layer_means
 from linconv.report.source import Experiment
+from linconv.report.wording import detail_note
 
 _PANELS = (
     ("share_above_0_3", "Pairs with |corr| > 0.3 (%)"),
@@ -32,7 +40,9 @@ _CAPTION = (
 def redundancy_layers(experiment: Experiment, dataset: str, architecture: str) -> tuple[Figure, str]:
     """Six panels over the layers of a network, one line per variant and stage, and the caption."""
     network, data = architecture_label(architecture), dataset_label(dataset)
+    planned = experiment.variants_of(architecture, dataset)
     means = experiment.of_network(layer_means(experiment), dataset, architecture)
+    means = means[means["variant"].isin(experiment.shown_in_detail(planned))]
     means = means.assign(effective_rank=means["effective_rank"] / means[["filters", "filter_size"]].min(axis=1))
     for name in (column for column, _ in _PANELS if column.startswith("share")):
         means[name] = 100 * means[name]
@@ -41,7 +51,7 @@ def redundancy_layers(experiment: Experiment, dataset: str, architecture: str) -
     for axes, (column, title) in zip(figure.subplots(2, 3).flat, _PANELS, strict=True):
         _panel(axes, experiment, means, column, title)
     styles = variant_styles(experiment.config.variants)
-    shown = [v for v in experiment.variants_of(architecture, dataset) if v in set(means["variant"])]
+    shown = [v for v in planned if v in set(means["variant"])]
     handles = [Line2D([], [], color=styles[v][0], ls=styles[v][1], label=variant_label(v)) for v in shown]
     before = "before" in set(means["stage"])
     if before:
@@ -50,16 +60,21 @@ def redundancy_layers(experiment: Experiment, dataset: str, architecture: str) -
             Line2D([], [], color="#777777", label="after"),
         ]
     if handles:
-        figure.legend(handles=handles, loc="outside lower center", ncols=min(8, len(handles)))
+        figure.legend(
+            handles=handles,
+            loc="outside lower center",
+            ncols=legend_columns([str(h.get_label()) for h in handles], 105),
+        )
     missing = "" if before else " The filters before training were not measured when these runs were made."
-    return figure, _CAPTION.format(network=network, data=data, missing=missing)
+    caption = _CAPTION.format(network=network, data=data, missing=missing)
+    return figure, caption + detail_note(experiment, planned)
 
 
 def _panel(axes: Axes, experiment: Experiment, means: pd.DataFrame, column: str, title: str) -> None:
     axes.set_title(title)
     styles = variant_styles(experiment.config.variants)
     known = means.dropna(subset=[column])
-    for variant in experiment.config.variants:
+    for variant in (v for v in experiment.config.variants if v in set(means["variant"])):
         colour, dashes = styles[variant]
         own = known[known["variant"] == variant]
         for stage, style, width in (("before", (0, (2, 2)), 0.9), ("after", dashes, 1.3)):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from linconv.report.labels import dataset_label, variant_of
 from linconv.report.source import Experiment
@@ -42,6 +42,16 @@ def legend(experiment: Experiment) -> Iterator[str]:
     flat = [cell_label(*at) for at, c in experiment.comparisons.items() if c.no_variance]
     if flat:
         yield f"No variance, so that a t-test does not exist and nothing is decided: {', '.join(flat)}."
+
+
+def detail_note(experiment: Experiment, variants: Sequence[str]) -> str:
+    """Which of the variants a figure with a line or a bar for each shows, to follow its caption; "" where all."""
+    shown = experiment.shown_in_detail(variants)
+    if len(shown) == len(variants):
+        return ""
+    named = set(shown) <= set(experiment.config.figures.variants or ())
+    chosen = "those of figures.variants" if named else "the first in the configuration"
+    return f" Shown are {len(shown)} of {len(variants)} variants, {chosen}."
 
 
 def cell_label(dataset: str, architecture: str, variant: str) -> str:
