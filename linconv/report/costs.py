@@ -113,8 +113,9 @@ def _trained(experiment: Experiment, place: Place, column: str) -> float:
     runs = experiment.runs
     if column not in runs:
         return math.nan
-    own = runs[(runs[["dataset", "architecture", "variant"]] == place).all(axis=1) & (runs["status"] == "ok")]
-    return float(own[column].mean())
+    dataset, architecture, variant = place
+    own = experiment.of_network(runs, dataset, architecture)
+    return float(own.loc[(own["variant"] == variant) & (own["status"] == "ok"), column].mean())
 
 
 def _relative(value: float, plain: float) -> Cost:

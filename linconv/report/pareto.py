@@ -154,7 +154,7 @@ def _many(figure: Figure, experiment: Experiment, cells: list[Cell], panels: lis
                 axes.plot(x, y, "v" if below else "o", color=colours[variant], ms=size, mew=0, zorder=3)
             axes.margins(x=0.09, y=0.1)
             axes.xaxis.set_major_locator(MaxNLocator(6))
-            _front(axes, points)
+            _front(axes, [p for p in points if p.y >= low])
             _scale(axes, [p.x for p in points])
             labels = [f"{numbers[p.cell.variant]}" + (f": {p.y:.1f} %" if p.y < low else "") for p in points]
             drawn.append((axes, [(x, y) for _, x, y, _ in inside], labels))
