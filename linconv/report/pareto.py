@@ -153,7 +153,6 @@ def _many(figure: Figure, experiment: Experiment, cells: list[Cell], panels: lis
                 size = 4.2 if colours[variant] != OTHERS else 3.4
                 axes.plot(x, y, "v" if below else "o", color=colours[variant], ms=size, mew=0, zorder=3)
             axes.margins(x=0.09, y=0.1)
-            axes.xaxis.set_major_locator(MaxNLocator(6))
             _front(axes, [p for p in points if p.y >= low])
             _scale(axes, [p.x for p in points])
             labels = [f"{numbers[p.cell.variant]}" + (f": {p.y:.1f} %" if p.y < low else "") for p in points]
@@ -193,8 +192,9 @@ def _beats(other: tuple[float, float], own: tuple[float, float]) -> bool:
 
 
 def _scale(axes: Axes, xs: list[float]) -> None:
-    """A logarithmic axis with plain numbers where costs differ much."""
+    """Few numbers; a logarithmic axis where costs differ much."""
     if max(xs) <= 4 * min(xs):
+        axes.xaxis.set_major_locator(MaxNLocator(6))
         return
     axes.set_xscale("log")
     low, high = math.floor(math.log10(min(xs))), math.ceil(math.log10(max(xs)))

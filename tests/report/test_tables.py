@@ -249,7 +249,7 @@ def test_awkward_names_stay_text(collected):
     root = collected(define={"NA": {"layer": "linear"}, "1e5": {"layer": "linear"}}, variants=["conv", "NA", "1e5"])
     render_tables(root)
     _, rows = markdown_rows(root / "tables" / "table1.md")
-    assert list(rows) == [("Base", "Conv"), ("Base", "-NA"), ("Base", "-1e5")]
+    assert list(rows) == [("Base", "Conv"), ("Base", "NA"), ("Base", "1e5")]
     assert "| 12e45678 |" in (root / "tables" / "runs.md").read_text()
 
 
