@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from linconv.config import RunKey
+from linconv.report.source import load_experiment
 from linconv.results.collect import collect
 from tests.results.factory import make_config, write_experiment
 
@@ -24,3 +25,11 @@ def collected(tmp_path):
 
 def key(variant: str, seed: int = 0, architecture: str = "base", dataset: str = "digits") -> RunKey:
     return RunKey(dataset, architecture, variant, seed)
+
+
+def written(root, *, top1, costs, **changes):
+    """A collected experiment, read; the synthetic accuracies and costs are as given."""
+    config = make_config(**changes)
+    write_experiment(root, config, top1=top1, costs=costs)
+    collect(config, root)
+    return load_experiment(root)
