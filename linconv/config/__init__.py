@@ -4,6 +4,7 @@ from linconv.config.folders import ImageFolderOptions, ValidationOptions
 from linconv.config.load import ConfigError, load_config, parse_config
 from linconv.config.names import ARCHITECTURES, DATASETS
 from linconv.config.pruning import Pruning
+from linconv.config.ranking import RankingOptions
 from linconv.config.recipes import PRESETS, Recipe, RecipeChoice
 from linconv.config.runs import ResolvedRun, RunKey, plan_cells, plan_runs, resolve_run
 from linconv.config.schema import ComplexityOptions, Config
@@ -20,6 +21,7 @@ __all__ = [
     "ImageFolderOptions",
     "LinearOptions",
     "Pruning",
+    "RankingOptions",
     "Recipe",
     "RecipeChoice",
     "Regularizer",

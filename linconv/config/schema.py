@@ -13,6 +13,7 @@ from pydantic import BeforeValidator, Field, ValidationError, field_validator, m
 
 from linconv.config.folders import ImageFolderOptions, ValidationOptions
 from linconv.config.names import ARCHITECTURES, DATASETS, Frozen, ReportEpoch, check_known
+from linconv.config.ranking import RankingOptions
 from linconv.config.recipes import RecipeChoice
 from linconv.config.throughput import ThroughputOptions
 from linconv.config.variants import VARIANTS, Variant
@@ -45,10 +46,14 @@ class ComplexityOptions(Frozen):
 
 
 class FigureOptions(Frozen):
-    """What the figures show. Changing these values retrains nothing."""
+    """What the figures show. Changing these values retrains nothing.
+
+    `variants` limits the figures of a single network; without it they show the first nine.
+    """
 
     formats: Annotated[tuple[Literal["svg", "pdf", "png"], ...], Field(min_length=1)] = ("svg", "pdf", "png")
     heatmap_variants: Names = ("conv", "L", "Lr")
+    variants: Names | None = None
 
 
 class StatisticsOptions(Frozen):
@@ -108,6 +113,7 @@ class Config(Frozen):
     throughput: ThroughputOptions | None = None
     figures: FigureOptions = FigureOptions()
     statistics: StatisticsOptions = StatisticsOptions()
+    ranking: RankingOptions | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -190,6 +196,7 @@ class Config(Frozen):
         check_known(self.figures.heatmap_variants, self.known_variants, "variant")
         self._check_timed()
         self._check_pruned()
+        self._check_ranking()
         for name in self.variants:
             self._check_rank(name)
         for architecture in self.architectures:
@@ -208,6 +215,20 @@ class Config(Frozen):
         for place, names in places.items():
             try:
                 check_known(names, (*DATASETS, *self.imagefolders), "data set")
+            except ValueError as error:
+                raise ValueError(f"{place}: {error}") from None
+
+    def _check_ranking(self) -> None:
+        shown = {"figures.variants": self.figures.variants or ()}
+        if self.ranking is not None:
+            if "conv" not in self.variants:
+                raise ValueError("ranking: budgets are shares of the plain network's cost; add 'conv' to variants")
+            shown |= {f"ranking.references.{r}": self.ranking.variants_of(r) for r in self.ranking.references}
+            if self.throughput is not None and self.ranking.batch not in self.throughput.batches:
+                raise ValueError(f"ranking.batch: {self.ranking.batch} is none of throughput.batches, which are timed")
+        for place, names in shown.items():
+            try:
+                check_known(names, self.variants, "variant")
             except ValueError as error:
                 raise ValueError(f"{place}: {error}") from None
 
@@ -265,6 +286,13 @@ class Config(Frozen):
     def data_folder(self) -> Path:
         """The folder of the data sets' files: `data_root`, else the environment's LINCONV_DATA, else `data`."""
         return Path(self.data_root or os.environ.get("LINCONV_DATA") or "data")
+
+    @property
+    def rankings(self) -> tuple[str, ...]:
+        """The costs at which variants are ranked; that of time where something is timed."""
+        if self.ranking is None:
+            return ()
+        return ("parameters", "macs", *(["latency"] if self.throughput else []))
 
     @property
     def planned_variants(self) -> dict[str, Variant]:

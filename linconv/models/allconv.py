@@ -26,7 +26,9 @@ class AllConv(nn.Module):
     scores at 0: dropout acts in training only, and no ReLU follows the scores.
     """
 
-    def __init__(self, num_classes: int, in_channels: int, conv: ConvFactory, as_released: bool, width: float) -> None:
+    def __init__(
+        self, num_classes: int, in_channels: int, conv: ConvFactory, as_released: bool, width: float = 1.0
+    ) -> None:
         super().__init__()
         self.features = nn.ModuleDict()
         channels, position = in_channels, 0

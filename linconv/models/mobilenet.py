@@ -62,7 +62,7 @@ class MobileNetV2(nn.Module):
         num_classes: int,
         in_channels: int,
         conv: ConvFactory,
-        width: float,
+        width: float = 1.0,
     ) -> None:
         super().__init__()
         stem, head = scaled(STEM, width), scaled(HEAD, width)

@@ -49,7 +49,7 @@ class ResNeXt(nn.Module):
         num_classes: int,
         in_channels: int,
         conv: ConvFactory,
-        width: float,
+        width: float = 1.0,
     ) -> None:
         super().__init__()
         stem = scaled(STEM, width)

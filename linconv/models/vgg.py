@@ -28,7 +28,7 @@ class ConvStack(nn.Module):
         num_classes: int,
         in_channels: int,
         conv: ConvFactory,
-        width: float,
+        width: float = 1.0,
     ) -> None:
         super().__init__()
         self.features = nn.Sequential()

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
-from linconv.report.labels import MISSING_COLOUR, architecture_label, dataset_label, variant_label, variant_styles
+from linconv.report.labels import (
+    MISSING_COLOUR,
+    architecture_label,
+    dataset_label,
+    legend_columns,
+    variant_label,
+    variant_styles,
+)
 from linconv.report.source import Experiment
+from linconv.report.wording import detail_note
 
 _CAPTION = (
     "{network} on {data}: top-1 accuracy on the test set and cross-entropy on the training set per epoch. Lines are "
@@ -43,18 +49,19 @@ def curves(experiment: Experiment, dataset: str, architecture: str) -> tuple[Fig
             right.yaxis.set_minor_locator(NullLocator())
     if len(drawn):
         handles, labels = left.get_legend_handles_labels()
-        lines = 1 + len("".join(labels)) // 70
-        figure.legend(handles, labels, loc="outside lower center", ncols=math.ceil(len(labels) / lines))
-    return figure, _CAPTION.format(network=network, data=data)
+        figure.legend(handles, labels, loc="outside lower center", ncols=legend_columns(labels, 105))
+    caption = _CAPTION.format(network=network, data=data)
+    return figure, caption + detail_note(experiment, experiment.variants_of(architecture, dataset))
 
 
 def _lines(axes: Axes, experiment: Experiment, dataset: str, architecture: str, metric: str) -> np.ndarray:
     """Draw one line per variant and return the values it was made of."""
     runs = experiment.of_network(experiment.runs, dataset, architecture)
     finished = runs.loc[runs["status"] == "ok", ["dataset", "architecture", "variant", "seed"]]
-    history = experiment.history.merge(finished).dropna(subset=[metric])
+    shown = experiment.shown_in_detail(experiment.variants_of(architecture, dataset))
+    history = experiment.history.merge(finished[finished["variant"].isin(shown)]).dropna(subset=[metric])
     styles = variant_styles(experiment.config.variants)
-    for cell in experiment.cells_of(dataset, architecture):
+    for cell in (c for c in experiment.cells_of(dataset, architecture) if c.variant in shown):
         own = history[history["variant"] == cell.variant]
         by_epoch = own.groupby("epoch")[metric].agg(["mean", "min", "max"])
         colour, dashes = styles[cell.variant]

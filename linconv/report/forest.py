@@ -11,7 +11,7 @@ from matplotlib.patches import Patch
 from scipy import stats
 
 from linconv.report.labels import MISSING_COLOUR, architecture_label, dataset_label, variant_label, variant_styles
-from linconv.report.source import Experiment
+from linconv.report.source import IN_DETAIL, Experiment
 from linconv.report.wording import percent, tests_text
 from linconv.results.statistics import Cell
 
@@ -28,37 +28,10 @@ def differences(experiment: Experiment, dataset: str) -> tuple[Figure, str]:
     """One line per network and variant on a data set, with the margin of equivalence, and the caption."""
     options = experiment.config.statistics
     cells = [c for c in experiment.cells if c.dataset == dataset and not c.baseline]
-    networks = list(dict.fromkeys(c.architecture for c in cells))
-    height = 1.25 + 0.21 * len(cells) + 0.24 * len(networks)
-    figure = Figure(figsize=(3.5, max(1.7, height)))
+    many = len({c.variant for c in cells}) > IN_DETAIL
+    figure = Figure()
     figure.suptitle(f"{dataset_label(dataset)}: difference to Conv (pairs of runs)")
-    axes = figure.subplots()
-    axes.axvspan(-options.margin, options.margin, color=_MARGIN, alpha=0.10, lw=0)
-    axes.axvline(0, color="#777777", lw=0.8)
-    y, ticks, labels = 0.0, [], []
-    ends = [-1.3 * options.margin, 1.3 * options.margin]
-    for network in networks:
-        ticks.append(y)
-        labels.append(architecture_label(network))
-        for cell in (c for c in cells if c.architecture == network):
-            y += 1
-            ends += _line(axes, experiment, cell, y)
-            ticks.append(y)
-            labels.append(f"{variant_label(cell.variant)} ({cell.difference.n})")
-        y += 1.15
-    axes.set_yticks(ticks, labels)
-    for tick in axes.get_yticklabels():
-        if tick.get_text() in map(architecture_label, networks):
-            tick.set_fontweight("bold")
-    axes.tick_params(axis="y", length=0)
-    axes.set_ylim(y - 0.4, -0.7)
-    _limits(axes, ends)
-    axes.grid(axis="x")
-    axes.grid(visible=False, axis="y")
-    axes.spines["left"].set_visible(False)
-    axes.set_xlabel("Accuracy minus Conv's (percentage points)")
-    if not cells:
-        axes.text(0.5, 0.5, "nothing to compare", transform=axes.transAxes, ha="center", color=MISSING_COLOUR)
+    (_side_by_side if many else _one_below_the_other)(figure, experiment, cells)
     _legend(figure, experiment)
     caption = _CAPTION.format(
         data=dataset_label(dataset),
@@ -68,6 +41,84 @@ def differences(experiment: Experiment, dataset: str) -> tuple[Figure, str]:
         tests=tests_text(experiment),
     )
     return figure, caption
+
+
+def _one_below_the_other(figure: Figure, experiment: Experiment, cells: list[Cell]) -> None:
+    """All networks in one panel."""
+    networks = list(dict.fromkeys(c.architecture for c in cells))
+    figure.set_size_inches(3.5, max(1.7, 1.25 + 0.21 * len(cells) + 0.24 * len(networks)))
+    axes = figure.subplots()
+    y, ticks, labels, means = 0.0, [], [], []
+    options = experiment.config.statistics
+    ends = [-1.3 * options.margin, 1.3 * options.margin]
+    for network in networks:
+        ticks.append(y)
+        labels.append(architecture_label(network))
+        for cell in (c for c in cells if c.architecture == network):
+            y += 1
+            ends += _line(axes, experiment, cell, y)
+            means.append((cell.difference.mean, y))
+            ticks.append(y)
+            labels.append(f"{variant_label(cell.variant)} ({cell.difference.n})")
+        y += 1.15
+    axes.set_yticks(ticks, labels)
+    for tick in axes.get_yticklabels():
+        if tick.get_text() in map(architecture_label, networks):
+            tick.set_fontweight("bold")
+    axes.set_ylim(y - 0.4, -0.7)
+    _frame(axes, experiment, ends)
+    _beyond(axes, means)
+    if not cells:
+        axes.text(0.5, 0.5, "nothing to compare", transform=axes.transAxes, ha="center", color=MISSING_COLOUR)
+
+
+def _side_by_side(figure: Figure, experiment: Experiment, cells: list[Cell]) -> None:
+    """A panel per network, in which each variant has the same row, so that many stay readable."""
+    networks = list(dict.fromkeys(c.architecture for c in cells))
+    variants = [v for v in experiment.config.variants if any(c.variant == v for c in cells)]
+    rows = {v: i for i, v in enumerate(variants)}
+    figure.set_size_inches(max(4.4, 1.5 + 2.4 * len(networks)), 1.4 + 0.17 * len(variants))
+    grid = figure.subplots(1, len(networks), sharey=True, squeeze=False)[0]
+    for network, axes in zip(networks, grid, strict=True):
+        ends = [-1.3 * experiment.config.statistics.margin, 1.3 * experiment.config.statistics.margin]
+        for i in range(0, len(variants), 2):
+            axes.axhspan(i - 0.5, i + 0.5, color="#F5F5F5", lw=0, zorder=0)
+        own = [c for c in cells if c.architecture == network]
+        cell_pairs = max((c.difference.n for c in own), default=0)
+        for cell in own:
+            ends += _line(axes, experiment, cell, rows[cell.variant])
+        axes.set_title(architecture_label(network))
+        axes.set_yticks(range(len(variants)), [variant_label(v) for v in variants], fontsize=6.8)
+        axes.set_ylim(len(variants) - 0.4, -0.6)
+        _frame(axes, experiment, ends)
+        _beyond(axes, [(c.difference.mean, float(rows[c.variant])) for c in own])
+        for cell in (c for c in own if 0 < c.difference.n < cell_pairs):
+            place = (1.01, rows[cell.variant])
+            text = f"({cell.difference.n})"
+            axes.annotate(text, place, xycoords=("axes fraction", "data"), va="center", fontsize=6)
+
+
+def _frame(axes: Axes, experiment: Experiment, ends: list[float]) -> None:
+    """What every panel has: the margin, the line of no difference, limits and grid."""
+    margin = experiment.config.statistics.margin
+    axes.axvspan(-margin, margin, color=_MARGIN, alpha=0.10, lw=0)
+    axes.axvline(0, color="#777777", lw=0.8)
+    axes.tick_params(axis="y", length=0)
+    _limits(axes, ends)
+    axes.grid(axis="x")
+    axes.grid(visible=False, axis="y")
+    axes.spines["left"].set_visible(False)
+    axes.set_xlabel("Accuracy minus Conv's (percentage points)")
+
+
+def _beyond(axes: Axes, means: list[tuple[float, float]]) -> None:
+    """Write the means that the limits cut off at the edge where they lie, given with their heights."""
+    _, edge = axes.get_xlim()
+    for mean, y in means:
+        if abs(mean) > edge:  # no run: NaN, which is not
+            text = f"\N{LEFTWARDS ARROW} {mean:.1f}" if mean < 0 else f"{mean:+.1f} \N{RIGHTWARDS ARROW}"
+            x, side = (0.01, "left") if mean < 0 else (0.99, "right")
+            axes.text(x, y, text, transform=axes.get_yaxis_transform(), ha=side, va="center", fontsize=6.5)
 
 
 def _line(axes: Axes, experiment: Experiment, cell: Cell, y: float) -> list[float]:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import html
+import itertools
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import groupby
 from typing import NamedTuple
 
 from linconv.results.statistics import Spread
 
+PAGE_ROWS = 50  # of a LaTeX table
 MISSING = "-"  # a value we should have and do not; what nobody has is an empty cell
 
 
@@ -128,36 +129,52 @@ def to_markdown(table: Table) -> str:
 def to_latex(table: Table) -> str:
     """The table as a LaTeX float for \\input, shrunk to the text's width if it is wider.
 
+    One of more than `PAGE_ROWS` rows becomes several floats of one number, cut where a rule is if there is one near.
     Needs the packages booktabs and graphicx, and nothing else.
     """
+    parts = list(_pages(table))
+    floats = [_latex_float(table, start, end, last=end == parts[-1][1]) for start, end in parts]
+    return "\n".join([r"% \usepackage{booktabs,graphicx}", *itertools.chain(*floats), ""])
+
+
+def _pages(table: Table) -> Iterator[tuple[int, int]]:
+    """First row and end of each part of a table that fits on a page."""
+    start = 0
+    while len(table.rows) - start > PAGE_ROWS:
+        rules = [i for i in table.breaks if start + PAGE_ROWS // 2 <= i <= start + PAGE_ROWS]
+        end = max(rules, default=start + PAGE_ROWS)
+        yield start, end
+        start = end
+    yield start, len(table.rows)
+
+
+def _latex_float(table: Table, start: int, end: int, *, last: bool) -> list[str]:
     columns = table.columns
     body = []
-    for i, row in enumerate(table.rows):
-        if i in table.breaks and i:
+    for i, row in enumerate(table.rows[start:end], start):
+        if i in table.breaks and i > start:
             body.append(r"\midrule")
         body.append(" & ".join(_latex_cell(as_entry(cell)) for cell in row) + r" \\")
-    notes = [rf"\par\smallskip\footnotesize {escape_latex(note)}" for note in table.notes]
-    return "\n".join(
-        [
-            r"% \usepackage{booktabs,graphicx}",
-            r"\begin{table*}[tbp]",
-            r"\centering",
-            rf"\caption{{{escape_latex(table.caption)}}}",
-            rf"\label{{tab:{table.label}}}",
-            r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%",
-            rf"\begin{{tabular}}{{{''.join(c.align for c in columns)}}}",
-            r"\toprule",
-            *_latex_groups(columns),
-            " & ".join(escape_latex(c.name) for c in columns) + r" \\",
-            r"\midrule",
-            *body,
-            r"\bottomrule",
-            r"\end{tabular}}",
-            *notes,
-            r"\end{table*}",
-            "",
-        ]
-    )
+    notes = [rf"\par\smallskip\footnotesize {escape_latex(note)}" for note in table.notes] if last else []
+    caption = [rf"\caption{{{escape_latex(table.caption)}}}", rf"\label{{tab:{table.label}}}"]
+    if start:
+        caption = [r"\addtocounter{table}{-1}", r"\caption{(continued)}"]
+    return [
+        r"\begin{table*}[tbp]",
+        r"\centering",
+        *caption,
+        r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%",
+        rf"\begin{{tabular}}{{{''.join(c.align for c in columns)}}}",
+        r"\toprule",
+        *_latex_groups(columns),
+        " & ".join(escape_latex(c.name) for c in columns) + r" \\",
+        r"\midrule",
+        *body,
+        r"\bottomrule",
+        r"\end{tabular}}",
+        *notes,
+        r"\end{table*}",
+    ]
 
 
 def _latex_groups(columns: Sequence[Column]) -> list[str]:
@@ -165,7 +182,7 @@ def _latex_groups(columns: Sequence[Column]) -> list[str]:
     if not any(c.group for c in columns):
         return []
     cells, rules, start = [], [], 1
-    for group, members in groupby(columns, key=lambda c: c.group):
+    for group, members in itertools.groupby(columns, key=lambda c: c.group):
         width = len(list(members))
         if group:
             cells.append(rf"\multicolumn{{{width}}}{{c}}{{{escape_latex(group)}}}")
@@ -260,7 +277,7 @@ def _html_header(columns: Sequence[Column]) -> str:
     grouped = any(c.group for c in columns)
     upper: list[str] = []
     lower: list[str] = []
-    for group, found in groupby(columns, key=lambda c: c.group):
+    for group, found in itertools.groupby(columns, key=lambda c: c.group):
         members = list(found)
         if group:
             upper.append(f'<th scope="colgroup" colspan="{len(members)}">{html.escape(group)}</th>')

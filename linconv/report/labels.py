@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 
 DATASETS = {
@@ -26,9 +27,29 @@ ARCHITECTURES = {
 
 # Okabe and Ito's palette, told apart with any kind of colour vision.
 COLOURS = {"conv": "#555555", "L": "#0072B2", "Lr": "#D55E00", "LRr": "#009E73", "LSr": "#CC79A7"}
+# Methods by the words that a variant's name begins with, and shares of the plain network that it ends with.
+METHODS = {
+    "conv": "Conv",
+    **{name: f"-{name}" for name in ("L", "Lr", "LRr", "LSr")},
+    "basis": "Basis",
+    "betarank": "BetaRank",
+    "bsconv_s": "BSConv-S",
+    "bsconv_u": "BSConv-U",
+    "cp": "CP",
+    "dcff": "DCFF",
+    "dcls": "DCLS",
+    "ghost": "Ghost",
+    "hetconv": "HetConv",
+    "lowrank": "low-rank",
+    "masksparsity": "MaskSparsity",
+    "octconv": "OctConv",
+    "tucker": "Tucker",
+    "wconv": "WConv",
+}
+_SHARES = {"half": "1/2", "quarter": "1/4", "eighth": "1/8"}
 MISSING_COLOUR = "#B00000"  # of notes on what is missing
-_SPARE = ("#E69F00", "#56B4E9", "#000000")
-_DASHES = ("-", "--", ":")
+_SPARE = ("#E69F00", "#56B4E9", "#000000", "#882255", "#999933", "#332288", "#44AA99", "#A6761D", "#AA4499")
+_DASHES = ("-", "--", ":", "-.")
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "p", "h")
 
 
@@ -43,8 +64,36 @@ def architecture_label(name: str) -> str:
 
 
 def variant_label(name: str) -> str:
-    """A variant in the paper's notation: Conv, or the suffix of a network's name such as -Lr."""
-    return "Conv" if name == "conv" else f"-{name}"
+    """A variant as readers know it.
+
+    LinearConv's variants in the paper's notation, the suffix of a network's name such as -Lr; other methods by their
+    name and the share of the plain network, such as "low-rank 1/2"; what is not listed with spaces for underscores.
+    """
+    words = name.split("_")
+    for count in range(len(words), 0, -1):
+        if method := METHODS.get("_".join(words[:count])):
+            break
+    else:
+        count, method = 1, words[0]
+    return " ".join((method, *(_SHARES.get(word, word) for word in words[count:])))
+
+
+def variant_of(architecture: str, variant: str) -> str:
+    """A network with a variant: Base-Lr, Base low-rank 1/2; the network alone for the plain convolution."""
+    network, label = architecture_label(architecture), variant_label(variant)
+    if variant == "conv":
+        return network
+    return f"{network}{label}" if label.startswith("-") else f"{network} {label}"
+
+
+def legend_columns(labels: Sequence[str], width: int) -> int:
+    """The most columns in which a legend of these labels fits into `width` characters, line samples counted as six."""
+    for columns in range(len(labels), 1, -1):
+        small, larger = divmod(len(labels), columns)  # filled from above; the first columns take what is left over
+        starts = [i * small + min(i, larger) for i in range(columns + 1)]
+        if sum(6 + max(map(len, labels[a:b])) for a, b in itertools.pairwise(starts)) <= width:
+            return columns
+    return 1
 
 
 def network_markers(architectures: Sequence[str]) -> dict[str, str]:

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-import math
-
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from linconv.report.labels import MISSING_COLOUR, architecture_label, dataset_label, variant_label, variant_styles
+from linconv.report.labels import (
+    MISSING_COLOUR,
+    architecture_label,
+    dataset_label,
+    legend_columns,
+    variant_label,
+    variant_styles,
+)
 from linconv.report.redundancy_table import layer_means
 from linconv.report.source import Experiment
+from linconv.report.wording import detail_note
 
 _PANELS = (
     ("share_above_0_3", "Pairs with |corr| > 0.3 (%)"),
@@ -34,7 +40,6 @@ _KERNEL_CAPTION = (
     "(at most log10 k², 0.95 for 3 × 3; none for 1 × 1), and 1 less the mean absolute cosine between two filters."
 )
 _SHARES = ("effective_rank", "variance_entropy", "kernel_variance_entropy", "orthogonality")
-_LEGEND_LINE = 100  # characters, at 6 more than its label for an entry
 _CAPTION = (
     "{network} on {data}: redundancy of the filters of each convolution (in the order of execution), means over the "
     "finished runs; dashed before training, solid after it. Pearson correlations of pairs of filters; effective rank "
@@ -47,7 +52,9 @@ _CAPTION = (
 def redundancy_layers(experiment: Experiment, dataset: str, architecture: str) -> tuple[Figure, str]:
     """Six or nine panels over the layers of a network, one line per variant and stage, and the caption."""
     network, data = architecture_label(architecture), dataset_label(dataset)
+    planned = experiment.variants_of(architecture, dataset)
     means = experiment.of_network(layer_means(experiment), dataset, architecture)
+    means = means[means["variant"].isin(experiment.shown_in_detail(planned))]
     means = means.assign(effective_rank=means["effective_rank"] / means[["filters", "filter_size"]].min(axis=1))
     for name in (column for column, title in (*_PANELS, *_KERNEL_PANELS) if title.endswith("(%)")):
         means[name] = 100 * means[name]
@@ -59,7 +66,7 @@ def redundancy_layers(experiment: Experiment, dataset: str, architecture: str) -
     for axes, (column, title) in zip(figure.subplots(rows, 3).flat, shown, strict=True):
         _panel(axes, experiment, means, column, title)
     styles = variant_styles(experiment.config.variants)
-    drawn = [v for v in experiment.variants_of(architecture, dataset) if v in set(means["variant"])]
+    drawn = [v for v in planned if v in set(means["variant"])]
     handles = [Line2D([], [], color=styles[v][0], ls=styles[v][1], label=variant_label(v)) for v in drawn]
     before = "before" in set(means["stage"])
     if before:
@@ -68,19 +75,18 @@ def redundancy_layers(experiment: Experiment, dataset: str, architecture: str) -
             Line2D([], [], color="#777777", label="after"),
         ]
     if handles:
-        lines = math.ceil(sum(len(str(h.get_label())) + 6 for h in handles) / _LEGEND_LINE)
-        columns = min(8, math.ceil(len(handles) / lines))
+        columns = legend_columns([str(h.get_label()) for h in handles], 105)
         figure.legend(handles=handles, loc="outside lower center", ncols=columns)
     missing = "" if before else " The filters before training were not measured when these runs were made."
-    caption = _CAPTION.format(network=network, data=data, missing=missing)
-    return figure, caption + (_KERNEL_CAPTION if kernels else "")
+    caption = _CAPTION.format(network=network, data=data, missing=missing) + (_KERNEL_CAPTION if kernels else "")
+    return figure, caption + detail_note(experiment, planned)
 
 
 def _panel(axes: Axes, experiment: Experiment, means: pd.DataFrame, column: str, title: str) -> None:
     axes.set_title(title)
     styles = variant_styles(experiment.config.variants)
     known = means.dropna(subset=[column])
-    for variant in experiment.config.variants:
+    for variant in (v for v in experiment.config.variants if v in set(means["variant"])):
         colour, dashes = styles[variant]
         own = known[known["variant"] == variant]
         for stage, style, width in (("before", (0, (2, 2)), 0.9), ("after", dashes, 1.3)):

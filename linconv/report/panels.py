@@ -12,6 +12,7 @@ from matplotlib.ticker import MaxNLocator
 
 from linconv.report.labels import MISSING_COLOUR, architecture_label, dataset_label, variant_label, variant_styles
 from linconv.report.source import Experiment
+from linconv.report.wording import detail_note
 
 _CAPTION = (
     "{network} on {data}: top-1 accuracy on the test set {epoch} (small points: runs; large point and "
@@ -22,12 +23,13 @@ _CAPTION = (
 
 def panels(experiment: Experiment, dataset: str, architecture: str) -> tuple[Figure, str]:
     """Three panels with one x axis, the variants, and the caption (after the paper's figures per network)."""
-    variants = experiment.variants_of(architecture, dataset)
+    planned = experiment.variants_of(architecture, dataset)
+    variants = experiment.shown_in_detail(planned)
     network, data = architecture_label(architecture), dataset_label(dataset)
     figure = Figure(figsize=(7.0, 2.5))
     figure.suptitle(f"{network} on {data}")
     left, middle, right = figure.subplots(1, 3)
-    _accuracy(left, experiment, dataset, architecture)
+    _accuracy(left, experiment, dataset, architecture, variants)
     models = [experiment.model(architecture, v) for v in variants]
     styles = variant_styles(experiment.config.variants)  # of all variants, so that a colour means one everywhere
     colours = [styles[v][0] for v in variants]
@@ -41,11 +43,12 @@ def panels(experiment: Experiment, dataset: str, architecture: str) -> tuple[Fig
         axes.set_xlim(-0.6, len(variants) - 0.4)
         axes.set_xticks(range(len(variants)), labels, **turned)
         axes.tick_params(axis="x", length=0)
-    return figure, _CAPTION.format(network=network, data=data, epoch=experiment.reported_epoch)
+    caption = _CAPTION.format(network=network, data=data, epoch=experiment.reported_epoch)
+    return figure, caption + detail_note(experiment, planned)
 
 
-def _accuracy(axes: Axes, experiment: Experiment, dataset: str, architecture: str) -> None:
-    cells = experiment.cells_of(dataset, architecture)
+def _accuracy(axes: Axes, experiment: Experiment, dataset: str, architecture: str, variants: Sequence[str]) -> None:
+    cells = [c for c in experiment.cells_of(dataset, architecture) if c.variant in variants]
     runs = experiment.of_network(experiment.runs, dataset, architecture)
     styles = variant_styles(experiment.config.variants)
     axes.set_title("Accuracy (%)")
@@ -85,7 +88,7 @@ def _bars(axes: Axes, colours: Sequence[str], values: Sequence[float], title: st
     known = [0.0 if math.isnan(v) else v for v in values]
     bars = axes.bar(range(len(values)), known, width=0.62, color=list(colours))
     labels = ["n/a" if math.isnan(v) else f"{v:.{digits}f}" for v in values]
-    axes.bar_label(bars, labels, fontsize=6.5 if len(values) <= 5 else 5.5, padding=1.5)
+    axes.bar_label(bars, labels, fontsize=6.5 if len(values) <= 5 else 5.5 if len(values) <= 7 else 4.5, padding=1.5)
     axes.set_ylim(0, 1.14 * max(known) or 1)
     axes.yaxis.set_major_locator(_locator())
     if not any(known):

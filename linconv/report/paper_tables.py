@@ -18,6 +18,13 @@ from linconv.results.statistics import Cell
 _COUNTS = (("params_m", "params", 1e6, 2), ("flops_b", "flops_paper", 1e9, 3))
 _HEADERS = {"params_m": "params (M)", "flops_b": "FLOPs (B)"}
 PLANNED, NOT_RUN = "planned", "not run"
+# Method of a row of table 2 -> the variants that stand for it, of which the first in the experiment is shown.
+TABLE2_VARIANTS = {
+    "conv": ("conv",),
+    "LRr": ("LRr",),
+    "octconv": ("octconv", "octconv_half"),
+    "basis": ("basis",),
+}
 
 
 def printed_table(experiment: Experiment) -> tuple[Table, pd.DataFrame]:
@@ -147,7 +154,7 @@ def _counts(experiment: Experiment, architecture: str, variant: str, record: dic
 
 
 def table2(experiment: Experiment) -> tuple[Table, pd.DataFrame]:
-    """The paper's table 2, other methods and ImageNet included: what is not here yet is shown as planned."""
+    """The paper's table 2, other methods and ImageNet included; what has no number here is shown as such."""
     cells = {cell[:3]: cell for cell in experiment.cells}
     paper = published("table2")
     names = list(dict.fromkeys(name for row in paper.values() for name in row))
@@ -159,11 +166,14 @@ def table2(experiment: Experiment) -> tuple[Table, pd.DataFrame]:
         if variant == "conv":
             breaks.add(len(rows))
         printed = paper[architecture, variant]
-        method_known = variant in experiment.config.known_variants
+        standing = [v for v in TABLE2_VARIANTS[variant] if v in experiment.config.known_variants]
+        method_known = bool(standing)
+        planned = [v for v in standing if v in experiment.config.variants]
+        ours_is = planned[0] if planned else variant
         row: list[str | Entry] = [architecture_label(architecture), variant_label(variant)]
         record: dict[str, object] = {"architecture": architecture, "variant": variant}
         for dataset in datasets:
-            cell = cells.get((dataset, architecture, variant))
+            cell = cells.get((dataset, architecture, ours_is))
             known = method_known and dataset in (*DATASETS, *experiment.config.imagefolders)
             ours: str | Entry = NOT_RUN if known else PLANNED
             if cell is not None:
@@ -171,7 +181,7 @@ def table2(experiment: Experiment) -> tuple[Table, pd.DataFrame]:
                 record[f"{dataset}_ours"] = cell.value.mean
             record[f"{dataset}_paper"] = paper_top1(architecture, variant, dataset, "table2")
             row += [ours, printed.get(dataset, "")]
-        model = experiment.model(architecture, variant)
+        model = experiment.model(architecture, ours_is)
         for name, column, unit, digits in _COUNTS:
             counted = NOT_RUN if method_known else PLANNED
             row.append(counted if model is None else Entry(number(model[column] / unit, digits), model[column] / unit))

@@ -1,15 +1,18 @@
-"""What accuracy costs: top-1 over parameters and over multiply-accumulates, one point per network and variant."""
+"""What accuracy costs: top-1 over parameters, multiply-accumulates and time, one point per network and variant."""
 
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 from matplotlib.transforms import ScaledTranslation
 
+from linconv.report import costs
+from linconv.report.costs import Measure
 from linconv.report.labels import (
     MISSING_COLOUR,
     architecture_label,
@@ -18,38 +21,93 @@ from linconv.report.labels import (
     variant_label,
     variant_styles,
 )
-from linconv.report.source import Experiment
+from linconv.report.numbered import OTHERS, number_points, numbered_key
+from linconv.report.source import IN_DETAIL, Experiment
+from linconv.report.wording import percent
+from linconv.results.statistics import Cell
 
 _CAPTION = (
-    "{data}: top-1 accuracy on the test set over parameters (top) and over multiply-accumulates per image in feature "
-    "space (bottom). Points are means over the finished runs, bars {level} t-intervals (none for a single run); a grey "
-    "line joins the networks and variants that no other one beats in both. Variants of one network with one cost stand "
-    "side by side. Colours are variants, shapes networks."
+    "{data}: top-1 accuracy on the test set over {costs}. Multiply-accumulates are per image, in the form auto, which "
+    "has the fewest.{time} Points are means over the finished runs; a grey line joins the networks and variants that "
+    "no other one beats in both. {look}"
+)
+_FEW = (
+    "Bars are {level} t-intervals (none for a single run). Variants of one network with one cost stand side by side. "
+    "Colours are variants, shapes networks."
+)
+_MANY = (
+    "One column per network; numbers are variants, as listed below. Coloured: LinearConv's variants; black: the plain "
+    "network and what the rankings compare with; grey: other methods. A triangle at the lower edge stands for an "
+    "accuracy below it, which is given beside its number. Intervals are in the figure of differences."
 )
 
 
+class _Panel(NamedTuple):
+    """An axis of cost: its label, unit and measure."""
+
+    label: str
+    unit: float
+    measure: Measure
+
+
+class _Point(NamedTuple):
+    cell: Cell
+    x: float
+    y: float
+
+
 def pareto(experiment: Experiment, dataset: str) -> tuple[Figure, str]:
-    """Accuracy over parameters and over multiply-accumulates for one data set, and the caption."""
-    figure = Figure(figsize=(3.5, 4.7))
+    """Accuracy over parameters, multiply-accumulates and, where it was measured, time for one data set; the caption."""
+    panels = [
+        _Panel("Parameters (M)", 1e6, costs.parameters),
+        _Panel("Multiply-accumulates per image (M)", 1e6, costs.macs),
+    ]
+    cells = [c for c in experiment.cells if c.dataset == dataset]
+    names, time = "parameters and over multiply-accumulates", ""
+    if not all(math.isnan(costs.latency(experiment, c[:3]).value) for c in cells):
+        batch = costs.timed_batch(experiment)
+        panels.append(_Panel(f"Time of {batch} images (ms)", 1, costs.latency))
+        names = "parameters, over multiply-accumulates and over the measured time of a forward pass"
+        time = " The time is the plain network's median times the median ratio of a round; what was not timed is left "
+        time += "out."
+    many = len({c.variant for c in cells}) > IN_DETAIL
+    figure = Figure()
     figure.suptitle(f"{dataset_label(dataset)}: accuracy and its cost")
-    top, bottom = figure.subplots(2, 1)
-    _points(top, experiment, dataset, "params", "Parameters (M)")
-    _points(bottom, experiment, dataset, "macs_feature", "Multiply-accumulates per image, feature space (M)")
-    _legend(figure, experiment, dataset)
-    level = f"{100 * (1 - experiment.config.statistics.alpha):g} %"
-    return figure, _CAPTION.format(data=dataset_label(dataset), level=level)
+    (_many if many else _few)(figure, experiment, cells, panels)
+    look = _MANY if many else _FEW.format(level=percent(1 - experiment.config.statistics.alpha))
+    return figure, _CAPTION.format(data=dataset_label(dataset), costs=names, time=time, look=look)
 
 
-def _points(axes: Axes, experiment: Experiment, dataset: str, column: str, label: str) -> None:
+def _points(experiment: Experiment, cells: list[Cell], panel: _Panel) -> list[_Point]:
+    """The cells with a finished run and a known cost."""
+    values = {cell: panel.measure(experiment, cell[:3]).value / panel.unit for cell in cells if cell.value.n}
+    return [_Point(cell, x, cell.value.mean) for cell, x in values.items() if not math.isnan(x)]
+
+
+def _few(figure: Figure, experiment: Experiment, cells: list[Cell], panels: list[_Panel]) -> None:
+    """One panel per cost over one another: all networks in each, variants by colour."""
+    figure.set_size_inches(3.5, 0.7 + 2.0 * len(panels))
+    for axes, panel in zip(figure.subplots(len(panels), 1), panels, strict=True):
+        points = _points(experiment, cells, panel)
+        _bars(axes, experiment, points)
+        axes.set_ylabel("Top-1 accuracy (%)")
+        axes.margins(x=0.08, y=0.12)
+        axes.set_xlabel(panel.label)
+        if _nothing(axes, points):
+            continue
+        axes.autoscale_view()
+        low, high = axes.get_ylim()
+        axes.set_ylim(low, min(high, 100 + 0.04 * (100 - low)))  # an interval may pass 100 %, an accuracy may not
+        _front(axes, points)
+        _scale(axes, [p.x for p in points])
+    _legend(figure, experiment, cells)
+
+
+def _bars(axes: Axes, experiment: Experiment, points: list[_Point]) -> None:
     styles = variant_styles(experiment.config.variants)
     markers = network_markers(experiment.config.architectures)
-    points: list[tuple[float, float]] = []
     used: dict[tuple[str, float], int] = {}
-    for cell in experiment.cells:
-        model = experiment.model(cell.architecture, cell.variant)
-        if cell.dataset != dataset or model is None or not cell.value.n:
-            continue
-        x, y = model[column] / 1e6, cell.value.mean
+    for cell, x, y in points:
         half = 0.0 if math.isnan(cell.value.low) else y - cell.value.low
         beside = used[cell.architecture, x] = used.get((cell.architecture, x), -1) + 1
         # variants of one network with one cost stand side by side, not on top of one another
@@ -68,27 +126,64 @@ def _points(axes: Axes, experiment: Experiment, dataset: str, column: str, label
             zorder=3,
         )
         axes.update_datalim([(x, y - half), (x, y + half)])  # what is shifted does not count by itself
-        points.append((x, y))
-    axes.set_xlabel(label)
-    axes.set_ylabel("Top-1 accuracy (%)")
-    axes.margins(x=0.08, y=0.12)
+
+
+def _many(figure: Figure, experiment: Experiment, cells: list[Cell], panels: list[_Panel]) -> None:
+    """A row of panels per cost and a column per network, with numbered points and their key below."""
+    networks = list(dict.fromkeys(c.architecture for c in cells))
+    variants = [v for v in experiment.config.variants if any(c.variant == v for c in cells)]
+    numbers = {v: i for i, v in enumerate(variants, 1)}
+    width = max(5.4, 3.7 * len(networks))
+    figure.set_size_inches(width, 0.6 + 2.4 * len(panels) + 0.8 * len(variants) / width)
+    colours = numbered_key(figure, experiment, variants)
+    grid = figure.subplots(len(panels), len(networks), squeeze=False)
+    drawn = []
+    for panel, line in zip(panels, grid, strict=True):
+        for network, axes in zip(networks, line, strict=True):
+            points = _points(experiment, [c for c in cells if c.architecture == network], panel)
+            axes.set_title(architecture_label(network))
+            axes.set_xlabel(panel.label)
+            axes.set_ylabel("Top-1 accuracy (%)")
+            if _nothing(axes, points):
+                continue
+            low = _lower_edge([p.y for p in points])
+            edge = low - 0.05 * (max(p.y for p in points) - low)
+            inside = [(p.cell.variant, p.x, edge if p.y < low else p.y, p.y < low) for p in points]
+            for variant, x, y, below in inside:
+                size = 4.2 if colours[variant] != OTHERS else 3.4
+                axes.plot(x, y, "v" if below else "o", color=colours[variant], ms=size, mew=0, zorder=3)
+            axes.margins(x=0.09, y=0.1)
+            _front(axes, [p for p in points if p.y >= low])
+            _scale(axes, [p.x for p in points])
+            labels = [f"{numbers[p.cell.variant]}" + (f": {p.y:.1f} %" if p.y < low else "") for p in points]
+            drawn.append((axes, [(x, y) for _, x, y, _ in inside], labels))
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")  # the numbers are placed for this layout
+    for axes, places, labels in drawn:
+        number_points(axes, places, labels)
+
+
+def _lower_edge(values: list[float]) -> float:
+    """The accuracy from which on points are shown in their place: a network that failed would flatten all others."""
+    ordered = sorted(values)
+    quarter, middle = ordered[len(ordered) // 4], ordered[len(ordered) // 2]
+    edge = quarter - 6 * max(middle - quarter, 0.25)
+    return min(v for v in ordered if v >= edge) if edge > ordered[0] else ordered[0]
+
+
+def _nothing(axes: Axes, points: list[_Point]) -> bool:
+    """Say so where there is no point."""
     if not points:
         axes.text(0.5, 0.5, "nothing to show", transform=axes.transAxes, ha="center", va="center", color=MISSING_COLOUR)
         axes.set(xticks=[], yticks=[])
-        return
-    axes.autoscale_view()
-    low, high = axes.get_ylim()
-    axes.set_ylim(low, min(high, 100 + 0.04 * (100 - low)))  # an interval may pass 100 %, an accuracy may not
-    front = sorted(p for p in points if not any(_beats(q, p) for q in points))
+    return not points
+
+
+def _front(axes: Axes, points: list[_Point]) -> None:
+    places = [(p.x, p.y) for p in points]
+    front = sorted(p for p in places if not any(_beats(q, p) for q in places))
     if len(front) > 1:
         axes.plot(*zip(*front, strict=True), color="#999999", lw=0.8, zorder=1)
-    xs = [x for x, _ in points]
-    if max(xs) > 4 * min(xs):
-        axes.set_xscale("log")
-        low, high = math.floor(math.log10(min(xs))), math.ceil(math.log10(max(xs)))
-        axes.xaxis.set_major_locator(FixedLocator([m * 10**e for e in range(low, high + 1) for m in (1, 2, 5)]))
-        axes.xaxis.set_minor_locator(NullLocator())
-        axes.xaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{v:g}"))
 
 
 def _beats(other: tuple[float, float], own: tuple[float, float]) -> bool:
@@ -96,8 +191,19 @@ def _beats(other: tuple[float, float], own: tuple[float, float]) -> bool:
     return other != own and other[0] <= own[0] and other[1] >= own[1]
 
 
-def _legend(figure: Figure, experiment: Experiment, dataset: str) -> None:
-    cells = [c for c in experiment.cells if c.dataset == dataset]
+def _scale(axes: Axes, xs: list[float]) -> None:
+    """Few numbers; a logarithmic axis where costs differ much."""
+    if max(xs) <= 4 * min(xs):
+        axes.xaxis.set_major_locator(MaxNLocator(6))
+        return
+    axes.set_xscale("log")
+    low, high = math.floor(math.log10(min(xs))), math.ceil(math.log10(max(xs)))
+    axes.xaxis.set_major_locator(FixedLocator([m * 10**e for e in range(low, high + 1) for m in (1, 2, 5)]))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{v:g}"))
+
+
+def _legend(figure: Figure, experiment: Experiment, cells: list[Cell]) -> None:
     styles = variant_styles(experiment.config.variants)
     markers = network_markers(experiment.config.architectures)
     variants = [v for v in experiment.config.variants if any(c.variant == v for c in cells)]

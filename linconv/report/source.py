@@ -31,6 +31,7 @@ _TEXT = dict.fromkeys(
 # Files and columns that data collected earlier lack: nothing was measured of them.
 _LATER = ("throughput.csv",)
 _LATER_COLUMNS = ("macs", "kernel_sparsity", "kernel_variance_entropy", "orthogonality")
+IN_DETAIL = 9  # variants that can be told apart by colour
 
 
 @dataclass(frozen=True)
@@ -75,6 +76,17 @@ class Experiment:
         """The variants planned for a network (on one data set), in the order of the configuration."""
         planned = {c.variant for c in self.cells if c.architecture == architecture and dataset in (None, c.dataset)}
         return [variant for variant in self.config.variants if variant in planned]
+
+    def is_linear_conv(self, variant: str) -> bool:
+        """Whether a variant is one of LinearConv's, which the claims are about, and not another method."""
+        known = self.config.known_variants
+        return variant in known and known[variant].layer == "linear"
+
+    def shown_in_detail(self, variants: Sequence[str]) -> list[str]:
+        """Of `variants`, those that figures with a line or a bar for each show: the configuration's, or the first."""
+        named = self.config.figures.variants
+        chosen = [v for v in variants if named is None or v in named]
+        return (chosen or list(variants))[: None if named and chosen else IN_DETAIL]
 
     def model(self, architecture: str, variant: str) -> pd.Series | None:
         """The complexity of one network with one variant, None where it was not counted."""

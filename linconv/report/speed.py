@@ -11,8 +11,9 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, NullFormatter, NullLocator
 
 from linconv.report.formats import Column, Entry, Table, numeric
-from linconv.report.labels import architecture_label, network_markers, variant_label, variant_styles
+from linconv.report.labels import architecture_label, legend_columns, network_markers, variant_label, variant_styles
 from linconv.report.source import Experiment
+from linconv.report.wording import detail_note
 
 FORMS = ("auto", "feature", "weight", "folded", "optimised")
 # The count of complexity.csv that a form's time is set beside; a folded network has the plain one's.
@@ -133,6 +134,8 @@ def speed_figure(experiment: Experiment) -> tuple[Figure, str]:
     left, right = figure.subplots(1, 2)
     frame = experiment.throughput
     timed = frame[(frame["status"] == "ok") & (frame["form"] != "plain")]
+    planned = [v for v in experiment.config.known_variants if v in set(timed["variant"])]
+    timed = timed[timed["variant"].isin(experiment.shown_in_detail(planned))]
     _over_macs(left, experiment, timed[timed["form"].isin(("auto", "weight"))])
     _over_batch(right, experiment, timed[(timed["form"] == "auto") & (timed["activity"] == "inference")])
     variants = [v for v in experiment.config.known_variants if v in set(timed["variant"])]
@@ -147,18 +150,22 @@ def speed_figure(experiment: Experiment) -> tuple[Figure, str]:
         Line2D([], [], ls="", marker="o", color="black", label="inference"),
         Line2D([], [], ls="", marker="o", color="none", mec="black", label="training (hollow)"),
     ]
-    figure.legend(handles=handles, loc="outside lower center", ncols=min(7, len(handles)))
-    return figure, _FIGURE_CAPTION.format(where=f"Timed on {where(frame)}.")
+    figure.legend(
+        handles=handles, loc="outside lower center", ncols=legend_columns([str(h.get_label()) for h in handles], 105)
+    )
+    return figure, _FIGURE_CAPTION.format(where=f"Timed on {where(frame)}.") + detail_note(experiment, planned)
 
 
 def _over_macs(axes: Axes, experiment: Experiment, timed: pd.DataFrame) -> None:
     styles = variant_styles([v for v in experiment.config.known_variants if v in set(timed["variant"])])
     markers = network_markers(list(dict.fromkeys(timed["architecture"])))
     largest = timed[timed["batch_size"] == _usual_batch(timed)]
+    least = 0.4
     for _, arm in largest.iterrows():
         x = macs_ratio(experiment, arm["architecture"], arm["variant"], arm["activity"], arm["form"])
         if x is None:
             continue
+        least = min(least, 0.9 * x, 0.9 * arm["ratio_low"])
         colour = styles[arm["variant"]][0]
         axes.errorbar(
             *(x, arm["ratio"]),
@@ -169,7 +176,7 @@ def _over_macs(axes: Axes, experiment: Experiment, timed: pd.DataFrame) -> None:
             ms=5,
             elinewidth=0.9,
         )
-    low, high = 0.4, 1.05 * max(1.2, *largest["ratio_high"])
+    low, high = least, 1.05 * max(1.2, *largest["ratio_high"])
     axes.plot([low, high], [low, high], color="#999999", lw=0.8, zorder=1)
     axes.axhline(1, color="#999999", lw=0.6, ls=":", zorder=1)
     axes.set(xlim=(low, high), ylim=(low, high))

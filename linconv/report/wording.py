@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
-from linconv.report.labels import architecture_label, dataset_label, variant_label
+from linconv.report.labels import dataset_label, variant_of
 from linconv.report.source import Experiment
 from linconv.results.equivalence import MIN_PAIRS
 
@@ -44,7 +44,16 @@ def legend(experiment: Experiment) -> Iterator[str]:
         yield f"No variance, so that a t-test does not exist and nothing is decided: {', '.join(flat)}."
 
 
+def detail_note(experiment: Experiment, variants: Sequence[str]) -> str:
+    """Which of the variants a figure with a line or a bar for each shows, to follow its caption; "" where all."""
+    shown = experiment.shown_in_detail(variants)
+    if len(shown) == len(variants):
+        return ""
+    named = set(shown) <= set(experiment.config.figures.variants or ())
+    chosen = "those of figures.variants" if named else "the first in the configuration"
+    return f" Shown are {len(shown)} of {len(variants)} variants, {chosen}."
+
+
 def cell_label(dataset: str, architecture: str, variant: str) -> str:
     """A cell as readers know it: Base-Lr on Digits."""
-    suffix = "" if variant == "conv" else variant_label(variant)
-    return f"{architecture_label(architecture)}{suffix} on {dataset_label(dataset)}"
+    return f"{variant_of(architecture, variant)} on {dataset_label(dataset)}"

@@ -90,19 +90,30 @@ def compare_cells(cells: Iterable[Cell], *, margin: float, alpha: float) -> dict
         alpha: level of the tests; intervals have the confidence 1 - alpha, each on its own.
     """
     family = [cell for cell in cells if not cell.baseline]
-    flat = [len(c.differences) >= MIN_PAIRS and spread(c.differences).sd < NO_VARIANCE for c in family]
+    found = compare_family([cell.differences for cell in family], margin=margin, alpha=alpha)
+    return {cell[:3]: comparison for cell, comparison in zip(family, found, strict=True)}
+
+
+def compare_family(family: Sequence[Sequence[float]], *, margin: float, alpha: float) -> list[Comparison]:
+    """The comparisons of a family, each given by its differences, one per pair in percentage points.
+
+    Args:
+        margin: of equivalence, percentage points.
+        alpha: level of the tests, as in `compare_cells`.
+    """
+    flat = [len(values) >= MIN_PAIRS and spread(values).sd < NO_VARIANCE for values in family]
     tests = [
-        (math.nan, math.nan) if len(c.differences) < MIN_PAIRS or same else paired_tests(c.differences, margin)
-        for c, same in zip(family, flat, strict=True)
+        (math.nan, math.nan) if len(values) < MIN_PAIRS or same else paired_tests(values, margin)
+        for values, same in zip(family, flat, strict=True)
     ]
     p_difference, p_equivalence = [t[0] for t in tests], [t[1] for t in tests]
-    out = {}
+    out = []
     adjusted = zip(holm(p_difference), holm(p_equivalence), strict=True)
-    for cell, same, raw, (holm_difference, holm_equivalence) in zip(family, flat, tests, adjusted, strict=True):
+    for values, same, raw, (holm_difference, holm_equivalence) in zip(family, flat, tests, adjusted, strict=True):
         differs, equivalent = holm_difference <= alpha, holm_equivalence <= alpha  # NaN is neither
         outcome: Outcome = "equivalent" if equivalent else "different" if differs else "undecided"
-        if len(cell.differences) < MIN_PAIRS:
+        if len(values) < MIN_PAIRS:
             outcome = "n too small"
-        difference = spread(cell.differences, level=1 - alpha)
-        out[cell[:3]] = Comparison(difference, *raw, holm_difference, holm_equivalence, outcome, differs, same)
+        difference = spread(values, level=1 - alpha)
+        out.append(Comparison(difference, *raw, holm_difference, holm_equivalence, outcome, differs, same))
     return out

@@ -88,8 +88,8 @@ def cell_statistics(
     out = []
     for dataset, architecture, variant in cells:
         group = groups.get((dataset, architecture, variant), nothing)
-        values = _finished(group, metric)
-        reference = _finished(groups.get((dataset, architecture, baseline), nothing), metric)
+        values = finished(group, metric)
+        reference = finished(groups.get((dataset, architecture, baseline), nothing), metric)
         differences = paired_differences(values, reference if variant != baseline else reference.iloc[:0])
         out.append(
             Cell(
@@ -106,7 +106,7 @@ def cell_statistics(
     return out
 
 
-def _finished(group: pd.DataFrame, metric: str) -> pd.Series:
+def finished(group: pd.DataFrame, metric: str) -> pd.Series:
     """The metric by seed over the runs that ended well."""
     done = group[(group["status"] == "ok") & group[metric].notna()]
     return done.set_index("seed")[metric].astype(float)

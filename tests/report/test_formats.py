@@ -80,3 +80,18 @@ def test_latex_escapes_and_groups():
 )
 def test_latex_escapes(text, escaped):
     assert escape_latex(text) == escaped
+
+
+def test_long_latex_tables_are_cut_into_pages():
+    rows = [[f"row{i}.", "1"] for i in range(120)]
+    table = Table(
+        "long", "Many.", [Column("a", align="l"), Column("b")], rows, ["At the end."], frozenset({40, 48, 97})
+    )
+    parts = to_latex(table).split(r"\begin{table*}")[1:]
+    shown = [[row[0] for row in rows if f"{row[0]} &" in part] for part in parts]
+    assert [(names[0], names[-1]) for names in shown] == [
+        *[("row0.", "row47."), ("row48.", "row96."), ("row97.", "row119.")]
+    ]
+    assert [r"\addtocounter{table}{-1}" in part for part in parts] == [False, True, True]
+    assert ["At the end." in part for part in parts] == [False, False, True]
+    assert sum(part.count(r"\label{tab:long}") for part in parts) == 1

@@ -150,24 +150,27 @@ def make_correlations(variant: str, seed: int = 0) -> dict[str, np.ndarray]:
     return arrays
 
 
-def make_complexity(config: Config) -> ComplexityResult:
-    """Counts that print as the paper's columns, with its four quirks, and some for what the paper lacks."""
+def make_complexity(config: Config, costs: Mapping[str, tuple[int, int]] | None = None) -> ComplexityResult:
+    """Counts that print as the paper's columns, with its four quirks, and some for what the paper lacks.
+
+    `costs` are parameters and multiply-accumulates (in every form) of variants that have others.
+    """
     networks = config.complexity.architectures
     return ComplexityResult(
         **config.complexity.model_dump(include={"input_shape", "classes", "batch_size"}),
         grid_hash=complexity_hash(config.complexity, config.planned_variants),
         code_hash="fedcba9876543210",
-        models=[_count(a, v) for a in networks for v in config.variants],
+        models=[_count(a, v, (costs or {}).get(v)) for a in networks for v in config.variants],
     )
 
 
-def _count(architecture: str, variant: str) -> Complexity:
+def _count(architecture: str, variant: str, cost: tuple[int, int] | None) -> Complexity:
     cell = published().get((architecture, variant), {"params_m": "0.50", "flops_b": "0.070"})
     flops, released, quirk = QUIRKS.get(
         (architecture, variant), (round(float(cell["flops_b"]) * 1e9) + 100_000, None, None)
     )
-    params = round(float(cell["params_m"]) * 1e6) + 1234
-    macs = dict.fromkeys([name for name in Complexity.model_fields if name.startswith("macs_")], 15_200_000)
+    params, macs_each = cost or (round(float(cell["params_m"]) * 1e6) + 1234, 15_200_000)
+    macs = dict.fromkeys([name for name in Complexity.model_fields if name.startswith("macs_")], macs_each)
     layer = LayerComplexity(
         layer="features.conv1",
         kind="Conv2d",
@@ -199,10 +202,11 @@ def write_experiment(
     skip: Collection[RunKey] = (),
     diverged: Collection[RunKey] = (),
     top1: Mapping[RunKey, float] | None = None,
+    costs: Mapping[str, tuple[int, int]] | None = None,
 ) -> Path:
     """Write the folder of an experiment as training leaves it, without the runs in `skip`; returns `root`."""
     write_text(root / "config.yaml", yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False))
-    write_result(root / "complexity.json", make_complexity(config))
+    write_result(root / "complexity.json", make_complexity(config, costs))
     for key in plan_runs(config):
         folder = root / key.path
         if key in skip:

@@ -27,6 +27,7 @@ FAST = {
     "device": "cpu",
     "complexity": {"architectures": ["base"]},
     "figures": {"formats": ["svg"]},
+    "ranking": {},
 }
 
 

@@ -10,7 +10,7 @@ import yaml
 
 from linconv.config import load_config, plan_runs, resolve_run
 from linconv.report.figures import FIGURES
-from linconv.report.tables import FORMATS, TABLES
+from linconv.report.tables import FORMATS, planned_tables
 from linconv.results import RunResult, read_result
 from tests.workflow.conftest import Project
 
@@ -27,7 +27,9 @@ def test_default_target_makes_everything(finished: Project) -> None:
     names = ("runs", "history", "layers", "complexity", "complexity_layers", "failures")
     assert {f"data/{name}.csv" for name in names} <= made
     # the workflow repeats the names of the registries: it makes all of them, and nothing else
-    tables = {f"tables/{name}.{suffix}" for name in TABLES for suffix in FORMATS}
+    tables = {
+        f"tables/{name}.{suffix}" for name in planned_tables(load_config(root / "config.yaml")) for suffix in FORMATS
+    }
     assert {path for path in made if path.startswith("tables/")} == tables
     places = {"experiment": "", "dataset": "_synthetic", "network": "_synthetic_base"}
     figures = {f"figures/{n}{places[kind.per]}.svg" for n, kind in FIGURES.items() if kind.per in places}

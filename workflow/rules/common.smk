@@ -110,6 +110,7 @@ def threads_of(wildcards):
 TABLES = (
     *("table1", "table1_paper", "table1_comparison", "table2", "paper_columns"),
     *("complexity", "speed", "redundancy", "runs", "failures"),
+    *(f"ranking_{cost}" for cost in settings.rankings),
 )
 FIGURES = {
     **dict.fromkeys(("panels", "correlations", "curves", "redundancy"), "network"),

@@ -93,7 +93,7 @@ def plug_and_play(experiments: Sequence[Experiment]) -> Iterator[Claim]:
 
 
 def _compared(experiments: Sequence[Experiment]) -> list[tuple[Experiment, Cell, Comparison]]:
-    return [(e, c, e.comparisons[c[:3]]) for e in experiments for c in e.cells if not c.baseline]
+    return [(e, c, e.comparisons[c[:3]]) for e in experiments for c in e.cells if e.is_linear_conv(c.variant)]
 
 
 def _difference(cell: Cell) -> str:

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
+from linconv.config import LinearOptions
 from linconv.report.claims.model import OURS, PAPER, Claim, Verdict
-from linconv.report.labels import architecture_label, variant_label
+from linconv.report.labels import architecture_label, variant_of
 from linconv.report.paper import compare_columns
 from linconv.report.source import Experiment
 
 HALF = (0.45, 0.60)  # "about half" of the parameters
 HALF_MACS = (0.45, 0.65)  # of the multiply-accumulates; the first convolution and the classifier always stay above
+PRIMARY_RATIO = LinearOptions().primary_ratio
 UNGROUPED = ("base", "vgg11", "allconv", "resnet18")  # networks of 3x3 convolutions with groups = 1
 _NOTHING = "No network with a variant was counted."
 
@@ -25,12 +27,14 @@ class Ratio(NamedTuple):
     value: float
 
     def __str__(self) -> str:
-        return f"{architecture_label(self.architecture)}{variant_label(self.variant)} {self.value:.2f}"
+        return f"{variant_of(self.architecture, self.variant)} {self.value:.2f}"
 
 
 def ratios(experiments: Sequence[Experiment], column: str) -> list[Ratio]:
-    """A column of complexity.csv relative to Conv's, for every network with full or low-rank coefficients, once
-    each."""
+    """A column of complexity.csv relative to Conv's, for every network with full or low-rank coefficients, once each.
+
+    Only of LinearConv with as many primary filters as in the paper, half of all.
+    """
     found: dict[tuple[str, str], Ratio] = {}
     for experiment in experiments:
         known = experiment.config.known_variants
@@ -38,7 +42,9 @@ def ratios(experiments: Sequence[Experiment], column: str) -> list[Ratio]:
             architecture, variant = model["architecture"], model["variant"]
             plain = experiment.model(architecture, "conv")
             options = known[variant].linear if variant in known else None
-            if plain is None or options is None or options.sparsity is not None:  # zeros are stored, but not learned
+            if plain is None or options is None or options.primary_ratio != PRIMARY_RATIO:
+                continue
+            if options.sparsity is not None:  # zeros are stored, but not learned
                 continue
             value = float(model[column] / plain[column])
             found.setdefault((architecture, variant), Ratio(architecture, variant, options.rank is not None, value))

@@ -21,12 +21,15 @@ from linconv.report.page.images import Image, images
 from linconv.report.page.plots import Plot, history_plots
 from linconv.report.run_tables import run_anchor
 from linconv.report.source import Experiment
-from linconv.report.tables import TABLES
+from linconv.report.tables import TABLES, planned_tables
 from linconv.results.folders import Results
 from linconv.results.schema import RunResult
 
 TITLES = {
     "table1": "Accuracy and cost",
+    "ranking_parameters": "Accuracy at equal parameters",
+    "ranking_macs": "Accuracy at equal multiply-accumulates",
+    "ranking_latency": "Accuracy at equal latency",
     "table1_paper": "The paper's table 1",
     "table1_comparison": "Ours beside the paper's",
     "table2": "The paper's table 2",
@@ -107,7 +110,7 @@ def anchor(slug: str, dataset: str, architecture: str, variant: str) -> str:
 
 def section(slug: str, experiment: Experiment, results: Results) -> Section:
     """Everything the page says about one experiment."""
-    tables = {name: _table(slug, name, experiment) for name in TABLES}
+    tables = {name: _table(slug, name, experiment) for name in planned_tables(experiment.config)}
     failures = tables.pop("failures")
     failed = _failed(experiment)
     cells = [_cell(slug, cell, experiment, results, failed) for cell in plan_cells(experiment.config)]

@@ -1,0 +1,122 @@
+"""What a variant costs beside the plain network, by each of the measures that accuracies are ranked by."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import NamedTuple
+
+import pandas as pd
+
+from linconv.report.source import Experiment
+
+FORM = "auto"  # in which a layer runs by default: the exact form with the fewest multiply-accumulates
+
+
+class Cost(NamedTuple):
+    """A cost in its unit, and as a ratio to the plain network's; NaN where it was not counted or measured."""
+
+    value: float = math.nan
+    ratio: float = math.nan
+
+
+Place = tuple[str, str, str]  # data set, network, variant
+Measure = Callable[[Experiment, Place], Cost]
+
+
+def parameters(experiment: Experiment, place: Place) -> Cost:
+    """Parameters. Of a network whose size is found in training (pruning), the mean over its runs."""
+    dataset, architecture, _ = place
+    if found_in_training(experiment, place):
+        return _relative(
+            _trained(experiment, place, "params"), _trained(experiment, (dataset, architecture, "conv"), "params")
+        )
+    return _counted(experiment, place, "params")
+
+
+def macs(experiment: Experiment, place: Place) -> Cost:
+    """Multiply-accumulates per image at inference in the form `FORM`; of pruned networks as `parameters`."""
+    return _macs(experiment, place, "macs_auto")
+
+
+def macs_folded(experiment: Experiment, place: Place) -> Cost:
+    """Multiply-accumulates per image folded into plain convolutions; of pruned networks as `parameters`."""
+    return _macs(experiment, place, "macs_folded")
+
+
+def latency(experiment: Experiment, place: Place) -> Cost:
+    """Milliseconds per call at inference: the plain network's median times the ratio, the median within rounds.
+
+    In the form `FORM`, at the batch of the ranking, with the first precision and backend of the configuration.
+    """
+    _, architecture, variant = place
+    timed = timings(experiment)
+    timed = timed[timed["architecture"] == architecture]
+    plain = timed[timed["form"] == "plain"]  # two of them: the ratios are to the first
+    found = timed[(timed["variant"] == variant) & (timed["form"] == FORM)]
+    if plain.empty or (variant != "conv" and found.empty):
+        return Cost()
+    ratio = 1.0 if variant == "conv" else float(found["ratio"].iloc[0])
+    return Cost(ratio * float(plain["latency_ms"].iloc[0]), ratio)
+
+
+def timings(experiment: Experiment) -> pd.DataFrame:
+    """The timings that `latency` reads."""
+    frame, options = experiment.throughput, experiment.config.throughput
+    if options is None:
+        return frame.iloc[:0]
+    at = {
+        "status": "ok",
+        "activity": "inference",
+        "batch_size": timed_batch(experiment),
+        "precision": options.precisions[0],
+        "backend": options.backends[0],
+    }
+    return frame[(frame[list(at)] == pd.Series(at)).all(axis=1)]
+
+
+def timed_batch(experiment: Experiment) -> int | None:
+    """Images per call of the latency: the ranking's, else the first that is timed; None where nothing is."""
+    config = experiment.config
+    if config.throughput is None:
+        return None
+    return config.ranking.batch if config.ranking else config.throughput.batches[0]
+
+
+def _macs(experiment: Experiment, place: Place, column: str) -> Cost:
+    dataset, architecture, _ = place
+    trained = _trained(experiment, place, "macs")
+    if math.isnan(trained):
+        return _counted(experiment, place, column)
+    plain = _trained(experiment, (dataset, architecture, "conv"), "macs")
+    if math.isnan(plain):
+        plain = _counted(experiment, (dataset, architecture, "conv"), "macs_folded").value
+    return _relative(trained, plain)
+
+
+def found_in_training(experiment: Experiment, place: Place) -> bool:
+    """Whether the size of a network is known from its runs alone, as of one that was pruned."""
+    return not math.isnan(_trained(experiment, place, "macs"))
+
+
+def _counted(experiment: Experiment, place: Place, column: str) -> Cost:
+    """From complexity.csv."""
+    _, architecture, variant = place
+    model, plain = experiment.model(architecture, variant), experiment.model(architecture, "conv")
+    if model is None:
+        return Cost()
+    return _relative(float(model[column]), math.nan if plain is None else float(plain[column]))
+
+
+def _trained(experiment: Experiment, place: Place, column: str) -> float:
+    """The mean of a number over the finished runs of a cell; NaN where no run has it."""
+    runs = experiment.runs
+    if column not in runs:
+        return math.nan
+    dataset, architecture, variant = place
+    own = experiment.of_network(runs, dataset, architecture)
+    return float(own.loc[(own["variant"] == variant) & (own["status"] == "ok"), column].mean())
+
+
+def _relative(value: float, plain: float) -> Cost:
+    return Cost(value, value / plain if plain else math.nan)
