@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from linconv.config import Config, ResolvedRun
+from linconv.config.methods import method_version
 from linconv.measure.complexity import complexity
 from linconv.measure.redundancy import correlation_matrix, filter_banks, redundancy
 from linconv.results import Provenance, RunMetrics, RunResult, atomic_path, remove_leftovers, write_result
@@ -75,6 +76,7 @@ def _perform(run: ResolvedRun, config: Config, folder: Path, device: str, comman
         with atomic_path(folder / "weights.pt") as temporary, temporary.open("wb") as file:
             torch.save(training.model.state_dict(), file)
     commit, dirty = git_state()
+    outside = method_version(run.definition.layer)
     asks = asked(config, run.recipe)
     result = RunResult(
         status="diverged" if training.diverged else "ok",
@@ -89,7 +91,7 @@ def _perform(run: ResolvedRun, config: Config, folder: Path, device: str, comman
         layers_before=[redundancy(bank) for bank in before],
         provenance=Provenance(
             command=command,
-            versions=versions(),
+            versions=versions() | ({run.definition.layer: outside} if outside else {}),
             hardware=hardware() | _gpu(device),
             numerics={**numerics(), **training.in_force(), "channels_last": config.channels_last, "asked": asks},
             git_commit=commit,

@@ -8,7 +8,7 @@ import yaml
 
 from linconv.config import ConfigError, ResolvedRun, RunKey, load_config, parse_config, plan_runs, resolve_run
 from linconv.config.recipes import PRESETS
-from linconv.config.variants import Regularizer
+from linconv.config.variants import VARIANTS, Regularizer
 
 ROOT = Path(__file__).parents[2]
 
@@ -304,3 +304,19 @@ def test_the_folder_of_the_data_is_the_configurations_then_the_environments_then
     assert parse_config(raw(data_root=None)).data_folder == Path("/from/environment")
     monkeypatch.setenv("LINCONV_DATA", "")
     assert parse_config(raw()).data_folder == Path("data")
+
+
+def test_narrow_to_names_a_variant_whose_definition_it_takes():
+    quarter = {"extends": "L", "options": {"primary_ratio": 0.25}}
+    define = {"quarter": quarter, "narrow": {"layer": "conv", "narrow_to": "quarter"}}
+    define["as_lrr"] = {"layer": "conv", "narrow_to": "LRr"}
+    known = parse_config(raw(define=define, variants=["conv", "narrow", "as_lrr"])).known_variants
+    assert known["narrow"].narrow_to == known["quarter"]
+    assert known["as_lrr"].narrow_to == VARIANTS["LRr"]
+    wrong = {"n": {"layer": "conv", "narrow_to": "quartr"}, "quarter": quarter}
+    with pytest.raises(ConfigError, match=r"define\.n\.narrow_to: unknown variant 'quartr'; did you mean 'quarter'\?"):
+        parse_config(raw(define=wrong))
+    with pytest.raises(ConfigError, match="narrow_to needs layer 'conv', not 'linear'"):
+        parse_config(raw(define={"n": {"extends": "L", "narrow_to": 0.5}}))
+    with pytest.raises(ConfigError, match="narrow_to leads to a variant"):
+        parse_config(raw(define={"a": {"layer": "conv", "narrow_to": 0.5}, "b": {"layer": "conv", "narrow_to": "a"}}))

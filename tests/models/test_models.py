@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from linconv import LinearConv2d, convert
-from linconv.config import names
+from linconv.config import VARIANTS, Variant, names
 from linconv.models import ARCHITECTURES, build_model
 
 # Table 1 of the paper: millions of parameters as printed, for conv, Lr and LRr.
@@ -180,3 +180,32 @@ def test_unknown_names_are_refused_with_the_nearest_one() -> None:
 def test_configuration_knows_the_registry_and_its_widest_layers() -> None:
     widest = {a: max(conv.out_channels for conv in replaceable(a).values()) for a in ARCHITECTURES}
     assert widest == names.ARCHITECTURES
+
+
+@pytest.mark.parametrize("architecture", NETWORKS)
+@pytest.mark.parametrize("target", ["LRr", "L", 0.25])
+def test_a_narrow_network_has_the_parameters_asked_for_within_a_percent(architecture, target):
+    with torch.device("meta"):
+        narrow = build_model(architecture, Variant(layer="conv", narrow_to=VARIANTS.get(target, target)))
+        plain = build_model(architecture)
+        wanted = 0.25 * parameters(plain) if target == 0.25 else parameters(build_model(architecture, target))
+    assert parameters(narrow) == pytest.approx(wanted, rel=0.01)
+    widths = [(w.out_channels, p.out_channels) for w, p in zip(*map(plain_convolutions, (narrow, plain)), strict=True)]
+    assert all((narrower < wider) == (wanted < parameters(plain)) for narrower, wider in widths if wider != 10)
+
+
+def parameters(model: nn.Module) -> int:
+    return sum(p.numel() for p in model.parameters())
+
+
+def plain_convolutions(model: nn.Module) -> list[nn.Conv2d]:
+    return [m for m in model.modules() if isinstance(m, nn.Conv2d)]
+
+
+def test_a_narrow_variant_is_built_and_not_converted():
+    narrow = Variant(layer="conv", narrow_to=0.5)
+    with pytest.raises(ValueError, match="a narrow variant is built, not converted"):
+        convert(build_model("base"), narrow)
+    images = torch.randn(2, 3, 32, 32)
+    assert build_model("vgg11", narrow).eval()(images).shape == (2, 10)
+    assert build_model("mobilenetv2", narrow).eval()(images).shape == (2, 10)

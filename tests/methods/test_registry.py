@@ -1,0 +1,182 @@
+"""The registry of methods: names without torch, classes, options held to their signatures, hashes of their code."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+import sys
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from linconv import convert, fold
+from linconv.config import ConfigError, Variant, parse_config, plan_runs, resolve_run
+from linconv.config import methods as registry
+from linconv.config.errors import UserError
+from linconv.config.methods import METHODS, known_methods, method_sources, method_version
+from linconv.config.runs import ResolvedRun
+from linconv.layers import ConvReplacement, RefusedError, check_methods, method_class
+from linconv.layers.methods import options_of
+from linconv.results.provenance import code_hash
+
+CONV_ARGUMENTS = list(inspect.signature(nn.Conv2d).parameters)
+EXAMPLE = Path(__file__).parents[2] / "docs/examples/mirrored"
+
+
+def config(variant: dict) -> dict:
+    raw = {"experiment": "x", "datasets": ["digits"], "architectures": ["base"], "variants": ["X"], "seeds": [0]}
+    return raw | {"define": {"X": variant}}
+
+
+@pytest.fixture
+def mirrored(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """The documentation's example as an installed package; its module's file."""
+    module = tmp_path / "mirrored.py"
+    module.write_text((EXAMPLE / "mirrored.py").read_text(encoding="utf-8"), encoding="utf-8")
+    info = tmp_path / "mirrored-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: mirrored\nVersion: 1.0\n", encoding="utf-8")
+    (info / "entry_points.txt").write_text("[linconv.methods]\nmirrored = mirrored:MirroredConv2d\n", encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    known_methods.cache_clear()
+    method_class.cache_clear()
+    code_hash.cache_clear()
+    yield module
+    sys.modules.pop("mirrored", None)
+    known_methods.cache_clear()
+    method_class.cache_clear()
+    code_hash.cache_clear()
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_every_method_takes_the_arguments_of_conv2d_and_a_default_for_each_option(name):
+    cls = method_class(name)
+    parameters = inspect.signature(cls).parameters
+    assert list(parameters)[: len(CONV_ARGUMENTS)] == CONV_ARGUMENTS
+    assert set(list(parameters)[len(CONV_ARGUMENTS) :]) == set(options_of(cls))
+    layer = cls(16, 24, 3)  # every option has a default
+    assert isinstance(layer, ConvReplacement)
+    assert layer(torch.zeros(1, 16, 5, 5)).shape == (1, 24, 3, 3)
+    assert cls.__doc__, name
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_every_method_converts_a_model_and_keeps_shapes_device_state_and_frozen_parameters(name):
+    model = nn.Sequential(nn.Conv2d(16, 24, 3, padding=1, stride=2), nn.ReLU(), nn.Conv2d(24, 32, 3)).eval()
+    model[2].requires_grad_(False)
+    shape = model(torch.zeros(2, 16, 9, 9)).shape
+    convert(model, Variant(layer=name))
+    assert all(isinstance(model[i], method_class(name)) for i in (0, 2))
+    assert model(torch.zeros(2, 16, 9, 9)).shape == shape
+    assert not model[0].training
+    assert not any(p.requires_grad for p in model[2].parameters())
+    assert all(not p.isnan().any() for p in model.parameters())
+
+
+@pytest.mark.parametrize("name", [n for n in METHODS if n != "linear"])
+def test_new_filters_have_the_deviation_of_those_they_replace(name):
+    torch.manual_seed(0)
+    conv = nn.Conv2d(32, 64, 3)
+    nn.init.kaiming_uniform_(conv.weight, nonlinearity="relu")
+    layer = method_class(name).from_conv2d(conv)
+    if layer.folds and layer.scaled is not None:
+        torch.testing.assert_close(layer.weight.std(), conv.weight.std(), rtol=1e-4, atol=0)
+
+
+def test_an_unknown_layer_or_option_is_one_message_with_the_nearest_name():
+    with pytest.raises(ConfigError, match=r"define\.X\.layer: unknown layer 'lowrnk'; did you mean 'lowrank'\?"):
+        parse_config(config({"layer": "lowrnk"}))
+    parsed = parse_config(config({"layer": "lowrank", "options": {"rnk": 3}}))
+    with pytest.raises(UserError, match=r"variant 'X': layer 'lowrank' has no option 'rnk'; did you mean 'rank'\?"):
+        check_methods(parsed.planned_variants)
+    with pytest.raises(ValueError, match="layer 'lowrank' has no option 'rnk'"):
+        convert(nn.Conv2d(4, 4, 3), Variant(layer="lowrank"), rnk=3)
+    parsed = parse_config(config({"layer": "lowrank", "options": {"rank": 1.5}}))
+    with pytest.raises(UserError, match=r"variant 'X': rank must be an int of at least 1 or a float in \(0, 1\]"):
+        check_methods(parsed.planned_variants)
+
+
+def test_a_regulariser_on_what_the_layer_does_not_have_is_refused():
+    class Bare(ConvReplacement):
+        folds = False
+
+        def __init__(self, *arguments, **geometry):
+            super().__init__(*arguments, **geometry)
+
+    parsed = parse_config(config({"layer": "lowrank", "regularizers": [{"name": "orthogonal"}]}))
+    check_methods(parsed.planned_variants)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("linconv.layers.methods.method_class", lambda name: Bare)
+        with pytest.raises(UserError, match="orthogonal would act on nothing: layer 'lowrank' has no primaries"):
+            check_methods(parsed.planned_variants)
+
+
+def test_a_refused_convolution_stays_plain_and_the_log_says_why(caplog):
+    model = nn.Sequential(nn.Conv2d(8, 8, 3, groups=2), nn.Conv2d(8, 8, 3))
+    with caplog.at_level(logging.INFO, logger="linconv"):
+        convert(model, Variant(layer="lowrank"))
+    assert type(model[0]) is nn.Conv2d
+    assert isinstance(model[1], method_class("lowrank"))
+    assert "0 stays plain: LowRankConv2d replaces convolutions with groups=1 only, not groups=2" in caplog.text
+
+
+def test_options_of_a_method_survive_a_round_trip_and_decide_the_hash():
+    def run(rank):
+        parsed = parse_config(config({"layer": "lowrank", "options": {"rank": rank}}))
+        return resolve_run(parsed, plan_runs(parsed)[0])
+
+    assert ResolvedRun.model_validate_json(run(0.5).model_dump_json()) == run(0.5)
+    assert run(0.5).hash != run(0.25).hash
+
+
+def test_sources_are_the_methods_own_module_and_decide_its_hash_alone():
+    assert method_sources("linear") == []
+    (source,) = method_sources("lowrank")
+    assert source.name == "lowrank.py"
+    assert code_hash("training", "lowrank") != code_hash("training")
+    assert code_hash("training", "linear", "conv") == code_hash("training")
+    assert method_version("lowrank") is None
+
+
+def test_a_package_brings_a_method_and_its_code_decides_its_hash(mirrored):
+    assert known_methods()["mirrored"] == "mirrored:MirroredConv2d"
+    assert method_version("mirrored") == "mirrored 1.0"
+    assert method_sources("mirrored") == [mirrored]
+    model = convert(nn.Sequential(nn.Conv2d(4, 6, 3), nn.Conv2d(6, 5, 3)).double(), Variant(layer="mirrored"))
+    assert type(model[1]) is nn.Conv2d  # five filters: refused
+    x = torch.randn(2, 4, 8, 8, dtype=torch.float64)
+    torch.testing.assert_close(fold(model)(x), model(x), rtol=0, atol=1e-12)
+    assert model[0].params_expected == 3 * 4 * 9 + 6
+    before = code_hash("training", "mirrored")
+    mirrored.write_text(mirrored.read_text(encoding="utf-8").replace("flip(self.axis)", "flip(0)"), encoding="utf-8")
+    code_hash.cache_clear()
+    assert code_hash("training", "mirrored") != before
+
+
+def test_a_broken_package_is_one_message(mirrored):
+    mirrored.write_text("import nothing_of_that_name", encoding="utf-8")
+    with pytest.raises(UserError, match=r"the method 'mirrored' \(mirrored:MirroredConv2d\) cannot be imported"):
+        method_class("mirrored")
+    method_class.cache_clear()
+    mirrored.write_text("MirroredConv2d = int", encoding="utf-8")
+    sys.modules.pop("mirrored", None)
+    with pytest.raises(UserError, match=r"is no subclass of linconv\.layers\.ConvReplacement"):
+        method_class("mirrored")
+
+
+def test_two_packages_with_one_name_are_refused(monkeypatch):
+    entries = [metadata.EntryPoint("lowrank", "elsewhere:Other", registry.GROUP)]
+    monkeypatch.setattr(registry.metadata, "entry_points", lambda **_: entries)
+    known_methods.cache_clear()
+    with pytest.raises(ValueError, match=r"the method 'lowrank' is both .* and elsewhere:Other"):
+        known_methods()
+    known_methods.cache_clear()
+
+
+def test_the_default_from_conv2d_of_a_method_that_refuses_says_so():
+    with pytest.raises(RefusedError):
+        method_class("lowrank").from_conv2d(nn.Conv2d(8, 8, 3, groups=8))
+    assert options_of(method_class("lowrank")) == {"rank": 0.5, "freeze_basis": False, "init": "matched"}

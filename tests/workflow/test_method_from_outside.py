@@ -1,0 +1,37 @@
+"""A method of another package, installed beside this one, is a row of the pipeline's tables like any other."""
+
+from __future__ import annotations
+
+import csv
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.workflow.conftest import REPOSITORY, Project
+
+EXAMPLE = REPOSITORY / "docs/examples/mirrored"
+
+
+def test_a_method_from_outside_gets_its_row(project: Project, tmp_path: Path) -> None:
+    """The example of docs/adding-a-method.md: a folder of two files, installed by pip, named in a configuration."""
+    source, site = tmp_path / "source", tmp_path / "site"
+    source.mkdir()
+    for name in ("pyproject.toml", "mirrored.py"):
+        (source / name).write_bytes((EXAMPLE / name).read_bytes())
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-build-isolation", "--no-deps", "--no-index"]
+    subprocess.run([*pip, "--target", str(site), str(source)], check=True, capture_output=True, text=True)
+    define = {"mirrored": {"layer": "mirrored"}, "upside_down": {"layer": "mirrored", "options": {"vertical": True}}}
+    project.write_config(variants=["conv", "mirrored", "upside_down"], define=define)
+    done = project.snakemake(PYTHONPATH=f"{project.root}:{site}")
+    assert done.returncode == 0, done.stdout
+    with (project.results() / "data/runs.csv").open(newline="", encoding="utf-8") as file:
+        rows = {row["variant"]: row for row in csv.DictReader(file)}
+    assert {name: row["status"] for name, row in rows.items()} == dict.fromkeys(["conv", *define], "ok")
+    assert int(rows["mirrored"]["params"]) < 0.51 * int(rows["conv"]["params"]) + 8_000
+    assert rows["mirrored"]["code_hash"] != rows["conv"]["code_hash"]
+    result = json.loads((project.results() / "runs/synthetic/base/mirrored/seed0/result.json").read_text())
+    assert result["provenance"]["versions"]["mirrored"] == "mirrored 1.0"
+    table = (project.results() / "tables/table1.md").read_text(encoding="utf-8")
+    assert "mirrored" in table
+    assert "upside" in table
