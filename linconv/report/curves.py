@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
@@ -30,8 +31,12 @@ def curves(experiment: Experiment, dataset: str, architecture: str) -> tuple[Fig
     figure = Figure(figsize=(7.0, 2.9))
     figure.suptitle(f"{network} on {data}")
     left, right = figure.subplots(1, 2)
-    drawn = _lines(left, experiment, dataset, architecture, "test_top1")
-    losses = _lines(right, experiment, dataset, architecture, "train_loss")
+    runs = experiment.of_network(experiment.runs, dataset, architecture)
+    finished = runs.loc[runs["status"] == "ok", ["dataset", "architecture", "variant", "seed"]]
+    history = experiment.of_network(experiment.history, dataset, architecture).merge(finished)
+    cells = experiment.cells_of(dataset, architecture)
+    drawn = _lines(left, experiment, cells, history.dropna(subset=["test_top1"]), "test_top1")
+    losses = _lines(right, experiment, cells, history.dropna(subset=["train_loss"]), "train_loss")
     left.set_title("Test accuracy (%)")
     right.set_title("Training loss (cross-entropy)")
     for axes in (left, right):

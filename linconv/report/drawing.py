@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import os
 import sys
@@ -30,7 +31,8 @@ _SILENT = {
     "png": {"Software": None},
 }
 _CAPTION_KEY = {"svg": "Description", "pdf": "Subject", "png": "Description"}
-_P, _T = TypeVar("_P"), TypeVar("_T")
+_P = TypeVar("_P")
+_T = TypeVar("_T")
 _CANVASES: dict[str, Any] = {"svg": FigureCanvasSVG, "pdf": FigureCanvasPdf, "png": FigureCanvasAgg}
 
 
@@ -103,6 +105,7 @@ _own: list[Experiment] = []  # what a worker draws from
 
 def _start(experiment: Experiment) -> None:
     matplotlib.rc_file(STYLE)
+    gc.freeze()  # what is inherited stays: no search through it for garbage, and its memory remains shared
     _own[:] = [experiment]
 
 

@@ -90,9 +90,26 @@ class Experiment:
 
     def model(self, architecture: str, variant: str) -> pd.Series | None:
         """The complexity of one network with one variant, None where it was not counted."""
-        frame = self.complexity
-        found = frame[(frame["architecture"] == architecture) & (frame["variant"] == variant)]
-        return None if found.empty else found.iloc[0]
+        return self._models.get((architecture, variant))
+
+    @cached_property
+    def _models(self) -> dict[tuple[str, str], pd.Series]:
+        rows = [row for _, row in self.complexity.iterrows()]
+        return {(row["architecture"], row["variant"]): row for row in reversed(rows)}  # the first of two counts
+
+    @cached_property
+    def layer_means(self) -> pd.DataFrame:
+        """Means of the numbers of a layer over the finished runs of a cell, one row per cell, stage and layer."""
+        done = self.runs.loc[self.runs["status"] == "ok", [*_CELL, "seed"]]
+        layers = self.layers.merge(done, on=[*_CELL, "seed"])
+        keys = [*_CELL, "stage", "position", "layer"]
+        numbers = [c for c in layers.columns if c not in (*keys, "seed")]
+        means = layers.groupby(keys, sort=False)[numbers].mean().reset_index()
+        means.insert(len(keys), "runs", layers.groupby(keys, sort=False)["seed"].count().to_numpy())
+        order = {variant: i for i, variant in enumerate(self.config.variants)}
+        means["order"] = means["variant"].map(order)
+        means = means.sort_values(["dataset", "architecture", "order", "position", "stage"], kind="stable")
+        return means.drop(columns="order").reset_index(drop=True)
 
     def of_network(self, frame: pd.DataFrame, dataset: str, architecture: str) -> pd.DataFrame:
         """The rows of a frame that belong to one network on one data set."""
