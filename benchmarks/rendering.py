@@ -1,7 +1,7 @@
 """Time and memory of collecting and rendering many synthetic runs: `python benchmarks/rendering.py [--runs 2000]`.
 
-Wall-clock seconds, the seconds of processor time of all processes (which other work on the machine stretches less), and a
-bound on the memory that all of them held: the peak of this process and, for every worker, that of the largest worker,
+Wall-clock seconds; the seconds of processor time of all processes, which other work on the machine stretches less; and
+a bound on the memory that all of them held: the peak of this process and, for every worker, that of the largest one,
 though forked workers share most of it.
 """
 
@@ -63,9 +63,8 @@ def main() -> None:
             print(f"{name:8} {now[0] - before[0]:6.1f} s, {now[1] - before[1]:6.1f} s of processor time", flush=True)
             before = now
     wall, cpu = (b - a for a, b in zip(began, before, strict=True))
-    print(
-        f"{seeds * cells} runs: {wall:.1f} s, {cpu:.1f} s of processor time, at most {peak_mib(options.workers):.0f} MiB"
-    )
+    memory = peak_mib(options.workers)
+    print(f"{seeds * cells} runs: {wall:.1f} s, {cpu:.1f} s of processor time, at most {memory:.0f} MiB")
 
 
 def seconds() -> tuple[float, float]:
