@@ -41,9 +41,10 @@ def curves(experiment: Experiment, dataset: str, architecture: str) -> tuple[Fig
     right.set_title("Training loss (cross-entropy)")
     for axes in (left, right):
         axes.set_xlabel("epoch")
-        axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+        if not history.empty:
+            axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
         axes.margins(x=0.02)
-        if experiment.history["epoch"].max() == 1:  # one epoch is a point: no ticks beside it
+        if history["epoch"].max() == 1:  # one epoch is a point: no ticks beside it
             axes.set(xlim=(0.5, 1.5), xticks=[1])
     if len(losses) and 0 < 4 * losses.min() < losses.max():
         right.set_title("Training loss (cross-entropy, log scale)")

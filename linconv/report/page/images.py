@@ -40,7 +40,7 @@ def _image(slug: str, experiment: Experiment, planned: Planned) -> Image:
     write(figure, buffer, "png", dpi=DPI, pil_kwargs={"compress_level": 1})
     picture = PIL.Image.open(buffer).convert("RGB")
     buffer = io.BytesIO()
-    reduced = picture.quantize(COLOURS, method=PIL.Image.Quantize.FASTOCTREE, dither=PIL.Image.Dither.NONE)
+    reduced = picture.quantize(COLOURS, method=PIL.Image.Quantize.MEDIANCUT, dither=PIL.Image.Dither.NONE)
     reduced.save(buffer, format="png", optimize=True)
     data = base64.b64encode(buffer.getvalue()).decode("ascii")
     size = [round(side * 96 / DPI) for side in picture.size]
