@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 import pandas as pd
 
 from linconv.report.claims.model import OURS, PAPER, Claim, Verdict
+from linconv.report.claims.scope import evidence
 from linconv.report.labels import architecture_label, variant_label
 from linconv.report.source import Experiment
 from linconv.report.speed import where

@@ -1,0 +1,18 @@
+"""Which variants are evidence for a claim: the paper's layer, not what a user's configuration makes of it."""
+
+from __future__ import annotations
+
+from linconv.config import Config, Variant
+
+
+def is_published(variant: Variant) -> bool:
+    """Whether every convolution is a LinearConv with half of its filters primary (paper, section 3)."""
+    if variant.layer != "linear" or variant.skip_first or variant.only_where_saves:
+        return False
+    everywhere = variant.include is None and not variant.exclude
+    return everywhere and (variant.options is None or variant.options.primary_ratio == 0.5)
+
+
+def evidence(config: Config) -> set[str]:
+    """Names of the variants that claims about LinearConv may rest on."""
+    return {name for name, variant in config.known_variants.items() if is_published(variant)}
