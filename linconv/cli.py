@@ -245,7 +245,7 @@ def compare(
     b: Annotated[Path, typer.Argument(help="the folder to set beside it", show_default=False)],
     output: Annotated[Path | None, typer.Option(help="write the Markdown there")] = None,
 ) -> None:
-    """Two result folders side by side: accuracies with the interval of their difference, counts, code, hardware."""
+    """Two result folders side by side: accuracies with the interval of their difference, counts, times, origins."""
     from linconv.report.compare import compare as compare_folders
 
     text = compare_folders(a, b)
