@@ -94,6 +94,7 @@ def test_long_names_stay_inside(collected):
     with rc_context(fname=STYLE):
         for planned in planned_figures(experiment):
             figure, _ = draw_figure(experiment, planned)
+            figure.draw_without_rendering()  # labels of axes take their places when drawn
             texts = [*figure.texts, *(t for legend in figure.legends for t in legend.get_texts())]
             for axes in figure.axes:
                 texts += [axes.xaxis.label, axes.yaxis.label, *axes.get_yticklabels()]

@@ -101,7 +101,7 @@ def _cells(claim: Claim, sections: Sequence[Section]) -> list[tuple[str, str]]:
 
 def _prose(text: str) -> Markup:
     """Text of claims: code between backticks as such, and no line break that takes a variant such as -Lr apart."""
-    whole = re.sub(r"(?<![^\s(])-(?=[A-Za-z])", "\N{NON-BREAKING HYPHEN}", text)
+    whole = re.sub(r"(?<![^\s(])-(?=[A-Za-z])|-(?=L[A-Za-z]{0,2}\b)", "\N{NON-BREAKING HYPHEN}", text)
     return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(whole))))
 
 
