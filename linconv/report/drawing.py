@@ -43,6 +43,9 @@ def usable_cores() -> int:
 
 def lay_out(figure: Figure) -> None:
     """Place everything in a figure once, so that no file drawn of it does so again."""
+    for axes in figure.axes:  # what lies on the edge of the axes takes no room, but time to be asked for it
+        for spine in axes.spines.values():
+            spine.set_in_layout(False)
     engine = figure.get_layout_engine()
     if engine is not None and figure.axes:
         engine.execute(figure)
