@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -18,6 +20,7 @@ from linconv.report.labels import (
 )
 from linconv.report.source import Experiment
 from linconv.report.wording import detail_note
+from linconv.results.statistics import Cell
 
 _CAPTION = (
     "{network} on {data}: top-1 accuracy on the test set and cross-entropy on the training set per epoch. Lines are "
@@ -33,8 +36,10 @@ def curves(experiment: Experiment, dataset: str, architecture: str) -> tuple[Fig
     left, right = figure.subplots(1, 2)
     runs = experiment.of_network(experiment.runs, dataset, architecture)
     finished = runs.loc[runs["status"] == "ok", ["dataset", "architecture", "variant", "seed"]]
+    shown = experiment.shown_in_detail(experiment.variants_of(architecture, dataset))
+    finished = finished[finished["variant"].isin(shown)]
     history = experiment.of_network(experiment.history, dataset, architecture).merge(finished)
-    cells = experiment.cells_of(dataset, architecture)
+    cells = [c for c in experiment.cells_of(dataset, architecture) if c.variant in shown]
     drawn = _lines(left, experiment, cells, history.dropna(subset=["test_top1"]), "test_top1")
     losses = _lines(right, experiment, cells, history.dropna(subset=["train_loss"]), "train_loss")
     left.set_title("Test accuracy (%)")
@@ -60,14 +65,10 @@ def curves(experiment: Experiment, dataset: str, architecture: str) -> tuple[Fig
     return figure, caption + detail_note(experiment, experiment.variants_of(architecture, dataset))
 
 
-def _lines(axes: Axes, experiment: Experiment, dataset: str, architecture: str, metric: str) -> np.ndarray:
-    """Draw one line per variant and return the values it was made of."""
-    runs = experiment.of_network(experiment.runs, dataset, architecture)
-    finished = runs.loc[runs["status"] == "ok", ["dataset", "architecture", "variant", "seed"]]
-    shown = experiment.shown_in_detail(experiment.variants_of(architecture, dataset))
-    history = experiment.history.merge(finished[finished["variant"].isin(shown)]).dropna(subset=[metric])
+def _lines(axes: Axes, experiment: Experiment, cells: Sequence[Cell], history: pd.DataFrame, metric: str) -> np.ndarray:
+    """Draw one line per variant and return the values they were made of."""
     styles = variant_styles(experiment.config.variants)
-    for cell in (c for c in experiment.cells_of(dataset, architecture) if c.variant in shown):
+    for cell in cells:
         own = history[history["variant"] == cell.variant]
         by_epoch = own.groupby("epoch")[metric].agg(["mean", "min", "max"])
         colour, dashes = styles[cell.variant]

@@ -101,17 +101,6 @@ def shortened(name: str, length: int = 20) -> str:
     return name if len(name) <= length else f"…{name[1 - length :]}"
 
 
-def legend_columns(labels: Sequence[str], inches: float) -> int:
-    """As many columns as fit into a width, evened out over the rows that they leave; a legend fills them in turn."""
-    for columns in range(len(labels), 1, -1):
-        rows = -(-len(labels) // columns)
-        columns = -(-len(labels) // rows)
-        widest = [max(map(len, labels[i : i + rows])) for i in range(0, len(labels), rows)]
-        if sum(0.5 + 0.0625 * n for n in widest) <= inches:  # the key and its gaps; 7.5 points are 0.104 inch
-            return columns
-    return 1
-
-
 def network_markers(architectures: Sequence[str]) -> dict[str, str]:
     """The shape of each network's points; the known networks always look the same."""
     known = list(ARCHITECTURES)

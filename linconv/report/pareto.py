@@ -17,7 +17,6 @@ from linconv.report.labels import (
     MISSING_COLOUR,
     architecture_label,
     dataset_label,
-    legend_columns,
     network_markers,
     variant_label,
     variant_styles,
@@ -215,7 +214,6 @@ def _legend(figure: Figure, experiment: Experiment, cells: list[Cell]) -> None:
         Line2D([], [], ls="", marker=markers[a], ms=5, color="none", mec="black", mew=0.8, label=architecture_label(a))
         for a in networks
     ]
-    labels = [str(h.get_label()) for h in handles]
-    columns = legend_columns(labels, 3.4)
-    figure.set_figheight(4.35 + 0.17 * -(-len(labels) // columns))
-    figure.legend(handles=handles, loc="outside lower center", ncols=columns)
+    longest = max(len(str(h.get_label())) for h in handles)
+    most = max(1, min(5, 55 // (longest + 5)))
+    figure.legend(handles=handles, loc="outside lower center", ncols=-(-len(handles) // -(-len(handles) // most)))

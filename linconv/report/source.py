@@ -31,6 +31,7 @@ _TEXT = dict.fromkeys(
 # Files and columns that data collected earlier lack: nothing was measured of them.
 _LATER = ("throughput.csv",)
 _LATER_COLUMNS = ("macs", "kernel_sparsity", "kernel_variance_entropy", "orthogonality")
+_CELL = ["dataset", "architecture", "variant"]
 IN_DETAIL = 9  # variants that can be told apart by colour
 
 
@@ -76,11 +77,6 @@ class Experiment:
         """The variants planned for a network (on one data set), in the order of the configuration."""
         planned = {c.variant for c in self.cells if c.architecture == architecture and dataset in (None, c.dataset)}
         return [variant for variant in self.config.variants if variant in planned]
-
-    def is_linear_conv(self, variant: str) -> bool:
-        """Whether a variant is one of LinearConv's, which the claims are about, and not another method."""
-        known = self.config.known_variants
-        return variant in known and known[variant].layer == "linear"
 
     def shown_in_detail(self, variants: Sequence[str]) -> list[str]:
         """Of `variants`, those that figures with a line or a bar for each show: the configuration's, or the first."""

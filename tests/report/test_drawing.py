@@ -15,7 +15,7 @@ from linconv.report import build_report, render_figures
 from linconv.report.drawing import STYLE, draw_all, usable_cores
 from linconv.report.figures import draw_figure, planned_figures
 from linconv.report.forest import differences
-from linconv.report.labels import legend_columns, shortened
+from linconv.report.labels import shortened
 from linconv.report.source import load_experiment
 from linconv.results import ResultError
 from tests.results.factory import make_config
@@ -114,11 +114,7 @@ def test_long_names_widen_the_forest(collected):
         assert differences(long, "digits")[0].get_figwidth() > 4
 
 
-def test_legends_take_the_columns_that_fit():
-    assert legend_columns(["Conv", "-L", "-Lr", "-LRr", "-LSr"], 6.9) == 5
-    assert legend_columns(["Conv", "-L", "-Lr", "-LRr", "-LSr", "Base"], 3.4) == 3  # two rows, evened out
-    assert legend_columns(["x" * 40] * 3, 3.4) == 1
-    assert legend_columns([], 3.4) == 1
+def test_long_names_are_shortened_from_their_front():
     assert shortened("features.conv1") == "features.conv1"
     assert shortened("stages.3.blocks.1.convolution2") == "…ocks.1.convolution2"
 

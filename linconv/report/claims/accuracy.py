@@ -94,7 +94,8 @@ def plug_and_play(experiments: Sequence[Experiment]) -> Iterator[Claim]:
 
 
 def _compared(experiments: Sequence[Experiment]) -> list[tuple[Experiment, Cell, Comparison]]:
-    return [(e, c, e.comparisons[c[:3]]) for e in experiments for c in e.cells if e.is_linear_conv(c.variant)]
+    """The cells of the paper's layer, each with its experiment and its comparison with Conv."""
+    return [(e, c, e.comparisons[c[:3]]) for e in experiments for c in e.cells if c.variant in evidence(e.config)]
 
 
 def _difference(cell: Cell) -> str:

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from linconv.config import LinearOptions
+from linconv.config import VARIANTS
 from linconv.report.claims.model import OURS, PAPER, Claim, Verdict
+from linconv.report.claims.scope import evidence
 from linconv.report.labels import architecture_label, variant_of
-from linconv.report.paper import compare_columns
+from linconv.report.paper import Comparison, compare_columns
 from linconv.report.source import Experiment
 
 HALF = (0.45, 0.60)  # "about half" of the parameters
 HALF_MACS = (0.45, 0.65)  # of the multiply-accumulates; the first convolution and the classifier always stay above
-PRIMARY_RATIO = LinearOptions().primary_ratio
 UNGROUPED = ("base", "vgg11", "allconv", "resnet18")  # networks of 3x3 convolutions with groups = 1
 MIN_NETWORKS = 2  # a claim about a kind of network needs more than one example
 _NOTHING = "No network with a variant was counted."
@@ -34,7 +34,7 @@ class Ratio(NamedTuple):
 def ratios(experiments: Sequence[Experiment], column: str) -> list[Ratio]:
     """A column of complexity.csv relative to Conv's, for every network with full or low-rank coefficients, once each.
 
-    Only of LinearConv with as many primary filters as in the paper, half of all.
+    Only of the paper's layer, and not of sparse coefficients: their zeros are stored, but not learned.
     """
     found: dict[tuple[str, str], Ratio] = {}
     for experiment in experiments:
@@ -42,10 +42,8 @@ def ratios(experiments: Sequence[Experiment], column: str) -> list[Ratio]:
         for _, model in experiment.complexity.iterrows():
             architecture, variant = model["architecture"], model["variant"]
             plain = experiment.model(architecture, "conv")
-            options = known[variant].linear if variant in known else None
-            if plain is None or options is None or options.primary_ratio != PRIMARY_RATIO:
-                continue
-            if options.sparsity is not None:  # zeros are stored, but not learned
+            options = known[variant].linear if variant in allowed else None
+            if plain is None or options is None or options.sparsity is not None:
                 continue
             value = float(model[column] / plain[column])
             found.setdefault((architecture, variant), Ratio(architecture, variant, options.rank is not None, value))

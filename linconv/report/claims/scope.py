@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from linconv.config import Config, Variant
+from linconv.config import Config, LinearOptions, Variant
+
+PRIMARY_RATIO = LinearOptions().primary_ratio  # half of the filters
 
 
 def is_published(variant: Variant) -> bool:
     """Whether every convolution is a LinearConv with half of its filters primary (paper, section 3)."""
-    if variant.layer != "linear" or variant.skip_first or variant.only_where_saves:
+    if variant.skip_first or variant.only_where_saves:
         return False
     everywhere = variant.include is None and not variant.exclude
-    return everywhere and (variant.options is None or variant.options.primary_ratio == 0.5)
+    return everywhere and variant.linear is not None and variant.linear.primary_ratio == PRIMARY_RATIO
 
 
 def evidence(config: Config) -> set[str]:
