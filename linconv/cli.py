@@ -30,6 +30,9 @@ app.add_typer(render, name="render")
 
 ConfigFile = Annotated[Path, typer.Argument(help="configuration file (YAML)", show_default=False)]
 Folder = Annotated[Path, typer.Argument(help="folder of an experiment, results/<experiment>", show_default=False)]
+Workers = Annotated[
+    int | None, typer.Option(min=1, help="processes that draw figures; by default the usable cores", show_default=False)
+]
 INTERRUPTED = 75  # EX_TEMPFAIL of sysexits.h: try again
 
 Results = Annotated[Path, typer.Option(help="folder that holds the experiments' folders")]
@@ -242,7 +245,7 @@ def compare(
     b: Annotated[Path, typer.Argument(help="the folder to set beside it", show_default=False)],
     output: Annotated[Path | None, typer.Option(help="write the Markdown there")] = None,
 ) -> None:
-    """Two result folders side by side: accuracies with the interval of their difference, counts, code, hardware."""
+    """Two result folders side by side: accuracies with the interval of their difference, counts, times, origins."""
     from linconv.report.compare import compare as compare_folders
 
     text = compare_folders(a, b)
@@ -256,11 +259,13 @@ def compare(
 def report(
     folder: Annotated[Path, typer.Argument(help="folder of an experiment, or of several", show_default=False)],
     output: Annotated[Path | None, typer.Option(help="the page; by default FOLDER/report.html")] = None,
+    workers: Workers = None,
 ) -> None:
     """One self-contained HTML page on the results in FOLDER, complete or not."""
+    from linconv.report.drawing import usable_cores
     from linconv.report.page import build_report
 
-    typer.echo(str(build_report(folder, output)))
+    typer.echo(str(build_report(folder, output, workers=workers or usable_cores())))
 
 
 @render.command("tables")
@@ -272,11 +277,12 @@ def render_tables(folder: Folder) -> None:
 
 
 @render.command("figures")
-def render_figures(folder: Folder) -> None:
+def render_figures(folder: Folder, workers: Workers = None) -> None:
     """Write FOLDER/figures from FOLDER/data."""
     from linconv.report import render_figures as write
+    from linconv.report.drawing import usable_cores
 
-    typer.echo("\n".join(str(path) for path in write(folder)))
+    typer.echo("\n".join(str(path) for path in write(folder, workers=workers or usable_cores())))
 
 
 @render.command("all")
@@ -284,11 +290,13 @@ def render_all(
     folder: Annotated[
         Path, typer.Argument(help="folder of an experiment, or one that holds several", show_default=False)
     ],
+    workers: Workers = None,
 ) -> None:
     """Write tables, figures, claims and the report of each experiment's collected results."""
     from linconv.report import render_all as write
+    from linconv.report.drawing import usable_cores
 
-    typer.echo("\n".join(str(path) for path in write(folder)))
+    typer.echo("\n".join(str(path) for path in write(folder, workers=workers or usable_cores())))
 
 
 @render.command("claims")

@@ -51,7 +51,7 @@ class FigureOptions(Frozen):
     `variants` limits the figures of a single network; without it they show the first nine.
     """
 
-    formats: Annotated[tuple[Literal["svg", "pdf", "png"], ...], Field(min_length=1)] = ("svg", "pdf", "png")
+    formats: Annotated[tuple[Literal["svg", "pdf", "png"], ...], Field(min_length=1)] = ("svg", "png")
     heatmap_variants: Names = ("conv", "L", "Lr")
     variants: Names | None = None
 

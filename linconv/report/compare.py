@@ -13,6 +13,7 @@ from typing import Any, Literal, NamedTuple
 from scipy import stats
 
 from linconv.config import RunKey, plan_cells, resolve_run
+from linconv.report.compare_times import compare_times
 from linconv.report.formats import MISSING, Column, Table, number, to_markdown
 from linconv.report.labels import architecture_label, dataset_label, variant_label
 from linconv.results.folders import Results, experiment_folders, read_experiment
@@ -99,13 +100,16 @@ def _experiment(a: Results, b: Results) -> Iterator[str]:
     equal = [key for key in common if outcome(a.runs[key]) == outcome(b.runs[key])]
     yield f"* {_runs_sentence(a, b, common, equal)}"
     yield f"* {_counts_sentence(a, b)}"
+    timed, times = compare_times(a, b)
+    if timed:
+        yield f"* {timed}"
     for name, results in (("A", a), ("B", b)):
         for damaged in results.damaged[:_LISTED]:
             yield f"* {name}, not readable and left out: {' '.join(damaged.split())}"
         if len(results.damaged) > _LISTED:
             yield f"* {name}: and {len(results.damaged) - _LISTED} more files that cannot be read"
     yield ""
-    tables = (_accuracies(a, b, set(equal)), _counts(a, b), _configurations(a, b, common), _origins(a, b))
+    tables = (_accuracies(a, b, set(equal)), _counts(a, b), times, _configurations(a, b, common), _origins(a, b))
     for table in tables:
         if table.rows:
             yield to_markdown(table)

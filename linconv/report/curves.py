@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
@@ -17,6 +20,7 @@ from linconv.report.labels import (
 )
 from linconv.report.source import Experiment
 from linconv.report.wording import detail_note
+from linconv.results.statistics import Cell
 
 _CAPTION = (
     "{network} on {data}: top-1 accuracy on the test set and cross-entropy on the training set per epoch. Lines are "
@@ -30,15 +34,22 @@ def curves(experiment: Experiment, dataset: str, architecture: str) -> tuple[Fig
     figure = Figure(figsize=(7.0, 2.9))
     figure.suptitle(f"{network} on {data}")
     left, right = figure.subplots(1, 2)
-    drawn = _lines(left, experiment, dataset, architecture, "test_top1")
-    losses = _lines(right, experiment, dataset, architecture, "train_loss")
+    runs = experiment.of_network(experiment.runs, dataset, architecture)
+    finished = runs.loc[runs["status"] == "ok", ["dataset", "architecture", "variant", "seed"]]
+    shown = experiment.shown_in_detail(experiment.variants_of(architecture, dataset))
+    finished = finished[finished["variant"].isin(shown)]
+    history = experiment.of_network(experiment.history, dataset, architecture).merge(finished)
+    cells = [c for c in experiment.cells_of(dataset, architecture) if c.variant in shown]
+    drawn = _lines(left, experiment, cells, history.dropna(subset=["test_top1"]), "test_top1")
+    losses = _lines(right, experiment, cells, history.dropna(subset=["train_loss"]), "train_loss")
     left.set_title("Test accuracy (%)")
     right.set_title("Training loss (cross-entropy)")
     for axes in (left, right):
         axes.set_xlabel("epoch")
-        axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+        if not history.empty:
+            axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
         axes.margins(x=0.02)
-        if experiment.history["epoch"].max() == 1:  # one epoch is a point: no ticks beside it
+        if history["epoch"].max() == 1:  # one epoch is a point: no ticks beside it
             axes.set(xlim=(0.5, 1.5), xticks=[1])
     if len(losses) and 0 < 4 * losses.min() < losses.max():
         right.set_title("Training loss (cross-entropy, log scale)")
@@ -54,14 +65,10 @@ def curves(experiment: Experiment, dataset: str, architecture: str) -> tuple[Fig
     return figure, caption + detail_note(experiment, experiment.variants_of(architecture, dataset))
 
 
-def _lines(axes: Axes, experiment: Experiment, dataset: str, architecture: str, metric: str) -> np.ndarray:
-    """Draw one line per variant and return the values it was made of."""
-    runs = experiment.of_network(experiment.runs, dataset, architecture)
-    finished = runs.loc[runs["status"] == "ok", ["dataset", "architecture", "variant", "seed"]]
-    shown = experiment.shown_in_detail(experiment.variants_of(architecture, dataset))
-    history = experiment.history.merge(finished[finished["variant"].isin(shown)]).dropna(subset=[metric])
+def _lines(axes: Axes, experiment: Experiment, cells: Sequence[Cell], history: pd.DataFrame, metric: str) -> np.ndarray:
+    """Draw one line per variant and return the values they were made of."""
     styles = variant_styles(experiment.config.variants)
-    for cell in (c for c in experiment.cells_of(dataset, architecture) if c.variant in shown):
+    for cell in cells:
         own = history[history["variant"] == cell.variant]
         by_epoch = own.groupby("epoch")[metric].agg(["mean", "min", "max"])
         colour, dashes = styles[cell.variant]

@@ -6,10 +6,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-import matplotlib
 from matplotlib.figure import Figure
 
 from linconv.report.curves import curves
+from linconv.report.drawing import draw_all, lay_out, save
 from linconv.report.forest import differences
 from linconv.report.heatmaps import correlations
 from linconv.report.layers import redundancy_layers
@@ -17,9 +17,6 @@ from linconv.report.panels import panels
 from linconv.report.pareto import pareto
 from linconv.report.source import Experiment, load_experiment
 from linconv.report.speed import speed_figure
-from linconv.results.files import atomic_path
-
-STYLE = Path(__file__).with_name("linconv.mplstyle")
 
 
 class FigureKind(NamedTuple):
@@ -44,13 +41,6 @@ FIGURES: dict[str, FigureKind] = {
     "differences": FigureKind(differences, "dataset"),
     "speed": FigureKind(speed_figure, "timings"),
 }
-# What a file would say about the moment and the program of its making changes its bytes and tells nothing.
-_SILENT = {
-    "svg": {"Date": None, "Creator": None},
-    "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
-    "png": {"Software": None},
-}
-_CAPTION_KEY = {"svg": "Description", "pdf": "Subject", "png": "Description"}
 
 
 class Planned(NamedTuple):
@@ -87,7 +77,14 @@ def planned_figures(experiment: Experiment) -> list[Planned]:
     ]
 
 
-def render_figures(root: str | Path) -> list[Path]:
+def draw_figure(experiment: Experiment, planned: Planned) -> tuple[Figure, str]:
+    """A figure, laid out, and its caption."""
+    figure, caption = FIGURES[planned.kind].draw(experiment, *planned.where)
+    lay_out(figure)
+    return figure, caption
+
+
+def render_figures(root: str | Path, *, workers: int = 1) -> list[Path]:
     """Write the figures of an experiment to its folder figures/ and return their paths.
 
     They are those of `planned_figures`, named <kind>_<dataset>_<architecture> as far as they are of one, in the
@@ -96,27 +93,25 @@ def render_figures(root: str | Path) -> list[Path]:
 
     Args:
         root: the experiment's folder, results/<experiment>, with config.yaml and data/.
+        workers: processes that draw side by side; the files are the same whatever their number.
 
     Raises:
         ResultError: the collected data or the configuration is missing or damaged.
     """
     experiment = load_experiment(root)
-    folder = experiment.root / "figures"
-    paths: list[Path] = []
-    with matplotlib.rc_context(fname=STYLE):
-        for planned in planned_figures(experiment):
-            figure, caption = FIGURES[planned.kind].draw(experiment, *planned.where)
-            figure.draw_without_rendering()
-            figure.set_layout_engine("none")  # laid out once, not again for every format
-            paths += [_save(figure, caption, folder / planned.stem, f) for f in experiment.config.figures.formats]
-    for old in folder.glob("*"):  # of networks whose runs are gone
+    written = draw_all(_write_figure, experiment, planned_figures(experiment), workers)
+    paths = [path for of_one in written for path in of_one]
+    for old in _folder(experiment).glob("*"):  # of networks whose runs are gone
         if old not in paths and old.stem.partition("_")[0] in FIGURES:
             old.unlink()
     return paths
 
 
-def _save(figure: Figure, caption: str, stem: Path, suffix: str) -> Path:
-    path = stem.with_name(f"{stem.name}.{suffix}")
-    with atomic_path(path) as temporary:
-        figure.savefig(temporary, format=suffix, metadata=_SILENT[suffix] | {_CAPTION_KEY[suffix]: caption})
-    return path
+def _write_figure(experiment: Experiment, planned: Planned) -> list[Path]:
+    figure, caption = draw_figure(experiment, planned)
+    stem = _folder(experiment) / planned.stem
+    return [save(figure, caption, stem, suffix) for suffix in experiment.config.figures.formats]
+
+
+def _folder(experiment: Experiment) -> Path:
+    return experiment.root / "figures"

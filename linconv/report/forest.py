@@ -46,7 +46,9 @@ def differences(experiment: Experiment, dataset: str) -> tuple[Figure, str]:
 def _one_below_the_other(figure: Figure, experiment: Experiment, cells: list[Cell]) -> None:
     """All networks in one panel."""
     networks = list(dict.fromkeys(c.architecture for c in cells))
-    figure.set_size_inches(3.5, max(1.7, 1.25 + 0.21 * len(cells) + 0.24 * len(networks)))
+    longest = max((len(variant_label(c.variant)) for c in cells), default=0)
+    width = 3.5 + 0.06 * max(0, longest - 8)
+    figure.set_size_inches(width, max(1.7, 1.25 + 0.21 * len(cells) + 0.24 * len(networks)))
     axes = figure.subplots()
     y, ticks, labels, means = 0.0, [], [], []
     options = experiment.config.statistics

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from linconv.report.labels import MISSING_COLOUR, architecture_label, dataset_label, variant_label
+from linconv.report.labels import MISSING_COLOUR, architecture_label, dataset_label, shortened, variant_label
 from linconv.report.source import Experiment
 
 _CAPTION = (
@@ -47,12 +47,11 @@ def correlations(experiment: Experiment, dataset: str, architecture: str) -> tup
                 continue
             image = _map(axes, matrix, primaries.get((variant, seeds[variant], _position(layer))))
         same_seed = len(set(seeds.values())) == 1
-        label = variant_label(variant) if same_seed else f"{variant_label(variant)} (seed {seeds[variant]})"
+        label = shortened(variant_label(variant)) + ("" if same_seed else f"\n(seed {seeds[variant]})")
         row[0].set_ylabel(label, fontweight="bold", fontsize=8.5)
     for layer, axes in zip(layers, grid[0], strict=True):
         position, _, name = layer.removeprefix("layer").partition("_")
-        short = name if len(name) <= 20 else f"…{name[-19:]}"
-        axes.set_title(f"layer {position}\n{short}", loc="center", fontsize=7.5, fontweight="normal")
+        axes.set_title(f"layer {position}\n{shortened(name)}", loc="center", fontsize=7.5, fontweight="normal")
     bar = figure.colorbar(image, ax=grid, shrink=min(1, 2.2 / len(variants)), aspect=24, ticks=[-1, -0.5, 0, 0.5, 1])
     bar.set_label("Pearson correlation")
     bar.outline.set_linewidth(0.6)

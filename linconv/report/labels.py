@@ -96,6 +96,11 @@ def legend_columns(labels: Sequence[str], width: int) -> int:
     return 1
 
 
+def shortened(name: str, length: int = 20) -> str:
+    """The end of a long name, which tells names of layers and variants apart."""
+    return name if len(name) <= length else f"…{name[1 - length :]}"
+
+
 def network_markers(architectures: Sequence[str]) -> dict[str, str]:
     """The shape of each network's points; the known networks always look the same."""
     known = list(ARCHITECTURES)

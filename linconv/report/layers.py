@@ -16,7 +16,6 @@ from linconv.report.labels import (
     variant_label,
     variant_styles,
 )
-from linconv.report.redundancy_table import layer_means
 from linconv.report.source import Experiment
 from linconv.report.wording import detail_note
 
@@ -53,7 +52,7 @@ def redundancy_layers(experiment: Experiment, dataset: str, architecture: str) -
     """Six or nine panels over the layers of a network, one line per variant and stage, and the caption."""
     network, data = architecture_label(architecture), dataset_label(dataset)
     planned = experiment.variants_of(architecture, dataset)
-    means = experiment.of_network(layer_means(experiment), dataset, architecture)
+    means = experiment.of_network(experiment.layer_means, dataset, architecture)
     means = means[means["variant"].isin(experiment.shown_in_detail(planned))]
     means = means.assign(effective_rank=means["effective_rank"] / means[["filters", "filter_size"]].min(axis=1))
     for name in (column for column, title in (*_PANELS, *_KERNEL_PANELS) if title.endswith("(%)")):

@@ -23,7 +23,7 @@ AT = ["dataset", "architecture", "variant"]
 
 def redundancy(experiment: Experiment) -> tuple[Table, pd.DataFrame]:
     """Means over the runs of a cell per layer, before and after training, as a table and as a frame."""
-    frame = layer_means(experiment)
+    frame = experiment.layer_means
     rows: list[list[str | Entry]] = []
     breaks: set[int] = set()
     last = None
@@ -56,20 +56,6 @@ def redundancy(experiment: Experiment) -> tuple[Table, pd.DataFrame]:
         "(1: all directions alike)."
     )
     return Table("redundancy", caption, columns, rows, notes, frozenset(breaks)), frame
-
-
-def layer_means(experiment: Experiment) -> pd.DataFrame:
-    """Means of the numbers of a layer over the finished runs of a cell, one row per cell, stage and layer."""
-    done = experiment.runs.loc[experiment.runs["status"] == "ok", [*AT, "seed"]]
-    layers = experiment.layers.merge(done, on=[*AT, "seed"])
-    keys = [*AT, "stage", "position", "layer"]
-    numbers = [c for c in layers.columns if c not in (*keys, "seed")]
-    means = layers.groupby(keys, sort=False)[numbers].mean().reset_index()
-    means.insert(len(keys), "runs", layers.groupby(keys, sort=False)["seed"].count().to_numpy())
-    order = {variant: i for i, variant in enumerate(experiment.config.variants)}
-    means["order"] = means["variant"].map(order)
-    means = means.sort_values(["dataset", "architecture", "order", "position", "stage"], kind="stable")
-    return means.drop(columns="order").reset_index(drop=True)
 
 
 def _change(stages: pd.DataFrame, name: str, digits: int) -> Entry:

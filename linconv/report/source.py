@@ -31,6 +31,7 @@ _TEXT = dict.fromkeys(
 # Files and columns that data collected earlier lack: nothing was measured of them.
 _LATER = ("throughput.csv",)
 _LATER_COLUMNS = ("macs", "kernel_sparsity", "kernel_variance_entropy", "orthogonality")
+_CELL = ["dataset", "architecture", "variant"]
 IN_DETAIL = 9  # variants that can be told apart by colour
 
 
@@ -77,11 +78,6 @@ class Experiment:
         planned = {c.variant for c in self.cells if c.architecture == architecture and dataset in (None, c.dataset)}
         return [variant for variant in self.config.variants if variant in planned]
 
-    def is_linear_conv(self, variant: str) -> bool:
-        """Whether a variant is one of LinearConv's, which the claims are about, and not another method."""
-        known = self.config.known_variants
-        return variant in known and known[variant].layer == "linear"
-
     def shown_in_detail(self, variants: Sequence[str]) -> list[str]:
         """Of `variants`, those that figures with a line or a bar for each show: the configuration's, or the first."""
         named = self.config.figures.variants
@@ -90,9 +86,26 @@ class Experiment:
 
     def model(self, architecture: str, variant: str) -> pd.Series | None:
         """The complexity of one network with one variant, None where it was not counted."""
-        frame = self.complexity
-        found = frame[(frame["architecture"] == architecture) & (frame["variant"] == variant)]
-        return None if found.empty else found.iloc[0]
+        return self._models.get((architecture, variant))
+
+    @cached_property
+    def _models(self) -> dict[tuple[str, str], pd.Series]:
+        rows = [row for _, row in self.complexity.iterrows()]
+        return {(row["architecture"], row["variant"]): row for row in reversed(rows)}  # the first of two counts
+
+    @cached_property
+    def layer_means(self) -> pd.DataFrame:
+        """Means of the numbers of a layer over the finished runs of a cell, one row per cell, stage and layer."""
+        done = self.runs.loc[self.runs["status"] == "ok", [*_CELL, "seed"]]
+        layers = self.layers.merge(done, on=[*_CELL, "seed"])
+        keys = [*_CELL, "stage", "position", "layer"]
+        numbers = [c for c in layers.columns if c not in (*keys, "seed")]
+        means = layers.groupby(keys, sort=False)[numbers].mean().reset_index()
+        means.insert(len(keys), "runs", layers.groupby(keys, sort=False)["seed"].count().to_numpy())
+        order = {variant: i for i, variant in enumerate(self.config.variants)}
+        means["order"] = means["variant"].map(order)
+        means = means.sort_values(["dataset", "architecture", "order", "position", "stage"], kind="stable")
+        return means.drop(columns="order").reset_index(drop=True)
 
     def of_network(self, frame: pd.DataFrame, dataset: str, architecture: str) -> pd.DataFrame:
         """The rows of a frame that belong to one network on one data set."""

@@ -160,12 +160,12 @@ def _over_macs(axes: Axes, experiment: Experiment, timed: pd.DataFrame) -> None:
     styles = variant_styles([v for v in experiment.config.known_variants if v in set(timed["variant"])])
     markers = network_markers(list(dict.fromkeys(timed["architecture"])))
     largest = timed[timed["batch_size"] == _usual_batch(timed)]
-    least = 0.4
+    least, most = 0.4, max(1.2, *largest["ratio_high"])
     for _, arm in largest.iterrows():
         x = macs_ratio(experiment, arm["architecture"], arm["variant"], arm["activity"], arm["form"])
         if x is None:
             continue
-        least = min(least, 0.9 * x, 0.9 * arm["ratio_low"])
+        least, most = min(least, 0.9 * x, 0.9 * arm["ratio_low"]), max(most, x)
         colour = styles[arm["variant"]][0]
         axes.errorbar(
             *(x, arm["ratio"]),
@@ -176,7 +176,7 @@ def _over_macs(axes: Axes, experiment: Experiment, timed: pd.DataFrame) -> None:
             ms=5,
             elinewidth=0.9,
         )
-    low, high = least, 1.05 * max(1.2, *largest["ratio_high"])
+    low, high = least, 1.05 * most
     axes.plot([low, high], [low, high], color="#999999", lw=0.8, zorder=1)
     axes.axhline(1, color="#999999", lw=0.6, ls=":", zorder=1)
     axes.set(xlim=(low, high), ylim=(low, high))

@@ -194,3 +194,93 @@ def test_a_folder_of_experiments_gives_one_page(collected, tmp_path):
     (both / "none").mkdir()
     with pytest.raises(ResultError, match="none: holds no experiment"):
         render_claims(both / "none")
+
+
+OWN = {
+    "few": {"extends": "L", "options": {"primary_ratio": 0.1}},
+    "stem": {"extends": "L", "skip_first": True},
+    "some": {"extends": "L", "include": ["features.*"]},
+    "cheap": {"extends": "LRr", "only_where_saves": True},
+}
+
+
+def test_variants_of_ones_own_are_no_evidence(collected):
+    """Bad results, counts and timings of other layers than the paper's change no verdict, and are named."""
+    good = accuracies(L=-0.1, Lr=0.0, LRr=0.1)
+    alone = verdicts(collected(top1=good, **SMALL))
+    mixed = SMALL | {"variants": [*SMALL["variants"], *OWN], "define": OWN}
+    bad = {key(v, seed): 50.0 + seed for v in OWN for seed in range(3)}
+    root = collected(top1=good | bad, diverged=[key("few", 2)], **mixed)
+    found = verdicts(root)
+    assert {i: c.verdict for i, c in found.items()} == {i: c.verdict for i, c in alone.items()}
+    assert found["accuracy-on-par"].verdict == "supported"
+    for claim in found.values():
+        assert not any(f" {name}" in claim.evidence for name in ("few", "stem", "cheap")), claim
+        assert not any(run.endswith(f"/{name}") for run in claim.runs for name in OWN)
+    said = [line for line in deviations([load_experiment(root)]) if "no evidence" in line]
+    assert said == [
+        "`toy`: no evidence for any claim, since they are not LinearConv in every convolution with half of the filters "
+        "primary: few, stem, some, cheap."
+    ]
+    assert not any("no evidence" in line for line in deviations([load_experiment(collected(**SMALL))]))
+
+
+def test_a_redefined_variant_is_not_the_papers(collected):
+    define = {"Lr": {"extends": "Lr", "options": {"primary_ratio": 0.25}}}
+    found = verdicts(collected(define=define))
+    assert found["orthogonal-primaries"].verdict == found["redundancy-controlled"].verdict == "not measured"
+    assert found["printed-columns"].verdict == "undecided"  # its six networks twice count as missing
+    assert "12 were not counted" in found["printed-columns"].evidence
+    assert not any(run.endswith("/Lr") for run in found["accuracy-on-par"].runs)
+
+
+def test_timings_of_ones_own_variants_decide_nothing(tmp_path):
+    timed = {"architectures": ["base"], "variants": ["few"], "batches": [50], "rounds": 5}
+    config = make_config(define={"few": OWN["few"]}, throughput=timed)
+    write_experiment(tmp_path, config)
+    write_timings(tmp_path, config, {"auto": 0.5, "weight": 1.2, "folded": 1.5})
+    collect(config, tmp_path)
+    found = verdicts(tmp_path)
+    assert {found[name].verdict for name in SPEED} == {"not measured"}
+
+
+@pytest.mark.parametrize(
+    ("networks", "params", "macs", "verdict"),
+    [
+        (["mobilenetv2", "squeezenet"], 0.7, 0.7, "supported"),
+        (["mobilenetv2", "squeezenet"], 1.7, 1.2, "supported"),
+        (["mobilenetv2", "squeezenet", "base"], 0.7, 0.7, "supported"),  # base is of ungrouped 3x3 convolutions
+        (["mobilenetv2", "squeezenet"], 0.7, 0.6, "not supported"),
+        (["mobilenetv2", "squeezenet"], 0.55, 0.9, "not supported"),
+        (["mobilenetv2", "base"], 1.7, 1.2, "undecided"),  # one example
+        (["base", "vgg11"], 1.7, 1.2, "not measured"),
+    ],
+)
+def test_where_it_does_not_pay_needs_more_than_one_example(collected, networks, params, macs, verdict):
+    config = {"variants": ["conv", "L", "Lr", "LRr"], "complexity": {"architectures": networks}}
+    root = collected(**config)
+
+    def edit(record):
+        plain = {m["architecture"]: m for m in record["models"] if m["variant"] == "conv"}
+        for model in record["models"]:
+            if model["variant"] in ("L", "Lr"):
+                model["params"] = round(params * plain[model["architecture"]]["params"])
+                model["macs_feature"] = round(macs * plain[model["architecture"]]["macs_feature"])
+
+    changed(root, "complexity.json", edit, **config)
+    claim = verdicts(root)["where-it-does-not-pay"]
+    assert claim.verdict == verdict
+    grown = "MobileNetV2, SqueezeNet" if params > 1 and "squeezenet" in networks else "none"
+    assert verdict in ("undecided", "not measured") or claim.evidence.endswith(f"in one of both: {grown}.")
+
+
+def test_validation_is_a_deviation(collected):
+    plain = " ".join(deviations([load_experiment(collected(**SMALL))]))
+    assert "validation" not in plain
+    held_out = SMALL | {"validation": {"share": 0.25}}
+    said = deviations([load_experiment(collected(**held_out))])
+    assert "`toy`: 25 % of the training images are held out for validation, not trained on." in said
+    assert not any("best accuracy" in line for line in said)
+    chosen = held_out | {"report_epoch": "best_validation"}
+    said = deviations([load_experiment(collected(**chosen))])
+    assert any("of the epoch with the best accuracy on the validation part" in line for line in said)

@@ -15,7 +15,7 @@ from linconv.config import plan_runs
 from linconv.report.compare import compare, difference
 from linconv.results import ComplexityResult, ResultError, RunResult, read_result, write_result
 from tests.report.conftest import key
-from tests.results.factory import make_config, write_experiment
+from tests.results.factory import make_config, write_experiment, write_timings
 
 
 def machine(tmp_path, name, skip=(), top1=None, diverged=(), **changes):
@@ -109,6 +109,47 @@ def test_other_code_hardware_configuration_and_counts_are_listed(tmp_path):
     assert origins["code_hash"] == ["0123456789abcdef", "f" * 16, "no"]
     assert origins["hardware.cpu"] == ["Toy CPU & Co", "Pipe / CPU", "no"]
     assert origins["versions.torch"] == ["2.14.1", "2.14.1", "yes"]
+
+
+TIMED = {"throughput": {"architectures": ["base"], "variants": ["Lr"], "batches": [50, 1], "rounds": 5}}
+
+
+def timed(tmp_path, name, ratios, changes=None, skip=()):
+    """A folder with timings; `changes` of the provenance are those of another machine."""
+    config = make_config(seeds=[0], **TIMED)
+    root = machine(tmp_path, name, seeds=[0], **TIMED)
+    write_timings(root, config, ratios, skip=skip)
+    for file in (root / "throughput").glob("*.json"):
+        record = json.loads(file.read_text())
+        record["provenance"] |= changes or {}
+        file.write_text(json.dumps(record))
+    return root
+
+
+def test_timings_stand_side_by_side(tmp_path):
+    a = timed(tmp_path, "a", {"auto": 0.8, "weight": 1.2})
+    b = timed(tmp_path, "b", {"auto": 0.5, "folded": 1.0}, skip=("base_training_b1_fp32_eager",))
+    text = compare(a, b)
+    assert "* 6 timings are in both folders, made on devices of one kind: Toy CPU & Co" in text
+    found = {tuple(row[:6]): row[6:] for row in rows(text, "Images per second")}
+    assert len(found) == 6  # weight is in A only, folded in B only, one cell in A only
+    # rounds of 1 to 5 seconds per image: the median of the plain network is 3 seconds
+    assert found["Base", "inference", "50", "fp32", "Conv", "plain"] == ["0.3", "0.3", "1.000", "1.000", "1.000"]
+    assert found["Base", "training", "50", "fp32", "-Lr", "auto"] == ["0.4", "0.7", "1.600", "0.800", "0.500"]
+    assert ("Base", "training", "1", "fp32", "-Lr", "auto") not in found
+
+
+def test_timings_of_different_devices_are_said_to_be(tmp_path):
+    a = timed(tmp_path, "a", {"auto": 0.8})
+    b = timed(tmp_path, "b", {"auto": 0.8}, {"hardware": {"cpu": "Other CPU"}})
+    text = compare(a, b)
+    assert "8 timings are in both folders, made on different devices: Toy CPU & Co" in text
+    assert "Other CPU" in text
+    c = machine(tmp_path, "c", seeds=[0])
+    assert "No timing is in both folders." in compare(a, c)
+    untimed = compare(c, machine(tmp_path, "d", seeds=[0]))
+    assert "in both folders, made on" not in untimed
+    assert "No timing" not in untimed
 
 
 def test_folders_of_experiments_are_matched_by_name(tmp_path):

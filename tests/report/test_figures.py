@@ -14,7 +14,8 @@ from PIL import Image
 from linconv.config import plan_runs
 from linconv.report import render_figures, render_tables
 from linconv.report.curves import curves
-from linconv.report.figures import FIGURES, STYLE, planned_figures
+from linconv.report.drawing import STYLE
+from linconv.report.figures import FIGURES, planned_figures
 from linconv.report.forest import differences
 from linconv.report.heatmaps import correlations
 from linconv.report.labels import COLOURS, network_markers, variant_styles

@@ -9,7 +9,7 @@ from matplotlib import rc_context
 
 from linconv.report.claims.accuracy import on_par
 from linconv.report.curves import curves
-from linconv.report.figures import STYLE
+from linconv.report.drawing import STYLE
 from linconv.report.forest import differences
 from linconv.report.labels import legend_columns, variant_label, variant_of, variant_styles
 from linconv.report.panels import panels

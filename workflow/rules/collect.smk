@@ -30,8 +30,9 @@ rule partial:
         f"{LOGS}/partial.log",
     conda:
         ENVIRONMENT
+    threads: DRAWING
     params:
         config=CONFIG,
         results=RESULTS,
     shell:
-        "(linconv collect {params.config} --partial && linconv render all {params.results}) > {log} 2>&1"
+        "(linconv collect {params.config} --partial && linconv render all {params.results} --workers {threads}) > {log} 2>&1"

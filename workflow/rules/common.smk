@@ -40,6 +40,8 @@ RUN = "{dataset}/{architecture}/{variant}/seed{seed}"
 
 ENVIRONMENT = "../envs/linconv.yaml"
 
+DRAWING = 4  # processes that draw figures side by side, as far as there are cores
+
 # Snakemake sees neither an edited module nor the part of the configuration that a run depends on. These hashes
 # are `params:`, so a job is done again when what determines its outcome has changed, and only then.
 CONFIG_HASH = digest(CONFIG_YAML)

@@ -23,11 +23,12 @@ rule figures:
         f"{LOGS}/figures.log",
     conda:
         ENVIRONMENT
+    threads: DRAWING
     params:
         results=subpath(input[0], ancestor=2),
         code_hash=REPORT_CODE,
     shell:
-        "linconv render figures {params.results} > {log} 2>&1"
+        "linconv render figures {params.results} --workers {threads} > {log} 2>&1"
 
 
 rule claims:
@@ -66,8 +67,9 @@ rule page:
         f"{LOGS}/page.log",
     conda:
         ENVIRONMENT
+    threads: DRAWING
     params:
         results=subpath(output[0], parent=True),
         code_hash=REPORT_CODE,
     shell:
-        "linconv report {params.results} > {log} 2>&1"
+        "linconv report {params.results} --workers {threads} > {log} 2>&1"

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from linconv.config import PRESETS
 from linconv.report.claims.model import PAPER, Claim, Verdict
+from linconv.report.claims.scope import evidence
 from linconv.report.formats import number
 from linconv.report.labels import architecture_label, dataset_label
 from linconv.report.source import Experiment
@@ -46,9 +47,9 @@ def on_par(experiments: Sequence[Experiment]) -> Iterator[Claim]:
         verdict,
         text,
         runs=tuple("/".join(c[:3]) for _, c, _ in tested),
-        rule=f"Over all cells with {MIN_PAIRS} or more pairs of runs. Not supported where a variant is below Conv, "
-        "different and not equivalent; supported where every cell is equivalent, or different and above, and no run "
-        "diverged; undecided otherwise. Paired t-tests, adjusted by Holm within each "
+        rule=f"Over all cells of the paper's layer with {MIN_PAIRS} or more pairs of runs. Not supported where a "
+        "variant is below Conv, different and not equivalent; supported where every cell is equivalent, or different "
+        "and above, and no run diverged; undecided otherwise. Paired t-tests, adjusted by Holm within each "
         "experiment; margin and level are those of its configuration.",
     )
 
@@ -93,7 +94,8 @@ def plug_and_play(experiments: Sequence[Experiment]) -> Iterator[Claim]:
 
 
 def _compared(experiments: Sequence[Experiment]) -> list[tuple[Experiment, Cell, Comparison]]:
-    return [(e, c, e.comparisons[c[:3]]) for e in experiments for c in e.cells if e.is_linear_conv(c.variant)]
+    """The cells of the paper's layer, each with its experiment and its comparison with Conv."""
+    return [(e, c, e.comparisons[c[:3]]) for e in experiments for c in e.cells if c.variant in evidence(e.config)]
 
 
 def _difference(cell: Cell) -> str:

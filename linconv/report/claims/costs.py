@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from linconv.config import LinearOptions
+from linconv.config import VARIANTS
 from linconv.report.claims.model import OURS, PAPER, Claim, Verdict
+from linconv.report.claims.scope import evidence
 from linconv.report.labels import architecture_label, variant_of
-from linconv.report.paper import compare_columns
+from linconv.report.paper import Comparison, compare_columns
 from linconv.report.source import Experiment
 
 HALF = (0.45, 0.60)  # "about half" of the parameters
 HALF_MACS = (0.45, 0.65)  # of the multiply-accumulates; the first convolution and the classifier always stay above
-PRIMARY_RATIO = LinearOptions().primary_ratio
 UNGROUPED = ("base", "vgg11", "allconv", "resnet18")  # networks of 3x3 convolutions with groups = 1
+MIN_NETWORKS = 2  # a claim about a kind of network needs more than one example
 _NOTHING = "No network with a variant was counted."
 
 
@@ -33,18 +34,16 @@ class Ratio(NamedTuple):
 def ratios(experiments: Sequence[Experiment], column: str) -> list[Ratio]:
     """A column of complexity.csv relative to Conv's, for every network with full or low-rank coefficients, once each.
 
-    Only of LinearConv with as many primary filters as in the paper, half of all.
+    Only of the paper's layer, and not of sparse coefficients: their zeros are stored, but not learned.
     """
     found: dict[tuple[str, str], Ratio] = {}
     for experiment in experiments:
-        known = experiment.config.known_variants
+        known, allowed = experiment.config.known_variants, evidence(experiment.config)
         for _, model in experiment.complexity.iterrows():
             architecture, variant = model["architecture"], model["variant"]
             plain = experiment.model(architecture, "conv")
-            options = known[variant].linear if variant in known else None
-            if plain is None or options is None or options.primary_ratio != PRIMARY_RATIO:
-                continue
-            if options.sparsity is not None:  # zeros are stored, but not learned
+            options = known[variant].linear if variant in allowed else None
+            if plain is None or options is None or options.sparsity is not None:
                 continue
             value = float(model[column] / plain[column])
             found.setdefault((architecture, variant), Ratio(architecture, variant, options.rank is not None, value))
@@ -145,29 +144,40 @@ def feature_space(experiments: Sequence[Experiment]) -> Iterator[Claim]:
 
 def no_gain(experiments: Sequence[Experiment]) -> Iterator[Claim]:
     """Ours: where LinearConv does not pay."""
-    params, macs = ratios(experiments, "params"), ratios(experiments, "macs_feature")
-    found = [r for r in params if r.value > 1]
-    dear = [r for r in macs if r.value > 1]
-    verdict: Verdict = "not measured" if not params else "supported" if found or dear else "not supported"
-    evidence = (
-        f"More parameters than Conv: {', '.join(map(str, found)) or 'none'}. More multiply-accumulates in feature "
-    )
-    evidence += f"space: {', '.join(map(str, dear)) or 'none'}."
+    params, macs = (_dearest(ratios(experiments, column)) for column in ("params", "macs_feature"))
+    both = [a for a in params if a in macs]
+    half = [a for a in both if params[a].value <= HALF[1] or macs[a].value <= HALF_MACS[1]]
+    dear = [architecture_label(a) for a in both if max(params[a].value, macs[a].value) > 1]
+    verdict: Verdict = "not measured" if not both else "undecided" if len(both) < MIN_NETWORKS else "supported"
+    if half:
+        verdict = "not supported"
+    listed = [f"{params[a]} and {macs[a].value:.2f}" for a in both]
     yield Claim(
         "where-it-does-not-pay",
-        "LinearConv does not pay everywhere: full coefficients cost more than they save in networks of 1x1 and "
-        "depthwise convolutions.",
+        "Full coefficients do not halve networks of 1x1, grouped or depthwise convolutions: they save less there, "
+        "or cost more than they save.",
         OURS,
         verdict,
-        evidence if params else _NOTHING,
-        rule="Supported where at least one network counted has more parameters or, in feature space, more "
-        "multiply-accumulates than the plain one.",
+        f"Parameters and multiply-accumulates in feature space, relative to Conv's: {', '.join(listed)}. More than "
+        f"Conv's in one of both: {', '.join(dear) or 'none'}."
+        if both
+        else "No network of 1x1, grouped or depthwise convolutions with full coefficients was counted.",
+        rule=f"Over the networks other than {', '.join(map(architecture_label, UNGROUPED))}: supported where "
+        f"{MIN_NETWORKS} or more were counted and each has more than {HALF[1]:g} of the plain network's parameters and "
+        f"more than {HALF_MACS[1]:g} of its multiply-accumulates in feature space; not supported where one has not; "
+        "undecided with fewer networks.",
     )
+
+
+def _dearest(found: Sequence[Ratio]) -> dict[str, Ratio]:
+    """The largest ratio with full coefficients of each network that is not of ungrouped 3x3 convolutions."""
+    full = [r for r in found if not r.low_rank and r.architecture not in UNGROUPED]
+    return {r.architecture: r for r in sorted(full, key=lambda r: r.value)}
 
 
 def printed_columns(experiments: Sequence[Experiment]) -> Iterator[Claim]:
     """The paper's parameter and FLOP columns come out of the definitions."""
-    best = max((compare_columns(e) for e in experiments), key=_equal, default=[])
+    best = max((_as_published(e) for e in experiments), key=_equal, default=[])
     counted = [c for c in best if c.equal != "missing"]
     wrong = [c for c in counted if c.equal == "no"]
     verdict: Verdict = "not measured" if not counted else "not supported" if wrong else "supported"
@@ -188,6 +198,13 @@ def printed_columns(experiments: Sequence[Experiment]) -> Iterator[Claim]:
         "are "
         "not counted.",
     )
+
+
+def _as_published(experiment: Experiment) -> list[Comparison]:
+    """The printed cells beside ours; those whose variant the configuration defines otherwise count as missing."""
+    known = experiment.config.known_variants
+    changed = {name for name, variant in VARIANTS.items() if known[name] != variant}
+    return [c._replace(equal="missing") if c.variant in changed else c for c in compare_columns(experiment)]
 
 
 def _equal(cells: Sequence[object]) -> int:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 import pandas as pd
 
 from linconv.report.claims.model import PAPER, Claim, Verdict
+from linconv.report.claims.scope import evidence
 from linconv.report.source import Experiment
 from linconv.report.wording import cell_label
 from linconv.results.equivalence import MIN_PAIRS, Comparison, compare_cells
@@ -65,6 +66,8 @@ def _paired(
 ) -> Iterator[tuple[Cell, Comparison]]:
     """A number about filters per cell of `variant`, compared with `baseline` by seed, where there are enough pairs."""
     for experiment in experiments:
+        if not {variant, baseline} - {"conv"} <= evidence(experiment.config):
+            continue
         runs = _per_run(experiment, column)
         places = dict.fromkeys((c.dataset, c.architecture) for c in experiment.cells)
         grid = [(*place, variant) for place in places]

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from linconv.config import PRESETS, VARIANTS
 from linconv.report.claims.model import Claim
+from linconv.report.claims.scope import evidence
 from linconv.report.formats import Column, Table, to_markdown
 from linconv.report.labels import architecture_label, dataset_label, variant_label
 from linconv.report.source import Experiment
@@ -89,6 +90,21 @@ def _own(experiment: Experiment) -> Iterator[str]:
         yield f"`{config.experiment}`: {text} ({'; '.join(found)})."
     if not config.augment:
         yield f"`{config.experiment}`: no augmentation."
+    if config.validation is not None:
+        share = f"{100 * config.validation.share:g} %"
+        yield f"`{config.experiment}`: {share} of the training images are held out for validation, not trained on."
+    if config.report_epoch == "best_validation":
+        yield (
+            f"`{config.experiment}`: accuracies are those of the epoch with the best accuracy on the validation part, "
+            "chosen anew for every run."
+        )
     for variant in config.variants:
         if variant in VARIANTS and config.known_variants[variant] != VARIANTS[variant]:
             yield f"`{config.experiment}`: {variant_label(variant)} has a definition of its own, see its config.yaml."
+    others = [v for v in config.variants if v != "conv" and v not in evidence(config)]
+    if others:
+        names = ", ".join(map(variant_label, others))
+        yield (
+            f"`{config.experiment}`: no evidence for any claim, since they are not LinearConv in every convolution "
+            f"with half of the filters primary: {names}."
+        )

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 import pandas as pd
 
 from linconv.report.claims.model import OURS, PAPER, Claim, Verdict
+from linconv.report.claims.scope import evidence
 from linconv.report.labels import architecture_label, variant_label
 from linconv.report.source import Experiment
 from linconv.report.speed import where
@@ -20,7 +21,7 @@ _NOTHING = (
 def speed(experiments: Sequence[Experiment]) -> Iterator[Claim]:
     """Folded at inference, and feature space at inference and in training, against the plain network."""
     frames = [
-        e.throughput[(e.throughput["status"] == "ok") & e.throughput["variant"].map(e.is_linear_conv).astype(bool)]
+        e.throughput[(e.throughput["status"] == "ok") & e.throughput["variant"].isin(evidence(e.config))]
         for e in experiments
     ]
     timed = pd.concat([f for f in frames if not f.empty]) if any(not f.empty for f in frames) else None

@@ -25,18 +25,20 @@ HERE = Path(__file__).parent
 VERDICTS = {"supported": "✓", "not supported": "✗", "undecided": "?", "not measured": "–"}
 
 
-def build_report(folder: str | Path, output: str | Path | None = None) -> Path:
+def build_report(folder: str | Path, output: str | Path | None = None, *, workers: int = 1) -> Path:
     """Write the report on `folder` to `output`, by default report.html in the folder; returns its path.
+
+    Figures are drawn by `workers` processes.
 
     Raises:
         ResultError: the folder holds no experiment, or none that can be read.
     """
     path = Path(folder, "report.html") if output is None else Path(output)
-    write_text(path, report_html(folder))
+    write_text(path, report_html(folder, workers=workers))
     return path
 
 
-def report_html(folder: str | Path) -> str:
+def report_html(folder: str | Path, *, workers: int = 1) -> str:
     """The report on an experiment's folder, or on a folder of them, as one page; the same results give the same bytes.
 
     Results are taken as they are: what is missing, damaged, stale or diverged is shown as such. In a folder of
@@ -53,7 +55,7 @@ def report_html(folder: str | Path) -> str:
         for slug, root in zip(slugs(roots), roots, strict=True):
             try:
                 experiment = _experiment(root, Path(temporary, slug))
-                sections.append(section(slug, experiment, read_experiment(root)))
+                sections.append(section(slug, experiment, read_experiment(root), workers=workers))
             except ResultError as error:
                 if len(roots) == 1:
                     raise
@@ -99,7 +101,7 @@ def _cells(claim: Claim, sections: Sequence[Section]) -> list[tuple[str, str]]:
 
 def _prose(text: str) -> Markup:
     """Text of claims: code between backticks as such, and no line break that takes a variant such as -Lr apart."""
-    whole = re.sub(r"(?<![^\s(])-(?=[A-Za-z])", "\N{NON-BREAKING HYPHEN}", text)
+    whole = re.sub(r"(?<![^\s(])-(?=[A-Za-z])|-(?=L[A-Za-z]{0,2}\b)", "\N{NON-BREAKING HYPHEN}", text)
     return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(whole))))
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import base64
 import io
+from functools import partial
 from typing import NamedTuple
 
-import matplotlib
 import PIL.Image
 
-from linconv.report.figures import FIGURES, STYLE, planned_figures
+from linconv.report.drawing import draw_all, write
+from linconv.report.figures import Planned, draw_figure, planned_figures
 from linconv.report.labels import architecture_label, dataset_label
 from linconv.report.source import Experiment
 
@@ -28,22 +29,22 @@ class Image(NamedTuple):
     height: int
 
 
-def images(slug: str, experiment: Experiment) -> list[Image]:
+def images(slug: str, experiment: Experiment, *, workers: int = 1) -> list[Image]:
     """Every figure of an experiment as a PNG of few colours, which is a third of the size and looks the same."""
-    found = []
-    with matplotlib.rc_context(fname=STYLE):
-        for planned in planned_figures(experiment):
-            figure, caption = FIGURES[planned.kind].draw(experiment, *planned.where)
-            buffer = io.BytesIO()
-            figure.savefig(buffer, format="png", dpi=DPI, facecolor="white")
-            picture = PIL.Image.open(buffer).convert("RGB")
-            buffer = io.BytesIO()
-            reduced = picture.quantize(COLOURS, method=PIL.Image.Quantize.MEDIANCUT, dither=PIL.Image.Dither.NONE)
-            reduced.save(buffer, format="png", optimize=True)
-            data = base64.b64encode(buffer.getvalue()).decode("ascii")
-            size = [round(side * 96 / DPI) for side in picture.size]
-            found.append(Image(f"{slug}-figure-{planned.stem}", _title(*planned), caption, data, size[0], size[1]))
-    return found
+    return draw_all(partial(_image, slug), experiment, planned_figures(experiment), workers)
+
+
+def _image(slug: str, experiment: Experiment, planned: Planned) -> Image:
+    figure, caption = draw_figure(experiment, planned)
+    buffer = io.BytesIO()
+    write(figure, buffer, "png", dpi=DPI, pil_kwargs={"compress_level": 1})
+    picture = PIL.Image.open(buffer).convert("RGB")
+    buffer = io.BytesIO()
+    reduced = picture.quantize(COLOURS, method=PIL.Image.Quantize.MEDIANCUT, dither=PIL.Image.Dither.NONE)
+    reduced.save(buffer, format="png", optimize=True)
+    data = base64.b64encode(buffer.getvalue()).decode("ascii")
+    size = [round(side * 96 / DPI) for side in picture.size]
+    return Image(f"{slug}-figure-{planned.stem}", _title(*planned), caption, data, size[0], size[1])
 
 
 def _title(kind: str, where: tuple[str, ...]) -> str:

@@ -108,7 +108,7 @@ def anchor(slug: str, dataset: str, architecture: str, variant: str) -> str:
     return f"{slug}-{run_anchor(dataset, architecture, variant).removeprefix('#')}"
 
 
-def section(slug: str, experiment: Experiment, results: Results) -> Section:
+def section(slug: str, experiment: Experiment, results: Results, *, workers: int = 1) -> Section:
     """Everything the page says about one experiment."""
     tables = {name: _table(slug, name, experiment) for name in planned_tables(experiment.config)}
     failures = tables.pop("failures")
@@ -123,7 +123,7 @@ def section(slug: str, experiment: Experiment, results: Results) -> Section:
         facts=list(_facts(experiment)),
         counts={"planned": planned, "finished": finished, **dict(sorted(reasons.items()))},
         tables=list(tables.values()),
-        figures=images(slug, experiment),
+        figures=images(slug, experiment, workers=workers),
         cells=cells,
         failures=None if experiment.failures.empty else failures,
     )
