@@ -17,6 +17,8 @@ PLAIN = "conv"  # the plain convolution, which nothing replaces
 
 METHODS: dict[str, str] = {
     "linear": "linconv.layers.linear_conv:LinearConv2d",
+    "basis": "linconv.methods.basis:BasisConv2d",
+    "basis_linear": "linconv.methods.basis:LinearBasisConv2d",
     "lowrank": "linconv.methods.lowrank:LowRankConv2d",
 }
 
