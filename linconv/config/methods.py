@@ -19,6 +19,8 @@ METHODS: dict[str, str] = {
     "linear": "linconv.layers.linear_conv:LinearConv2d",
     "basis": "linconv.methods.basis:BasisConv2d",
     "basis_linear": "linconv.methods.basis:LinearBasisConv2d",
+    "bsconv_s": "linconv.methods.bsconv:BSConvS2d",
+    "bsconv_u": "linconv.methods.bsconv:BSConvU2d",
     "lowrank": "linconv.methods.lowrank:LowRankConv2d",
 }
 
