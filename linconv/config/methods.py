@@ -17,6 +17,12 @@ PLAIN = "conv"  # the plain convolution, which nothing replaces
 
 METHODS: dict[str, str] = {
     "linear": "linconv.layers.linear_conv:LinearConv2d",
+    "basis": "linconv.methods.basis:BasisConv2d",
+    "basis_linear": "linconv.methods.basis:LinearBasisConv2d",
+    "bsconv_s": "linconv.methods.bsconv:BSConvS2d",
+    "bsconv_u": "linconv.methods.bsconv:BSConvU2d",
+    "ghost": "linconv.methods.ghost:GhostConv2d",
+    "hetconv": "linconv.methods.hetconv:HetConv2d",
     "lowrank": "linconv.methods.lowrank:LowRankConv2d",
 }
 
