@@ -52,7 +52,7 @@ def conv_orthogonal_penalty(model: nn.Module, on: On = "primaries", *, skip_stem
     norms = []
     for _, module, filters in filters_of(model, on):
         if module is not stem:
-            size = module.out_channels // module.groups
+            size = _group_size(module, filters)
             blocks = _by_group(filters, size)
             norms.append(_norm([d for block in blocks for d in _deviations(block, _effective_stride(module))]))
     return total(model, norms)
@@ -80,8 +80,7 @@ def never_orthogonal(model: nn.Module, on: On = "primaries") -> list[NeverOrthog
     """
     found = []
     for name, module, filters in filters_of(model, on):
-        groups: int = module.groups
-        rows, channels = min(module.out_channels // groups, len(filters)), filters.shape[1]
+        rows, channels = min(_group_size(module, filters), len(filters)), filters.shape[1]
         places = math.prod(module.stride)
         seen = math.prod(map(min, filters.shape[-2:], _effective_stride(module)))
         rank = getattr(module, "primaries", None) if on == "filters" else None
@@ -107,6 +106,11 @@ def _effective_stride(module: Any) -> tuple[int, int]:
     """The stride at which an undilated convolution's filters meet each other as this one's do: S / gcd(S, d)."""
     (sh, sw), (dh, dw) = module.stride, module.dilation
     return sh // math.gcd(sh, dh), sw // math.gcd(sw, dw)
+
+
+def _group_size(module: Any, filters: Tensor) -> int:
+    """The filters that meet the same inputs; a basis may hold more than the layer has outputs."""
+    return module.out_channels // module.groups if module.groups > 1 else len(filters)
 
 
 def _by_group(filters: Tensor, size: int) -> list[Tensor]:

@@ -18,6 +18,7 @@ from linconv import (
     never_orthogonal,
     orthogonal_penalty,
 )
+from linconv.config import Variant
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -240,3 +241,12 @@ def test_reports_name_the_layer_and_the_reason():
     ((_, reason),) = never_orthogonal(layer, "filters")
     assert reason == "a rank of 8 is needed, and the 4 primary filters give no more"
     assert never_orthogonal(LinearConv2d(4, 8, 3), "filters") == []  # 4 columns, 4 primaries
+
+
+def test_a_basis_of_more_filters_than_outputs_is_one_group():
+    layer = convert(nn.Conv2d(4, 6, 3), Variant(layer="basis_linear", options={"slice_channels": 4, "filters": 16}))
+    equal = nn.Conv2d(4, 16, 3)
+    equal.weight = nn.Parameter(layer.basis.detach().clone())
+    found = conv_orthogonal_penalty(layer, skip_stem=False)
+    torch.testing.assert_close(found, conv_orthogonal_penalty(equal, "filters", skip_stem=False))
+    assert never_orthogonal(layer) == []
