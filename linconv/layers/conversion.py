@@ -142,8 +142,7 @@ def _matches(name: str, patterns: Sequence[str]) -> bool:
 def _blank(layer_class: type[ConvReplacement], conv: nn.Conv2d, options: dict[str, Any]) -> ConvReplacement:
     """The layer that would replace the convolution, without memory."""
     blank = nn.Conv2d(**geometry(conv), bias=conv.bias is not None, device="meta")
-    drawn = {"init": layer_class.inits[0]} if options.get("init") in layer_class.fits else {}
-    return layer_class.from_conv2d(blank, **options | drawn)
+    return layer_class.from_conv2d(blank, **options)
 
 
 def _refused(layer_class: type[ConvReplacement], conv: nn.Conv2d, name: str, options: dict[str, Any]) -> bool:

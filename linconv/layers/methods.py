@@ -50,8 +50,7 @@ def check_methods(variants: Mapping[str, Variant]) -> None:
         cls, options = method_class(variant.layer), variant.layer_options
         try:
             check_options(variant.layer, options)
-            drawn = {"init": cls.inits[0]} if options.get("init") in cls.fits else {}
-            layer = cls.from_conv2d(nn.Conv2d(256, 256, 3, padding=1, device="meta"), **options | drawn)
+            layer = cls.from_conv2d(nn.Conv2d(256, 256, 3, padding=1, device="meta"), **options)
             for regularizer in variant.regularizers:
                 if regularizer.name != "coefficient_l1":
                     _check_acts(regularizer, variant.layer, layer)

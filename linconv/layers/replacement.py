@@ -169,10 +169,8 @@ class ConvReplacement(nn.Module):
             dtype=conv.weight.dtype,
             **(options | ({"init": cls.inits[0]} if cls.inits else {}) if fit else options),
         )
-        if fit:
-            layer._fit_(conv, fit)
-        elif conv.weight.device.type != "meta":
-            layer._match_(conv)
+        if conv.weight.device.type != "meta":  # where there are no numbers, there are none to start from
+            layer._fit_(conv, fit) if fit else layer._match_(conv)
         if not conv.weight.requires_grad:
             for name, parameter in layer.named_parameters():
                 if name != "bias":

@@ -114,6 +114,12 @@ def test_a_regulariser_on_what_the_layer_does_not_have_is_refused():
             check_methods(parsed.planned_variants)
 
 
+def test_a_start_from_given_filters_can_be_counted_without_numbers():
+    with torch.device("meta"):
+        model = convert(nn.Conv2d(16, 8, 3), Variant(layer="lowrank", options={"init": "svd", "rank": 2}))
+    assert model.params_expected == 2 * (16 * 9 + 8) + 8
+
+
 def test_a_refused_convolution_stays_plain_and_the_log_says_why(caplog):
     model = nn.Sequential(nn.Conv2d(8, 8, 3, groups=2), nn.Conv2d(8, 8, 3))
     with caplog.at_level(logging.INFO, logger="linconv"):
