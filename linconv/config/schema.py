@@ -196,9 +196,9 @@ class Config(Frozen):
         check_known(self.figures.heatmap_variants, self.known_variants, "variant")
         self._check_timed()
         self._check_pruned()
-        self._check_ranking()
         for name in self.variants:
             self._check_rank(name)
+        self._check_ranking()
         for architecture in self.architectures:
             for dataset in self.datasets:
                 try:
