@@ -84,7 +84,7 @@ def sensitivity_text(result: SensitivityResult, keep: float | None = None) -> st
             "loss": _loss(la.val_loss),
             "plain": _loss(la.val_loss_plain),
             "increase": f"{la.increase:+.4f}",
-            "per 1000 saved": f"{1000 * la.increase_per_parameter:+.5f}" if la.params_saved > 0 else "saves nothing",
+            "per 1000 saved": f"{1000 * la.increase_per_parameter:+.3g}" if la.params_saved > 0 else "saves nothing",
         }
         for la in result.ranked
     ]
