@@ -13,7 +13,18 @@ from typing import Annotated
 import typer
 import yaml
 
-from linconv.config import Config, ConfigError, ResolvedRun, RunKey, load_config, parse_config, plan_runs, resolve_run
+from linconv.config import (
+    ARCHITECTURES,
+    DATASETS,
+    Config,
+    ConfigError,
+    ResolvedRun,
+    RunKey,
+    load_config,
+    parse_config,
+    plan_runs,
+    resolve_run,
+)
 from linconv.config.errors import UserError
 from linconv.config.methods import PLAIN
 from linconv.config.names import check_known
@@ -189,6 +200,43 @@ def measure_correctness(
         typer.echo(f"FAILED {failed}", err=True)
     if result.failed:
         raise typer.Exit(1)
+
+
+@measure.command("sensitivity")
+def measure_sensitivity(
+    config: Annotated[Path, typer.Option(help="configuration whose recipe, data and variants count")],
+    dataset: Annotated[str, typer.Option(help="data set; its test part is not looked at")],
+    architecture: Annotated[str, typer.Option(help="network")],
+    variant: Annotated[str, typer.Option(help="variant that replaces its convolutions, one at a time")],
+    epochs: Annotated[int, typer.Option(min=1, help="epochs of the plain network first")] = 1,
+    steps: Annotated[int, typer.Option(min=0, help="training steps of each layer alone")] = 50,
+    keep: Annotated[float | None, typer.Option(help="print the `exclude` that keeps this share of the saving")] = None,
+    output: Annotated[Path | None, typer.Option(help="write the result file (JSON) there")] = None,
+) -> None:
+    """Measure by a short training how much each layer suffers from being replaced, per parameter saved."""
+    _log_to(None)
+    settings = _read_config(config)
+    try:
+        check_known([dataset], (*DATASETS, *settings.imagefolders), "data set")
+        check_known([architecture], ARCHITECTURES, "architecture")
+        check_known([variant], settings.known_variants, "variant")
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
+    if keep is not None and not 0 < keep <= 1:
+        raise ConfigError(f"--keep: a share of the saving in (0, 1] is expected, not {keep}")
+    from linconv.devices import device_slot
+    from linconv.results import write_result
+
+    with device_slot(settings.device, settings.runs_per_gpu) as held:
+        from linconv.measure.sensitivity import measure_sensitivity as probe
+        from linconv.measure.text import sensitivity_text
+
+        result = probe(
+            settings, dataset, architecture, variant, held, command=_command(), epochs=epochs, steps=steps
+        )  # fmt: skip
+    if output is not None:
+        write_result(output, result)
+    typer.echo(sensitivity_text(result, keep), nl=False)
 
 
 @app.command("session")

@@ -45,6 +45,17 @@ class Recipe(Frozen):
             raise ValueError(f"milestones must increase, not {list(self.milestones)}")
         return self
 
+    def scaled(self, factor: float) -> Recipe:
+        """The same with that many times the epochs (at least one), milestones and warm-up, rounded."""
+        milestones = {m for m in (round(factor * m) for m in self.milestones) if m >= 1}
+        return self.model_copy(
+            update={
+                "epochs": max(1, round(factor * self.epochs)),
+                "milestones": tuple(sorted(milestones)),
+                "warmup_epochs": round(factor * self.warmup_epochs),
+            }
+        )
+
 
 # The paper's protocol (WACV 2021, section 4, and the released code): Adam, no weight decay.
 _STEPS = {"schedule": "multistep", "milestones": (75, 150, 200)}
@@ -119,12 +130,8 @@ class RecipeChoice(Frozen):
         Raises:
             ValueError: an override gives a value the recipe does not admit.
         """
-        recipe = PRESETS[self.preset][architecture].model_dump()
-        f = EPOCHS_FACTORS[self.preset] if self.epochs_factor is None else self.epochs_factor
-        recipe["epochs"] = max(1, round(f * recipe["epochs"]))
-        scaled = (round(f * m) for m in recipe["milestones"])
-        recipe["milestones"] = tuple(sorted({m for m in scaled if m >= 1}))
-        recipe["warmup_epochs"] = round(f * recipe["warmup_epochs"])
+        factor = EPOCHS_FACTORS[self.preset] if self.epochs_factor is None else self.epochs_factor
+        recipe = PRESETS[self.preset][architecture].scaled(factor).model_dump()
         for override in self.overrides:
             if override.applies_to(architecture, dataset):
                 recipe |= override.set

@@ -195,7 +195,7 @@ class Config(Frozen):
         check_known(self.variants, self.known_variants, "variant")
         check_known(self.figures.heatmap_variants, self.known_variants, "variant")
         self._check_timed()
-        self._check_pruned()
+        self._check_changed()
         for name in self.variants:
             self._check_rank(name)
         self._check_ranking()
@@ -242,16 +242,18 @@ class Config(Frozen):
         if "conv" in self.throughput.variants:
             raise ValueError("throughput.variants: the plain network is always timed; leave 'conv' out")
 
-    def _check_pruned(self) -> None:
+    def _check_changed(self) -> None:
         """What cannot be done with a network that changes while it is trained."""
-        pruned = [name for name, variant in self.known_variants.items() if variant.pruning is not None]
-        for name in (n for n in pruned if self.throughput is not None and n in self.throughput.variants):
-            raise ValueError(f"throughput.variants: '{name}' is pruned, and only its training shows what to time")
-        for name in (n for n in pruned if n in self.variants):
-            pruning = self.known_variants[name].pruning
+        for name in () if self.throughput is None else self.throughput.variants:
+            if self.known_variants[name].pruning is not None:
+                raise ValueError(f"throughput.variants: '{name}' is pruned, and only its training shows what to time")
+        for name, variant in self.planned_variants.items():
             for option in ("compile", "cuda_graph"):
-                if getattr(self, option):
-                    raise ValueError(f"{option}: true cannot train '{name}', whose network is cut; use false")
+                if variant.changed_by and getattr(self, option):
+                    raise ValueError(
+                        f"{option}: true cannot train '{name}', whose network {variant.changed_by} changes; use false"
+                    )
+            pruning = variant.pruning
             if pruning is not None and pruning.at == 1 and self.report_epoch == "best_validation":
                 raise ValueError(
                     f"report_epoch: 'best_validation' needs epochs after the cut, and '{name}' has pruning.at: 1; "

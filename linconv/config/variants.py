@@ -101,6 +101,8 @@ class Variant(Frozen):
     module names (`fnmatch`), `skip_first` leaves the stem plain and `only_where_saves` leaves every convolution plain
     that would gain parameters. For "conv" alone: `narrow_to` scales the widths of the whole network until it has as
     many parameters as another variant, or that share of its own; `pruning` takes channels from it in training.
+    `warm_start` trains the plain network for that share of the epochs and then replaces its convolutions by layers
+    that start from the trained filters (Pufferfish, Wang et al., MLSys 2021).
     """
 
     layer: str
@@ -114,6 +116,7 @@ class Variant(Frozen):
     only_where_saves: bool = False
     pruning: Annotated[Pruning | None, LATER] = None
     narrow_to: Annotated[Annotated[float, Field(gt=0, lt=1)] | Variant | None, LATER] = None
+    warm_start: Annotated[Annotated[float, Field(gt=0, lt=1)] | None, LATER] = None
 
     @model_validator(mode="before")
     @classmethod
@@ -134,7 +137,7 @@ class Variant(Frozen):
         if self.layer == "linear" and isinstance(self.options, MethodOptions):
             raise ValueError(f"layer 'linear' has no such options: {self.options!r}")
         if self.layer == PLAIN:
-            for name in ("only_where_saves", "options", "skip_first", "sparsity_schedule"):
+            for name in ("only_where_saves", "options", "skip_first", "sparsity_schedule", "warm_start"):
                 if getattr(self, name) != type(self).model_fields[name].default:
                     raise ValueError(f"layer 'conv' is the plain convolution and takes no {name}")
         elif self.narrow_to is not None:
@@ -155,6 +158,13 @@ class Variant(Frozen):
         if self.layer != "linear":
             return None
         return self.options if isinstance(self.options, LinearOptions) else LinearOptions()
+
+    @property
+    def changed_by(self) -> Literal["pruning", "warm_start"] | None:
+        """What gives the network other layers or shapes while it is trained, if anything does."""
+        if self.pruning is not None:
+            return "pruning"
+        return "warm_start" if self.warm_start is not None else None
 
     @property
     def layer_options(self) -> dict[str, Any]:

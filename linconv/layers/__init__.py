@@ -6,9 +6,9 @@ from linconv.layers.coefficients import (
     LowRankCoefficients,
     SparseCoefficients,
 )
-from linconv.layers.conversion import convert, fold, set_mode
+from linconv.layers.conversion import convert, fold, replaced_layers, set_mode
 from linconv.layers.linear_conv import LinearConv2d
-from linconv.layers.methods import check_methods, method_class
+from linconv.layers.methods import check_methods, fitting_init, method_class, warm_start_init
 from linconv.layers.optimize import optimize
 from linconv.layers.orthogonality import conv_orthogonal_penalty, never_orthogonal, orthogonal_penalty
 from linconv.layers.regularizers import coefficient_l1, correlation_penalty
@@ -31,10 +31,13 @@ __all__ = [
     "conv_orthogonal_penalty",
     "convert",
     "correlation_penalty",
+    "fitting_init",
     "fold",
     "method_class",
     "never_orthogonal",
     "optimize",
     "orthogonal_penalty",
+    "replaced_layers",
     "set_mode",
+    "warm_start_init",
 ]

@@ -96,6 +96,15 @@ def fold(model: nn.Module, *, inplace: bool = False) -> nn.Module:
     )
 
 
+def replaced_layers(model: nn.Module) -> list[str]:
+    """The names of the layers that took the place of convolutions, in order of registration."""
+    found: list[str] = []
+    for name, module in model.named_modules():
+        if isinstance(module, ConvReplacement) and not any(name.startswith(f"{outer}.") for outer in found):
+            found.append(name)
+    return found
+
+
 def set_mode(model: nn.Module, mode: str) -> nn.Module:
     """Set the mode of every `LinearConv2d` and return the model; grouped ones, for which only the weight-space form is
     exact, take "weight" where "feature" is asked for.

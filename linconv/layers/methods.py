@@ -50,6 +50,8 @@ def check_methods(variants: Mapping[str, Variant]) -> None:
         cls, options = method_class(variant.layer), variant.layer_options
         try:
             check_options(variant.layer, options)
+            if variant.warm_start is not None:
+                warm_start_init(variant)
             layer = cls.from_conv2d(nn.Conv2d(256, 256, 3, padding=1, device="meta"), **options)
             for regularizer in variant.regularizers:
                 if regularizer.name != "coefficient_l1":
@@ -73,6 +75,33 @@ def check_options(layer: str, options: Mapping[str, Any]) -> None:
         if option not in known:
             has = nearest(option, known) if known else "it has none"
             raise ValueError(f"layer '{layer}' has no option '{option}'; {has}")
+
+
+def fitting_init(variant: Variant) -> str | None:
+    """The `init` with which a variant's layer starts from the filters of a convolution: its own, or its method's first.
+
+    None where the method has none.
+    """
+    fits = method_class(variant.layer).fits
+    stated = variant.layer_options.get("init")
+    return stated if stated in fits else next(iter(fits), None)
+
+
+def warm_start_init(variant: Variant) -> str:
+    """The `init` of a variant with a warm start.
+
+    Raises:
+        ValueError: its layer has no way to start from trained filters, or the variant asks for new ones.
+    """
+    init = fitting_init(variant)
+    if init is None:
+        raise ValueError(f"warm_start: layer '{variant.layer}' cannot start from trained filters; leave warm_start out")
+    cls, stated = method_class(variant.layer), variant.layer_options.get("init")
+    if stated not in (None, cls.inits[0], *cls.fits):
+        raise ValueError(
+            f"warm_start: options.init '{stated}' draws new filters, and a warm start has trained ones; leave one out"
+        )
+    return init
 
 
 def options_of(cls: type[ConvReplacement]) -> dict[str, Any]:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 
 import pandas as pd
+import yaml
 
 from linconv.config import Variant
 from linconv.config.throughput import ThroughputOptions, plan_throughput
 from linconv.results import Complexity, ComplexityResult
+from linconv.results.sensitivity import LayerSensitivity, SensitivityResult, cheapest
 from linconv.results.throughput import ThroughputResult, read_cells, throughput_hash, timings
 
 
@@ -63,6 +66,46 @@ def _per_layer(model: Complexity) -> pd.DataFrame:
 
 def _millions(macs: int) -> str:
     return f"{macs / 1e6:.3f} M"
+
+
+def sensitivity_text(result: SensitivityResult, keep: float | None = None) -> str:
+    """A line per layer, by the increase in loss per parameter saved; then `exclude` for the share `keep`."""
+    recipe, start = result.config["recipe"], result.start or "new filters"
+    head = (
+        f"{result.architecture} on {result.dataset}, variant {result.variant}: each layer by itself, from {start}\n"
+        f"plain network after {recipe['epochs']} epoch(s): validation loss {result.val_loss:.4f}, "
+        f"top-1 {result.val_top1:.2f} %; then {result.steps} steps of the layer alone, replaced or plain\n"
+    )
+    rows = [
+        {
+            "layer": la.layer,
+            "params": f"{la.params:,}",
+            "saved": f"{la.params_saved:,}",
+            "loss": _loss(la.val_loss),
+            "plain": _loss(la.val_loss_plain),
+            "increase": f"{la.increase:+.4f}",
+            "per 1000 saved": f"{1000 * la.increase_per_parameter:+.3g}" if la.params_saved > 0 else "saves nothing",
+        }
+        for la in result.ranked
+    ]
+    text = head + "\n" + pd.DataFrame(rows).to_string(index=False) + "\n"
+    return text if keep is None else text + "\n" + _excluding(result, keep)
+
+
+def _excluding(result: SensitivityResult, keep: float) -> str:
+    def saved(layers: list[LayerSensitivity]) -> int:
+        return sum(max(0, layer.params_saved) for layer in layers)
+
+    chosen = cheapest(result.layers, keep)
+    head = (
+        f"{len(chosen)} of {len(result.layers)} layers replaced save {saved(chosen):,} of {saved(result.layers):,} "
+        f"parameters; sum of increases {sum(layer.increase for layer in chosen):+.4f}\n"
+    )
+    return head + yaml.safe_dump({"exclude": result.exclude(keep)}, default_flow_style=None, width=math.inf)
+
+
+def _loss(loss: float | None) -> str:
+    return "not finite" if loss is None else f"{loss:.4f}"
 
 
 def throughput_text(options: ThroughputOptions, variants: Mapping[str, Variant], folder: Path) -> str:

@@ -85,7 +85,16 @@ def build_model(
     model = spec.build(num_classes=num_classes, in_channels=in_channels, **options)
     if variant.layer == PLAIN:
         return model
-    return convert(model, variant, exclude=spec.plain)
+    return replace_convolutions(architecture, model, variant)
+
+
+def replace_convolutions(architecture: str, model: nn.Module, variant: Variant, **options: Any) -> nn.Module:
+    """Replace the convolutions of a plain network, in place, as `build_model` does for a variant.
+
+    Args:
+        options: further arguments of `linconv.convert`.
+    """
+    return convert(model, variant, exclude=ARCHITECTURES[architecture].plain, **options)
 
 
 __all__ = [
@@ -95,6 +104,7 @@ __all__ = [
     "base",
     "build_model",
     "mobilenetv2",
+    "replace_convolutions",
     "resnet18",
     "resnext29",
     "squeezenet",

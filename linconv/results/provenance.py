@@ -24,6 +24,7 @@ CODE = {
         *("measure/redundancy.py", "measure/trace.py", "measure/complexity.py"),
     ),
     "complexity": ("layers", "models", "measure"),
+    "sensitivity": ("layers", "models", "data", "training", "measure/sensitivity.py"),
     "report": ("results", "report"),
     "throughput": (
         "layers",
@@ -39,7 +40,9 @@ CODE = {
 
 
 @functools.cache
-def code_hash(kind: Literal["training", "complexity", "report", "throughput"] = "training", *layers: str) -> str:
+def code_hash(
+    kind: Literal["training", "complexity", "sensitivity", "report", "throughput"] = "training", *layers: str
+) -> str:
     """16 hexadecimal digits that change with the code of that kind, but not with its comments and docstrings.
 
     Args:

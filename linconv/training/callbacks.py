@@ -24,8 +24,11 @@ log = logging.getLogger("linconv")
 class SparsityCallback(Callback):
     """Advances the sparse schedule with each training step, and never otherwise."""
 
-    def __init__(self, model: Any, options: SparsityScheduleOptions) -> None:
-        self.schedule = SparsitySchedule(model, **options.model_dump())
+    def __init__(self, options: SparsityScheduleOptions) -> None:
+        self._options = options
+
+    def on_model_replaced(self, training: Training) -> None:
+        self.schedule = SparsitySchedule(training.model, **self._options.model_dump())
 
     def on_step_end(self, training: Training) -> None:
         self.schedule.step()

@@ -16,13 +16,13 @@ from linconv.config.errors import UserError
 from linconv.config.methods import PLAIN
 from linconv.data import Dataset, LoaderError, batches, hold_out, load, loader_failures
 from linconv.layers import (
-    ConvReplacement,
     SparseCoefficients,
     coefficient_l1,
     conv_orthogonal_penalty,
     correlation_penalty,
     never_orthogonal,
     orthogonal_penalty,
+    replaced_layers,
 )
 from linconv.models import build_model
 from linconv.results.provenance import code_hash
@@ -38,6 +38,7 @@ from linconv.training.checkpoint import restore_checkpoint
 from linconv.training.engine import Callback, Training, fit
 from linconv.training.pruning import PruningCallback
 from linconv.training.step import Term
+from linconv.training.warm_start import WarmStart
 
 log = logging.getLogger("linconv")
 EVALUATION_BATCH = 500
@@ -74,9 +75,18 @@ def warn_where_never_orthogonal(regularizers: tuple[Regularizer, ...], model: nn
 
 
 def initial_network(run: ResolvedRun, classes: int, channels: int) -> nn.Module:
-    """The network of a run as its seed draws it, on the CPU."""
+    """The network of a run as its seed draws it, on the CPU; before a warm start, the plain one."""
     torch.manual_seed(run.seed)
-    return build_model(run.architecture, run.definition, num_classes=classes, in_channels=channels)
+    definition = run.definition if run.definition.warm_start is None else VARIANTS["conv"]
+    return build_model(run.architecture, definition, num_classes=classes, in_channels=channels)
+
+
+def final_layers(run: ResolvedRun, initial: nn.Module, classes: int, channels: int) -> nn.Module:
+    """A network with the layers that a run ends with, to look at their shapes; `initial` is the one it begins with."""
+    if run.definition.warm_start is None:
+        return initial
+    with torch.device("meta"):
+        return build_model(run.architecture, run.definition, num_classes=classes, in_channels=channels)
 
 
 def prepare(
@@ -96,23 +106,25 @@ def prepare(
     """
     sizes = data.info.classes, data.info.channels
     model = initial_network(run, *sizes)
-    if run.definition.layer != PLAIN and not any(isinstance(m, ConvReplacement) for m in model.modules()):
+    if run.definition.layer != PLAIN and not replaced_layers(final_layers(run, model, *sizes)):
         raise UserError(
             f"variant '{run.variant}' replaces no convolution of {run.architecture}; see its include, exclude"
         )
     callbacks = list(callbacks or ())
     terms = penalty_terms(run.definition.regularizers)
+    layout = torch.channels_last if channels_last else torch.contiguous_format
+    if run.definition.changed_by and (compile or cuda_graph):
+        raise UserError(
+            f"variant '{run.variant}': {run.definition.changed_by} changes the network while it is trained; use "
+            "compile: false and cuda_graph: false"
+        )
     if run.definition.pruning is not None:
-        if compile or cuda_graph:
-            raise UserError(
-                f"variant '{run.variant}' is pruned, which changes the network while it is trained; use compile: false "
-                "and cuda_graph: false"
-            )
         shape = (data.info.channels, data.info.input_size, data.info.input_size)
         pruning = PruningCallback(model, shape, run.definition.pruning, run.recipe.epochs)
         callbacks.append(pruning)
         terms += pruning.terms
-    layout = torch.channels_last if channels_last else torch.contiguous_format
+    if run.definition.warm_start is not None:
+        callbacks.append(WarmStart(run, layout))
     model = model.to(device).to(memory_format=layout)
     torch.manual_seed(run.seed)
 
@@ -145,7 +157,7 @@ def prepare(
         return laid_out(drawn)
 
     if run.definition.sparsity_schedule is not None:
-        callbacks.append(SparsityCallback(model, run.definition.sparsity_schedule))
+        callbacks.append(SparsityCallback(run.definition.sparsity_schedule))
     return Training(
         model=model,
         recipe=run.recipe,
@@ -186,7 +198,8 @@ def train(run: ResolvedRun, config: Config, folder: Path, device: str, *, progre
         run, data, device, callbacks,
         channels_last=config.channels_last, compile=config.compile, cuda_graph=config.cuda_graph,
     )  # fmt: skip
-    warn_where_never_orthogonal(run.definition.regularizers, training.model)
+    last = final_layers(run, training.model, data.info.classes, data.info.channels)
+    warn_where_never_orthogonal(run.definition.regularizers, last)
     if name := restore_checkpoint(folder, training, identity):
         log.info("continuing after epoch %d from %s", training.epoch, name)
     try:

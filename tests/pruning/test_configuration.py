@@ -28,7 +28,11 @@ def raw(pruning, **changes):
         ({"criterion": "l1", "mask_at": 0.1}, {}, "mask_at belongs to criterion 'masksparsity', not to 'l1'"),
         ({"criterion": "masksparsity", "at": 0.2}, {}, "mask_at (0.25) must lie before the cut, at (0.2)"),
         ({"criterion": "masksparsity", "temperatures": [1, 2]}, {}, "temperatures belongs to criterion 'dcff'"),
-        ({"criterion": "l1"}, {"compile": True}, "compile: true cannot train 'X', whose network is cut; use false"),
+        (
+            {"criterion": "l1"},
+            {"compile": True},
+            "compile: true cannot train 'X', whose network pruning changes; use false",
+        ),
         ({"criterion": "l1"}, {"cuda_graph": True}, "cuda_graph: true cannot train 'X'"),
         (
             {"criterion": "dcff"},

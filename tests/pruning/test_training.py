@@ -223,11 +223,11 @@ def test_a_run_that_diverged_before_the_cut_has_no_macs(criterion, data, tmp_pat
 
 
 def test_too_few_epochs_and_what_replays_steps_are_refused(data):
-    with pytest.raises(UserError, match="1 epoch leaves none after the cut"):
+    with pytest.raises(UserError, match="the cut of pruning: 1 epoch leaves none after it"):
         prepare(run_of({"criterion": "l1"}, epochs=1), data, "cpu")
     fit(prepare(run_of({"criterion": "dcff"}, epochs=1), data, "cpu"))
     for option in ("compile", "cuda_graph"):
-        with pytest.raises(UserError, match=r"'X' is pruned.*use compile: false and cuda_graph: false"):
+        with pytest.raises(UserError, match=r"'X': pruning changes.*use compile: false and cuda_graph: false"):
             prepare(run_of({"criterion": "l1"}), data, "cpu", **{option: True})
 
 
@@ -235,4 +235,4 @@ def test_too_few_epochs_and_what_replays_steps_are_refused(data):
 def test_there_is_an_epoch_before_the_cut_and_one_after(at, epochs, cut):
     model = vgg.base()
     callback = PruningCallback(model, (3, 32, 32), Pruning(criterion="l1", at=at), epochs)
-    assert callback.cut_after == cut
+    assert callback.after == cut

@@ -1,0 +1,222 @@
+"""How much a network suffers where one of its convolutions is replaced: a short probe, layer by layer.
+
+The plain network is trained for a few epochs; then each convolution by itself is replaced, from its trained filters
+where the method can, and trained alone for a few steps. Losses are those of a part of the training images that
+neither saw; test images are never looked at.
+"""
+
+from __future__ import annotations
+
+import copy
+import itertools
+import logging
+import math
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+
+import torch
+from torch import Tensor, nn
+
+from linconv.config import VARIANTS, Config, Recipe, ResolvedRun, ValidationOptions, Variant
+from linconv.config.errors import UserError
+from linconv.config.methods import PLAIN, method_version
+from linconv.data import Dataset, hold_out, load, loader_failures
+from linconv.layers import fitting_init, replaced_layers
+from linconv.layers.replacement import ConvReplacement
+from linconv.models import build_model, replace_convolutions
+from linconv.results import Provenance
+from linconv.results.provenance import code_hash, git_state, hardware, now_utc, versions
+from linconv.results.sensitivity import LayerSensitivity, SensitivityResult
+from linconv.training.engine import Training, evaluate, fit
+from linconv.training.memory import is_out_of_memory, not_enough_memory
+from linconv.training.numerics import asked, check_device, numerics, set_numerics
+from linconv.training.run import prepare
+from linconv.training.step import EagerStep, make_optimizer
+
+log = logging.getLogger("linconv")
+SEED = 0
+
+
+def measure_sensitivity(
+    config: Config,
+    dataset: str,
+    architecture: str,
+    variant: str,
+    device: str,
+    *,
+    command: str,
+    epochs: int = 1,
+    steps: int = 50,
+) -> SensitivityResult:
+    """The increase in validation loss, and the parameters saved, for each layer that a variant replaces.
+
+    Args:
+        config: whose recipe, data, variants and settings of the machine count; without `validation` a tenth of the
+            training images is held out.
+        dataset, architecture, variant: names that the configuration knows.
+        device: "cpu" or "cuda", already reserved.
+        command: the command line that repeats this.
+        epochs: of the plain network, with the recipe's schedule shortened to them.
+        steps: of each layer alone; 0 measures it as it is put in.
+
+    Raises:
+        linconv.data.DataError: the data set is missing or damaged.
+        linconv.training.memory.NotEnoughMemoryError: it needs more memory than there is.
+        UserError: the variant replaces nothing, the probe diverged, or `device` cannot do what is asked.
+    """
+    started = time.perf_counter()
+    run = _probe(config, dataset, architecture, epochs)
+    check_device(config, run.recipe, device)
+    set_numerics(config.threads, precision=run.recipe.precision, deterministic=config.deterministic)
+    definition = config.known_variants[variant]
+    layout = torch.channels_last if config.channels_last else torch.contiguous_format
+    try:
+        with loader_failures():
+            data = _without_test_part(run, config, device)
+            names = _names(architecture, variant, definition, data)
+            training = _trained(run, config, data, device)
+            val_loss, val_top1 = _evaluate(training, training.model)
+            layers = [_measure(training, run, definition, name, steps, layout) for name in names]
+    except Exception as error:
+        if is_out_of_memory(error):
+            raise not_enough_memory(run, config, device, error) from error
+        raise
+    commit, dirty = git_state()
+    outside = method_version(definition.layer)
+    return SensitivityResult(
+        dataset=dataset,
+        architecture=architecture,
+        variant=variant,
+        definition=definition.model_dump(mode="json"),
+        start=fitting_init(definition),
+        steps=steps,
+        params=sum(p.numel() for p in training.model.parameters()),
+        val_loss=val_loss,
+        val_top1=val_top1,
+        layers=layers,
+        config=run.model_dump(mode="json"),
+        config_hash=run.hash,
+        code_hash=code_hash("sensitivity", definition.layer),
+        provenance=Provenance(
+            command=command,
+            versions=versions() | ({definition.layer: outside} if outside else {}),
+            hardware=hardware() | ({"gpu": torch.cuda.get_device_name()} if device == "cuda" else {}),
+            numerics={**numerics(), "channels_last": config.channels_last, "asked": asked(config, run.recipe)},
+            git_commit=commit,
+            git_dirty=dirty,
+            finished_utc=now_utc(),
+            seconds=round(time.perf_counter() - started, 3),
+        ),
+    )
+
+
+def train_alone(training: Training, model: nn.Module, layer: str, steps: int) -> nn.Module:
+    """Train one layer of a network in place for some steps at the recipe's first rate; all else is as in evaluation.
+
+    Args:
+        training: a finished one, whose recipe counts and whose batches go on with the epochs after its last.
+        model: like the one it trained; running means of batch normalisation stay, dropout is off.
+        layer: name of the layer.
+    """
+    own = {p for p in model.get_submodule(layer).parameters() if p.requires_grad}
+    for parameter in model.parameters():
+        parameter.requires_grad_(parameter in own)
+    if not (own and steps):
+        return model
+    optimizer = make_optimizer(model, training.recipe, plain_params=training.plain_params)
+    step = EagerStep(model, model, optimizer, training.recipe)
+    step.set_learning_rate(training.recipe.learning_rate)
+    model.eval().get_submodule(layer).train()
+    for x, y in itertools.islice(_further_batches(training), steps):
+        step(x, y)
+    return model
+
+
+def _probe(config: Config, dataset: str, architecture: str, epochs: int) -> ResolvedRun:
+    recipe: Recipe = config.recipe.resolve(architecture, dataset)
+    return ResolvedRun(
+        experiment=config.experiment,
+        dataset=dataset,
+        architecture=architecture,
+        variant=PLAIN,
+        seed=SEED,
+        definition=VARIANTS[PLAIN],
+        recipe=recipe.scaled(epochs / recipe.epochs),
+        augment=config.augment,
+        correlation_layers=config.correlation_layers,
+        imagefolder=config.imagefolders.get(dataset),
+        validation=config.validation or ValidationOptions(),
+    )
+
+
+def _without_test_part(run: ResolvedRun, config: Config, device: str) -> Dataset:
+    """The training images, a part of them held out in the place where a training looks for test images."""
+    data = load(
+        run.dataset, config.data_folder, device=device, imagefolder=run.imagefolder, workers=config.loader_workers
+    )
+    data = hold_out(data, run.validation or ValidationOptions())
+    assert data.validation_images is not None
+    assert data.validation_labels is not None
+    return replace(
+        data,
+        test_images=data.validation_images,
+        test_labels=data.validation_labels,
+        validation_images=None,
+        validation_labels=None,
+    )
+
+
+def _names(architecture: str, variant: str, definition: Variant, data: Dataset) -> list[str]:
+    with torch.device("meta"):
+        model = build_model(architecture, definition, num_classes=data.info.classes, in_channels=data.info.channels)
+    names = replaced_layers(model)
+    if not names:
+        raise UserError(f"variant '{variant}' replaces no convolution of {architecture}; there is nothing to measure")
+    return names
+
+
+def _trained(run: ResolvedRun, config: Config, data: Dataset, device: str) -> Training:
+    training = fit(prepare(run, data, device, channels_last=config.channels_last))
+    if training.diverged:
+        raise UserError(
+            f"the plain network diverged in epoch {training.epoch} of the probe; set a smaller learning_rate in "
+            "recipe.overrides"
+        )
+    return training
+
+
+def _measure(
+    training: Training, run: ResolvedRun, definition: Variant, name: str, steps: int, layout: torch.memory_format
+) -> LayerSensitivity:
+    plain = training.model
+    init = fitting_init(definition)
+    torch.manual_seed(run.seed)  # so that no layer's numbers depend on which came before it
+    replaced = replace_convolutions(
+        run.architecture, copy.deepcopy(plain), definition, include=[name], **({"init": init} if init else {})
+    )
+    conv, layer = plain.get_submodule(name), replaced.get_submodule(name)
+    assert isinstance(conv, nn.Conv2d)
+    assert isinstance(layer, ConvReplacement)
+    replaced = replaced.to(memory_format=layout)
+    loss, _ = _evaluate(training, train_alone(training, replaced, name, steps))
+    control, _ = _evaluate(training, train_alone(training, copy.deepcopy(plain), name, steps))
+    params = sum(p.numel() for p in conv.parameters())
+    found = LayerSensitivity(
+        layer=name,
+        params=params,
+        params_saved=params - layer.params_expected,
+        val_loss_plain=control if math.isfinite(control) else None,
+        val_loss=loss if math.isfinite(loss) else None,
+    )
+    log.info("%s: validation loss %.4f, plain %.4f, %d parameters saved", name, loss, control, found.params_saved)
+    return found
+
+
+def _further_batches(training: Training) -> Iterator[tuple[Tensor, Tensor]]:
+    return itertools.chain.from_iterable(training.train_batches(epoch) for epoch in itertools.count(training.epoch))
+
+
+def _evaluate(training: Training, model: nn.Module) -> tuple[float, float]:
+    """Loss and accuracy on the validation part, which `_without_test_part` put there."""
+    return evaluate(model, training.test_batches(0), training.recipe.precision)

@@ -1,0 +1,93 @@
+"""The result file of a layer-by-layer probe: what each replacement costs, and which layers to leave plain for it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any, Literal
+
+from linconv.results.schema import SCHEMA_VERSION, Provenance, Record
+
+
+class LayerSensitivity(Record):
+    """One convolution replaced by itself, all others plain.
+
+    Losses are mean cross-entropies per image of the validation part, null where not finite: with the replacement, and
+    with the plain convolution trained alone for as many steps. `params` are the plain convolution's.
+    """
+
+    layer: str
+    params: int
+    params_saved: int
+    val_loss_plain: float | None
+    val_loss: float | None
+
+    @property
+    def increase(self) -> float:
+        """What the replacement adds to the validation loss; infinite where a loss is not finite."""
+        if self.val_loss is None or self.val_loss_plain is None:
+            return math.inf
+        return self.val_loss - self.val_loss_plain
+
+    @property
+    def increase_per_parameter(self) -> float:
+        """The increase for each parameter saved; infinite where none is."""
+        return self.increase / self.params_saved if self.params_saved > 0 else math.inf
+
+
+class SensitivityResult(Record):
+    """The sensitivity of a network to a variant, layer by layer, after a short training of the plain network."""
+
+    kind: Literal["sensitivity"] = "sensitivity"
+    schema_version: Literal[1] = SCHEMA_VERSION
+    dataset: str
+    architecture: str
+    variant: str
+    definition: dict[str, Any]
+    start: str | None
+    steps: int
+    params: int
+    val_loss: float
+    val_top1: float
+    layers: list[LayerSensitivity]
+    config: dict[str, Any]
+    config_hash: str
+    code_hash: str
+    provenance: Provenance
+
+    @property
+    def ranked(self) -> list[LayerSensitivity]:
+        """The layers by the increase in loss per parameter saved, the least first."""
+        return sorted(self.layers, key=lambda layer: layer.increase_per_parameter)
+
+    def exclude(self, share: float) -> list[str]:
+        """The variant's `exclude` with which its replacements reach `share` of the saving; see `cheapest`."""
+        replaced = {layer.layer for layer in cheapest(self.layers, share)}
+        return [*self.definition["exclude"], *(la.layer for la in self.layers if la.layer not in replaced)]
+
+
+def cheapest(layers: Sequence[LayerSensitivity], share: float) -> list[LayerSensitivity]:
+    """Layers that together save `share` of what all save, for a small sum of increases in loss.
+
+    Greedy: by the increase per parameter saved until the share is reached; then those are given back, the largest
+    increase first, without which it still is. Layers that save and add no loss are always in, layers that save
+    nothing never. That increases add up is an assumption: each was measured with all others plain.
+
+    Raises:
+        ValueError: `share` is not in (0, 1].
+    """
+    if not 0 < share <= 1:
+        raise ValueError(f"the share of the saving must lie in (0, 1], not {share}")
+    saving = [layer for layer in layers if layer.params_saved > 0]
+    wanted = share * sum(layer.params_saved for layer in saving)
+    chosen: list[LayerSensitivity] = []
+    saved = 0
+    for layer in sorted(saving, key=lambda layer: layer.increase_per_parameter):
+        if layer.increase <= 0 or saved < wanted:
+            chosen.append(layer)
+            saved += layer.params_saved
+    for layer in sorted(chosen, key=lambda layer: layer.increase, reverse=True):
+        if layer.increase > 0 and saved - layer.params_saved >= wanted:
+            chosen.remove(layer)
+            saved -= layer.params_saved
+    return chosen
