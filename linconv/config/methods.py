@@ -24,6 +24,7 @@ METHODS: dict[str, str] = {
     "ghost": "linconv.methods.ghost:GhostConv2d",
     "hetconv": "linconv.methods.hetconv:HetConv2d",
     "lowrank": "linconv.methods.lowrank:LowRankConv2d",
+    "spatial": "linconv.methods.spatial:SpatialConv2d",
 }
 
 
