@@ -25,6 +25,7 @@ METHODS: dict[str, str] = {
     "hetconv": "linconv.methods.hetconv:HetConv2d",
     "lowrank": "linconv.methods.lowrank:LowRankConv2d",
     "spatial": "linconv.methods.spatial:SpatialConv2d",
+    "tucker": "linconv.methods.tucker:TuckerConv2d",
 }
 
 
