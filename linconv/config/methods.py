@@ -21,6 +21,7 @@ METHODS: dict[str, str] = {
     "basis_linear": "linconv.methods.basis:LinearBasisConv2d",
     "bsconv_s": "linconv.methods.bsconv:BSConvS2d",
     "bsconv_u": "linconv.methods.bsconv:BSConvU2d",
+    "cp": "linconv.methods.cp:CPConv2d",
     "ghost": "linconv.methods.ghost:GhostConv2d",
     "hetconv": "linconv.methods.hetconv:HetConv2d",
     "lowrank": "linconv.methods.lowrank:LowRankConv2d",
