@@ -28,6 +28,7 @@ METHODS: dict[str, str] = {
     "lowrank": "linconv.methods.lowrank:LowRankConv2d",
     "spatial": "linconv.methods.spatial:SpatialConv2d",
     "tucker": "linconv.methods.tucker:TuckerConv2d",
+    "wconv": "linconv.methods.wconv:WConv2d",
 }
 
 
