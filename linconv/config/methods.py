@@ -22,6 +22,7 @@ METHODS: dict[str, str] = {
     "bsconv_s": "linconv.methods.bsconv:BSConvS2d",
     "bsconv_u": "linconv.methods.bsconv:BSConvU2d",
     "cp": "linconv.methods.cp:CPConv2d",
+    "dcls": "linconv.methods.dcls:DCLSConv2d",
     "dynamic": "linconv.methods.dynamic:DynamicConv2d",
     "ghost": "linconv.methods.ghost:GhostConv2d",
     "hetconv": "linconv.methods.hetconv:HetConv2d",
