@@ -27,6 +27,7 @@ METHODS: dict[str, str] = {
     "ghost": "linconv.methods.ghost:GhostConv2d",
     "hetconv": "linconv.methods.hetconv:HetConv2d",
     "lowrank": "linconv.methods.lowrank:LowRankConv2d",
+    "octconv": "linconv.methods.octconv:OctConv2d",
     "spatial": "linconv.methods.spatial:SpatialConv2d",
     "tucker": "linconv.methods.tucker:TuckerConv2d",
     "wconv": "linconv.methods.wconv:WConv2d",
