@@ -21,9 +21,16 @@ METHODS: dict[str, str] = {
     "basis_linear": "linconv.methods.basis:LinearBasisConv2d",
     "bsconv_s": "linconv.methods.bsconv:BSConvS2d",
     "bsconv_u": "linconv.methods.bsconv:BSConvU2d",
+    "cp": "linconv.methods.cp:CPConv2d",
+    "dcls": "linconv.methods.dcls:DCLSConv2d",
+    "dynamic": "linconv.methods.dynamic:DynamicConv2d",
     "ghost": "linconv.methods.ghost:GhostConv2d",
     "hetconv": "linconv.methods.hetconv:HetConv2d",
     "lowrank": "linconv.methods.lowrank:LowRankConv2d",
+    "octconv": "linconv.methods.octconv:OctConv2d",
+    "spatial": "linconv.methods.spatial:SpatialConv2d",
+    "tucker": "linconv.methods.tucker:TuckerConv2d",
+    "wconv": "linconv.methods.wconv:WConv2d",
 }
 
 

@@ -193,6 +193,9 @@ class LinearConv2d(ConvReplacement):
             raise ValueError(f"the feature-space form is exact for groups=1 only, not groups={self.groups}")
         return Macs((self.primaries * filter_size + combine) * pixels)
 
+    def macs_at(self, form: Form, output_size: tuple[int, ...], input_size: tuple[int, ...]) -> Macs:
+        return self.macs(form, math.prod(output_size))
+
     @classmethod
     def from_conv2d(cls, conv: nn.Conv2d, *, init: str = "least_squares", **options: Any) -> Self:
         """The layer of the same shape, on the same device, in place of `conv`.

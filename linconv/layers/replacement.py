@@ -44,7 +44,8 @@ class ConvReplacement(nn.Module):
     A method subclasses it and writes `__init__` (the arguments of `nn.Conv2d` up to `dtype`, then its own options by
     keyword, each with a default), `reset_parameters`, `forward` and `stages`; where the layer equals one plain
     convolution also `weight`, its filters, from which folding follows; where that is linear in one of its parameters,
-    `scaled` names it. Convolutions it cannot replace are refused with `RefusedError`, wrong options with ValueError.
+    `scaled` names it. Where the products of heights and widths do not decide the work it writes `stages_at` in place of
+    `stages`. Convolutions it cannot replace are refused with `RefusedError`, wrong options with ValueError.
 
     Attributes:
         folds: whether the layer equals one plain convolution, with `weight` and `bias`, at inference.
@@ -97,6 +98,15 @@ class ConvReplacement(nn.Module):
         """The linear maps of one forward pass, in order, for that many positions of the output and of the input."""
         raise NotImplementedError(f"{type(self).__name__} lacks stages")
 
+    def stages_at(self, output_size: tuple[int, ...], input_size: tuple[int, ...]) -> tuple[Stage, ...]:
+        """The same for a height and width of the output and of the input."""
+        return self.stages(math.prod(output_size), math.prod(input_size))
+
+    @property
+    def macs_per_step(self) -> int:
+        """Multiply-accumulates that go into the filters, once a step whatever the batch."""
+        return 0
+
     @property
     def weight(self) -> Tensor:
         """The filters of the plain convolution that the layer equals, (N, c/g, kh, kw), differentiable.
@@ -132,7 +142,13 @@ class ConvReplacement(nn.Module):
         """
         if form == "folded" and self.folds:
             return Macs(self.out_channels * self.filter_size * pixels)
-        return Macs(sum(stage.macs for stage in self.stages(pixels, input_pixels or pixels)))
+        return Macs(sum(stage.macs for stage in self.stages(pixels, input_pixels or pixels)), self.macs_per_step)
+
+    def macs_at(self, form: Form, output_size: tuple[int, ...], input_size: tuple[int, ...]) -> Macs:
+        """`macs` for a height and width of the output and of the input, exact for every method."""
+        if form == "folded" and self.folds:
+            return Macs(self.out_channels * self.filter_size * math.prod(output_size))
+        return Macs(sum(stage.macs for stage in self.stages_at(output_size, input_size)), self.macs_per_step)
 
     @torch.no_grad()
     def to_conv2d(self) -> nn.Conv2d:

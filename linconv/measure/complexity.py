@@ -143,7 +143,7 @@ def _macs(call: Call, form: Form) -> Macs:
         return Macs(module.weight.numel() * math.prod(call.output_shape[1:]))
     if isinstance(module, nn.Linear):
         return Macs(module.in_features * math.prod(call.output_shape))
-    return module.macs(form, math.prod(call.output_shape[1:]), math.prod(call.input_shape[1:]))  # type: ignore[operator]
+    return module.macs_at(form, call.output_shape[1:], call.input_shape[1:])  # type: ignore[operator]
 
 
 def _exact_form(call: Call, form: str, batch_size: int) -> Form:
@@ -169,10 +169,10 @@ def _training_macs_per_image(call: Call, form: str, batch_size: int) -> float:
     macs, module = _macs(call, exact), call.module
     if isinstance(module, ConvReplacement) and not isinstance(module, LinearConv2d) and exact != "folded":
         # what an earlier stage made needs a gradient wherever something before it learns
-        pixels, input_pixels = math.prod(call.output_shape[1:]), math.prod(call.input_shape[1:])
-        below = [call.input_needs_grad if stage.reads_input else True for stage in module.stages(pixels, input_pixels)]
-        stages = module.stages(pixels, input_pixels)
-        return sum((2 + needs) * stage.macs for stage, needs in zip(stages, below, strict=True))
+        stages = module.stages_at(call.output_shape[1:], call.input_shape[1:])
+        below = [call.input_needs_grad if stage.reads_input else True for stage in stages]
+        per_image = sum((2 + needs) * stage.macs for stage, needs in zip(stages, below, strict=True))
+        return per_image + 3 * macs.per_step / batch_size
     if not isinstance(module, LinearConv2d) or exact == "folded":
         learns = any(p.requires_grad for name, p in module.named_parameters() if name != "bias")
         return (1 + learns + call.input_needs_grad) * macs.per_image

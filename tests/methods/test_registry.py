@@ -57,15 +57,15 @@ def test_every_method_takes_the_arguments_of_conv2d_and_a_default_for_each_optio
     parameters = inspect.signature(cls).parameters
     assert list(parameters)[: len(CONV_ARGUMENTS)] == CONV_ARGUMENTS
     assert set(list(parameters)[len(CONV_ARGUMENTS) :]) == set(options_of(cls))
-    layer = cls(16, 24, 3)  # every option has a default
+    layer = cls(16, 24, 3, padding=1)  # every option has a default
     assert isinstance(layer, ConvReplacement)
-    assert layer(torch.zeros(1, 16, 5, 5)).shape == (1, 24, 3, 3)
+    assert layer(torch.zeros(1, 16, 5, 5)).shape == (1, 24, 5, 5)
     assert cls.__doc__, name
 
 
 @pytest.mark.parametrize("name", METHODS)
 def test_every_method_converts_a_model_and_keeps_shapes_device_state_and_frozen_parameters(name):
-    model = nn.Sequential(nn.Conv2d(16, 24, 3, padding=1, stride=2), nn.ReLU(), nn.Conv2d(24, 32, 3)).eval()
+    model = nn.Sequential(nn.Conv2d(16, 24, 3, padding=1, stride=2), nn.ReLU(), nn.Conv2d(24, 32, 3, padding=1)).eval()
     model[2].requires_grad_(False)
     shape = model(torch.zeros(2, 16, 9, 9)).shape
     convert(model, Variant(layer=name))
@@ -79,7 +79,7 @@ def test_every_method_converts_a_model_and_keeps_shapes_device_state_and_frozen_
 @pytest.mark.parametrize("name", [n for n in METHODS if n != "linear"])
 def test_new_filters_have_the_deviation_of_those_they_replace(name):
     torch.manual_seed(0)
-    conv = nn.Conv2d(32, 64, 3)
+    conv = nn.Conv2d(32, 64, 3, padding=1)
     nn.init.kaiming_uniform_(conv.weight, nonlinearity="relu")
     layer = method_class(name).from_conv2d(conv)
     if layer.folds and layer.scaled is not None:

@@ -1,0 +1,133 @@
+"""Octave convolution: some channels at full resolution, the others at half of it.
+
+Source: Y. Chen, H. Fan, B. Xu, Z. Yan, Y. Kalantidis, M. Rohrbach, S. Yan, J. Feng, "Drop an Octave: Reducing Spatial
+Redundancy in Convolutional Neural Networks With Octave Convolution", ICCV 2019.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from linconv.layers.coefficients import count_primaries
+from linconv.layers.replacement import ConvReplacement, Device, PaddingMode, RefusedError, Stage
+
+IMAGE_CHANNELS = 4  # an input of so few channels is an image, which has no low-frequency channels
+
+
+class OctConv2d(ConvReplacement):
+    """Y_H = W_HH X_H + up(W_HL X_L), Y_L = W_LL X_L + W_LH pool(X_H); N D parameters, as plain.
+
+    The last floor(alpha c) channels of the input are averaged over 2x2 pixels; the last floor(alpha N) of the output
+    are computed at half resolution and repeated, so that the layer takes and gives what `nn.Conv2d` does. What one such
+    layer repeats, the next one's averaging undoes where sizes are even: a chain of them, with normalisation and ReLU
+    between, computes what maps kept at two resolutions would. A strided layer averages its input and convolves at
+    stride 1, which keeps the two resolutions aligned. "reflect" and "circular" padding need maps larger than the
+    padding at half resolution too.
+
+    Args:
+        alpha: the share of low-frequency channels, in (0, 1). An input of up to 4 channels is an image, all of it
+            high-frequency, as in the source's first layer.
+
+    Raises:
+        RefusedError: groups > 1, no low-frequency channel at all, or a padding that does not keep the size at stride 1,
+            with which the two resolutions would drift apart.
+        ValueError: an option out of its range, or whatever `nn.Conv2d` refuses.
+    """
+
+    folds = False
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int | tuple[int, int],
+        stride: int | tuple[int, int] = 1,
+        padding: str | int | tuple[int, int] = 0,
+        dilation: int | tuple[int, int] = 1,
+        groups: int = 1,
+        bias: bool = True,
+        padding_mode: PaddingMode = "zeros",
+        device: Device = None,
+        dtype: torch.dtype | None = None,
+        *,
+        alpha: float = 0.5,
+    ) -> None:
+        super().__init__(
+            in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias, padding_mode, device, dtype
+        )
+        self._refuse_groups(groups)
+        if not 0 < alpha < 1:
+            raise ValueError(f"alpha must lie in (0, 1), not {alpha!r}")
+        left, right, top, bottom = self._reversed_padding_repeated_twice
+        reach = [d * (k - 1) for d, k in zip(self.dilation, self.kernel_size, strict=True)]
+        if [top + bottom, left + right] != reach:
+            raise RefusedError(
+                f"padding {self.padding} does not keep the size of the map, as dilation * (kernel_size - 1) / 2 would"
+            )
+        self.in_low = 0 if in_channels <= IMAGE_CHANNELS else count_primaries(alpha, in_channels)
+        self.out_low = count_primaries(alpha, out_channels)
+        if self.in_low == self.out_low == 0:
+            raise RefusedError(f"a share of {alpha} leaves no low-frequency channel among so few")
+        self.filters = nn.Parameter(torch.empty(out_channels, *self._filter_shape, device=device, dtype=dtype))
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        nn.init.kaiming_uniform_(self.filters, a=math.sqrt(5))
+        self._reset_bias()
+
+    def forward(self, input: Tensor) -> Tensor:
+        if self.stride != (1, 1):
+            input = F.avg_pool2d(input, self.stride, ceil_mode=True)  # the size that the strided convolution gives
+        half = F.avg_pool2d(input, 2, ceil_mode=True)
+        in_high, out_high = self.in_channels - self.in_low, self.out_channels - self.out_low
+        # an autocast or bfloat16 convolution decides the dtype, so the parts are added, not written into one tensor
+        high = self._same(input.narrow(-3, 0, in_high), self.filters[:out_high, :in_high])
+        if self.in_low:
+            low_to_high = self._same(half.narrow(-3, in_high, self.in_low), self.filters[:out_high, in_high:])
+            high = high + _twice(low_to_high, input)
+        output = high
+        if self.out_low:
+            output = torch.cat([high, _twice(self._same(half, self.filters[out_high:]), input)], dim=-3)
+        return output if self.bias is None else output + self.bias.to(output.dtype)[:, None, None]
+
+    def _same(self, features: Tensor, filters: Tensor) -> Tensor:
+        """The convolution at stride 1, which keeps the size."""
+        if self.padding_mode != "zeros":
+            features = F.pad(features, self._reversed_padding_repeated_twice, mode=self.padding_mode)
+            return F.conv2d(features, filters, dilation=self.dilation)
+        return F.conv2d(features, filters, padding=self.padding, dilation=self.dilation)
+
+    @property
+    def basis(self) -> Tensor:
+        return self.filters
+
+    @torch.no_grad()
+    def _match_(self, conv: nn.Conv2d) -> None:
+        drawn, wanted = float(self.filters.std()), float(conv.weight.std())
+        if drawn > 0 and math.isfinite(wanted):
+            self.filters.mul_(wanted / drawn)
+
+    def stages_at(self, output_size: tuple[int, ...], input_size: tuple[int, ...]) -> tuple[Stage, ...]:
+        taps = math.prod(self.kernel_size)
+        in_high, out_high = self.in_channels - self.in_low, self.out_channels - self.out_low
+        pixels = math.prod(output_size)
+        half = math.prod((size + 1) // 2 for size in output_size)
+        return (
+            Stage(out_high * in_high * taps * pixels, reads_input=True),
+            Stage(out_high * self.in_low * taps * half, reads_input=True),
+            Stage(self.out_low * self.in_channels * taps * half, reads_input=True),
+        )
+
+    def extra_repr(self) -> str:
+        return f"{super().extra_repr()}, in_low={self.in_low}, out_low={self.out_low}"
+
+
+def _twice(features: Tensor, like: Tensor) -> Tensor:
+    """Every pixel of a map repeated over 2x2, cut to the size of another map where that is odd."""
+    *channels, height, width = features.shape
+    wide = features[..., :, None, :, None].expand(*channels, height, 2, width, 2)
+    return wide.reshape(*channels, 2 * height, 2 * width)[..., : like.shape[-2], : like.shape[-1]]
