@@ -13,7 +13,7 @@ import math
 
 from torch import nn
 
-from linconv.layers import LinearConv2d, LowRankCoefficients
+from linconv.layers import ConvReplacement, LinearConv2d, LowRankCoefficients
 from linconv.measure.trace import Call, trace
 
 # Cells of Table 1 that the rule alone does not give, with the quirk of the released code or the print that does.
@@ -29,8 +29,10 @@ QUIRKS: dict[tuple[str, str], str] = {
 }
 
 
-def flops_paper(model: nn.Module, input_shape: tuple[int, int, int], *, linear_bias: bool = False) -> int:
+def flops_paper(model: nn.Module, input_shape: tuple[int, int, int], *, linear_bias: bool = False) -> int | None:
     """The number the paper's Table 1 calls FLOPs, for one image of (channels, height, width).
+
+    None for a network with layers that the paper's rule does not know, which are all replacements but LinearConv.
 
     Args:
         linear_bias: count a bias in every LinearConv, whether it has one or not.
@@ -38,8 +40,10 @@ def flops_paper(model: nn.Module, input_shape: tuple[int, int, int], *, linear_b
     return count_flops_paper(trace(model, input_shape), linear_bias=linear_bias)
 
 
-def count_flops_paper(calls: list[Call], *, linear_bias: bool = False) -> int:
+def count_flops_paper(calls: list[Call], *, linear_bias: bool = False) -> int | None:
     """The same, from the calls of a forward pass."""
+    if any(isinstance(c.module, ConvReplacement) and not isinstance(c.module, LinearConv2d) for c in calls):
+        return None
     return sum(_flops(call, linear_bias) for call in calls)
 
 

@@ -40,7 +40,7 @@ def _per_model(result: ComplexityResult) -> pd.DataFrame:
             "training step folded": _millions(m.macs_train_folded),
             "feature ": _millions(m.macs_train_feature),
             "weight ": _millions(m.macs_train_weight),
-            "FLOPs (paper's rule)": f"{m.flops_paper:,}",
+            "FLOPs (paper's rule)": "" if m.flops_paper is None else f"{m.flops_paper:,}",
         }
         for m in result.models
     ]

@@ -87,6 +87,8 @@ def accuracy(experiment: Experiment, cell: Cell) -> tuple[Entry, bool]:
 
 def reduced(value: float, plain: float | None, unit: float, digits: int) -> Entry:
     """A count and, in brackets, the factor by which the plain network has more, as the paper states reductions."""
+    if pd.isna(value):
+        return Entry(MISSING)
     factor = "" if plain is None or plain == value else f" ({plain / value:.2f}×)"
     return Entry(number(value / unit, digits) + factor, value / unit)
 

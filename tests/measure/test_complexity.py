@@ -11,7 +11,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from linconv import LinearConv2d, build_model, complexity, convert, fold, set_mode
-from linconv.config import ARCHITECTURES, VARIANTS, ComplexityOptions
+from linconv.config import ARCHITECTURES, VARIANTS, ComplexityOptions, Variant
 from linconv.measure.complexity import measure_grid
 from linconv.measure.text import complexity_text
 from linconv.measure.trace import trace
@@ -250,3 +250,10 @@ def test_text_shows_models_and_layers():
     layers = complexity_text(result, layers=True)
     assert "features.conv8" in layers
     assert "301.990 M" in layers
+
+
+def test_the_papers_rule_says_nothing_of_other_methods():
+    model = nn.Sequential(nn.Conv2d(8, 8, 3), nn.ReLU())
+    assert complexity(model, (8, 5, 5)).flops_paper == 9 * 8 * 8 * 10 + 9 * 8
+    other = convert(model, Variant(layer="lowrank", options={"rank": 2}))
+    assert complexity(other, (8, 5, 5)).flops_paper is None

@@ -122,14 +122,14 @@ def test_table1_as_the_paper_prints_it(collected):
     assert "No network and variant" not in (root / "tables" / "table1_comparison.md").read_text()
 
 
-def test_table2_shows_other_methods_as_planned(collected):
+def test_table2_shows_what_no_run_stands_behind(collected):
     root = collected(architectures=["vgg11"], datasets=["cifar10"], variants=["conv", "LRr"], seeds=[0, 1])
     render_tables(root)
     header, rows = markdown_rows(root / "tables" / "table2.md")
     assert len(rows) == 6
     at = header.index("CIFAR-10 ours")
     assert rows["VGG11", "Conv"][at].endswith("(2)")
-    assert rows["VGG11", "Basis"][at : at + 2] == ["planned", "-0.1"]
+    assert rows["VGG11", "Basis"][at : at + 2] == ["not run", "-0.1"]
     assert rows["SqueezeNet", "-LRr"][at] == "not run"
     assert rows["VGG11", "Conv"][header.index("SVHN ours")] == "not run"
     assert rows["VGG11", "Conv"][header.index("params (M) ours") :][:2] == ["9.23", "9.23"]
