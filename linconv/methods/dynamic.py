@@ -74,7 +74,9 @@ class DynamicConv2d(ConvReplacement):
             if filters < 1:
                 raise RefusedError(f"a budget of {budget} leaves no filter for each of {banks} banks")
         width = max(LEAST_HIDDEN, count_primaries(hidden, in_channels))
-        self.banks = nn.Parameter(torch.empty(banks, filters, *self._filter_shape, device=device, dtype=dtype))
+        # all banks in one tensor of four dimensions, which has a channels_last layout as other filters do
+        self.filters = nn.Parameter(torch.empty(banks * filters, *self._filter_shape, device=device, dtype=dtype))
+        self._filters_per_bank = filters
         self.encode = nn.Linear(in_channels, width, device=device, dtype=dtype)
         self.mix = nn.Linear(width, banks, device=device, dtype=dtype)
         if budget is not None:
@@ -92,15 +94,20 @@ class DynamicConv2d(ConvReplacement):
         self.mix.reset_parameters()
         nn.init.constant_(self.mix.bias, 1 / math.sqrt(banks))
         bound = 1 / math.sqrt(self.filter_size)
-        nn.init.uniform_(self.banks, -bound, bound)
+        nn.init.uniform_(self.filters, -bound, bound)
         if self.combination is not None:
             nn.init.uniform_(self.combination, -math.sqrt(3 / filters), math.sqrt(3 / filters))
         self._reset_bias()
 
+    @property
+    def banks(self) -> Tensor:
+        """F, or G with a budget, (J, r, c/g, kh, kw)."""
+        return self.filters.unflatten(0, (-1, self._filters_per_bank))
+
     def forward(self, input: Tensor) -> Tensor:
         if input.dim() == 3:
             return self.forward(input[None])[0]
-        images, filters = input.shape[0], self.banks.shape[1]
+        images, filters = input.shape[0], self._filters_per_bank
         coefficients = self.mix(F.relu(self.encode(input.mean(dim=(-2, -1)))))  # (n, J)
         mixed = coefficients @ self.banks.flatten(1).to(coefficients.dtype)  # (n, r D)
         weight = mixed.view(images * filters, *self._filter_shape)
@@ -112,7 +119,7 @@ class DynamicConv2d(ConvReplacement):
 
     @property
     def basis(self) -> Tensor:
-        return self.banks.flatten(0, 1)
+        return self.filters
 
     @torch.no_grad()
     def _match_(self, conv: nn.Conv2d) -> None:
@@ -121,7 +128,7 @@ class DynamicConv2d(ConvReplacement):
             start = self.combination @ start
         drawn, wanted = float(start.std()), float(conv.weight.std())
         if drawn > 0 and math.isfinite(wanted):
-            self.banks.mul_(wanted / drawn)
+            self.filters.mul_(wanted / drawn)
 
     def stages(self, pixels: int, input_pixels: int) -> tuple[Stage, ...]:
         banks, filters = self.banks.shape[:2]

@@ -76,6 +76,16 @@ def test_every_method_converts_a_model_and_keeps_shapes_device_state_and_frozen_
     assert all(not p.isnan().any() for p in model.parameters())
 
 
+@pytest.mark.parametrize("name", METHODS)
+def test_every_method_takes_the_layout_that_training_uses(name):
+    torch.manual_seed(0)
+    layer = method_class(name)(16, 24, 3, padding=1).double().eval()
+    x = torch.randn(2, 16, 6, 6, dtype=torch.float64)
+    expected = layer(x)
+    found = layer.to(memory_format=torch.channels_last)(x.contiguous(memory_format=torch.channels_last))
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-12)
+
+
 @pytest.mark.parametrize("name", [n for n in METHODS if n != "linear"])
 def test_new_filters_have_the_deviation_of_those_they_replace(name):
     torch.manual_seed(0)
