@@ -1,0 +1,28 @@
+"""The command line: every stage of the pipeline is a command that runs without the pipeline."""
+
+from __future__ import annotations
+
+import logging
+import sys
+
+import typer
+
+from linconv.cli import measure, render, results, runs
+from linconv.config.errors import UserError
+
+app = typer.Typer(
+    help="LinearConv and its benchmark.", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False
+)
+app.add_typer(runs.app)
+app.add_typer(results.app)
+app.add_typer(measure.app, name="measure")
+app.add_typer(render.app, name="render")
+
+
+def main() -> None:
+    """Run the command line; an error a user can mend is one message, without a traceback, and exit code 2 (or 1)."""
+    try:
+        app()
+    except UserError as error:
+        logging.getLogger("linconv").error("error: %s", error)
+        sys.exit(error.exit_code)

@@ -1,0 +1,78 @@
+"""What the commands share: arguments and options, and how they are read."""
+
+from __future__ import annotations
+
+import logging
+import shlex
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from linconv.config import Config, ConfigError, load_config, parse_config
+from linconv.config.methods import PLAIN
+from linconv.config.names import check_known
+
+ConfigFile = Annotated[Path, typer.Argument(help="configuration file (YAML)", show_default=False)]
+Results = Annotated[Path, typer.Option(help="folder that holds the experiments' folders")]
+Workers = Annotated[
+    int | None, typer.Option(min=1, help="processes that draw figures; by default the usable cores", show_default=False)
+]
+
+INTERRUPTED = 75  # EX_TEMPFAIL of sysexits.h: try again
+
+
+def read_config(path: Path) -> Config:
+    """The configuration in a file, with the options of every layer checked."""
+    settings = load_config(path)
+    check_layers(settings)
+    return settings
+
+
+def check_layers(settings: Config) -> None:
+    """Hold the options of layers other than LinearConv to the layers themselves, which imports torch."""
+    if any(v.layer not in (PLAIN, "linear") for v in settings.known_variants.values()):
+        from linconv.layers import check_methods
+
+        check_methods(settings.known_variants)
+
+
+def require_known(names: Iterable[str], known: Iterable[str], kind: str) -> None:
+    """Raise ConfigError for the first of `names` that is not in `known`, with the nearest valid one."""
+    try:
+        check_known(names, known, kind)
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
+
+
+def one_model(architecture: str, variant: str, shape: str, classes: int, batch_size: int) -> Config:
+    """A configuration that holds one network, so that its checks and messages serve here too."""
+    try:
+        sizes = [int(n) for n in shape.lower().split("x")]
+    except ValueError:
+        raise ConfigError(f"--input: channels x height x width expected, such as 3x32x32, not {shape!r}") from None
+    grid = {"architectures": [architecture], "input_shape": sizes, "classes": classes, "batch_size": batch_size}
+    raw = {"experiment": "one", "datasets": ["cifar10"], "architectures": [architecture], "variants": [variant]}
+    return parse_config({**raw, "seeds": [0], "complexity": grid}, "command line")
+
+
+def command_line() -> str:
+    """This call as it can be typed again, without the names of folders above the current one."""
+    here = Path.cwd()
+    words = (Path(word) if word.startswith("/") else word for word in sys.argv[1:])
+    shown = (
+        str(w.relative_to(here) if w.is_relative_to(here) else w.name) if isinstance(w, Path) else w for w in words
+    )
+    return shlex.join(["linconv", *shown])
+
+
+def log_to(path: Path | None) -> None:
+    """Send messages and warnings to a new file, or to standard error."""
+    handler: logging.Handler = logging.StreamHandler()
+    if path is not None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handler = logging.FileHandler(path, mode="w", encoding="utf-8")
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", handlers=[handler])
+    logging.captureWarnings(True)

@@ -1,0 +1,71 @@
+"""Result files, gathered, joined, compared and reported; imports no torch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+import yaml
+
+from linconv.cli.options import ConfigFile, Results, Workers
+from linconv.config import load_config
+from linconv.results import write_text
+
+app = typer.Typer()
+
+
+@app.command("collect")
+def collect(
+    config: ConfigFile,
+    results: Results = Path("results"),
+    partial: Annotated[bool, typer.Option(help="take what exists, list the rest in failures.csv")] = False,
+) -> None:
+    """Gather the result files of an experiment into tidy CSV files."""
+    from linconv.results.collect import collect as collect_results
+
+    settings = load_config(config)
+    folder = results / settings.experiment
+    typer.echo(str(collect_results(settings, folder, partial=partial)))
+    if not (folder / "config.yaml").exists():  # the pipeline writes it before its first job
+        write_text(folder / "config.yaml", yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False))
+
+
+@app.command("merge")
+def merge(
+    folders: Annotated[list[Path], typer.Argument(help="folders of one experiment, two or more", show_default=False)],
+    output: Annotated[Path, typer.Option(help="the new folder that holds the runs of all", show_default=False)],
+) -> None:
+    """Join the folders that several machines filled for one experiment; refuses what contradicts itself."""
+    from linconv.results.merge import merge as merge_folders
+
+    typer.echo(str(merge_folders(folders, output)))
+
+
+@app.command("compare")
+def compare(
+    a: Annotated[Path, typer.Argument(help="folder of an experiment, or of several", show_default=False)],
+    b: Annotated[Path, typer.Argument(help="the folder to set beside it", show_default=False)],
+    output: Annotated[Path | None, typer.Option(help="write the Markdown there")] = None,
+) -> None:
+    """Two result folders side by side: accuracies with the interval of their difference, counts, times, origins."""
+    from linconv.report.compare import compare as compare_folders
+
+    text = compare_folders(a, b)
+    if output is None:
+        typer.echo(text, nl=False)
+    else:
+        write_text(output, text)
+
+
+@app.command("report")
+def report(
+    folder: Annotated[Path, typer.Argument(help="folder of an experiment, or of several", show_default=False)],
+    output: Annotated[Path | None, typer.Option(help="the page; by default FOLDER/report.html")] = None,
+    workers: Workers = None,
+) -> None:
+    """One self-contained HTML page on the results in FOLDER, complete or not."""
+    from linconv.report.drawing import usable_cores
+    from linconv.report.page import build_report
+
+    typer.echo(str(build_report(folder, output, workers=workers or usable_cores())))

@@ -1,0 +1,95 @@
+"""The runs of a configuration: checked, listed, trained, and fitted into a given time."""
+
+from __future__ import annotations
+
+import logging
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+import yaml
+
+from linconv.cli.options import INTERRUPTED, ConfigFile, Results, check_layers, command_line, log_to, read_config
+from linconv.config import Config, ConfigError, ResolvedRun, RunKey, load_config, plan_runs, resolve_run
+from linconv.config.throughput import seconds
+
+app = typer.Typer()
+
+
+@app.command("config")
+def show_config(config: ConfigFile) -> None:
+    """Check a configuration and print it with every default filled in."""
+    typer.echo(yaml.safe_dump(read_config(config).model_dump(mode="json"), sort_keys=False), nl=False)
+
+
+@app.command("plan")
+def plan(config: ConfigFile) -> None:
+    """List the runs of a configuration, one per line."""
+    for key in plan_runs(load_config(config)):
+        typer.echo(str(key))
+
+
+@app.command("train")
+def train(
+    config: ConfigFile,
+    dataset: Annotated[str, typer.Option(help="data set of the run")],
+    architecture: Annotated[str, typer.Option(help="network of the run")],
+    variant: Annotated[str, typer.Option(help="variant of the run")],
+    seed: Annotated[int, typer.Option(help="seed of the run")],
+    results: Results = Path("results"),
+    log: Annotated[Path | None, typer.Option(help="write plain lines there instead of a progress bar")] = None,
+) -> None:
+    """Train one run of a configuration and write its result file; resumes where an interrupted one stopped.
+
+    SIGTERM or Ctrl-C ends a training after the step in progress, with exit code 75; the same command continues it.
+    """
+    log_to(log)
+    settings = load_config(config)
+    run = _resolve(settings, RunKey(dataset, architecture, variant, seed))
+    if settings.deterministic:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS reads it once, when it starts
+    from linconv.devices import device_slot
+
+    with device_slot(settings.device, settings.runs_per_gpu) as device:
+        from linconv.runner import perform_run  # torch must see the device chosen above
+
+        check_layers(settings)
+        from linconv.training.run import TrainingStoppedError
+
+        folder = results / settings.experiment / run.key.path
+        try:
+            result = perform_run(run, settings, folder, device, command=command_line(), progress=log is None)
+        except TrainingStoppedError as stopped:
+            logging.getLogger("linconv").warning("%s: %s", run.key, stopped)
+            raise typer.Exit(INTERRUPTED) from None
+    top1 = "none" if result.metrics.top1 is None else f"{result.metrics.top1:.2f} %"
+    typer.echo(f"{run.key}: {result.status}, top-1 {top1}, {folder / 'result.json'}", err=True)
+
+
+@app.command("session")
+def session(
+    config: ConfigFile,
+    output: Annotated[Path, typer.Option(help="folder of all results; a second session there continues")],
+    budget: Annotated[str, typer.Option(help="the time until everything has ended, such as 20m")] = "20m",
+    device: Annotated[str, typer.Option(help="cpu or cuda")] = "cuda",
+) -> None:
+    """Check, time and train as much as fits into a given time on this machine, the most telling first."""
+    log_to(None)
+    from linconv.devices import DeviceError, visible_gpus
+    from linconv.session import run_session
+
+    if device == "cuda" and not visible_gpus():
+        raise DeviceError("no CUDA device is visible; run this on a machine with one, or try it with --device cpu")
+    report = run_session(config, output, device=device, budget_seconds=seconds(budget))
+    for step in report.steps:
+        typer.echo(f"{step.outcome:<14} {step.seconds:7.1f} s  {step.name}  {step.detail}")
+    if any(step.outcome == "failed" for step in report.steps):
+        raise typer.Exit(1)
+
+
+def _resolve(config: Config, key: RunKey) -> ResolvedRun:
+    try:
+        return resolve_run(config, key)
+    except ValueError as error:
+        raise ConfigError(f"{error}; `linconv plan` lists them") from None
