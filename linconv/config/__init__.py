@@ -3,11 +3,12 @@
 from linconv.config.folders import ImageFolderOptions, ValidationOptions
 from linconv.config.load import ConfigError, load_config, parse_config
 from linconv.config.names import ARCHITECTURES, DATASETS
+from linconv.config.options import ComplexityOptions
 from linconv.config.pruning import Pruning
 from linconv.config.ranking import RankingOptions
 from linconv.config.recipes import PRESETS, Recipe, RecipeChoice
 from linconv.config.runs import ResolvedRun, RunKey, plan_cells, plan_runs, resolve_run
-from linconv.config.schema import ComplexityOptions, Config
+from linconv.config.schema import Config
 from linconv.config.variants import VARIANTS, LinearOptions, Regularizer, SparsityScheduleOptions, Variant
 
 __all__ = [

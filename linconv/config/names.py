@@ -69,9 +69,13 @@ def nearest(name: str, known: Iterable[str]) -> str:
     return "known: " + ", ".join(known)
 
 
-def check_known(names: Iterable[str], known: Iterable[str], kind: str) -> None:
-    """Raise ValueError for the first of `names` that is not in `known`, with the nearest valid one."""
+def check_known(names: Iterable[str], known: Iterable[str], kind: str, place: str = "") -> None:
+    """Raise ValueError for the first of `names` that is not in `known`, with the nearest valid one.
+
+    Args:
+        place: the key of the configuration that the message begins with, if any.
+    """
     known = list(known)
     for name in names:
         if name not in known:
-            raise ValueError(f"unknown {kind} '{name}'; {nearest(name, known)}")
+            raise ValueError(f"{place and f'{place}: '}unknown {kind} '{name}'; {nearest(name, known)}")

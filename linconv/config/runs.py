@@ -11,8 +11,9 @@ from typing import Annotated, Any, NamedTuple
 
 from linconv.config.folders import ImageFolderOptions, ValidationOptions
 from linconv.config.names import LATER, Frozen, ReportEpoch
+from linconv.config.options import ComplexityOptions
 from linconv.config.recipes import Recipe
-from linconv.config.schema import ComplexityOptions, Config
+from linconv.config.schema import Config
 from linconv.config.variants import Variant
 
 

@@ -17,8 +17,8 @@ from linconv.config import (
     Variant,
     load_config,
 )
+from linconv.config.options import ComplexityOptions, FigureOptions, StatisticsOptions
 from linconv.config.recipes import Override, RecipeChoice
-from linconv.config.schema import ComplexityOptions, FigureOptions, StatisticsOptions
 from tests.workflow.conftest import REPOSITORY
 
 MODELS: tuple[type[BaseModel], ...] = (

@@ -1,0 +1,110 @@
+"""Checks of a whole configuration: what its parts ask of each other."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from typing import TYPE_CHECKING
+
+from pydantic import ValidationError
+
+from linconv.config.names import ARCHITECTURES, DATASETS, check_known
+
+if TYPE_CHECKING:
+    from linconv.config.schema import Config
+
+
+def check_whole(config: Config) -> None:
+    """Raise ValueError, whose message begins with the key where there is one, for the first parts that do not fit."""
+    if config.report_epoch == "best_validation" and config.validation is None:
+        raise ValueError("report_epoch: 'best_validation' needs validation, such as {share: 0.1}")
+    _check_datasets(config)
+    _check_holes(config)
+    check_known(config.variants, config.known_variants, "variant")
+    check_known(config.figures.heatmap_variants, config.known_variants, "variant")
+    _check_timed(config)
+    _check_changed(config)
+    for name in config.variants:
+        _check_rank(config, name)
+    _check_ranking(config)
+    _check_recipes(config)
+
+
+def _check_datasets(config: Config) -> None:
+    places = {"datasets": config.datasets}
+    places |= {f"recipe.overrides.{i}.datasets": o.datasets or () for i, o in enumerate(config.recipe.overrides)}
+    for place, names in places.items():
+        check_known(names, (*DATASETS, *config.imagefolders), "data set", place)
+
+
+def _check_holes(config: Config) -> None:
+    """A name that is no part of the grid would leave nothing out, without a word."""
+    for i, hole in enumerate(config.exclude):
+        for kind in ("datasets", "architectures", "variants"):
+            left_out = getattr(hole, kind) or ()
+            check_known(left_out, getattr(config, kind), f"name under {kind}", f"exclude.{i}.{kind}")
+    grid = itertools.product(config.datasets, config.architectures, config.variants)
+    if all(any(hole.covers(*cell) for hole in config.exclude) for cell in grid):
+        raise ValueError("exclude: nothing of the grid is left")
+
+
+def _check_timed(config: Config) -> None:
+    if config.throughput is None:
+        return
+    check_known(config.throughput.variants, config.known_variants, "variant", "throughput.variants")
+    if "conv" in config.throughput.variants:
+        raise ValueError("throughput.variants: the plain network is always timed; leave 'conv' out")
+
+
+def _check_changed(config: Config) -> None:
+    """What cannot be done with a network that changes while it is trained."""
+    for name in () if config.throughput is None else config.throughput.variants:
+        if config.known_variants[name].pruning is not None:
+            raise ValueError(f"throughput.variants: '{name}' is pruned, and only its training shows what to time")
+    for name, variant in config.planned_variants.items():
+        for option in ("compile", "cuda_graph"):
+            if variant.changed_by and getattr(config, option):
+                raise ValueError(
+                    f"{option}: true cannot train '{name}', whose network {variant.changed_by} changes; use false"
+                )
+        pruning = variant.pruning
+        if pruning is not None and pruning.at == 1 and config.report_epoch == "best_validation":
+            raise ValueError(
+                f"report_epoch: 'best_validation' needs epochs after the cut, and '{name}' has pruning.at: 1; "
+                "choose less, or report_epoch: last"
+            )
+
+
+def _check_rank(config: Config, name: str) -> None:
+    options = config.known_variants[name].linear
+    if options is None or not isinstance(options.rank, int):
+        return
+    for architecture in {*config.architectures, *config.complexity.architectures}:
+        most = math.floor(options.primary_ratio * ARCHITECTURES[architecture])
+        if options.rank > most:
+            raise ValueError(
+                f"variant '{name}': rank {options.rank} is above the primaries of every convolution of "
+                f"{architecture} (at most {most}); choose a smaller rank or a proportion such as 0.25"
+            )
+
+
+def _check_ranking(config: Config) -> None:
+    shown = {"figures.variants": config.figures.variants or ()}
+    if (ranking := config.ranking) is not None:
+        if "conv" not in config.variants:
+            raise ValueError("ranking: budgets are shares of the plain network's cost; add 'conv' to variants")
+        shown |= {f"ranking.references.{name}": ranking.variants_of(name) for name in ranking.references}
+        if config.throughput is not None and ranking.batch not in config.throughput.batches:
+            raise ValueError(f"ranking.batch: {ranking.batch} is none of throughput.batches, which are timed")
+    for place, names in shown.items():
+        check_known(names, config.variants, "variant", place)
+
+
+def _check_recipes(config: Config) -> None:
+    for architecture, dataset in itertools.product(config.architectures, config.datasets):
+        try:
+            config.recipe.resolve(architecture, dataset)
+        except ValidationError as error:
+            first = error.errors()[0]
+            key = ".".join(("recipe", *(str(s) for s in first["loc"])))
+            raise ValueError(f"{key}: {first['msg']} (got {first['input']!r}, for {architecture})") from None
