@@ -15,7 +15,7 @@ from scipy import stats
 from linconv.config import RunKey, plan_cells, resolve_run
 from linconv.report.compare_times import compare_times
 from linconv.report.formats import MISSING, Column, Table, number, to_markdown
-from linconv.report.labels import architecture_label, dataset_label, variant_label
+from linconv.report.labels import architecture_label, dataset_label, place_label, variant_label
 from linconv.results.folders import Results, experiment_folders, read_experiment
 from linconv.results.merge import differences, outcome
 from linconv.results.schema import Complexity, ResultError, RunResult
@@ -227,7 +227,7 @@ def _counts(a: Results, b: Results) -> Table:
         if key in b.runs and run.metrics.params != b.runs[key].metrics.params
     }
     for (dataset, architecture, variant), values in trained.items():
-        where = f"{architecture_label(architecture)} on {dataset_label(dataset)}"
+        where = place_label(architecture, dataset)
         rows.append([where, variant_label(variant), "params as trained", *_ratio(*values)])
     left = [Column(name, align="l") for name in ("network", "variant", "count")]
     return Table(

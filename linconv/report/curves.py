@@ -10,29 +10,23 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
-from linconv.report.labels import (
-    MISSING_COLOUR,
-    architecture_label,
-    dataset_label,
-    legend_columns,
-    variant_label,
-    variant_styles,
-)
+from linconv.report.drawing import say_instead
+from linconv.report.labels import legend_columns, place_label, variant_label, variant_styles
 from linconv.report.source import Experiment
 from linconv.report.wording import detail_note
 from linconv.results.statistics import Cell
 
 _CAPTION = (
-    "{network} on {data}: top-1 accuracy on the test set and cross-entropy on the training set per epoch. Lines are "
+    "{place}: top-1 accuracy on the test set and cross-entropy on the training set per epoch. Lines are "
     "means over the finished runs of a variant, bands reach from the lowest to the highest of them."
 )
 
 
 def curves(experiment: Experiment, dataset: str, architecture: str) -> tuple[Figure, str]:
     """Accuracy (left) and training loss (right) per epoch and variant, and the caption."""
-    network, data = architecture_label(architecture), dataset_label(dataset)
+    place = place_label(architecture, dataset)
     figure = Figure(figsize=(7.0, 2.9))
-    figure.suptitle(f"{network} on {data}")
+    figure.suptitle(place)
     left, right = figure.subplots(1, 2)
     runs = experiment.of_network(experiment.runs, dataset, architecture)
     finished = runs.loc[runs["status"] == "ok", ["dataset", "architecture", "variant", "seed"]]
@@ -61,7 +55,7 @@ def curves(experiment: Experiment, dataset: str, architecture: str) -> tuple[Fig
     if len(drawn):
         handles, labels = left.get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside lower center", ncols=legend_columns(labels, 105))
-    caption = _CAPTION.format(network=network, data=data)
+    caption = _CAPTION.format(place=place)
     return figure, caption + detail_note(experiment, experiment.variants_of(architecture, dataset))
 
 
@@ -80,6 +74,5 @@ def _lines(axes: Axes, experiment: Experiment, cells: Sequence[Cell], history: p
         if n > 1:
             axes.fill_between(by_epoch.index, by_epoch["min"], by_epoch["max"], color=colour, alpha=0.18, lw=0)
     if history.empty:
-        axes.text(0.5, 0.5, "no finished run", transform=axes.transAxes, ha="center", va="center", color=MISSING_COLOUR)
-        axes.set(xticks=[], yticks=[])
+        say_instead(axes, "no finished run")
     return history[metric].to_numpy(dtype=float)

@@ -14,11 +14,13 @@ from pathlib import Path
 from typing import IO, Any, TypeVar
 
 import matplotlib
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_pdf import FigureCanvasPdf
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
+from linconv.report.labels import MISSING_COLOUR
 from linconv.report.source import Experiment
 from linconv.results.files import atomic_path
 from linconv.results.schema import ResultError
@@ -50,6 +52,12 @@ def lay_out(figure: Figure) -> None:
     if engine is not None and figure.axes:
         engine.execute(figure)
     figure.set_layout_engine("none")
+
+
+def say_instead(axes: Axes, text: str) -> None:
+    """Why there is nothing to draw in these axes, in place of it and of the ticks."""
+    axes.text(0.5, 0.5, text, transform=axes.transAxes, ha="center", va="center", color=MISSING_COLOUR)
+    axes.set(xticks=[], yticks=[])
 
 
 def save(figure: Figure, caption: str, stem: Path, suffix: str) -> Path:

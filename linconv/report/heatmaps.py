@@ -9,11 +9,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from linconv.report.labels import MISSING_COLOUR, architecture_label, dataset_label, shortened, variant_label
+from linconv.report.labels import MISSING_COLOUR, place_label, shortened, variant_label
 from linconv.report.source import Experiment
 
 _CAPTION = (
-    "{network} on {data}: Pearson correlation between the filters of trained convolutions (rows: variants, columns: "
+    "{place}: Pearson correlation between the filters of trained convolutions (rows: variants, columns: "
     "layers in the order of execution). The outlined block holds the primary filters; the correlation regulariser "
     "drives it towards the identity."
 )
@@ -22,20 +22,20 @@ _INCH = 1.5  # side of one map
 
 def correlations(experiment: Experiment, dataset: str, architecture: str) -> tuple[Figure, str]:
     """One map per variant and stored layer on one scale from -1 to 1, and the caption."""
-    network, data = architecture_label(architecture), dataset_label(dataset)
+    place = place_label(architecture, dataset)
     stored = experiment.correlations(dataset, architecture)
     variants = [v for v in experiment.config.figures.heatmap_variants if any(v == key[0] for key in stored)]
     layers = sorted({layer for _, _, layer in stored}, key=_position)
     if not variants:
         figure = Figure(figsize=(3.4, 1.2))
-        text = f"{network} on {data}:\nno finished run with filter correlations"
+        text = f"{place}:\nno finished run with filter correlations"
         figure.text(0.5, 0.5, text, ha="center", va="center", color=MISSING_COLOUR)
-        return figure, _CAPTION.format(network=network, data=data)
+        return figure, _CAPTION.format(place=place)
 
     seeds = {variant: seed for variant, seed, _ in stored}
     size = (_INCH * len(layers) + 1.35, _INCH * len(variants) + 0.85)
     figure = Figure(figsize=size)
-    figure.suptitle(f"{network} on {data}: correlation between filters")
+    figure.suptitle(f"{place}: correlation between filters")
     grid = figure.subplots(len(variants), len(layers), squeeze=False)
     primaries = _primaries(experiment, dataset, architecture)
     image: Any = None
@@ -55,7 +55,7 @@ def correlations(experiment: Experiment, dataset: str, architecture: str) -> tup
     bar = figure.colorbar(image, ax=grid, shrink=min(1, 2.2 / len(variants)), aspect=24, ticks=[-1, -0.5, 0, 0.5, 1])
     bar.set_label("Pearson correlation")
     bar.outline.set_linewidth(0.6)
-    return figure, _CAPTION.format(network=network, data=data)
+    return figure, _CAPTION.format(place=place)
 
 
 def _map(axes: Axes, matrix: np.ndarray, primaries: int | None) -> Any:

@@ -63,6 +63,11 @@ def architecture_label(name: str) -> str:
     return ARCHITECTURES.get(name, name)
 
 
+def place_label(architecture: str, dataset: str) -> str:
+    """Where a network was trained: VGG11 on CIFAR-10."""
+    return f"{architecture_label(architecture)} on {dataset_label(dataset)}"
+
+
 def variant_label(name: str) -> str:
     """A variant as readers know it.
 

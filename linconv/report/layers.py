@@ -8,14 +8,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from linconv.report.labels import (
-    MISSING_COLOUR,
-    architecture_label,
-    dataset_label,
-    legend_columns,
-    variant_label,
-    variant_styles,
-)
+from linconv.report.drawing import say_instead
+from linconv.report.labels import legend_columns, place_label, variant_label, variant_styles
 from linconv.report.source import Experiment
 from linconv.report.wording import detail_note
 
@@ -40,7 +34,7 @@ _KERNEL_CAPTION = (
 )
 _SHARES = ("effective_rank", "variance_entropy", "kernel_variance_entropy", "orthogonality")
 _CAPTION = (
-    "{network} on {data}: redundancy of the filters of each convolution (in the order of execution), means over the "
+    "{place}: redundancy of the filters of each convolution (in the order of execution), means over the "
     "finished runs; dashed before training, solid after it. Pearson correlations of pairs of filters; effective rank "
     "(exponential of the entropy of the normalised singular values) divided by the largest possible, the smaller of N "
     "filters and D numbers each; entropy of the variance that the principal components explain, divided by the largest "
@@ -50,7 +44,7 @@ _CAPTION = (
 
 def redundancy_layers(experiment: Experiment, dataset: str, architecture: str) -> tuple[Figure, str]:
     """Six or nine panels over the layers of a network, one line per variant and stage, and the caption."""
-    network, data = architecture_label(architecture), dataset_label(dataset)
+    place = place_label(architecture, dataset)
     planned = experiment.variants_of(architecture, dataset)
     means = experiment.of_network(experiment.layer_means, dataset, architecture)
     means = means[means["variant"].isin(experiment.shown_in_detail(planned))]
@@ -61,7 +55,7 @@ def redundancy_layers(experiment: Experiment, dataset: str, architecture: str) -
     shown = (*_PANELS, *_KERNEL_PANELS) if kernels else _PANELS
     rows = len(shown) // 3
     figure = Figure(figsize=(7.0, 2.0 * rows))
-    figure.suptitle(f"{network} on {data}: redundancy of the filters")
+    figure.suptitle(f"{place}: redundancy of the filters")
     for axes, (column, title) in zip(figure.subplots(rows, 3).flat, shown, strict=True):
         _panel(axes, experiment, means, column, title)
     styles = variant_styles(experiment.config.variants)
@@ -77,7 +71,7 @@ def redundancy_layers(experiment: Experiment, dataset: str, architecture: str) -
         columns = legend_columns([str(h.get_label()) for h in handles], 105)
         figure.legend(handles=handles, loc="outside lower center", ncols=columns)
     missing = "" if before else " The filters before training were not measured when these runs were made."
-    caption = _CAPTION.format(network=network, data=data, missing=missing) + (_KERNEL_CAPTION if kernels else "")
+    caption = _CAPTION.format(place=place, missing=missing) + (_KERNEL_CAPTION if kernels else "")
     return figure, caption + detail_note(experiment, planned)
 
 
@@ -94,8 +88,7 @@ def _panel(axes: Axes, experiment: Experiment, means: pd.DataFrame, column: str,
             axes.plot(line["position"], line[column], ls=style, lw=width, color=colour, marker=marker, ms=3)
     if known.empty:
         text = "not measured in\nthese runs" if len(means) else "no finished run"
-        axes.text(0.5, 0.5, text, transform=axes.transAxes, ha="center", va="center", color=MISSING_COLOUR)
-        axes.set(xticks=[], yticks=[])
+        say_instead(axes, text)
         return
     axes.set_ylim(0, 1.05 if column in _SHARES or known[column].max() == 0 else None)
     axes.margins(x=0.04)

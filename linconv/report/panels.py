@@ -10,12 +10,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from linconv.report.labels import MISSING_COLOUR, architecture_label, dataset_label, variant_label, variant_styles
+from linconv.report.drawing import say_instead
+from linconv.report.labels import MISSING_COLOUR, place_label, variant_label, variant_styles
 from linconv.report.source import Experiment
 from linconv.report.wording import detail_note
 
 _CAPTION = (
-    "{network} on {data}: top-1 accuracy on the test set {epoch} (small points: runs; large point and "
+    "{place}: top-1 accuracy on the test set {epoch} (small points: runs; large point and "
     "bar: mean and standard deviation), parameters, and FLOPs by the paper's rule for one image, per variant. The "
     "paper draws the three quantities over one another with three y axes; panels side by side keep each readable."
 )
@@ -25,9 +26,9 @@ def panels(experiment: Experiment, dataset: str, architecture: str) -> tuple[Fig
     """Three panels with one x axis, the variants, and the caption (after the paper's figures per network)."""
     planned = experiment.variants_of(architecture, dataset)
     variants = experiment.shown_in_detail(planned)
-    network, data = architecture_label(architecture), dataset_label(dataset)
+    place = place_label(architecture, dataset)
     figure = Figure(figsize=(7.0, 2.5))
-    figure.suptitle(f"{network} on {data}")
+    figure.suptitle(place)
     left, middle, right = figure.subplots(1, 3)
     _accuracy(left, experiment, dataset, architecture, variants)
     models = [experiment.model(architecture, v) for v in variants]
@@ -43,7 +44,7 @@ def panels(experiment: Experiment, dataset: str, architecture: str) -> tuple[Fig
         axes.set_xlim(-0.6, len(variants) - 0.4)
         axes.set_xticks(range(len(variants)), labels, **turned)
         axes.tick_params(axis="x", length=0)
-    caption = _CAPTION.format(network=network, data=data, epoch=experiment.reported_epoch)
+    caption = _CAPTION.format(place=place, epoch=experiment.reported_epoch)
     return figure, caption + detail_note(experiment, planned)
 
 
@@ -92,8 +93,7 @@ def _bars(axes: Axes, colours: Sequence[str], values: Sequence[float], title: st
     axes.set_ylim(0, 1.14 * max(known) or 1)
     axes.yaxis.set_major_locator(_locator())
     if not any(known):
-        axes.text(0.5, 0.5, "not counted", transform=axes.transAxes, ha="center", va="center", color=MISSING_COLOUR)
-        axes.set_yticks([])
+        say_instead(axes, "not counted")
 
 
 def _locator() -> MaxNLocator:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 
 from linconv.report.formats import MISSING, Column, Entry, Table, decimals, mark_best, number
-from linconv.report.labels import architecture_label, dataset_label, variant_label
+from linconv.report.labels import architecture_label, dataset_label, place_label, variant_label
 from linconv.report.paper import published, size_warning
 from linconv.report.source import Experiment
 from linconv.report.table1 import accuracy, reduced
@@ -112,7 +112,7 @@ def _epochs(experiment: Experiment, datasets: Sequence[str]) -> str:
     places = [(a, d, config.recipe.resolve(a, d).epochs) for a in config.architectures for d in datasets]
     if len({epochs for *_, epochs in places}) == 1:
         return str(places[0][2])
-    return ", ".join(f"{architecture_label(a)} on {dataset_label(d)} {epochs}" for a, d, epochs in places)
+    return ", ".join(f"{place_label(a, d)} {epochs}" for a, d, epochs in places)
 
 
 def _accuracies(

@@ -13,14 +13,8 @@ from matplotlib.transforms import ScaledTranslation
 
 from linconv.report import costs
 from linconv.report.costs import Measure
-from linconv.report.labels import (
-    MISSING_COLOUR,
-    architecture_label,
-    dataset_label,
-    network_markers,
-    variant_label,
-    variant_styles,
-)
+from linconv.report.drawing import say_instead
+from linconv.report.labels import architecture_label, dataset_label, network_markers, variant_label, variant_styles
 from linconv.report.numbered import OTHERS, number_points, numbered_key
 from linconv.report.source import IN_DETAIL, Experiment
 from linconv.report.wording import percent
@@ -174,8 +168,7 @@ def _lower_edge(values: list[float]) -> float:
 def _nothing(axes: Axes, points: list[_Point]) -> bool:
     """Say so where there is no point."""
     if not points:
-        axes.text(0.5, 0.5, "nothing to show", transform=axes.transAxes, ha="center", va="center", color=MISSING_COLOUR)
-        axes.set(xticks=[], yticks=[])
+        say_instead(axes, "nothing to show")
     return not points
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from linconv.report.formats import MISSING, Column, Entry, Table, mark_best, number, numeric, spread_text
-from linconv.report.labels import architecture_label, dataset_label, variant_label
+from linconv.report.labels import architecture_label, dataset_label, place_label, variant_label
 from linconv.report.paper import size_warning
 from linconv.report.run_tables import run_anchor
 from linconv.report.source import Experiment
@@ -130,8 +130,7 @@ def _gaps(experiment: Experiment) -> Iterator[str]:
             if reasons:
                 parts.append(f"{variant_label(cell.variant)} {reasons}")
         if parts:
-            where = f"{architecture_label(architecture)} on {dataset_label(dataset)}"
-            yield f"{where}: of {len(config.seeds)} runs each, {'; '.join(parts)}."
+            yield f"{place_label(architecture, dataset)}: of {len(config.seeds)} runs each, {'; '.join(parts)}."
 
 
 def _sparse(experiment: Experiment) -> Iterator[str]:
@@ -142,7 +141,7 @@ def _sparse(experiment: Experiment) -> Iterator[str]:
     names: Any
     for names, share in reached.items():
         dataset, architecture, variant = names
-        where = f"{architecture_label(architecture)} on {dataset_label(dataset)}"
+        where = place_label(architecture, dataset)
         parts.setdefault(variant, []).append(f"{where} {100 * share:.0f} %")
     for variant, shown in parts.items():
         options = experiment.config.known_variants[variant].linear
@@ -158,7 +157,7 @@ def _pruned(experiment: Experiment) -> Iterator[str]:
     names: Any
     for names, costs in left.iterrows():
         dataset, architecture, variant = names
-        where = f"{architecture_label(architecture)} on {dataset_label(dataset)}"
+        where = place_label(architecture, dataset)
         counts = f"{number(costs['params'] / 1e6, 2)} M parameters, {number(costs['macs'] / 1e6, 1)} M MACs"
         parts.setdefault(variant, []).append(f"{where} {counts}")
     for variant, shown in parts.items():

@@ -9,7 +9,7 @@ from linconv.config import PRESETS
 from linconv.report.claims.model import PAPER, Claim, Verdict
 from linconv.report.claims.scope import evidence
 from linconv.report.formats import number
-from linconv.report.labels import architecture_label, dataset_label
+from linconv.report.labels import place_label
 from linconv.report.source import Experiment
 from linconv.report.wording import cell_label
 from linconv.results.equivalence import MIN_PAIRS, Comparison
@@ -110,8 +110,6 @@ def _short(experiments: Sequence[Experiment]) -> Iterator[str]:
         for dataset, architecture in dict.fromkeys((c.dataset, c.architecture) for c in e.cells):
             ours, paper = e.config.recipe.resolve(architecture, dataset), PRESETS["paper"][architecture]
             if ours.epochs < paper.epochs:
-                shares.append(
-                    f"{architecture_label(architecture)} on {dataset_label(dataset)} {ours.epochs} of {paper.epochs}"
-                )
+                shares.append(f"{place_label(architecture, dataset)} {ours.epochs} of {paper.epochs}")
     if shares:
         yield f"Short training limits what this shows (epochs, of the paper's): {', '.join(shares)}."

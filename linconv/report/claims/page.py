@@ -8,7 +8,7 @@ from linconv.config import PRESETS, VARIANTS
 from linconv.report.claims.model import Claim
 from linconv.report.claims.scope import evidence
 from linconv.report.formats import Column, Table, to_markdown
-from linconv.report.labels import architecture_label, dataset_label, variant_label
+from linconv.report.labels import place_label, variant_label
 from linconv.report.source import Experiment
 
 # Facts of the paper and of the authors' released code; docs/reproduction.md has their derivations.
@@ -84,8 +84,7 @@ def _own(experiment: Experiment) -> Iterator[str]:
             if getattr(ours, name) != getattr(paper, name)
         ]
         if changes:
-            where = f"{architecture_label(architecture)} on {dataset_label(dataset)}"
-            places.setdefault(", ".join(changes), []).append(where)
+            places.setdefault(", ".join(changes), []).append(place_label(architecture, dataset))
     for text, found in places.items():
         yield f"`{config.experiment}`: {text} ({'; '.join(found)})."
     if not config.augment:
