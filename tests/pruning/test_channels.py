@@ -12,6 +12,7 @@ from linconv.models import build_model
 from linconv.pruning import channel_groups, cut_channels, make_plan
 from linconv.pruning.plan import count_left
 from tests.pruning.networks import NETWORKS, SHAPE, masked, network
+from tests.training.short import params
 
 
 def draw(groups, left=None):
@@ -22,10 +23,6 @@ def draw(groups, left=None):
         torch.randperm(group.size, generator=generator)[:n].sort().values
         for group, n in zip(groups, numbers, strict=True)
     ]
-
-
-def params(model):
-    return sum(p.numel() for p in model.parameters())
 
 
 @pytest.mark.parametrize("name", NETWORKS)

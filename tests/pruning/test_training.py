@@ -1,7 +1,6 @@
 """Pruning inside a training: the epochs, the cut, what the result says, and continuing after an interruption."""
 
 import copy
-import dataclasses
 import functools
 import itertools
 import logging
@@ -11,18 +10,18 @@ import torch
 
 from linconv.config import Pruning, RunKey, parse_config, resolve_run
 from linconv.config.errors import UserError
-from linconv.data import load
 from linconv.measure.complexity import complexity
 from linconv.models import vgg
 from linconv.pruning import CRITERIA
 from linconv.results import RunResult, read_result
 from linconv.runner import perform_run
 from linconv.training.callbacks import BestEpoch, CheckpointCallback
-from linconv.training.checkpoint import CURRENT, restore_checkpoint
+from linconv.training.checkpoint import restore_checkpoint
 from linconv.training.engine import Callback, fit
 from linconv.training.numerics import set_numerics
 from linconv.training.pruning import PruningCallback
 from linconv.training.run import prepare
+from tests.training.short import Interrupt, bits, continued, few_images, params
 
 EPOCHS = 4
 
@@ -36,10 +35,7 @@ def _tiny(monkeypatch):
 
 @pytest.fixture(scope="module")
 def data():
-    whole = load("synthetic", "data")
-    sizes = {"train_images": 60, "train_labels": 60, "test_images": 20, "test_labels": 20}
-    few = {name: getattr(whole, name)[:size] for name, size in sizes.items()}
-    return dataclasses.replace(whole, **few)
+    return few_images()
 
 
 def configuration(pruning, optimizer="adam", epochs=EPOCHS, **changes):
@@ -57,10 +53,6 @@ def run_of(*arguments, **options):
     return resolve_run(config, RunKey("synthetic", "base", "X", 0))
 
 
-def params(model):
-    return sum(p.numel() for p in model.parameters())
-
-
 class Widths(Callback):
     """The parameters that each epoch trained."""
 
@@ -69,19 +61,6 @@ class Widths(Callback):
 
     def on_epoch_end(self, training):
         self.seen.append(params(training.model))
-
-
-class Interrupt(Callback):
-    def __init__(self, after):
-        self.after = after
-
-    def on_epoch_end(self, training):
-        training.stop = training.epoch == self.after
-
-
-def bits(training):
-    moments = [v for state in training.optimizer.state.values() for v in state.values() if isinstance(v, torch.Tensor)]
-    return [*training.model.state_dict().values(), *moments]
 
 
 @pytest.fixture(scope="module")
@@ -94,17 +73,7 @@ def uninterrupted(data):
 )
 def test_continued_at_any_epoch_it_ends_with_the_same_bits(criterion, after, data, uninterrupted, tmp_path):
     """Cut after epoch 2 (dcff: 4): continued before the cut, at it and after it."""
-    run = run_of({"criterion": criterion})
-    whole = uninterrupted(criterion)
-    fit(prepare(run, data, "cpu", [CheckpointCallback(tmp_path, "x"), Interrupt(after)]))
-    resumed = prepare(run, data, "cpu")
-    resumed.callbacks = [Callback(), Callback(), *resumed.callbacks]
-    assert restore_checkpoint(tmp_path, resumed, "x") == CURRENT
-    assert resumed.epoch == after
-    fit(resumed)
-    assert resumed.history == whole.history
-    assert len(bits(resumed)) == len(bits(whole))
-    assert all(map(torch.equal, bits(resumed), bits(whole)))
+    continued(run_of({"criterion": criterion}), data, after, tmp_path, uninterrupted(criterion))
 
 
 @pytest.mark.parametrize("optimizer", ["adam", "sgd"])

@@ -1,7 +1,6 @@
 """A warm start in a training: the epochs, the switch, what is carried over, and continuing after an interruption."""
 
 import copy
-import dataclasses
 import functools
 import logging
 
@@ -10,17 +9,17 @@ import torch
 
 from linconv.config import ConfigError, RunKey, Variant, parse_config, resolve_run
 from linconv.config.errors import UserError
-from linconv.data import load
 from linconv.layers import check_methods, method_class, replaced_layers
 from linconv.measure.complexity import measure_grid
 from linconv.models import vgg
 from linconv.results import RunResult, read_result
 from linconv.runner import perform_run
 from linconv.training.callbacks import BestEpoch, CheckpointCallback
-from linconv.training.checkpoint import CURRENT, restore_checkpoint
+from linconv.training.checkpoint import restore_checkpoint
 from linconv.training.engine import Callback, fit
 from linconv.training.numerics import set_numerics
 from linconv.training.run import prepare
+from tests.training.short import Interrupt, continued, few_images, params
 
 EPOCHS = 4
 LOWRANK = {"layer": "lowrank", "warm_start": 0.5}
@@ -43,10 +42,7 @@ def _tiny(monkeypatch):
 
 @pytest.fixture(scope="module")
 def data():
-    whole = load("synthetic", "data")
-    sizes = {"train_images": 60, "train_labels": 60, "test_images": 20, "test_labels": 20}
-    few = {name: getattr(whole, name)[:size] for name, size in sizes.items()}
-    return dataclasses.replace(whole, **few)
+    return few_images()
 
 
 def configuration(definition, epochs=EPOCHS, **changes):
@@ -64,18 +60,6 @@ def run_of(definition, **options):
 def plain_run(**options):
     config = configuration(LOWRANK, variants=["conv"], **options)
     return resolve_run(config, RunKey("synthetic", "base", "conv", 0))
-
-
-def params(model):
-    return sum(p.numel() for p in model.parameters())
-
-
-class Interrupt(Callback):
-    def __init__(self, after):
-        self.after = after
-
-    def on_epoch_end(self, training):
-        training.stop = training.epoch == self.after
 
 
 class Watch(Callback):
@@ -108,11 +92,6 @@ def watched(definition, data, **options):
     return training, watch
 
 
-def bits(training):
-    moments = [v for state in training.optimizer.state.values() for v in state.values() if isinstance(v, torch.Tensor)]
-    return [*training.model.state_dict().values(), *moments]
-
-
 @pytest.fixture(scope="module")
 def uninterrupted(data):
     return functools.cache(lambda name: fit(prepare(run_of(DEFINITIONS[name]), data, "cpu")))
@@ -122,15 +101,8 @@ def uninterrupted(data):
 @pytest.mark.parametrize("after", [1, 2, 3])
 def test_continued_at_any_epoch_it_ends_with_the_same_bits(name, after, data, uninterrupted, tmp_path):
     """Switched after epoch 2: continued before the switch, at it and after it."""
-    run, whole = run_of(DEFINITIONS[name]), uninterrupted(name)
-    fit(prepare(run, data, "cpu", [CheckpointCallback(tmp_path, "x"), Interrupt(after)]))
-    resumed = prepare(run, data, "cpu", [Callback(), Callback()])
-    assert restore_checkpoint(tmp_path, resumed, "x") == CURRENT
-    assert resumed.epoch == after
-    fit(resumed)
-    assert resumed.history == whole.history
-    assert len(bits(resumed)) == len(bits(whole))
-    assert all(map(torch.equal, bits(resumed), bits(whole)))
+    whole = uninterrupted(name)
+    resumed = continued(run_of(DEFINITIONS[name]), data, after, tmp_path, whole)
     assert [c.state_dict() for c in resumed.callbacks[2:]] == [c.state_dict() for c in whole.callbacks]
 
 
