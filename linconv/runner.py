@@ -58,7 +58,7 @@ def _perform(run: ResolvedRun, config: Config, folder: Path, device: str, comman
     started = time.perf_counter()
     set_numerics(config.threads, precision=run.recipe.precision, deterministic=config.deterministic)
     log.info(
-        "%s: %s, configuration %s, code %s", run.key, device, run.hash, code_hash("training", run.definition.layer)
+        "%s: %s, configuration %s, code %s", run.key, device, run.hash, code_hash("training", *run.definition.layers)
     )
     folder.mkdir(parents=True, exist_ok=True)
     remove_leftovers(folder)
@@ -83,7 +83,7 @@ def _perform(run: ResolvedRun, config: Config, folder: Path, device: str, comman
         **run.key._asdict(),
         experiment=run.experiment,
         config_hash=run.hash,
-        code_hash=code_hash("training", run.definition.layer),
+        code_hash=code_hash("training", *run.definition.layers),
         config=run.model_dump(mode="json"),
         metrics=_metrics(training, reported, shape),
         history=training.history,

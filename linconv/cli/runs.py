@@ -26,7 +26,7 @@ def show_config(config: ConfigFile) -> None:
 @app.command("plan")
 def plan(config: ConfigFile) -> None:
     """List the runs of a configuration, one per line."""
-    for key in plan_runs(load_config(config)):
+    for key in plan_runs(read_config(config)):
         typer.echo(str(key))
 
 

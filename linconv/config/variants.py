@@ -167,6 +167,11 @@ class Variant(Frozen):
         return "warm_start" if self.warm_start is not None else None
 
     @property
+    def layers(self) -> tuple[str, ...]:
+        """The layers whose code decides what this is: its own, and that of the variant it is as small as."""
+        return (self.layer, *(self.narrow_to.layers if isinstance(self.narrow_to, Variant) else ()))
+
+    @property
     def layer_options(self) -> dict[str, Any]:
         """The keyword arguments of the layer."""
         return {} if self.options is None else self.options.model_dump()

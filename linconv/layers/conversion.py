@@ -55,7 +55,14 @@ def convert(
     variant = _variant(variant)
     if variant.narrow_to is not None:
         raise ValueError("a narrow variant is built, not converted: linconv.build_model(architecture, variant)")
+    if variant.pruning is not None or variant.warm_start is not None:
+        raise ValueError(
+            "pruning and warm_start happen while a network is trained (`linconv train`); to start from the filters of "
+            'a trained model, name the layer and its `init`, such as "svd"'
+        )
     if variant.layer == PLAIN:
+        if options:
+            raise ValueError(f"the plain convolution has no option '{next(iter(options))}'")
         return model
     layer_class = method_class(variant.layer)
     options = variant.layer_options | options

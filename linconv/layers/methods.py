@@ -16,6 +16,8 @@ from linconv.config.methods import PLAIN, known_methods
 from linconv.config.names import check_known, nearest
 from linconv.layers.replacement import ConvReplacement, RefusedError
 
+KERNELS = (3, 1, 5, 7, 2)  # on which options are tried, the usual one first
+
 
 @functools.cache
 def method_class(name: str) -> type[ConvReplacement]:
@@ -42,7 +44,7 @@ def method_class(name: str) -> type[ConvReplacement]:
 def check_methods(variants: Mapping[str, Variant]) -> None:
     """Raise UserError where a variant's options are not those of its layer, before anything is trained.
 
-    Values are tried on a convolution large enough for every method.
+    Values are tried on convolutions of several kernel sizes, large enough for every method; some may be refused.
     """
     for name, variant in variants.items():
         if variant.layer == PLAIN:
@@ -52,7 +54,7 @@ def check_methods(variants: Mapping[str, Variant]) -> None:
             check_options(variant.layer, options)
             if variant.warm_start is not None:
                 warm_start_init(variant)
-            layer = cls.from_conv2d(nn.Conv2d(256, 256, 3, padding=1, device="meta"), **options)
+            layer = _tried(cls, options)
             for regularizer in variant.regularizers:
                 if regularizer.name != "coefficient_l1":
                     _check_acts(regularizer, variant.layer, layer)
@@ -60,6 +62,16 @@ def check_methods(variants: Mapping[str, Variant]) -> None:
             raise UserError(f"variant '{name}': no convolution can be replaced: {error}") from None
         except (ValueError, TypeError) as error:
             raise UserError(f"variant '{name}': {error}") from None
+
+
+def _tried(cls: type[ConvReplacement], options: Mapping[str, Any]) -> ConvReplacement:
+    """The layer in the place of the first of several convolutions that it can replace."""
+    for side in KERNELS:
+        try:
+            return cls.from_conv2d(nn.Conv2d(256, 256, side, padding=side // 2, device="meta"), **options)
+        except RefusedError as error:
+            refused = error
+    raise refused
 
 
 def _check_acts(regularizer: Regularizer, name: str, layer: ConvReplacement) -> None:

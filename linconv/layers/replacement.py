@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any, ClassVar, Literal, NamedTuple, Self
 
 import torch
@@ -233,6 +234,19 @@ class ConvReplacement(nn.Module):
         if self.bias is None:
             parts.append("bias=False")
         return ", ".join(parts)
+
+
+def check_number(name: str, value: Any, wanted: str, holds: Callable[[float], bool]) -> None:
+    """Raise ValueError, with the option's name and what it may be, unless a number is given for which that holds."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not holds(value):
+        raise ValueError(f"{name} must be a number {wanted}, not {value!r}")
+
+
+def check_rank(name: str, value: Any) -> None:
+    """The same for a rank: an int of at least 1, or a float in (0, 1] for a share."""
+    sound = isinstance(value, int | float) and not isinstance(value, bool)
+    if not (sound and (0 < value <= 1 if isinstance(value, float) else value >= 1)):
+        raise ValueError(f"{name} must be an int of at least 1 or a float in (0, 1], not {value!r}")
 
 
 def pointwise(features: Tensor, matrix: Tensor, bias: Tensor | None = None) -> Tensor:

@@ -86,7 +86,7 @@ def measure_grid(options: ComplexityOptions, variants: Mapping[str, Variant]) ->
         classes=options.classes,
         batch_size=options.batch_size,
         grid_hash=complexity_hash(options, variants),
-        code_hash=code_hash("complexity", *(v.layer for v in variants.values())),
+        code_hash=code_hash("complexity", *(layer for v in variants.values() for layer in v.layers)),
         models=models,
     )
 

@@ -97,7 +97,7 @@ def measure_sensitivity(
         layers=layers,
         config=run.model_dump(mode="json"),
         config_hash=run.hash,
-        code_hash=code_hash("sensitivity", definition.layer),
+        code_hash=code_hash("sensitivity", *definition.layers),
         provenance=Provenance(
             command=command,
             versions=versions() | ({definition.layer: outside} if outside else {}),

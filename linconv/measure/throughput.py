@@ -115,7 +115,7 @@ def measure_cell(
         rounds_wanted=options.rounds,
         block_seconds=options.block_seconds,
         grid_hash=throughput_hash(options, variants),
-        code_hash=code_hash("throughput", *(variants[v].layer for v in options.variants)),
+        code_hash=code_hash("throughput", *(layer for v in options.variants for layer in variants[v].layers)),
         arms=arms,
         machine={"before": before, "after": machine_state(device)},
         provenance=Provenance(

@@ -19,6 +19,7 @@ from linconv.layers.replacement import (
     PaddingMode,
     RefusedError,
     Stage,
+    check_rank,
     pointwise,
 )
 
@@ -30,7 +31,7 @@ class CPConv2d(ConvReplacement):
 
     Args:
         rank: R, an int of at least 1, or a float in (0, 1]: the share of the N D numbers of the convolution's filters
-            that the four factors may have.
+            that the four factors may have. Lowered to N D, with which every W has such a sum.
 
     Raises:
         RefusedError: groups > 1, or a 1x1 kernel.
@@ -59,19 +60,18 @@ class CPConv2d(ConvReplacement):
             in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias, padding_mode, device, dtype
         )
         self._refuse_groups(groups)
-        if isinstance(rank, bool) or not (0 < rank <= 1 if isinstance(rank, float) else rank >= 1):
-            raise ValueError(f"rank must be an int of at least 1 or a float in (0, 1], not {rank!r}")
+        check_rank("rank", rank)
         height, width = self.kernel_size
         if height == width == 1:
             raise RefusedError("a 1x1 kernel has no space to factorise; 'lowrank' factorises its channels")
         if isinstance(rank, float):
             share = count_primaries(rank, out_channels * self.filter_size)
             rank = max(1, share // (in_channels + height + width + out_channels))
-        self.rank = rank
-        self.in_factor = nn.Parameter(torch.empty(rank, in_channels, device=device, dtype=dtype))
-        self.vertical = nn.Parameter(torch.empty(rank, 1, height, 1, device=device, dtype=dtype))
-        self.horizontal = nn.Parameter(torch.empty(rank, 1, 1, width, device=device, dtype=dtype))
-        self.out_factor = nn.Parameter(torch.empty(out_channels, rank, device=device, dtype=dtype))
+        self.rank = min(rank, out_channels * self.filter_size)
+        self.in_factor = nn.Parameter(torch.empty(self.rank, in_channels, device=device, dtype=dtype))
+        self.vertical = nn.Parameter(torch.empty(self.rank, 1, height, 1, device=device, dtype=dtype))
+        self.horizontal = nn.Parameter(torch.empty(self.rank, 1, 1, width, device=device, dtype=dtype))
+        self.out_factor = nn.Parameter(torch.empty(out_channels, self.rank, device=device, dtype=dtype))
         self.reset_parameters()
 
     def reset_parameters(self) -> None:

@@ -128,11 +128,10 @@ def _sides(size: int | Sequence[int] | None, reach: list[int]) -> tuple[int, int
         sides = [r + 2 * math.ceil((r - 1) / 2) for r in reach]
     else:
         sides = [size, size] if isinstance(size, int) else list(size)
-    fits = len(sides) == 2 and all(
-        isinstance(s, int) and s >= r and (s - r) % 2 == 0 for s, r in zip(sides, reach, strict=False)
-    )
-    if not fits:
-        raise ValueError(
+    if len(sides) != 2 or not all(isinstance(s, int) and not isinstance(s, bool) and s > 0 for s in sides):
+        raise ValueError(f"dilated_kernel_size must be an int of at least 1, or two, not {size!r}")
+    if any(s < r or (s - r) % 2 for s, r in zip(sides, reach, strict=True)):
+        raise RefusedError(
             f"dilated_kernel_size must be at least {reach[0]}x{reach[1]}, the reach of the kernel, and exceed it by an "
             f"even number, not {size!r}"
         )

@@ -14,7 +14,15 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from linconv.layers.coefficients import count_primaries
-from linconv.layers.replacement import ConvReplacement, Device, PaddingMode, RefusedError, Stage, pointwise
+from linconv.layers.replacement import (
+    ConvReplacement,
+    Device,
+    PaddingMode,
+    RefusedError,
+    Stage,
+    check_number,
+    pointwise,
+)
 
 LEAST_HIDDEN = 4
 
@@ -62,10 +70,9 @@ class DynamicConv2d(ConvReplacement):
         )
         if isinstance(banks, bool) or not isinstance(banks, int) or banks < 1:
             raise ValueError(f"banks must be an int of at least 1, not {banks!r}")
-        if budget is not None and not 0 < budget < math.inf:
-            raise ValueError(f"budget must be above 0, not {budget!r}")
-        if not 0 < hidden < math.inf:
-            raise ValueError(f"hidden must be above 0, not {hidden!r}")
+        if budget is not None:
+            check_number("budget", budget, "above 0", lambda share: 0 < share < math.inf)
+        check_number("hidden", hidden, "above 0", lambda share: 0 < share < math.inf)
         filters = out_channels
         if budget is not None:
             self._refuse_groups(groups)
@@ -92,6 +99,7 @@ class DynamicConv2d(ConvReplacement):
         # equal coefficients of 1 / sqrt(J) to start from keep the variance of a bank, drawn as nn.Conv2d draws
         self.encode.reset_parameters()
         self.mix.reset_parameters()
+        nn.init.zeros_(self.mix.weight)  # whatever the input: coefficients that grow with it would square it
         nn.init.constant_(self.mix.bias, 1 / math.sqrt(banks))
         bound = 1 / math.sqrt(self.filter_size)
         nn.init.uniform_(self.filters, -bound, bound)

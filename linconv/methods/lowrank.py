@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from linconv.layers.coefficients import count_primaries
-from linconv.layers.replacement import ConvReplacement, Device, PaddingMode, Stage, pointwise
+from linconv.layers.replacement import ConvReplacement, Device, PaddingMode, Stage, check_rank, pointwise
 
 
 class LowRankConv2d(ConvReplacement):
@@ -58,8 +58,7 @@ class LowRankConv2d(ConvReplacement):
             in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias, padding_mode, device, dtype
         )
         self._refuse_groups(groups)
-        if isinstance(rank, bool) or not (0 < rank <= 1 if isinstance(rank, float) else rank >= 1):
-            raise ValueError(f"rank must be an int of at least 1 or a float in (0, 1], not {rank!r}")
+        check_rank("rank", rank)
         if init not in self.inits:
             raise ValueError(f"init must be one of {', '.join((*self.inits, *self.fits))}, not {init!r}")
         wanted = max(1, count_primaries(rank, out_channels)) if isinstance(rank, float) else rank

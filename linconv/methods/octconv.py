@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from linconv.layers.coefficients import count_primaries
-from linconv.layers.replacement import ConvReplacement, Device, PaddingMode, RefusedError, Stage
+from linconv.layers.replacement import ConvReplacement, Device, PaddingMode, RefusedError, Stage, check_number
 
 IMAGE_CHANNELS = 4  # an input of so few channels is an image, which has no low-frequency channels
 
@@ -60,8 +60,7 @@ class OctConv2d(ConvReplacement):
             in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias, padding_mode, device, dtype
         )
         self._refuse_groups(groups)
-        if not 0 < alpha < 1:
-            raise ValueError(f"alpha must lie in (0, 1), not {alpha!r}")
+        check_number("alpha", alpha, "in (0, 1)", lambda share: 0 < share < 1)
         left, right, top, bottom = self._reversed_padding_repeated_twice
         reach = [d * (k - 1) for d, k in zip(self.dilation, self.kernel_size, strict=True)]
         if [top + bottom, left + right] != reach:

@@ -14,7 +14,15 @@ import torch
 from torch import Tensor, nn
 
 from linconv.layers.coefficients import count_primaries
-from linconv.layers.replacement import ConvReplacement, Device, PaddingMode, RefusedError, Stage, pointwise
+from linconv.layers.replacement import (
+    ConvReplacement,
+    Device,
+    PaddingMode,
+    RefusedError,
+    Stage,
+    check_rank,
+    pointwise,
+)
 
 
 class TuckerConv2d(ConvReplacement):
@@ -119,6 +127,5 @@ class TuckerConv2d(ConvReplacement):
 
 
 def _rank(name: str, rank: int | float, channels: int) -> int:
-    if isinstance(rank, bool) or not (0 < rank <= 1 if isinstance(rank, float) else rank >= 1):
-        raise ValueError(f"{name} must be an int of at least 1 or a float in (0, 1], not {rank!r}")
+    check_rank(name, rank)
     return min(channels, max(1, count_primaries(rank, channels)) if isinstance(rank, float) else rank)

@@ -56,7 +56,9 @@ class WConv2d(ConvReplacement):
         )
         height, width = self.kernel_size
         values = [density] if isinstance(density, int | float) else list(density)
-        if not values or not all(isinstance(v, int | float) and 0 < v < math.inf for v in values):
+        if not values or not all(
+            isinstance(v, int | float) and not isinstance(v, bool) and 0 < v < math.inf for v in values
+        ):
             raise ValueError(f"density must be a number above 0, or one for each distance, not {density!r}")
         if height % 2 == 0 or width % 2 == 0:
             raise RefusedError(f"a {height}x{width} kernel has no centre to measure distances from")

@@ -94,7 +94,8 @@ def replace_convolutions(architecture: str, model: nn.Module, variant: Variant, 
     Args:
         options: further arguments of `linconv.convert`.
     """
-    return convert(model, variant, exclude=ARCHITECTURES[architecture].plain, **options)
+    replaced = variant.model_copy(update={"warm_start": None})  # the layers, whenever they come
+    return convert(model, replaced, exclude=ARCHITECTURES[architecture].plain, **options)
 
 
 __all__ = [

@@ -190,7 +190,7 @@ def train(run: ResolvedRun, config: Config, folder: Path, device: str, *, progre
         data = hold_out(data, run.validation)
     console = Console(stderr=True)
     show: Callback = ProgressBar(str(run.key), console) if progress and sys.stderr.isatty() else LogLines()
-    identity = f"configuration {run.hash}, code {code_hash('training', run.definition.layer)}"
+    identity = f"configuration {run.hash}, code {code_hash('training', *run.definition.layers)}"
     # Saved before it is shown: an epoch that the log reports is never trained again.
     chosen = [BestEpoch()] if run.report_epoch == "best_validation" else []
     callbacks = [StopOnSignal(), *chosen, CheckpointCallback(folder, identity), show]

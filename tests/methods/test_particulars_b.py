@@ -71,6 +71,7 @@ def test_dynamic_filters_are_those_of_each_image():
     for options, stride in (({}, 1), ({"budget": 2.0, "banks": 2}, 2)):
         layer = DynamicConv2d(4, 6, 3, stride=stride, padding=1, hidden=2.0, **options, **DOUBLE)
         images = draw(3, 4, 7, 7)
+        torch.nn.init.normal_(layer.mix.weight)  # 0 at first, where all images have the same filters
         hidden = torch.relu(images.mean((2, 3)) @ layer.encode.weight.T + layer.encode.bias)
         coefficients = hidden @ layer.mix.weight.T + layer.mix.bias
         assert coefficients.std(dim=0).max() > 1e-3, "images differ"
