@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
+from linconv.config import VARIANTS
 from linconv.report.formats import MISSING, Column, Entry, Table, decimals, mark_best, number
 from linconv.report.labels import architecture_label, dataset_label, place_label, variant_label
 from linconv.report.paper import published, size_warning
@@ -77,7 +78,9 @@ def comparison_table(experiment: Experiment) -> tuple[Table, pd.DataFrame]:
     """Our table 1 beside the paper's with the deviation, for the networks and variants that both have."""
     config, table = experiment.config, published()
     cells = {cell[:3]: cell for cell in experiment.cells}
-    shown = [(a, v) for a in config.architectures for v in experiment.variants_of(a) if (a, v) in table]
+    named = [(a, v) for a in config.architectures for v in experiment.variants_of(a) if (a, v) in table]
+    otherwise = sorted({v for _, v in named if config.known_variants[v] != VARIANTS[v]})
+    shown = [(a, v) for a, v in named if v not in otherwise]
     datasets = [d for d in config.datasets if any(d in table[at] for at in shown)]
     rows: list[list[str | Entry]] = []
     records, breaks = [], set()
@@ -100,6 +103,9 @@ def comparison_table(experiment: Experiment) -> tuple[Table, pd.DataFrame]:
         f"{tests_text(experiment)} Counts are compared to the printed digits."
     )
     notes = list(legend(experiment)) if datasets else []
+    if otherwise:
+        labels = ", ".join(map(variant_label, otherwise))
+        notes.append(f"Not beside the paper's, since this experiment defines them otherwise: {labels}.")
     notes += [] if rows else ["No network and variant of this experiment is in the paper's Table 1."]
     notes += [] if datasets or not rows else ["No data set of this experiment is in the paper's Table 1."]
     notes += [f"Epochs trained here: {_epochs(experiment, datasets)}."] if datasets else []

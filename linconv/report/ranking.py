@@ -28,8 +28,8 @@ _CAPTION = (
 )
 _COSTS = {
     "parameters": "Parameters as stored; folded into plain convolutions a variant may have more.",
-    "macs": "MACs: multiply-accumulates per image of a forward pass in the form auto, the exact one with the fewest; "
-    "budgets are shares of these. Folded: as plain convolutions.",
+    "macs": "MACs: multiply-accumulates per image of a forward pass as each layer runs by default (a LinearConv "
+    "in its cheaper exact form); budgets are shares of these. Folded: as plain convolutions.",
     "latency": "Time of a forward pass of {batch} images in the form auto; the ratio is the median over rounds of the "
     "time relative to the plain network of the same round. Timed on: {where}.",
 }

@@ -201,6 +201,8 @@ OWN = {
     "stem": {"extends": "L", "skip_first": True},
     "some": {"extends": "L", "include": ["features.*"]},
     "cheap": {"extends": "LRr", "only_where_saves": True},
+    "warm": {"extends": "L", "warm_start": 0.5},
+    "drawn": {"extends": "L", "regularizers": [{"name": "conv_orthogonal"}]},
 }
 
 
@@ -215,12 +217,12 @@ def test_variants_of_ones_own_are_no_evidence(collected):
     assert {i: c.verdict for i, c in found.items()} == {i: c.verdict for i, c in alone.items()}
     assert found["accuracy-on-par"].verdict == "supported"
     for claim in found.values():
-        assert not any(f" {name}" in claim.evidence for name in ("few", "stem", "cheap")), claim
+        assert not any(f" {name}" in claim.evidence for name in ("few", "stem", "cheap", "warm", "drawn")), claim
         assert not any(run.endswith(f"/{name}") for run in claim.runs for name in OWN)
     said = [line for line in deviations([load_experiment(root)]) if "no evidence" in line]
     assert said == [
         "`toy`: no evidence for any claim, since they are not LinearConv in every convolution with half of the filters "
-        "primary: few, stem, some, cheap."
+        "primary from the first step on, with the paper's regularisers alone: few, stem, some, cheap, warm, drawn."
     ]
     assert not any("no evidence" in line for line in deviations([load_experiment(collected(**SMALL))]))
 

@@ -122,6 +122,14 @@ def test_table1_as_the_paper_prints_it(collected):
     assert "No network and variant" not in (root / "tables" / "table1_comparison.md").read_text()
 
 
+def test_what_is_defined_otherwise_is_not_beside_the_papers(collected):
+    root = collected(seeds=[0], define={"Lr": {"extends": "Lr", "skip_first": True}})
+    render_tables(root)
+    path = root / "tables" / "table1_comparison.md"
+    assert ("Base", "-Lr") not in markdown_rows(path)[1]
+    assert "Not beside the paper's, since this experiment defines them otherwise: -Lr." in path.read_text()
+
+
 def test_table2_shows_what_no_run_stands_behind(collected):
     root = collected(architectures=["vgg11"], datasets=["cifar10"], variants=["conv", "LRr"], seeds=[0, 1])
     render_tables(root)

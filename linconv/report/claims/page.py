@@ -105,5 +105,5 @@ def _own(experiment: Experiment) -> Iterator[str]:
         names = ", ".join(map(variant_label, others))
         yield (
             f"`{config.experiment}`: no evidence for any claim, since they are not LinearConv in every convolution "
-            f"with half of the filters primary: {names}."
+            f"with half of the filters primary from the first step on, with the paper's regularisers alone: {names}."
         )

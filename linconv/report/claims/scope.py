@@ -4,12 +4,19 @@ from __future__ import annotations
 
 from linconv.config import Config, LinearOptions, Variant
 
+PAPER_REGULARIZERS = (("correlation", "primaries"), ("coefficient_l1", "primaries"))
 PRIMARY_RATIO = LinearOptions().primary_ratio  # half of the filters
 
 
 def is_published(variant: Variant) -> bool:
-    """Whether every convolution is a LinearConv with half of its filters primary (paper, section 3)."""
-    if variant.skip_first or variant.only_where_saves:
+    """Whether every convolution is a LinearConv with half of its filters primary, trained as one from the first step.
+
+    Paper, section 3. Of regularisers only the paper's own: of correlation on the primaries, and of sparse coefficients.
+    Any rank counts, and any `init`, which the claim about hyperparameters looks at.
+    """
+    if variant.skip_first or variant.only_where_saves or variant.warm_start is not None:
+        return False
+    if any((r.name, r.acts_on) not in PAPER_REGULARIZERS for r in variant.regularizers):
         return False
     everywhere = variant.include is None and not variant.exclude
     return everywhere and variant.linear is not None and variant.linear.primary_ratio == PRIMARY_RATIO
