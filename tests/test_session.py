@@ -110,7 +110,8 @@ def test_timings_get_a_share_of_the_time(act, tmp_path):
     steps, calls = act(budget=1000.0)
     assert list(steps).index("throughput") == 4
     (timing,) = [call for call in calls if "throughput" in call]
-    assert timing.endswith("--budget 499s")
+    share = int(timing.rpartition("--budget ")[2].removesuffix("s"))
+    assert 400 < share < 500  # half of what the steps before it have left
 
 
 def test_a_second_session_does_what_has_no_result(act):

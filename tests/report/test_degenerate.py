@@ -107,4 +107,4 @@ def test_many_runs_take_little_time(tmp_path):
     assert collect(config, tmp_path).collected == 200
     render_tables(tmp_path)
     render_claims(tmp_path)
-    assert time.process_time() - started < 20
+    assert time.process_time() - started < 60

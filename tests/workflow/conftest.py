@@ -68,7 +68,7 @@ class Project:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            timeout=300,
+            timeout=900,
         )
 
     def planned(self, *arguments: str) -> Counter[str]:

@@ -81,7 +81,7 @@ def test_full_grid_is_planned_within_seconds(project: Project) -> None:
     elapsed = time.perf_counter() - started
     once = ("complexity", "collect", "tables", "figures", "claims", "page")
     assert planned == {"train": 360, **dict.fromkeys(once, 1)}
-    assert elapsed < 30
+    assert elapsed < 90
 
 
 TWO_GPUS = {"CUDA_VISIBLE_DEVICES": "GPU-a,GPU-b"}
