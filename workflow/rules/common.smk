@@ -47,10 +47,14 @@ DRAWING = 4  # processes that draw figures side by side, as far as there are cor
 CONFIG_HASH = digest(CONFIG_YAML)
 RUN_HASHES = {key: resolve_run(settings, key).hash for key in runs}
 TRAINING_CODE = {name: code_hash("training", *v.layers) for name, v in settings.planned_variants.items()}
-COMPLEXITY_CODE = code_hash("complexity", *(layer for v in settings.planned_variants.values() for layer in v.layers))
+COMPLEXITY_CODE = code_hash(
+    "complexity", *(layer for v in settings.planned_variants.values() for layer in v.layers)
+)
 REPORT_CODE = code_hash("report")
 TIMED_VARIANTS = settings.throughput.variants if settings.throughput else ()
-TIMED_CODE = code_hash("throughput", *(layer for name in TIMED_VARIANTS for layer in settings.known_variants[name].layers))
+TIMED_CODE = code_hash(
+    "throughput", *(layer for name in TIMED_VARIANTS for layer in settings.known_variants[name].layers)
+)
 TIMED = [key.name for key in plan_throughput(settings.throughput)] if settings.throughput else []
 TIMED_HASH = throughput_hash(settings.throughput, settings.known_variants) if settings.throughput else None
 
