@@ -156,10 +156,11 @@ def test_words_filter_rows(page):
 
 def test_a_link_opens_the_cell_it_names(page):
     page.locator(RUNS).first.locator("a", has_text="0").first.click()
-    assert page.url.endswith("#one-run-digits-base-conv")
+    page.wait_for_url("**#one-run-digits-base-conv")
     cell = page.locator("#one-run-digits-base-conv")
-    assert cell.get_attribute("open") is not None
-    assert cell.get_by_text("--variant conv --seed 0").is_visible()
+    # the browser tells the page of the link some time after the click
+    playwright.expect(cell).to_have_attribute("open", "")
+    playwright.expect(cell.get_by_text("--variant conv --seed 0").first).to_be_visible()
     page.wait_for_function("document.getElementById('one-run-digits-base-conv').getBoundingClientRect().top < 300")
 
 
@@ -213,5 +214,5 @@ def test_without_a_script_nothing_is_missing(browser, report):
     assert page.locator("button").count() == 0
     assert page.locator(f"{RUNS} >> nth=0").locator("tbody tr").count() == 15
     page.locator("#one-runs summary").first.click()
-    assert page.get_by_text("--variant conv --seed 0").first.is_visible()
+    playwright.expect(page.get_by_text("--variant conv --seed 0").first).to_be_visible()
     page.close()
