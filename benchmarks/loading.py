@@ -10,17 +10,20 @@ alone: every batch is made and dropped. Training: the plain `base` network with 
 * `linconv, contiguous`: the same in torch's default layout: what loading and the loop alone are worth;
 * `DataLoader again (A/A)`: what the machine's noise looks like.
 
-Every round runs every arm once, in shuffled order; the first round is dropped. A ratio is DataLoader / arm of one
-round: how many times faster the arm is.
+Every arm is a process of its own, as threads and the allocator are settings of a process, and waits while another
+works. Every round runs every arm once, in shuffled order; the first round is dropped. A ratio is DataLoader / arm of
+one round: how many times faster the arm is.
 """
 
 from __future__ import annotations
 
 import argparse
+import multiprocessing
 import random
 import statistics
 import time
 from collections.abc import Callable
+from multiprocessing.connection import Connection
 from typing import Any
 
 import numpy as np
@@ -110,26 +113,25 @@ def our_training(name: str, data: Dataset, *, channels_last: bool) -> Callable[[
     return epoch
 
 
-def compare(arms: dict[str, Callable[[], None]], rounds: int, images: int) -> None:
-    """Print each arm's median time per image and how many times faster than the first arm it is."""
-    times: dict[str, list[float]] = {name: [] for name in arms}
-    for number in range(rounds + 1):
-        order = list(arms)
-        random.Random(number).shuffle(order)
-        for name in order:
-            start = time.perf_counter()
-            arms[name]()
-            if number:
-                times[name].append(time.perf_counter() - start)
-    first = next(iter(arms))
-    for name, seconds in times.items():
-        ratios = [f / s for s, f in zip(seconds, times[first], strict=True)]
-        low, _, high = statistics.quantiles(ratios, n=4) if rounds > 1 else ratios * 3
-        print(
-            f"  {name:<26} {1e6 * statistics.median(seconds) / images:9.1f} us per image   "
-            f"{statistics.median(ratios):6.2f} times as fast  (quartiles {low:.2f} to {high:.2f})",
-            flush=True,
-        )
+ARMS = {
+    "loading": ("DataLoader", "linconv", "DataLoader again (A/A)"),
+    "training": ("DataLoader", "linconv", "linconv, contiguous", "DataLoader again (A/A)"),
+}
+
+
+def epoch_of(task: str, arm: str, name: str, count: int, threads: int) -> Callable[[], None]:
+    """What one arm does once a round. Only the pipeline's own arms set what the pipeline sets for its process."""
+    torch.manual_seed(0)
+    if arm.startswith("DataLoader"):
+        torch.set_num_threads(threads)
+        loader = dataloader(name, count)
+        return usual_training(name, loader) if task == "training" else consume(lambda: loader)
+    set_numerics(threads)
+    data = resident(name, count)
+    if task == "training":
+        return our_training(name, data, channels_last=arm == "linconv")
+    arguments = {"batch_size": BATCH, "info": DATASETS[name], "augment": True, "shuffle": True}
+    return consume(lambda: batches(data.train_images, data.train_labels, generator_seed=(0, 0), **arguments))
 
 
 def consume(iterable: Callable[[], Any]) -> Callable[[], None]:
@@ -138,6 +140,44 @@ def consume(iterable: Callable[[], Any]) -> Callable[[], None]:
             pass
 
     return epoch
+
+
+def serve(orders: Connection, *what: Any) -> None:
+    """Run an epoch for every order, and answer with its seconds, until None comes."""
+    epoch = epoch_of(*what)
+    while orders.recv() is not None:
+        start = time.perf_counter()
+        epoch()
+        orders.send(time.perf_counter() - start)
+
+
+def compare(task: str, name: str, options: argparse.Namespace) -> None:
+    """Print each arm's median time per image and how many times faster than the first arm it is."""
+    processes = multiprocessing.get_context("spawn")  # one an arm: threads and the allocator belong to a process
+    orders: dict[str, Connection] = {}
+    for arm in ARMS[task]:
+        orders[arm], theirs = processes.Pipe()
+        processes.Process(target=serve, args=(theirs, task, arm, name, options.images, options.threads)).start()
+    times: dict[str, list[float]] = {arm: [] for arm in orders}
+    for number in range(options.rounds + 1):
+        order = list(orders)
+        random.Random(number).shuffle(order)
+        for arm in order:
+            orders[arm].send("epoch")
+            seconds = orders[arm].recv()
+            if number:
+                times[arm].append(seconds)
+    for connection in orders.values():
+        connection.send(None)
+    print(f"{task}, {name}-shaped")
+    for arm, seconds in times.items():
+        ratios = [f / s for s, f in zip(seconds, times["DataLoader"], strict=True)]
+        low, _, high = statistics.quantiles(ratios, n=4) if options.rounds > 1 else ratios * 3
+        print(
+            f"  {arm:<26} {1e6 * statistics.median(seconds) / options.images:9.1f} us per image   "
+            f"{statistics.median(ratios):6.2f} times as fast  (quartiles {low:.2f} to {high:.2f})",
+            flush=True,
+        )
 
 
 def main() -> None:
@@ -149,26 +189,8 @@ def main() -> None:
     print(f"batch {BATCH}, {options.images} images an epoch, {options.threads} threads, {options.rounds} rounds, "
           f"torch {torch.__version__}")  # fmt: skip
     for name in ("mnist", "cifar10"):
-        torch.manual_seed(0)
-        set_numerics(options.threads)
-        data, loader = resident(name, options.images), dataloader(name, options.images)
-        again = dataloader(name, options.images)
-
-        def ours(name: str = name, data: Dataset = data) -> Any:
-            arguments = {"batch_size": BATCH, "info": DATASETS[name], "augment": True, "shuffle": True}
-            return batches(data.train_images, data.train_labels, generator_seed=(0, 0), **arguments)
-
-        print(f"loading alone, {name}-shaped")
-        arms = {"DataLoader": consume(lambda loader=loader: loader), "linconv": consume(ours)}  # type: ignore[misc]
-        compare(arms | {"DataLoader again (A/A)": consume(lambda again=again: again)}, options.rounds, options.images)  # type: ignore[misc]
-        print(f"training base, {name}-shaped")
-        arms = {
-            "DataLoader": usual_training(name, loader),
-            "linconv": our_training(name, data, channels_last=True),
-            "linconv, contiguous": our_training(name, data, channels_last=False),
-            "DataLoader again (A/A)": usual_training(name, again),
-        }
-        compare(arms, options.rounds, options.images)
+        compare("loading", name, options)
+        compare("training", name, options)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,9 @@
 """One step at every precision, clipped or not, compiled or not, and what is recorded of it."""
 
+import ctypes
 import functools
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -254,6 +257,7 @@ def test_what_only_a_gpu_can_do_is_refused_on_a_cpu(changes, recipe, message):
 def test_what_decides_the_bits_is_set_and_recorded(deterministic, precision):
     set_numerics(1, precision=precision, deterministic=deterministic)
     found = numerics()
+    assert isinstance(found["freed_memory_kept"], bool)
     assert found["tf32_matmul"] == found["tf32_cudnn"] == (precision == "tf32")
     assert found["deterministic_algorithms"] is deterministic
     assert found["cudnn_benchmark"] is not deterministic
@@ -262,6 +266,31 @@ def test_what_decides_the_bits_is_set_and_recorded(deterministic, precision):
     wanted = asked(config, Recipe(precision=precision))
     assert (wanted["precision"], wanted["deterministic"]) == (precision, deterministic)
     assert {"compile", "cuda_graph", "channels_last", "runs_per_gpu", "threads"} <= wanted.keys()
+
+
+FREED_MEMORY = """
+import resource, sys, torch
+from linconv.training.numerics import keep_freed_memory, numerics
+if sys.argv[1] == "kept":
+    assert keep_freed_memory()
+assert numerics()["freed_memory_kept"] is (sys.argv[1] == "kept")
+for _ in range(12):  # until the heap has grown to what is needed
+    torch.ones(16 << 20)  # 64 MiB
+before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+for _ in range(20):
+    torch.ones(16 << 20)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+
+
+@pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "mallopt"), reason="not glibc")
+def test_freed_memory_is_used_again_without_the_kernel():
+    faults = {}
+    for how in ("kept", "returned"):
+        run = subprocess.run([sys.executable, "-c", FREED_MEMORY, how], capture_output=True, text=True, check=True)
+        faults[how] = int(run.stdout)
+    assert faults["kept"] < 100
+    assert faults["returned"] >= 20 * 32  # pages of 2 MiB at the most
 
 
 def test_the_fused_optimiser_takes_the_recipes_values():
