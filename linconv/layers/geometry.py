@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 if TYPE_CHECKING:
     from linconv.layers.replacement import ConvReplacement
@@ -36,3 +36,8 @@ def geometry(conv: nn.Conv2d | ConvReplacement) -> dict[str, Any]:
         "padding_mode",
     )
     return {name: getattr(conv, name) for name in names}
+
+
+def in_channels_last(maps: Tensor) -> bool:
+    """Whether the channels of (n, c, h, w) lie next to each other, and not the rows as well."""
+    return maps.is_contiguous(memory_format=torch.channels_last) and not maps.is_contiguous()

@@ -14,10 +14,21 @@ import torch
 from torch import Tensor, nn
 
 from linconv.layers.coefficients import Device, count_primaries, make_coefficients
-from linconv.layers.replacement import ConvReplacement, Form, Macs, PaddingMode, RefusedError, Stage
+from linconv.layers.geometry import in_channels_last
+from linconv.layers.replacement import (
+    ConvReplacement,
+    Form,
+    Macs,
+    PaddingMode,
+    RefusedError,
+    Stage,
+    pointwise,
+)
 
 MODES = ("weight", "feature", "auto")
 MOST_ALTERNATIONS = 30
+MOVED = 90  # the time of a number of the output that feature space moves more often, in multiply-accumulates
+STACKED = 64  # up to so many primary filters, multiplying by the identity takes less time than copying
 
 
 class LinearConv2d(ConvReplacement):
@@ -42,7 +53,9 @@ class LinearConv2d(ConvReplacement):
         rank: None for full coefficients; an int for a constant rank (10 in the paper), lowered to P where P is
             smaller since no A has a higher rank; a float in (0, 1] for a proportion of P.
         sparsity: None, or the share of zero coefficients, in (0, 1), that `SparsitySchedule` is to reach.
-        mode: "weight", "feature" or "auto": the one with fewer MACs for the input at hand.
+        mode: "weight", "feature" or "auto": the one that takes less time for the input at hand by its MACs and the
+            numbers it moves. At inference even the better of the two can take more time than the folded layer where a
+            call is short or the filters are few; see `linconv.fold` and `linconv.optimize`.
         init: "paper" (V Xavier-uniform, coefficients and bias uniform in (-0.1, 0.1)) or "variance_preserving"
             (V He-uniform for ReLU, bias 0, coefficients scaled so that secondary filters have the primaries'
             variance; for networks without batch normalisation).
@@ -135,17 +148,31 @@ class LinearConv2d(ConvReplacement):
     def forward(self, input: Tensor) -> Tensor:
         if self.form_for(input) == "weight":
             return self._conv(input, self.weight, self.bias)
+        if self._stacks(input):
+            primary = self._conv(input, self.primary_filters)
+            matrix = self.coefficients.matrix()
+            identity = torch.eye(self.primaries, dtype=matrix.dtype, device=matrix.device)
+            return pointwise(primary, torch.cat([identity, matrix]), self.bias)
         if self.bias is None:
-            primary = self._conv(input, self.primary_filters, None)
+            primary = self._conv(input, self.primary_filters)
             return torch.cat([primary, self.coefficients.pointwise(primary)], dim=-3)
         primary_bias, secondary_bias = self.bias[: self.primaries], self.bias[self.primaries :]
-        primary = self._conv(input, self.primary_filters, None)  # A acts on V * x, which has no bias yet
+        primary = self._conv(input, self.primary_filters)  # A acts on V * x, which has no bias yet
         secondary = self.coefficients.pointwise(primary, secondary_bias)
         # under autocast the bias is wider than the features and would widen them
         return torch.cat([primary + primary_bias.to(primary.dtype)[:, None, None], secondary], dim=-3)
 
+    def _stacks(self, input: Tensor) -> bool:
+        """Whether one 1x1 convolution with [I; A] writes both halves, which a CPU does faster than it joins them.
+
+        The P P products with the identity are no part of `macs`.
+        """
+        if self.primaries > STACKED or torch.compiler.is_exporting() or isinstance(input, torch.fx.Proxy):
+            return False
+        return input.device.type == "cpu" and in_channels_last(input)
+
     def form_for(self, input: Tensor) -> Form:
-        """The form, "weight" or "feature", that `forward` runs for this input; "auto" takes the fewer MACs."""
+        """The form, "weight" or "feature", that `forward` runs for this input; "auto" takes the faster."""
         if self.mode != "auto":
             return self.mode  # type: ignore[return-value]
         # an exported or symbolically traced program has one form for all sizes: the one for large ones
@@ -155,15 +182,15 @@ class LinearConv2d(ConvReplacement):
         return self.cheapest_form(pixels)
 
     def cheapest_form(self, pixels: int | None) -> Form:
-        """The form with fewer MACs, "weight" or "feature", for that many output pixels in the batch (None: very many).
+        """The form that takes less time for that many output pixels in the batch (None: very many).
 
-        Full coefficients: "feature" whenever P <= D; low rank: whenever r (S + P) <= S D.
+        Feature space is charged its MACs and, for every number of the output, the time of `MOVED` more: it writes and
+        reads the primary features once more than weight space. Full coefficients: "feature" where D - P > 2 `MOVED`.
         """
         if self.groups > 1:
             return "weight"
         filter_size, combine = self.filter_size, self.coefficients.macs_per_column
-        # feature - weight = pixels * (combine - S D) - combine * D
-        extra = combine - self.coefficients.secondaries * filter_size
+        extra = combine + MOVED * self.out_channels - self.coefficients.secondaries * filter_size
         if extra <= 0:
             return "feature"
         return "feature" if pixels is not None and pixels * extra <= combine * filter_size else "weight"

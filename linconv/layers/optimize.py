@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from linconv.layers.conversion import replace_modules
+from linconv.layers.geometry import in_channels_last
 from linconv.layers.linear_conv import LinearConv2d
 from linconv.layers.replacement import ConvReplacement
 
@@ -65,7 +66,7 @@ def _inputs(model: nn.Module, sample_input: Tensor) -> dict[nn.Module, Tensor]:
 @torch.inference_mode()
 def _fastest(layer: ConvReplacement, x: Tensor | None) -> nn.Module:
     folded = layer.to_conv2d()
-    if x is not None and x.is_contiguous(memory_format=torch.channels_last) and not x.is_contiguous():
+    if x is not None and in_channels_last(x):
         folded = folded.to(memory_format=torch.channels_last)
     if x is None:
         return folded

@@ -10,7 +10,7 @@ import pandas as pd
 
 from linconv.report.source import Experiment
 
-FORM = "auto"  # in which a layer runs by default: the exact form with the fewest multiply-accumulates
+FORM = "auto"  # in which a layer runs by default: the exact form expected to be fastest
 
 
 class Cost(NamedTuple):

@@ -21,9 +21,9 @@ from linconv.report.wording import percent
 from linconv.results.statistics import Cell
 
 _CAPTION = (
-    "{data}: top-1 accuracy on the test set over {costs}. Multiply-accumulates are per image, in the form auto, which "
-    "has the fewest.{time} Points are means over the finished runs; a grey line joins the networks and variants that "
-    "no other one beats in both. {look}"
+    "{data}: top-1 accuracy on the test set over {costs}. Multiply-accumulates are per image, in the form auto, by "
+    "which the layers run.{time} Points are means over the finished runs; a grey line joins the networks and variants "
+    "that no other one beats in both. {look}"
 )
 _FEW = (
     "Bars are {level} t-intervals (none for a single run). Variants of one network with one cost stand side by side. "

@@ -2,6 +2,7 @@
 
 import copy
 import inspect
+import itertools
 import pickle
 
 import pytest
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from linconv import LinearConv2d
+from linconv.layers.linear_conv import STACKED
 
 TOLERANCE = 1e-10
 
@@ -76,11 +78,13 @@ def test_weight_feature_and_folded_forms_agree_in_outputs_and_all_gradients(case
     if layer.bias is not None:
         reference["bias"] = cotangent.movedim(-3, 0).flatten(1).sum(1)
 
-    for mode in ("weight", "auto") if layer.groups > 1 else ("weight", "feature", "auto"):
+    modes = ("weight", "auto") if layer.groups > 1 else ("weight", "feature", "auto")
+    layouts = [x] if x.dim() == 3 else [x, x.detach().contiguous(memory_format=torch.channels_last).requires_grad_()]
+    for mode, maps in itertools.product(modes, layouts):
         layer.mode = mode
-        output = layer(x)
+        output = layer(maps)
         assert relative_error(output, expected) < TOLERANCE, mode
-        found = gradients(layer, output, x, cotangent)
+        found = gradients(layer, output, maps, cotangent)
         assert found.keys() == reference.keys()
         for name, gradient in found.items():
             assert relative_error(gradient, reference[name]) < TOLERANCE, (mode, name)
@@ -171,20 +175,36 @@ def test_mode_may_change_later_but_not_to_feature_with_groups():
 @pytest.mark.parametrize(
     ("layer", "shape", "form"),
     [
-        (LinearConv2d(64, 64, 3), (1, 64, 9, 9), "feature"),  # P = 32 <= D = 576
+        (LinearConv2d(64, 64, 3), (1, 64, 9, 9), "feature"),  # D - P = 544
+        (LinearConv2d(16, 16, 3), (8, 16, 9, 9), "weight"),  # D - P = 136: half of the MACs, and no time, are saved
         (LinearConv2d(16, 256, 1), (1, 16, 32, 32), "weight"),  # P = 128 > D = 16
         (LinearConv2d(16, 256, 1), (1, 16, 2, 2), "feature"),  # 4 pixels: making W would cost more
-        (LinearConv2d(16, 256, 1, rank=4), (1, 16, 32, 32), "feature"),  # r (S + P) = 1024 <= S D = 2048
+        (LinearConv2d(16, 256, 1, rank=4), (1, 16, 32, 32), "weight"),  # r (S + P) = 1024 of S D = 2048
+        (LinearConv2d(256, 256, 1, rank=4), (1, 256, 32, 32), "feature"),  # r (S + P) = 1024 of S D = 32768
         (LinearConv2d(16, 16, 3, groups=4), (1, 16, 9, 9), "weight"),
     ],
 )
-def test_auto_takes_the_form_with_fewer_macs(layer, shape, form):
+def test_auto_takes_feature_space_where_it_saves_more_than_it_moves(layer, shape, form):
     x = torch.randn(shape)
     assert layer.form_for(x) == form
-    pixels = layer(x)[0, 0].numel()
-    if layer.groups == 1:
-        macs = {f: sum(layer.macs(f, pixels)) for f in ("feature", "weight")}
-        assert min(macs, key=macs.get) == form
+    if form == "feature":
+        pixels = x.shape[0] * layer(x)[0, 0].numel()
+        assert sum(layer.macs("feature", pixels)) < sum(layer.macs("weight", pixels))
+
+
+@pytest.mark.parametrize("options", [{}, {"rank": 3}, {"sparsity": 0.5}])
+@pytest.mark.parametrize("bias", [True, False])
+def test_both_ways_of_joining_the_halves_agree_with_the_folded_layer(options, bias):
+    layer = LinearConv2d(16, 12, 3, padding=1, bias=bias, mode="feature", dtype=torch.float64, **options)
+    plain = layer.to_conv2d()
+    x = torch.randn(4, 16, 7, 7, dtype=torch.float64)
+    for layout in (torch.contiguous_format, torch.channels_last):
+        maps = x.contiguous(memory_format=layout)
+        assert layer._stacks(maps) is (layout is torch.channels_last)
+        torch.testing.assert_close(layer(maps), plain(maps), rtol=1e-12, atol=1e-12)
+        assert layer(maps).is_contiguous(memory_format=layout)
+    wide = LinearConv2d(16, 2 * STACKED + 2, 3, bias=bias, mode="feature", **options)
+    assert not wide._stacks(maps)
 
 
 def test_paper_initialisation_and_the_variance_preserving_one():

@@ -41,8 +41,8 @@ _FIXED = (
     "The sparse schedule advances with training steps only, and its thresholds are saved.",
     "The correlation of a constant filter counts as 0.",
     "Accuracies are means over seeds; the paper has one run per cell and does not say which epoch it reports.",
-    "Training uses whichever exact form of the layer needs fewer multiply-accumulates (`mode: auto`), the paper's "
-    "weight space.",
+    "Training uses whichever exact form of the layer is expected to be faster (`mode: auto`), the paper's weight "
+    "space.",
 )
 
 

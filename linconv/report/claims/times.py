@@ -54,8 +54,8 @@ def _folded(timed: pd.DataFrame | None) -> Claim:
 
 def _faster(timed: pd.DataFrame | None, activity: str, statement: str) -> Claim:
     rule = (
-        "Of every network, batch and variant timed in the form auto (feature space wherever that has fewer "
-        "multiply-accumulates): supported if all are faster beyond their cell's A/A band; not supported if one is "
+        "Of every network, batch and variant timed in the form auto (feature space wherever it is expected "
+        "to be faster): supported if all are faster beyond their cell's A/A band; not supported if one is "
         "slower beyond it; undecided otherwise."
     )
     id_ = f"feature-space-{activity}"
