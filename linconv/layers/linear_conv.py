@@ -28,7 +28,9 @@ from linconv.layers.replacement import (
 MODES = ("weight", "feature", "auto")
 MOST_ALTERNATIONS = 30
 MOVED = 90  # the time of a number of the output that feature space moves more often, in multiply-accumulates
-STACKED = 64  # up to so many primary filters, multiplying by the identity takes less time than copying
+# Up to so many primary filters and from so many numbers of the output on (more than a cache of the second level holds),
+# a CPU multiplies by the identity faster than it copies.
+STACKED, FAR = 64, 2**20
 
 
 class LinearConv2d(ConvReplacement):
@@ -167,9 +169,11 @@ class LinearConv2d(ConvReplacement):
 
         The P P products with the identity are no part of `macs`.
         """
-        if self.primaries > STACKED or torch.compiler.is_exporting() or isinstance(input, torch.fx.Proxy):
+        if torch.compiler.is_exporting() or isinstance(input, torch.fx.Proxy):
             return False
-        return input.device.type == "cpu" and in_channels_last(input)
+        thin = self.primaries <= STACKED and len(self.coefficients.stages) == 1
+        on_cpu = input.device.type == "cpu" and in_channels_last(input)
+        return thin and on_cpu and self.out_channels * self._pixels(input) >= FAR
 
     def form_for(self, input: Tensor) -> Form:
         """The form, "weight" or "feature", that `forward` runs for this input; "auto" takes the faster."""
@@ -178,8 +182,11 @@ class LinearConv2d(ConvReplacement):
         # an exported or symbolically traced program has one form for all sizes: the one for large ones
         if torch.compiler.is_exporting() or isinstance(input, torch.fx.Proxy):
             return self.cheapest_form(None)
-        pixels = math.prod(self.output_size(input.shape[-2:])) * (input.shape[0] if input.dim() == 4 else 1)
-        return self.cheapest_form(pixels)
+        return self.cheapest_form(self._pixels(input))
+
+    def _pixels(self, input: Tensor) -> int:
+        """Output pixels of the whole batch."""
+        return math.prod(self.output_size(input.shape[-2:])) * (input.shape[0] if input.dim() == 4 else 1)
 
     def cheapest_form(self, pixels: int | None) -> Form:
         """The form that takes less time for that many output pixels in the batch (None: very many).

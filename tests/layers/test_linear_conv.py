@@ -4,6 +4,7 @@ import copy
 import inspect
 import itertools
 import pickle
+from unittest.mock import patch
 
 import pytest
 import torch
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from linconv import LinearConv2d
-from linconv.layers.linear_conv import STACKED
+from linconv.layers.linear_conv import FAR, STACKED
 
 TOLERANCE = 1e-10
 
@@ -57,8 +58,8 @@ def relative_error(a, b):
 
 
 @settings(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True)
-@given(layers())
-def test_weight_feature_and_folded_forms_agree_in_outputs_and_all_gradients(case):
+@given(layers(), st.sampled_from([0, FAR]))
+def test_weight_feature_and_folded_forms_agree_in_outputs_and_all_gradients(case, far):
     options, shape = case
     assume(int(options["primary_ratio"] * options["out_channels"]) >= 1)
     torch.manual_seed(0)
@@ -82,7 +83,8 @@ def test_weight_feature_and_folded_forms_agree_in_outputs_and_all_gradients(case
     layouts = [x] if x.dim() == 3 else [x, x.detach().contiguous(memory_format=torch.channels_last).requires_grad_()]
     for mode, maps in itertools.product(modes, layouts):
         layer.mode = mode
-        output = layer(maps)
+        with patch("linconv.layers.linear_conv.FAR", far):  # both ways of joining the halves
+            output = layer(maps)
         assert relative_error(output, expected) < TOLERANCE, mode
         found = gradients(layer, output, maps, cotangent)
         assert found.keys() == reference.keys()
@@ -194,17 +196,19 @@ def test_auto_takes_feature_space_where_it_saves_more_than_it_moves(layer, shape
 
 @pytest.mark.parametrize("options", [{}, {"rank": 3}, {"sparsity": 0.5}])
 @pytest.mark.parametrize("bias", [True, False])
-def test_both_ways_of_joining_the_halves_agree_with_the_folded_layer(options, bias):
+def test_both_ways_of_joining_the_halves_agree_with_the_folded_layer(options, bias, monkeypatch):
     layer = LinearConv2d(16, 12, 3, padding=1, bias=bias, mode="feature", dtype=torch.float64, **options)
     plain = layer.to_conv2d()
     x = torch.randn(4, 16, 7, 7, dtype=torch.float64)
+    assert not layer._stacks(x.contiguous(memory_format=torch.channels_last))  # in the cache
+    monkeypatch.setattr("linconv.layers.linear_conv.FAR", 4 * 12 * 49)
     for layout in (torch.contiguous_format, torch.channels_last):
         maps = x.contiguous(memory_format=layout)
-        assert layer._stacks(maps) is (layout is torch.channels_last)
+        assert layer._stacks(maps) is (layout is torch.channels_last and "rank" not in options)
         torch.testing.assert_close(layer(maps), plain(maps), rtol=1e-12, atol=1e-12)
         assert layer(maps).is_contiguous(memory_format=layout)
-    wide = LinearConv2d(16, 2 * STACKED + 2, 3, bias=bias, mode="feature", **options)
-    assert not wide._stacks(maps)
+    assert not layer._stacks(maps[:3])
+    assert not LinearConv2d(16, 2 * STACKED + 2, 3, padding=1, mode="feature", **options)._stacks(maps)
 
 
 def test_paper_initialisation_and_the_variance_preserving_one():
