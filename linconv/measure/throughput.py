@@ -26,7 +26,8 @@ from linconv.config.throughput import ThroughputKey, ThroughputOptions, plan_thr
 from linconv.data import Arrays, DatasetInfo, batches
 from linconv.layers import fold, optimize, set_mode
 from linconv.measure.machine import machine_state
-from linconv.measure.timing import Call, Part, interleave, synchronise
+from linconv.measure.memory import held_memory, peak_memory
+from linconv.measure.timing import Call, Part, interleave
 from linconv.models import build_model
 from linconv.results import Provenance, write_result
 from linconv.results.provenance import code_hash, git_state, hardware, now_utc, versions
@@ -158,10 +159,10 @@ def _time_arms(
     arms: dict[str, Arm] = {}
     for name, variant, form in planned_arms(key, options):
         definition = variants[variant] if variant != "conv" else Variant(layer="conv")
-        held = _allocated(device)
+        held = held_memory(device)
         try:
             parts = _make(key, options, definition, form, device)
-            peaks = _peak_memory(parts, device, held)
+            peaks = peak_memory(parts, device, held)
         except Exception as error:
             if not is_out_of_memory(error):
                 raise
@@ -282,28 +283,3 @@ def _endless(batch_size: int, options: ThroughputOptions, device: str) -> Iterat
 
 def _no_files(root: Path) -> Arrays:
     raise NotImplementedError("random images have no files")
-
-
-def _allocated(device: str) -> int:
-    return torch.cuda.memory_allocated() if device == "cuda" else 0
-
-
-def _peak_memory(parts: list[Part], device: str, held: int) -> dict[str, float]:
-    """Peak MiB over one warm call of each part, beyond the `held` bytes of other arms, and the MiB reserved in all.
-
-    Nothing on a CPU, whose allocator does not tell.
-    """
-    for part in parts:
-        part.call()
-    if device != "cuda":
-        return {}
-    synchronise(device)
-    torch.cuda.empty_cache()
-    torch.cuda.reset_peak_memory_stats()
-    for part in parts:
-        part.call()
-    synchronise(device)
-    return {
-        "peak_allocated_mib": round((torch.cuda.max_memory_allocated() - held) / 2**20, 1),
-        "peak_reserved_mib": round(torch.cuda.max_memory_reserved() / 2**20, 1),
-    }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable
 from typing import NamedTuple
@@ -47,7 +48,7 @@ def macs_folded(experiment: Experiment, place: Place) -> Cost:
 def latency(experiment: Experiment, place: Place) -> Cost:
     """Milliseconds per call at inference: the plain network's median times the ratio, the median within rounds.
 
-    In the form `FORM`, at the batch of the ranking, with the first precision and backend of the configuration.
+    In the form `FORM`, at the batch, precision and backend that `timed_at` finds.
     """
     _, architecture, variant = place
     timed = timings(experiment)
@@ -61,26 +62,41 @@ def latency(experiment: Experiment, place: Place) -> Cost:
 
 
 def timings(experiment: Experiment) -> pd.DataFrame:
-    """The timings that `latency` reads."""
-    frame, options = experiment.throughput, experiment.config.throughput
-    if options is None:
+    """The timings that `latency` reads: of the experiment's networks at inference, as `timed_at` says."""
+    frame, at = experiment.throughput, timed_at(experiment)
+    if at is None:
         return frame.iloc[:0]
-    at = {
-        "status": "ok",
-        "activity": "inference",
-        "batch_size": timed_batch(experiment),
-        "precision": options.precisions[0],
-        "backend": options.backends[0],
-    }
-    return frame[(frame[list(at)] == pd.Series(at)).all(axis=1)]
+    chosen = _inference(experiment)
+    return chosen[(chosen[list(at._fields)] == pd.Series(at._asdict())).all(axis=1)]
 
 
-def timed_batch(experiment: Experiment) -> int | None:
-    """Images per call of the latency: the ranking's, else the first that is timed; None where nothing is."""
-    config = experiment.config
-    if config.throughput is None:
+class TimedAt(NamedTuple):
+    """Images per call, and how they were computed."""
+
+    batch_size: int
+    backend: str
+    precision: str
+
+
+def timed_at(experiment: Experiment) -> TimedAt | None:
+    """What the latency is of: the first in the configuration, at the ranking's batch if there is one, that was timed.
+
+    None where nothing was.
+    """
+    options, ranking = experiment.config.throughput, experiment.config.ranking
+    if options is None:
         return None
-    return config.ranking.batch if config.ranking else config.throughput.batches[0]
+    timed = _inference(experiment)
+    found = set(timed.loc[timed["form"] == "plain", [*TimedAt._fields]].itertuples(index=False, name=None))
+    batches = [ranking.batch] if ranking else options.batches
+    grid = (TimedAt(*at) for at in itertools.product(batches, options.backends, options.precisions))
+    return next((at for at in grid if at in found), None)
+
+
+def _inference(experiment: Experiment) -> pd.DataFrame:
+    frame = experiment.throughput
+    own = frame["architecture"].isin(experiment.config.architectures)
+    return frame[own & (frame["status"] == "ok") & (frame["activity"] == "inference")]
 
 
 def _macs(experiment: Experiment, place: Place, column: str) -> Cost:

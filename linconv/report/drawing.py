@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import math
 import multiprocessing
 import os
 import sys
@@ -15,10 +16,12 @@ from typing import IO, Any, TypeVar
 
 import matplotlib
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_pdf import FigureCanvasPdf
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
 from linconv.report.labels import MISSING_COLOUR
 from linconv.report.source import Experiment
@@ -58,6 +61,32 @@ def say_instead(axes: Axes, text: str) -> None:
     """Why there is nothing to draw in these axes, in place of it and of the ticks."""
     axes.text(0.5, 0.5, text, transform=axes.transAxes, ha="center", va="center", color=MISSING_COLOUR)
     axes.set(xticks=[], yticks=[])
+
+
+def log_ticks(axis: Axis, values: Iterable[float]) -> None:
+    """Ticks around some values on a logarithmic axis: 1, 2 and 5 times the powers of ten, or even ones if near."""
+    values = list(values)
+    low, high = min(values), max(values)
+    if high <= 8 * low:
+        axis.set_major_locator(MaxNLocator(5))
+    else:
+        powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+        axis.set_major_locator(FixedLocator([m * 10**e for e in powers for m in (1, 2, 5)]))
+    axis.set_minor_locator(NullLocator())
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+
+
+def batch_axis(axes: Axes, batches: Iterable[int]) -> None:
+    """A logarithmic x axis with a tick at every batch, and its number where there is room."""
+    ticks = sorted(set(batches))
+    room = (ticks[-1] / ticks[0]) ** 0.12  # 512 and 1024 do not fit beside each other on an axis from 1
+    labelled = ticks[-1:]
+    for batch in reversed(ticks):
+        if labelled[-1] >= room * batch:
+            labelled.append(batch)
+    axes.set_xscale("log")
+    axes.set_xticks(ticks, [str(batch) if batch in labelled else "" for batch in ticks])
+    axes.xaxis.set_minor_locator(NullLocator())
 
 
 def save(figure: Figure, caption: str, stem: Path, suffix: str) -> Path:

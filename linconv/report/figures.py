@@ -13,23 +13,26 @@ from linconv.report.drawing import draw_all, lay_out, save
 from linconv.report.forest import differences
 from linconv.report.heatmaps import correlations
 from linconv.report.layers import redundancy_layers
+from linconv.report.memory import memory_figure
 from linconv.report.panels import panels
 from linconv.report.pareto import pareto
 from linconv.report.source import Experiment, load_experiment
 from linconv.report.speed import speed_figure
+from linconv.report.throughput import throughput_figure
 
 
 class FigureKind(NamedTuple):
     """How a kind of figure is drawn, and of what there is one each: a network on a data set, a data set, or all.
 
-    "timings" stands for all timings, where there are any.
+    "timings" stands for all timings, where there are any, "memory" for those that tell the peak memory, and "batches"
+    for the timings of a network at several batches.
 
     `draw` takes the experiment, then the data set and the network as far as there is one of each, and returns the
     figure and its caption.
     """
 
     draw: Callable[..., tuple[Figure, str]]
-    per: Literal["network", "dataset", "experiment", "timings"]
+    per: Literal["network", "dataset", "experiment", "timings", "memory", "batches"]
 
 
 FIGURES: dict[str, FigureKind] = {
@@ -40,6 +43,8 @@ FIGURES: dict[str, FigureKind] = {
     "pareto": FigureKind(pareto, "dataset"),
     "differences": FigureKind(differences, "dataset"),
     "speed": FigureKind(speed_figure, "timings"),
+    "memory": FigureKind(memory_figure, "memory"),
+    "throughput": FigureKind(throughput_figure, "batches"),
 }
 
 
@@ -62,9 +67,14 @@ def planned_figures(experiment: Experiment) -> list[Planned]:
         for a in experiment.config.architectures
         if not experiment.of_network(experiment.runs, d, a).empty
     ]
+    timings = experiment.throughput
+    any_timed = bool((timings["status"] == "ok").any())
+    batches = timings.groupby("architecture", sort=False)["batch_size"].nunique()
     places: dict[str, list[tuple[str, ...]]] = {
         "experiment": [()] if of_networks else [],
-        "timings": [()] if (experiment.throughput["status"] == "ok").any() else [],
+        "timings": [()] if any_timed else [],
+        "memory": [()] if timings["peak_allocated_mib"].notna().any() else [],
+        "batches": [(str(network),) for network, count in batches.items() if any_timed and count > 1],
         "dataset": list(dict.fromkeys((d,) for d, _ in of_networks)),
         "network": list(of_networks),
     }

@@ -8,15 +8,16 @@ from typing import NamedTuple
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
+from matplotlib.ticker import MaxNLocator
 from matplotlib.transforms import ScaledTranslation
 
 from linconv.report import costs
 from linconv.report.costs import Measure
-from linconv.report.drawing import say_instead
+from linconv.report.drawing import log_ticks, say_instead
 from linconv.report.labels import architecture_label, dataset_label, network_markers, variant_label, variant_styles
 from linconv.report.numbered import OTHERS, number_points, numbered_key
 from linconv.report.source import IN_DETAIL, Experiment
+from linconv.report.speed import how_label, where
 from linconv.report.wording import percent
 from linconv.results.statistics import Cell
 
@@ -24,6 +25,10 @@ _CAPTION = (
     "{data}: top-1 accuracy on the test set over {costs}. Multiply-accumulates are per image, in the form auto, by "
     "which the layers run.{time} Points are means over the finished runs; a grey line joins the networks and variants "
     "that no other one beats in both. {look}"
+)
+_TIME = (
+    " The time is that of {batch} images of {shape} numbers in the form auto ({how}): the plain network's median times "
+    "the median ratio of a round; what was not timed is left out. Timed on {where}."
 )
 _FEW = (
     "Bars are {level} t-intervals (none for a single run). Variants of one network with one cost stand side by side. "
@@ -58,12 +63,12 @@ def pareto(experiment: Experiment, dataset: str) -> tuple[Figure, str]:
     ]
     cells = [c for c in experiment.cells if c.dataset == dataset]
     names, time = "parameters and over multiply-accumulates", ""
-    if not all(math.isnan(costs.latency(experiment, c[:3]).value) for c in cells):
-        batch = costs.timed_batch(experiment)
-        panels.append(_Panel(f"Time of {batch} images (ms)", 1, costs.latency))
+    at, options = costs.timed_at(experiment), experiment.config.throughput
+    if at and options and not all(math.isnan(costs.latency(experiment, c[:3]).value) for c in cells):
+        panels.append(_Panel(f"Time of {at.batch_size} images (ms)", 1, costs.latency))
         names = "parameters, over multiply-accumulates and over the measured time of a forward pass"
-        time = " The time is the plain network's median times the median ratio of a round; what was not timed is left "
-        time += "out."
+        shape, how = "x".join(map(str, options.input_shape)), how_label(at.backend, at.precision)
+        time = _TIME.format(batch=at.batch_size, shape=shape, how=how, where=where(costs.timings(experiment)))
     many = len({c.variant for c in cells}) > IN_DETAIL
     figure = Figure()
     figure.suptitle(f"{dataset_label(dataset)}: accuracy and its cost")
@@ -190,10 +195,7 @@ def _scale(axes: Axes, xs: list[float]) -> None:
         axes.xaxis.set_major_locator(MaxNLocator(6))
         return
     axes.set_xscale("log")
-    low, high = math.floor(math.log10(min(xs))), math.ceil(math.log10(max(xs)))
-    axes.xaxis.set_major_locator(FixedLocator([m * 10**e for e in range(low, high + 1) for m in (1, 2, 5)]))
-    axes.xaxis.set_minor_locator(NullLocator())
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{v:g}"))
+    log_ticks(axes.xaxis, xs)
 
 
 def _legend(figure: Figure, experiment: Experiment, cells: list[Cell]) -> None:

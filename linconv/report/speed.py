@@ -8,8 +8,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FixedLocator, NullFormatter, NullLocator
 
+from linconv.report.drawing import batch_axis
 from linconv.report.formats import Column, Entry, Table, numeric
 from linconv.report.labels import architecture_label, legend_columns, network_markers, variant_label, variant_styles
 from linconv.report.source import Experiment
@@ -89,8 +89,17 @@ def macs_ratio(
 
 
 def _place(backend: Any, precision: Any, architecture: Any, activity: Any, batch: Any) -> list[str | Entry]:
-    how = str(precision) if backend == "eager" else f"{precision}, {backend}"
-    return [architecture_label(str(architecture)), str(activity), numeric(float(batch), 0), how]
+    return [
+        architecture_label(str(architecture)),
+        str(activity),
+        numeric(float(batch), 0),
+        how_label(backend, precision),
+    ]
+
+
+def how_label(backend: str, precision: str) -> str:
+    """The precision, and the backend where it is another than plain PyTorch."""
+    return precision if backend == "eager" else f"{precision}, {backend}"
 
 
 def _ratio(arm: pd.DataFrame) -> Entry:
@@ -127,6 +136,12 @@ def where(frame: pd.DataFrame) -> str:
     return "; ".join(texts)
 
 
+def shown_variants(experiment: Experiment, timed: pd.DataFrame) -> tuple[list[str], list[str]]:
+    """The variants of some timings, in the order of the configuration, and those that figures show."""
+    planned = [v for v in experiment.config.known_variants if v in set(timed["variant"]) - {"conv"}]
+    return planned, experiment.shown_in_detail(planned)
+
+
 def speed_figure(experiment: Experiment) -> tuple[Figure, str]:
     """Time over multiply-accumulates, and time over the batch, both relative to the plain network."""
     figure = Figure(figsize=(7.0, 3.4))
@@ -134,11 +149,10 @@ def speed_figure(experiment: Experiment) -> tuple[Figure, str]:
     left, right = figure.subplots(1, 2)
     frame = experiment.throughput
     timed = frame[(frame["status"] == "ok") & (frame["form"] != "plain")]
-    planned = [v for v in experiment.config.known_variants if v in set(timed["variant"])]
-    timed = timed[timed["variant"].isin(experiment.shown_in_detail(planned))]
+    planned, variants = shown_variants(experiment, timed)
+    timed = timed[timed["variant"].isin(variants)]
     _over_macs(left, experiment, timed[timed["form"].isin(("auto", "weight"))])
     _over_batch(right, experiment, timed[(timed["form"] == "auto") & (timed["activity"] == "inference")])
-    variants = [v for v in experiment.config.known_variants if v in set(timed["variant"])]
     networks = list(dict.fromkeys(timed["architecture"]))
     styles, markers = variant_styles(variants), network_markers(networks)
     handles = [Line2D([], [], ls="", marker="s", color=styles[v][0], label=variant_label(v)) for v in variants]
@@ -159,7 +173,7 @@ def speed_figure(experiment: Experiment) -> tuple[Figure, str]:
 def _over_macs(axes: Axes, experiment: Experiment, timed: pd.DataFrame) -> None:
     styles = variant_styles([v for v in experiment.config.known_variants if v in set(timed["variant"])])
     markers = network_markers(list(dict.fromkeys(timed["architecture"])))
-    largest = timed[timed["batch_size"] == _usual_batch(timed)]
+    largest = timed[timed["batch_size"] == usual_batch(timed)]
     least, most = 0.4, max(1.2, *largest["ratio_high"])
     for _, arm in largest.iterrows():
         x = macs_ratio(experiment, arm["architecture"], arm["variant"], arm["activity"], arm["form"])
@@ -182,7 +196,7 @@ def _over_macs(axes: Axes, experiment: Experiment, timed: pd.DataFrame) -> None:
     axes.set(xlim=(low, high), ylim=(low, high))
     axes.set_xlabel("multiply-accumulates, relative")
     axes.set_ylabel("time, relative")
-    axes.set_title(f"Batch {_usual_batch(timed)}: auto and weight space")
+    axes.set_title(f"Batch {usual_batch(timed)}: auto and weight space")
 
 
 def _over_batch(axes: Axes, experiment: Experiment, timed: pd.DataFrame) -> None:
@@ -197,22 +211,17 @@ def _over_batch(axes: Axes, experiment: Experiment, timed: pd.DataFrame) -> None
             ms=5,
             lw=1,
         )
-    batches = sorted(set(timed["batch_size"]))
     if not timed.empty:
         band = float(timed["band"].max())
         axes.axhspan(1 - band, 1 + band, color="#DDDDDD", zorder=0)
     axes.axhline(1, color="#999999", lw=0.6, ls=":", zorder=1)
-    axes.set_xscale("log")
-    axes.xaxis.set_major_locator(FixedLocator(batches))
-    axes.xaxis.set_minor_locator(NullLocator())
-    axes.xaxis.set_major_formatter("{x:g}")
-    axes.xaxis.set_minor_formatter(NullFormatter())
+    batch_axis(axes, timed["batch_size"])
     axes.set_xlabel("images per call")
     axes.set_ylabel("time, relative")
     axes.set_title("Inference, auto")
 
 
-def _usual_batch(timed: pd.DataFrame) -> int:
+def usual_batch(timed: pd.DataFrame) -> int:
     """The batch of the paper's protocol where it was timed, else the largest."""
     batches = {int(b) for b in timed["batch_size"]}
     return 50 if 50 in batches else max(batches, default=0)

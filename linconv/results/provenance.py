@@ -33,6 +33,7 @@ CODE = {
         "training/graphs.py",
         "training/numerics.py",
         "data/batches.py",
+        "measure/memory.py",
         "measure/throughput.py",
         "measure/timing.py",
     ),

@@ -21,8 +21,8 @@ class Arm(Record):
     """The samples of one network in one form.
 
     `seconds_per_call` has one entry per round, the mean over a block of `calls` calls; empty unless `status` is ok.
-    `params` are the parameters of the network as timed. Peak memory, of a separate pass over one call, is known
-    for CUDA devices only.
+    Peak memory, of a pass of its own over one warm call of each kind, is that of the network, its gradients, the
+    optimiser's state, the images and what the call makes; reserved memory is known of CUDA devices only.
     """
 
     name: str

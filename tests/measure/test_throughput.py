@@ -106,6 +106,12 @@ def test_a_cell_for_real(tmp_path, activity, precision):
     assert {arm.form for arm in result.arms} == {"plain", "auto", "weight"} | (
         {"folded", "optimised"} if activity == "inference" else set()
     )
+    peaks = {arm.form: arm.peak_allocated_mib for arm in result.arms}
+    kept = 4 if activity == "training" else 1  # parameters, gradients, two moments
+    bytes_each = 2 if (precision, activity) == ("bf16", "inference") else 4
+    assert kept * bytes_each * 400_000 / 2**20 < peaks["plain"] < 40
+    assert peaks["auto"] < peaks["plain"]  # of two images the parameters take the most
+    assert {arm.peak_reserved_mib for arm in result.arms} == {None}
     assert result.provenance.numerics["threads"] == 1
     assert result.machine["before"]["load_average"] is not None
     text = throughput_text(options, VARIANTS, tmp_path)

@@ -9,6 +9,8 @@ from linconv.report.source import load_experiment
 from linconv.results.collect import collect
 from tests.results.factory import make_config, write_experiment
 
+UNTIMED = ("network", "dataset", "experiment")  # what there is a figure of without timings
+
 
 @pytest.fixture
 def collected(tmp_path):

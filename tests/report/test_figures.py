@@ -24,7 +24,7 @@ from linconv.report.panels import panels
 from linconv.report.pareto import pareto
 from linconv.report.source import load_experiment
 from linconv.results.collect import collect
-from tests.report.conftest import key
+from tests.report.conftest import UNTIMED, key
 from tests.results.factory import LAYERS, make_config, make_correlations, read_rows
 
 SVG = {"figures": {"formats": ["svg"]}}
@@ -129,13 +129,13 @@ def test_variants_keep_their_colours():
 
 def test_one_seed_and_one_epoch(collected):
     root = collected(seeds=[4], recipe={"overrides": [{"set": {"epochs": 1}}]}, **SVG)
-    assert len(render_figures(root)) == sum(kind.per != "timings" for kind in FIGURES.values())
+    assert len(render_figures(root)) == sum(kind.per in UNTIMED for kind in FIGURES.values())
 
 
 def test_all_diverged(collected):
     config = make_config(seeds=[0], variants=["conv", "L"])
     root = collected(seeds=[0], variants=["conv", "L"], diverged=plan_runs(config))
-    assert len(render_figures(root)) == sum(kind.per != "timings" for kind in FIGURES.values())
+    assert len(render_figures(root)) == sum(kind.per in UNTIMED for kind in FIGURES.values())
     assert "no finished run" in texts(draw(root, curves))
     assert texts(draw(root, panels)).count("0 of 1\nruns") == 2
     assert any("no finished run with filter correlations" in t for t in texts(draw(root, correlations)))

@@ -6,6 +6,7 @@ import csv
 import itertools
 from collections.abc import Collection, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -224,21 +225,31 @@ def read_rows(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def write_timings(root: Path, config: Config, ratios: dict[str, float], *, skip: tuple[str, ...] = ()) -> None:
+def write_timings(
+    root: Path,
+    config: Config,
+    ratios: dict[str, float],
+    *,
+    skip: tuple[str, ...] = (),
+    memory: Mapping[str, float] = MappingProxyType({}),
+) -> None:
     """Result files of every planned timing but those named: each form takes `ratios[form]` times the plain network.
 
-    The plain network takes a second per image in the first round, twice that in the second, and so on.
+    The plain network takes a second per image in the first round, twice that in the second, and so on. Its peak memory
+    is 100 MiB and another one per image, and that of each form `memory[form]` times as much; of others it is unknown.
     """
     assert config.throughput is not None
     for key in plan_throughput(config.throughput):
         rounds = [float(k * key.batch_size) for k in range(1, config.throughput.rounds + 1)]
+        peaks = {form: share * (100 + key.batch_size) for form, share in memory.items()}
+        again = [t * (1 + 0.01 * (-1) ** i) for i, t in enumerate(rounds)]
         arms = [
-            _arm("plain", "conv", "plain", rounds),
-            _arm("plain again", "conv", "plain", [t * (1 + 0.01 * (-1) ** i) for i, t in enumerate(rounds)]),
+            _arm(name, "conv", "plain", seconds, peaks.get("plain"))
+            for name, seconds in (("plain", rounds), ("plain again", again))
         ]
         for variant, (form, ratio) in itertools.product(config.throughput.variants, ratios.items()):
             if form != "folded" or key.activity == "inference":
-                arms.append(_arm(f"{variant} {form}", variant, form, [ratio * t for t in rounds]))
+                arms.append(_arm(f"{variant} {form}", variant, form, [ratio * t for t in rounds], peaks.get(form)))
         origin = make_run(config, plan_runs(config)[0]).provenance
         result = ThroughputResult(
             **key._asdict(), input_shape=(3, 32, 32), classes=10, channels_last=False, device="cpu",
@@ -250,5 +261,8 @@ def write_timings(root: Path, config: Config, ratios: dict[str, float], *, skip:
             write_result(root / "throughput" / f"{key.name}.json", result)
 
 
-def _arm(name: str, variant: str, form: str, seconds: list[float]) -> Arm:
-    return Arm(name=name, variant=variant, form=form, status="ok", calls=1, seconds_per_call=tuple(seconds))
+def _arm(name: str, variant: str, form: str, seconds: list[float], peak: float | None) -> Arm:
+    return Arm(
+        name=name, variant=variant, form=form, status="ok", calls=1, seconds_per_call=tuple(seconds),
+        peak_allocated_mib=peak,
+    )  # fmt: skip

@@ -56,6 +56,11 @@ TIMED_CODE = code_hash(
     "throughput", *(layer for name in TIMED_VARIANTS for layer in settings.known_variants[name].layers)
 )
 TIMED = [key.name for key in plan_throughput(settings.throughput)] if settings.throughput else []
+NETWORKS_BY_BATCH = [  # timed at several batches
+    network
+    for network in dict.fromkeys(settings.throughput.architectures if settings.throughput else ())
+    if len(set(settings.throughput.batches)) > 1
+]
 TIMED_HASH = throughput_hash(settings.throughput, settings.known_variants) if settings.throughput else None
 
 
@@ -121,7 +126,8 @@ TABLES = (
 FIGURES = {
     **dict.fromkeys(("panels", "correlations", "curves", "redundancy"), "network"),
     **dict.fromkeys(("pareto", "differences"), "dataset"),
-    "speed": "timings",
+    **dict.fromkeys(("speed", "memory"), "timings"),
+    "throughput": "batches",
 }
 
 
@@ -145,12 +151,14 @@ def reported_figures():
         "dataset": list(dict.fromkeys((d,) for d, _ in networks)),
         "experiment": [()],
         "timings": [()] if TIMED else [],
+        "batches": [(network,) for network in NETWORKS_BY_BATCH],
     }
     for kind, per in FIGURES.items():
         for where, extension in product(places[per], formats):
             path = f"{RESULTS}/figures/{'_'.join((kind, *where))}.{extension}"
             if extension == inline:
-                labels = dict(zip(("data set", "network"), where)) or {"experiment": settings.experiment}
+                of = ("network",) if per == "batches" else ("data set", "network")
+                labels = dict(zip(of, where)) or {"experiment": settings.experiment}
                 path = report(
                     path,
                     caption=f"../report/{kind}.rst",

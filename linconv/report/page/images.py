@@ -10,7 +10,7 @@ from typing import NamedTuple
 import PIL.Image
 
 from linconv.report.drawing import draw_all, write
-from linconv.report.figures import Planned, draw_figure, planned_figures
+from linconv.report.figures import FIGURES, Planned, draw_figure, planned_figures
 from linconv.report.labels import architecture_label, dataset_label
 from linconv.report.source import Experiment
 
@@ -49,5 +49,6 @@ def _image(slug: str, experiment: Experiment, planned: Planned) -> Image:
 
 def _title(kind: str, where: tuple[str, ...]) -> str:
     title = kind.replace("_", " ").capitalize()
-    labels = [label(name) for label, name in zip((dataset_label, architecture_label), where, strict=False)]
+    of = (architecture_label,) if FIGURES[kind].per == "batches" else (dataset_label, architecture_label)
+    labels = [label(name) for label, name in zip(of, where, strict=False)]
     return f"{title}: {' on '.join(reversed(labels))}" if labels else title
