@@ -16,22 +16,23 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from linconv.config import Variant
 from linconv.config.errors import UserError
 from linconv.config.throughput import ThroughputKey, ThroughputOptions, plan_throughput
 from linconv.layers import fold, optimize, set_mode
 from linconv.measure.machine import machine_state
+from linconv.measure.origin import origin
 from linconv.measure.steps import TrainingSteps, kinds_of_step, recipe_of
 from linconv.measure.timing import Call, Part, interleave, synchronise
 from linconv.models import build_model
-from linconv.results import Provenance, write_result
-from linconv.results.provenance import code_hash, git_state, hardware, now_utc, versions
+from linconv.results import write_result
+from linconv.results.provenance import code_hash, hardware
 from linconv.results.throughput import PLAIN, PLAIN_AGAIN, Arm, ThroughputResult, read_cells, throughput_hash
 from linconv.training.graphs import WARM_UP, CudaCapture
 from linconv.training.memory import is_out_of_memory
-from linconv.training.numerics import numerics, set_numerics
+from linconv.training.numerics import set_numerics
 from linconv.training.run import penalty_terms
 
 log = logging.getLogger("linconv")
@@ -99,9 +100,8 @@ def measure_cell(
     tf32 = key.precision == "tf32"
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = tf32
     arms = _not_supported(key, options, device) or _time_arms(key, options, variants, device)
-    in_force = numerics() | {"channels_last": options.channels_last}
+    provenance = origin(device, command, began, channels_last=options.channels_last)
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
-    commit, dirty = git_state()
     return ThroughputResult(
         **key._asdict(),
         input_shape=options.input_shape,
@@ -114,16 +114,7 @@ def measure_cell(
         code_hash=code_hash("throughput", *(layer for v in options.variants for layer in variants[v].layers)),
         arms=arms,
         machine={"before": before, "after": machine_state(device)},
-        provenance=Provenance(
-            command=command,
-            versions=versions(),
-            hardware=hardware() | ({"gpu": torch.cuda.get_device_name()} if device == "cuda" else {}),
-            numerics=in_force,
-            git_commit=commit,
-            git_dirty=dirty,
-            finished_utc=now_utc(),
-            seconds=round(time.perf_counter() - began, 3),
-        ),
+        provenance=provenance,
     )
 
 
