@@ -119,7 +119,7 @@ def test_parts_count_by_their_weight():
 
 def test_the_regulariser_is_the_penalty_and_its_backward_pass_and_nothing_else():
     torch.manual_seed(0)
-    model = nn.Sequential(LinearConv2d(3, 8, 3), nn.ReLU(), LinearConv2d(8, 8, 3))
+    model = nn.Sequential(LinearConv2d(3, 8, 3, mode="feature"), nn.ReLU(), LinearConv2d(8, 8, 3, mode="feature"))
     (term,) = (profile._labelled(term) for term in penalty_terms(VARIANTS["Lr"].regularizers))
     x = torch.randn(2, 3, 10, 10)
 
