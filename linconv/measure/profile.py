@@ -95,7 +95,7 @@ def measure_profile(
     Args:
         name: of the variant.
         activity: "inference", or "training": whole steps, those with the regularisers due weighted by their share.
-        calls: under the profiler, of every kind of step; the one of the median time is kept.
+        calls: under the profiler, of every kind of step; the quickest is kept.
         rounds, block_seconds: of the timing without it, see `linconv.measure.timing.interleave`.
         device: "cpu" or "cuda", already reserved.
         threads: CPU threads; None takes all cores.
@@ -127,7 +127,7 @@ def measure_profile(
     samples = interleave(arms, rounds=rounds, block_seconds=block_seconds, cell_seconds=60, device=device)
     networks = []
     for arm, parts in arms.items():
-        attributed = [(part.weight, _median_call(part.call, calls, device)) for part in parts]
+        attributed = [(part.weight, _quickest(part.call, calls, device)) for part in parts]
         networks.append(summarise(arm, tuple(samples[arm].seconds), attributed))
     return ProfileResult(
         architecture=architecture,
@@ -217,11 +217,10 @@ def _sequence_numbers(scopes: Iterable[Any]) -> range:
     return range(min(numbers), max(numbers) + 1) if numbers else range(0)
 
 
-def _median_call(call: Call, calls: int, device: str) -> list[Attributed]:
-    """Of so many calls, each profiled by itself, the one of the median time; a call before them warms up."""
+def _quickest(call: Call, calls: int, device: str) -> list[Attributed]:
+    """Of so many calls, each profiled by itself, the one that others disturbed least; a call before them warms up."""
     profiles = [attribute(_events(call, device), device) for _ in range(calls + 1)][1:]
-    profiles.sort(key=lambda found: sum(event.microseconds for event in found))
-    return profiles[calls // 2]
+    return min(profiles, key=lambda found: sum(event.microseconds for event in found))
 
 
 def _events(call: Call, device: str) -> list[Any]:
