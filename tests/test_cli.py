@@ -1,5 +1,6 @@
 """The commands, in the process and as a process."""
 
+import csv
 import json
 import subprocess
 import sys
@@ -209,3 +210,10 @@ def test_complexity_as_text_and_as_a_file(tmp_path):
     run("measure", "complexity", "--architecture", "vgg11", "--variant", "LRr", "--batch-size", "8", "--output", path)
     (model,) = json.loads(path.read_text())["models"]
     assert model["params"] == 4649770
+    rows = tmp_path / "layers.csv"
+    run("measure", "complexity", "--architecture", "vgg11", "--variant", "LRr", "--layers", "--output", rows)
+    found = list(csv.DictReader(rows.open()))
+    assert [row["layer"] for row in found] == [layer["layer"] for layer in model["layers"]]
+    assert [int(row["params"]) for row in found] == [layer["params"] for layer in model["layers"]]
+    run("measure", "complexity", "--architecture", "vgg11", "--variant", "LRr", "--output", rows)
+    assert [row["params_trainable"] for row in csv.DictReader(rows.open())] == ["4649770"]

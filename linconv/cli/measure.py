@@ -1,16 +1,23 @@
-"""Measurements of networks: counts, times, correctness, sensitivity."""
+"""Measurements of networks: counts, times, profiles, correctness, sensitivity."""
 
 from __future__ import annotations
 
 import tempfile
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
 from linconv.cli.options import INTERRUPTED, Results, command_line, log_to, one_model, read_config, require_known
 from linconv.config import ARCHITECTURES, DATASETS, ConfigError
 from linconv.config.throughput import ThroughputOptions, plan_throughput, seconds
+
+Architecture = Annotated[str, typer.Option(help="network", show_default=False)]
+Batch = Annotated[int, typer.Option(min=1, help="images per call")]
+ChannelsLast = Annotated[bool, typer.Option(help="memory layout")]
+Threads = Annotated[int | None, typer.Option(min=1, help="CPU threads; all cores by default", show_default=False)]
+Device = Annotated[str, typer.Option(help="cpu, cuda, or auto")]
+Output = Annotated[Path | None, typer.Option(help="write the result file (JSON) there")]
 
 app = typer.Typer(help="Measure networks without training them.", no_args_is_help=True)
 
@@ -24,7 +31,7 @@ def measure_complexity(
     classes: Annotated[int, typer.Option(min=1, help="with --architecture")] = 10,
     batch_size: Annotated[int, typer.Option(min=1, help="with --architecture: images per step")] = 50,
     layers: Annotated[bool, typer.Option(help="with --architecture: a line per layer")] = False,
-    output: Annotated[Path | None, typer.Option(help="write the result file (JSON) there")] = None,
+    output: Annotated[Path | None, typer.Option(help="write the result file (JSON), or a .csv, there")] = None,
 ) -> None:
     """Count parameters and multiply-accumulates by arithmetic, folded and in feature and weight space."""
     if (config is None) == (architecture is None):
@@ -32,13 +39,17 @@ def measure_complexity(
     from linconv.measure.complexity import measure_grid
     from linconv.measure.text import complexity_text
     from linconv.results import write_result
+    from linconv.results.tidy import COLUMNS, complexity_rows, write_csv
 
     if config is not None:
         settings = read_config(config)
     else:
         settings = one_model(str(architecture), variant, input, classes, batch_size)
     result = measure_grid(settings.complexity, settings.planned_variants)
-    if output is not None:
+    if output is not None and output.suffix == ".csv":
+        name = "complexity_layers" if layers else "complexity"
+        write_csv(output, COLUMNS[name], complexity_rows(result)[name])
+    elif output is not None:
         write_result(output, result)
     else:
         typer.echo(complexity_text(result, layers=layers), nl=False)
@@ -91,6 +102,70 @@ def measure_throughput(
         typer.echo(throughput_text(settings.throughput, settings.known_variants, folder), nl=False)
     if left:
         raise typer.Exit(INTERRUPTED)
+
+
+@app.command("regularizer")
+def measure_regularizer(
+    architecture: Architecture,
+    variant: Annotated[str, typer.Option(help="variant with a correlation regulariser")] = "Lr",
+    batch: Batch = 50,
+    rounds: Annotated[int, typer.Option(min=3, help="samples of every arm")] = 15,
+    channels_last: ChannelsLast = False,
+    threads: Threads = None,
+    device: Device = "auto",
+    output: Output = None,
+) -> None:
+    """Time the correlation regulariser: a training step without and with it, and alone beside automatic derivation.
+
+    Let nothing else run meanwhile.
+    """
+    definition = one_model(architecture, variant, "3x32x32", 10, batch).known_variants[variant]
+    from linconv.devices import device_slot
+    from linconv.results import write_result
+
+    with device_slot(device) as held:
+        from linconv.measure.regularizer import measure_regularizer as time_penalty
+        from linconv.measure.text import regularizer_text
+
+        result = time_penalty(
+            architecture, variant, definition, batch_size=batch, channels_last=channels_last, rounds=rounds,
+            device=held, threads=threads, command=command_line(),
+        )  # fmt: skip
+    if output is not None:
+        write_result(output, result)
+    typer.echo(regularizer_text(result), nl=False)
+
+
+@app.command("profile")
+def measure_profile(
+    architecture: Architecture,
+    variant: Annotated[str, typer.Option(help="in its form auto, beside the plain network")] = "Lr",
+    batch: Batch = 50,
+    activity: Annotated[Literal["inference", "training"], typer.Option(help="a forward pass or a step")] = "inference",
+    channels_last: ChannelsLast = False,
+    threads: Threads = None,
+    device: Device = "auto",
+    output: Output = None,
+) -> None:
+    """Show where the time of a call goes, by kind of operation, for the plain network and a variant.
+
+    Let nothing else run meanwhile.
+    """
+    definition = one_model(architecture, variant, "3x32x32", 10, batch).known_variants[variant]
+    from linconv.devices import device_slot
+    from linconv.results import write_result
+
+    with device_slot(device) as held:
+        from linconv.measure.profile import measure_profile as take_profile
+        from linconv.measure.text import profile_text
+
+        result = take_profile(
+            architecture, variant, definition, activity=activity, batch_size=batch, channels_last=channels_last,
+            device=held, threads=threads, command=command_line(),
+        )  # fmt: skip
+    if output is not None:
+        write_result(output, result)
+    typer.echo(profile_text(result), nl=False)
 
 
 @app.command("correctness")

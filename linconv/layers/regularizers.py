@@ -62,7 +62,7 @@ def correlation_penalty(
     sums = []
     for _, _, filters in filters_of(model, on):
         if len(filters) > 1:
-            layer_sum = abs_correlation_sum(filters.flatten(1), eps)
+            layer_sum = abs_correlation_sum(_rows(filters), eps)
             sums.append(layer_sum / (len(filters) * (len(filters) - 1)) if mode == "normalised" else layer_sum)
     return total(model, sums) / len(sums) if sums and mode == "normalised" else total(model, sums)
 
@@ -87,41 +87,50 @@ def full_precision(filters: Tensor) -> Tensor:
 def abs_correlation_sum(filters: Tensor, eps: float = 1e-6) -> Tensor:
     """Sum over i != j of the absolute Pearson correlation between rows i and j of (P, D) filters; a scalar.
 
-    The backward pass is exact, one matrix product, and keeps P^2 bytes between the passes.
+    The backward pass is exact, one matrix product, and keeps P^2 + P numbers between the passes.
     """
     with torch.autocast(filters.device.type, enabled=False):
         return _AbsCorrelationSum.apply(full_precision(filters), eps)[0]
 
 
-def _unit_rows(filters: Tensor, eps: float) -> tuple[Tensor, Tensor]:
-    """Rows centred and scaled to norm 1 (0 where the norm is at most eps), and 1 / norm (0 there)."""
-    centred = filters - filters.mean(dim=1, keepdim=True)
-    norm = torch.linalg.vector_norm(centred, dim=1, keepdim=True)
-    inverse = torch.where(norm > eps, 1 / norm.clamp_min(eps), 0)
-    return centred * inverse, inverse
+def _rows(filters: Tensor) -> Tensor:
+    """(N, c/g, kh, kw) as (N, D), a filter per row, in the order in which they lie in memory."""
+    if filters.is_contiguous(memory_format=torch.channels_last):
+        return filters.permute(0, 2, 3, 1).flatten(1)
+    return filters.flatten(1)
 
 
 class _AbsCorrelationSum(torch.autograd.Function):
+    # With C the centred filters and n_i = 1 / |c_i| (0 for a constant one): corr_ij = n_i n_j c_i c_j. The derivative
+    # of the sum by the rows of C is 2 T C, T_ij = sign(corr_ij) n_i n_j off the diagonal, T_ii = -n_i^2 sum_j |corr_ij|
+    # from the normalisation. Centring projects that onto rows of mean 0, which those of T C are.
     generate_vmap_rule = True
 
     @staticmethod
-    def forward(filters: Tensor, eps: float) -> tuple[Tensor, Tensor]:
-        unit, _ = _unit_rows(filters, eps)
-        correlation = (unit @ unit.T).tril(-1)  # symmetric: half of it says all, the diagonal says nothing
-        sign = correlation.sign()
-        return 2 * correlation.abs().sum(), (sign + sign.T).to(torch.int8)
+    def forward(filters: Tensor, eps: float) -> tuple[Tensor, Tensor, Tensor]:
+        mean = filters.mean(dim=1, keepdim=True)
+        centred = filters - mean
+        gram = centred @ centred.T
+        norm = gram.diagonal().sqrt()
+        inverse = torch.where(norm > eps, 1 / norm.clamp_min(eps), 0)
+        scale = inverse[:, None] * inverse
+        correlation = (gram * scale).abs()
+        sums = correlation.sum(dim=1) - correlation.diagonal()
+        toward = gram.sign() * scale
+        toward = toward - torch.diag_embed(toward.diagonal() + sums * inverse.square())
+        return sums.sum(), toward, mean
 
     @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Tensor, float], output: tuple[Tensor, Tensor]) -> None:
-        filters, ctx.eps = inputs
-        ctx.mark_non_differentiable(output[1])
-        ctx.save_for_backward(filters, output[1])
+    def setup_context(ctx: Any, inputs: tuple[Tensor, float], output: tuple[Tensor, Tensor, Tensor]) -> None:
+        _, toward, mean = output
+        ctx.mark_non_differentiable(toward, mean)
+        ctx.set_materialize_grads(False)  # no zeros for outputs that have no gradient
+        ctx.save_for_backward(inputs[0], toward, mean)
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor, _: Any) -> tuple[Tensor, None]:
-        filters, sign = ctx.saved_tensors
-        unit, inverse = _unit_rows(filters, ctx.eps)
-        toward = 2 * (sign.to(unit.dtype) @ unit)  # d sum|U U^T| / dU
-        # the normalisation removes the part along the filter; centring changes nothing, rows of `unit` have mean 0
-        along = (toward * unit).sum(dim=1, keepdim=True)
-        return grad * inverse * (toward - along * unit), None
+    def backward(ctx: Any, grad: Tensor | None, *_: Any) -> tuple[Tensor | None, None]:
+        if grad is None:
+            return None, None
+        filters, toward, mean = ctx.saved_tensors
+        toward = 2 * grad * toward
+        return torch.addmm(-(toward @ mean), toward, filters), None

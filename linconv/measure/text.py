@@ -12,6 +12,9 @@ import yaml
 from linconv.config import Variant
 from linconv.config.throughput import ThroughputOptions, plan_throughput
 from linconv.results import Complexity, ComplexityResult
+from linconv.results.profile import NetworkProfile, ProfileResult
+from linconv.results.regularizer import RegularizerResult, band, costs
+from linconv.results.schema import Provenance
 from linconv.results.sensitivity import LayerSensitivity, SensitivityResult, cheapest
 from linconv.results.throughput import ThroughputResult, read_cells, throughput_hash, timings
 
@@ -120,9 +123,7 @@ def _timed(cell: ThroughputResult) -> str:
     left_out = [f"{arm.name}: {arm.status}, {arm.detail}\n" for arm in cell.arms if arm.status != "ok"]
     if not measured:
         return head + "not timed\n" + "".join(left_out)
-    threads = cell.provenance.numerics["threads"]
-    where = cell.provenance.hardware.get("gpu") or f"{cell.provenance.hardware['cpu']}, {threads} threads"
-    head += f"{where}, {measured[0].samples} rounds, A/A band {100 * measured[0].band:.1f} %\n"
+    head += f"{_where(cell.provenance)}, {measured[0].samples} rounds, A/A band {100 * measured[0].band:.1f} %\n"
     rows = [
         {
             "arm": t.arm.name,
@@ -135,3 +136,45 @@ def _timed(cell: ThroughputResult) -> str:
         for t in measured
     ]
     return head + pd.DataFrame(rows).to_string(index=False) + "\n" + "".join(left_out)
+
+
+def _where(origin: Provenance) -> str:
+    return origin.hardware.get("gpu") or f"{origin.hardware['cpu']}, {origin.numerics['threads']} threads"
+
+
+def regularizer_text(result: RegularizerResult) -> str:
+    """A line per arm: time, ratio to the step without the penalty, quartiles, the share of a step over the period."""
+    head = (
+        f"{result.architecture} {result.variant}, batch {result.batch_size}, correlation regulariser of "
+        f"{len(result.filters)} layers on every {result.period}. step\n{_where(result.provenance)}, "
+        f"{len(result.arms[0].seconds_per_call)} rounds, A/A band {100 * band(result):.1f} %\n"
+    )
+    rows = [
+        {
+            "arm": cost.name,
+            "ms": f"{cost.milliseconds:.2f}",
+            "of a step": f"{cost.ratio:.3f}",
+            "quartiles": f"{cost.low:.3f} to {cost.high:.3f}",
+            "penalty, averaged": "" if cost.averaged is None else f"{100 * cost.averaged:+.2f} %",
+        }
+        for cost in costs(result)
+    ]
+    return head + pd.DataFrame(rows).to_string(index=False) + "\n"
+
+
+def profile_text(result: ProfileResult) -> str:
+    """A line per kind of operation: milliseconds per call and shares, of the plain network and of the variant."""
+    head = (
+        f"{result.architecture}, {result.activity}, batch {result.batch_size}"
+        f"{', channels_last' if result.channels_last else ''}: {_where(result.provenance)}\n"
+    )
+    columns = {"kind": [*(k.kind for k in result.networks[0].kinds), "sum", "without the profiler"]}
+    for network in result.networks:
+        columns |= _profiled(network)
+    return head + pd.DataFrame(columns).to_string(index=False) + "\n"
+
+
+def _profiled(network: NetworkProfile) -> dict[str, list[str]]:
+    milliseconds = [*(k.milliseconds for k in network.kinds), network.profiled_milliseconds, network.milliseconds]
+    shares = [f"{100 * k.share:.1f} %" for k in network.kinds]
+    return {f"{network.name}, ms": [f"{ms:.3f}" for ms in milliseconds], f"{network.name}, share": [*shares, "", ""]}

@@ -10,36 +10,33 @@ from __future__ import annotations
 import gc
 import itertools
 import logging
-import math
 import time
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from linconv.config import PRESETS, Variant
+from linconv.config import Variant
 from linconv.config.errors import UserError
 from linconv.config.throughput import ThroughputKey, ThroughputOptions, plan_throughput
-from linconv.data import Arrays, DatasetInfo, batches
 from linconv.layers import fold, optimize, set_mode
 from linconv.measure.machine import machine_state
 from linconv.measure.memory import held_memory, peak_memory
+from linconv.measure.origin import origin
+from linconv.measure.steps import TrainingSteps, kinds_of_step, recipe_of
 from linconv.measure.timing import Call, Part, interleave
 from linconv.models import build_model
-from linconv.results import Provenance, write_result
-from linconv.results.provenance import code_hash, git_state, hardware, now_utc, versions
+from linconv.results import write_result
+from linconv.results.provenance import code_hash, hardware
 from linconv.results.throughput import PLAIN, PLAIN_AGAIN, Arm, ThroughputResult, read_cells, throughput_hash
-from linconv.training.graphs import WARM_UP, CudaCapture, GraphedStep
+from linconv.training.graphs import WARM_UP, CudaCapture
 from linconv.training.memory import is_out_of_memory
-from linconv.training.numerics import numerics, set_numerics
+from linconv.training.numerics import set_numerics
 from linconv.training.run import penalty_terms
-from linconv.training.step import EagerStep, Term, make_optimizer
 
 log = logging.getLogger("linconv")
-BATCHES_HELD = 4  # different ones to draw from, so that a step augments and gathers as in training
 
 
 def measure_throughput(
@@ -104,9 +101,8 @@ def measure_cell(
     tf32 = key.precision == "tf32"
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = tf32
     arms = _not_supported(key, options, device) or _time_arms(key, options, variants, device)
-    in_force = numerics() | {"channels_last": options.channels_last}
+    provenance = origin(device, command, began, channels_last=options.channels_last)
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
-    commit, dirty = git_state()
     return ThroughputResult(
         **key._asdict(),
         input_shape=options.input_shape,
@@ -119,16 +115,7 @@ def measure_cell(
         code_hash=code_hash("throughput", *(layer for v in options.variants for layer in variants[v].layers)),
         arms=arms,
         machine={"before": before, "after": machine_state(device)},
-        provenance=Provenance(
-            command=command,
-            versions=versions(),
-            hardware=hardware() | ({"gpu": torch.cuda.get_device_name()} if device == "cuda" else {}),
-            numerics=in_force,
-            git_commit=commit,
-            git_dirty=dirty,
-            finished_utc=now_utc(),
-            seconds=round(time.perf_counter() - began, 3),
-        ),
+        provenance=provenance,
     )
 
 
@@ -232,54 +219,16 @@ def _inference(key: ThroughputKey, model: nn.Module, x: Tensor) -> Call:
 def _training(
     key: ThroughputKey, options: ThroughputOptions, definition: Variant, model: nn.Module, device: str
 ) -> list[Part]:
-    """Augmentation, forward, loss, regularisers, backward, optimiser: a step of the training loop.
-
-    Steps with and without the regularisers due are parts of their own, weighted by how often they come.
-    """
-    changes = {"batch_size": key.batch_size, "precision": key.precision}
-    recipe = PRESETS["paper"][key.architecture].model_copy(update=changes)
-    model.train()
-    forward = torch.compile(model) if key.backend == "compile" else model
-    graphed = key.backend == "cuda_graph"
-    optimizer = make_optimizer(model, recipe, capturable=graphed)
-    step = (GraphedStep if graphed else EagerStep)(model, forward, optimizer, recipe)
-    terms = penalty_terms(definition.regularizers)
-    layout = torch.channels_last if options.channels_last else torch.contiguous_format
-    drawn = _endless(key.batch_size, options, device)
-    cycle = math.lcm(*(term.period for term in terms))
-    kinds = Counter(tuple(t for t in terms if number % t.period == 0) for number in range(cycle))
-
-    def step_with(due: tuple[Term, ...]) -> Call:
-        def call() -> None:
-            x, y = next(drawn)
-            step(x.contiguous(memory_format=layout), y, due)
-
-        return call
-
-    return [Part(step_with(due), count / cycle) for due, count in kinds.most_common()]
-
-
-def _endless(batch_size: int, options: ThroughputOptions, device: str) -> Iterator[tuple[Tensor, Tensor]]:
-    """Batches of random images, cropped and flipped as the paper does CIFAR-10's."""
-    channels, height, width = options.input_shape
-    count = BATCHES_HELD * batch_size
-    images = torch.randint(256, (count, channels, height, width), dtype=torch.uint8, device=device)
-    labels = torch.randint(options.classes, (count,), device=device)
-    info = DatasetInfo(
-        _no_files,
+    """Steps of the training loop, with and without the regularisers due: parts weighted by how often they come."""
+    steps = TrainingSteps(
+        model,
+        recipe_of(key.architecture, key.batch_size, key.precision),
+        input_shape=options.input_shape,
         classes=options.classes,
-        channels=channels,
-        mean=(0.5,) * channels,
-        std=(0.25,) * channels,
-        crop_padding=4,
-        flip=True,
-        image_size=height,
+        device=device,
+        channels_last=options.channels_last,
+        backend=key.backend,
     )
-    for epoch in itertools.count():
-        yield from batches(
-            images, labels, batch_size=batch_size, info=info, augment=True, shuffle=True, generator_seed=(0, epoch)
-        )
-
-
-def _no_files(root: Path) -> Arrays:
-    raise NotImplementedError("random images have no files")
+    return [
+        Part(steps.with_terms(due), weight) for due, weight in kinds_of_step(penalty_terms(definition.regularizers))
+    ]

@@ -45,6 +45,7 @@ class Experiment:
     history: pd.DataFrame
     layers: pd.DataFrame
     complexity: pd.DataFrame
+    complexity_layers: pd.DataFrame
     failures: pd.DataFrame
     throughput: pd.DataFrame
 
@@ -133,7 +134,7 @@ def load_experiment(root: str | Path) -> Experiment:
         config = load_config(root / "config.yaml")
     except ConfigError as error:
         raise ResultError(str(error)) from None
-    names = ("runs", "history", "layers", "complexity", "failures", "throughput")
+    names = ("runs", "history", "layers", "complexity", "complexity_layers", "failures", "throughput")
     frames = {name: _read_csv(root / "data" / f"{name}.csv", COLUMNS[name]) for name in names}
     if not (root / "data" / "correlations.npz").exists():
         raise ResultError(f"{root / 'data' / 'correlations.npz'}: missing; collect the results first")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from linconv.config import Config
-from linconv.report.cost_tables import complexity
+from linconv.report.cost_tables import complexity, overhead
 from linconv.report.formats import Table, to_html, to_latex, to_markdown
 from linconv.report.paper import paper_columns
 from linconv.report.paper_tables import comparison_table, printed_table, table2
@@ -31,6 +31,7 @@ TABLES: dict[str, Callable[[Experiment], tuple[Table, pd.DataFrame]]] = {
     "table2": table2,
     "paper_columns": paper_columns,
     "complexity": complexity,
+    "overhead": overhead,
     "speed": speed,
     "redundancy": redundancy,
     "runs": runs,

@@ -35,14 +35,19 @@ CODE = {
         "data/batches.py",
         "measure/memory.py",
         "measure/throughput.py",
+        "measure/steps.py",
         "measure/timing.py",
+    ),
+    "costs": (
+        *("layers", "models", "data/batches.py", "training/step.py", "training/numerics.py"),
+        *("measure/regularizer.py", "measure/profile.py", "measure/steps.py", "measure/timing.py"),
     ),
 }
 
 
 @functools.cache
 def code_hash(
-    kind: Literal["training", "complexity", "sensitivity", "report", "throughput"] = "training", *layers: str
+    kind: Literal["training", "complexity", "sensitivity", "report", "throughput", "costs"] = "training", *layers: str
 ) -> str:
     """16 hexadecimal digits that change with the code of that kind, but not with its comments and docstrings.
 

@@ -43,13 +43,39 @@ def test_constant_filters_count_as_uncorrelated_and_get_no_gradient():
     assert filters.grad[1:3].abs().max() == 0
 
 
-def test_memory_between_the_passes_is_the_filters_and_a_byte_per_pair():
+def test_memory_between_the_passes_is_the_filters_and_a_number_per_pair_and_filter():
     filters = torch.randn(64, 576, requires_grad=True)
     saved = []
     with torch.autograd.graph.saved_tensors_hooks(lambda t: saved.append(t) or t, lambda t: t):
         abs_correlation_sum(filters)
     extra = [t for t in saved if t.data_ptr() != filters.data_ptr()]
-    assert sum(t.numel() * t.element_size() for t in extra) == 64 * 64
+    assert sum(t.numel() for t in extra) == 64 * 64 + 64
+
+
+def test_filters_far_from_zero_in_single_precision():
+    torch.manual_seed(0)
+    exact = torch.randn(16, 200, dtype=torch.float64) + 10 * torch.randn(16, 1, dtype=torch.float64)
+    filters = exact.float().requires_grad_()
+    abs_correlation_sum(filters).backward()
+    exact.requires_grad_()
+    by_definition(exact).backward()
+    torch.testing.assert_close(filters.grad, exact.grad.float(), atol=1e-5, rtol=1e-3)
+
+
+def test_filters_in_channels_last_are_read_as_they_lie():
+    torch.manual_seed(0)
+    layer = LinearConv2d(8, 12, 3)
+    value = correlation_penalty(layer)
+    (gradient,) = torch.autograd.grad(value, layer.primary_filters)
+    layer.to(memory_format=torch.channels_last)
+    copies = []
+    with torch.autograd.graph.saved_tensors_hooks(lambda t: copies.append(t.data_ptr()) or t, lambda t: t):
+        again = correlation_penalty(layer)
+    again.backward()
+    torch.testing.assert_close(again, value)
+    torch.testing.assert_close(layer.primary_filters.grad, gradient)
+    assert layer.primary_filters.data_ptr() in copies
+    assert layer.primary_filters.grad.is_contiguous(memory_format=torch.channels_last)
 
 
 def test_modes_over_a_model_and_the_models_without_primaries():

@@ -15,7 +15,7 @@ from linconv.config import VARIANTS, ConfigError
 from linconv.config.errors import UserError
 from linconv.config.throughput import ThroughputKey, ThroughputOptions, plan_throughput, seconds
 from linconv.layers import LinearConv2d
-from linconv.measure import throughput
+from linconv.measure import steps, throughput
 from linconv.measure.text import throughput_text
 from linconv.report.source import load_experiment
 from linconv.results import Provenance, ResultError, read_result
@@ -121,7 +121,7 @@ def test_a_cell_for_real(tmp_path, activity, precision):
 
 def test_a_training_step_trains_with_the_regulariser_at_its_period(monkeypatch):
     calls = []
-    monkeypatch.setattr(throughput, "EagerStep", lambda *a: lambda x, y, terms: calls.append((x, y, len(terms))))
+    monkeypatch.setattr(steps, "EagerStep", lambda *a: lambda x, y, terms: calls.append((x, y, len(terms))))
     key = ThroughputKey("base", "training", 4, "fp32", "eager")
     parts = throughput._make(key, quick(), VARIANTS["Lr"], "auto", "cpu")
     assert [part.weight for part in parts] == [0.9, 0.1]

@@ -12,12 +12,13 @@ from pathlib import Path
 import pytest
 
 from linconv.config import plan_runs
+from linconv.measure.complexity import measure_grid
 from linconv.report import render_tables
 from linconv.report.figures import FIGURES
 from linconv.report.formats import MISSING
 from linconv.report.paper import published
 from linconv.report.tables import FORMATS, planned_tables
-from linconv.results import ResultError
+from linconv.results import ResultError, write_result
 from linconv.results.collect import collect
 from tests.report.conftest import UNTIMED, key
 from tests.results.factory import make_config, read_rows
@@ -309,3 +310,45 @@ def test_rendering_imports_no_torch(collected):
     done = subprocess.run([sys.executable, "-c", code], cwd=repository, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert len(list((root / "figures").iterdir())) == sum(kind.per in UNTIMED for kind in FIGURES.values())
+
+
+def counted(root, **changes):
+    """The unrounded table of the overhead, of real counts."""
+    config = make_config(**changes)
+    write_result(root / "complexity.json", measure_grid(config.complexity, config.planned_variants))
+    collect(config, root, partial=True)
+    render_tables(root)
+    rows = read_rows(root / "tables" / "overhead.csv")
+    return {(r["architecture"], r["variant"], int(r["batch_size"])): r for r in rows}
+
+
+def test_weight_space_s_overhead_falls_with_the_batch(collected):
+    grid = {"variants": ["conv", "L"], "complexity": {"architectures": ["vgg11", "resnext29"]}}
+    root = collected(**grid)
+    rows = counted(root, **grid)
+    assert len(rows) == 2 * 2 * 5
+    widths = [64, 128, 256, 256, 512, 512, 512, 512]
+    sizes = [1024, 256, 64, 64, 16, 16, 4, 4]
+    inputs = [3, *widths[:-1]]
+    plain = sum(9 * c * n * pixels for c, n, pixels in zip(inputs, widths, sizes, strict=True)) + 512 * 10
+    product = sum(9 * c * (n // 2) ** 2 for c, n in zip(inputs, widths, strict=True))
+    for batch in (1, 8, 50, 128, 512):
+        wanted = 1 + product / batch / plain
+        assert float(rows["vgg11", "L", batch]["weight_ratio"]) == pytest.approx(wanted, rel=1e-6)
+        assert float(rows["vgg11", "conv", batch]["weight_ratio"]) == 1
+    saved = sum((9 * c - n // 2) * (n // 2) * p for c, n, p in zip(inputs, widths, sizes, strict=True))
+    assert {r["feature_ratio"] for (a, v, _), r in rows.items() if (a, v) == ("vgg11", "L")} == {
+        f"{1 - saved / plain:.8g}"
+    }
+    grouped = [float(rows["resnext29", "L", batch]["feature_ratio"]) for batch in (1, 512)]
+    assert grouped[0] > grouped[1]  # layers with groups stay in weight space
+    _, text = markdown_rows(root / "tables/overhead.md")
+    assert text["VGG11", "-L"][2] == f"{1 + product / plain:.2f}"
+
+
+def test_the_overhead_of_other_methods_is_that_of_their_one_form(collected):
+    spaced = {"define": {"spaced": {"layer": "dcls", "options": {"kernel_count": 5}}}, "variants": ["conv", "spaced"]}
+    grid = spaced | {"complexity": {"architectures": ["base"]}}
+    rows = counted(collected(**grid), **grid)
+    assert all(row["weight_ratio"] == row["feature_ratio"] for row in rows.values())
+    assert float(rows["base", "spaced", 1]["weight_ratio"]) > float(rows["base", "spaced", 512]["weight_ratio"])

@@ -14,6 +14,8 @@ from pydantic import BaseModel
 from linconv.config import RunKey
 from linconv.results import ComplexityResult, ResultError, RunResult, read_result, write_result
 from linconv.results.correctness import CorrectnessResult
+from linconv.results.profile import ProfileResult
+from linconv.results.regularizer import RegularizerResult
 from linconv.results.sensitivity import SensitivityResult
 from linconv.results.throughput import ThroughputResult
 from tests.results.factory import make_complexity, make_config, make_run
@@ -25,7 +27,10 @@ NAMES = {str: "text", int: "integer", float: "number", bool: "true/false", type(
 def models() -> list[type[BaseModel]]:
     """Every kind of file and every record inside them."""
     found: list[type[BaseModel]] = []
-    queue: list[typing.Any] = [RunResult, ComplexityResult, ThroughputResult, CorrectnessResult, SensitivityResult]
+    queue: list[typing.Any] = [
+        *(RunResult, ComplexityResult, ThroughputResult, CorrectnessResult, SensitivityResult),
+        *(RegularizerResult, ProfileResult),
+    ]
     while queue:
         item = queue.pop(0)
         if isinstance(item, type) and not typing.get_args(item) and issubclass(item, BaseModel):

@@ -120,7 +120,7 @@ def threads_of(wildcards):
 # The names that the registries of linconv.report have, which imports too much for here; a test compares both.
 TABLES = (
     *("table1", "table1_paper", "table1_comparison", "table2", "paper_columns"),
-    *("complexity", "speed", "redundancy", "runs", "failures"),
+    *("complexity", "overhead", "speed", "redundancy", "runs", "failures"),
     *(f"ranking_{cost}" for cost in settings.rankings),
 )
 FIGURES = {

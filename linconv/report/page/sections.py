@@ -35,6 +35,7 @@ TITLES = {
     "table2": "The paper's table 2",
     "paper_columns": "The paper's parameters and FLOPs, recomputed",
     "complexity": "Parameters and operations",
+    "overhead": "Operations of weight space, by batch",
     "redundancy": "Redundancy of filters",
     "runs": "All runs",
     "failures": "Missing, damaged, stale or diverged",

@@ -1,0 +1,33 @@
+"""Where a measurement comes from."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import torch
+
+from linconv.results import Provenance
+from linconv.results.provenance import git_state, hardware, now_utc, versions
+from linconv.training.numerics import numerics
+
+
+def origin(device: str, command: str, began: float, **in_force: Any) -> Provenance:
+    """The provenance of a measurement on this process' device, "cpu" or "cuda", that ends now.
+
+    Args:
+        command: the command line that repeats it.
+        began: `time.perf_counter()` at its start.
+        in_force: settings beside those of `numerics`.
+    """
+    commit, dirty = git_state()
+    return Provenance(
+        command=command,
+        versions=versions(),
+        hardware=hardware() | ({"gpu": torch.cuda.get_device_name()} if device == "cuda" else {}),
+        numerics=numerics() | in_force,
+        git_commit=commit,
+        git_dirty=dirty,
+        finished_utc=now_utc(),
+        seconds=round(time.perf_counter() - began, 3),
+    )

@@ -1,0 +1,257 @@
+"""Where the time of a call goes: a plain network and a variant in its form auto, by kind of operation.
+
+torch.profiler records every operation with its shapes. The time of each one, less that of the operations it calls,
+counts once: for the outermost operation around it that has a kind. So a copy that a convolution makes of its input is
+part of the convolution. On a CPU the times are those of the calling thread, on a GPU those of its kernels.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, Literal, NamedTuple, get_args
+
+import torch
+from torch import Tensor, nn
+from torch.autograd import DeviceType
+from torch.profiler import ProfilerActivity, record_function
+
+from linconv.config import Variant
+from linconv.layers import set_mode
+from linconv.measure.machine import machine_state
+from linconv.measure.origin import origin
+from linconv.measure.steps import TrainingSteps, kinds_of_step, recipe_of
+from linconv.measure.timing import Call, Part, interleave, synchronise
+from linconv.models import build_model
+from linconv.results.profile import KindTime, NetworkProfile, OperationTime, ProfileResult
+from linconv.results.provenance import code_hash, hardware
+from linconv.training.numerics import set_numerics
+from linconv.training.run import penalty_terms
+from linconv.training.step import Term
+
+Kind = Literal[
+    "k x k convolutions",
+    "1 x 1 convolutions",
+    "matrix products",
+    "joining and copies",
+    "batch norm",
+    "activation",
+    "pooling",
+    "classifier",
+    "regulariser",
+    "optimiser",
+    "augmentation",
+    "rest",
+    "between operations",
+]
+KINDS: tuple[Kind, ...] = get_args(Kind)
+CALL, BATCH, PENALTY = "linconv: call", "linconv: batch", "linconv: regulariser"
+# Operations of the forward pass, and nodes of the backward one by the names that autograd derives from them.
+_BY_NAME: tuple[tuple[str, Kind], ...] = (
+    (r"aten::(mm|bmm|matmul|eye)|(Mm|Bmm)Backward\d*", "matrix products"),
+    (r"aten::(linear|addmm)|AddmmBackward\d*", "classifier"),
+    (r"aten::\w*batch_norm\w*|\w*BatchNormBackward\d*", "batch norm"),
+    (r"aten::(relu6?|hardtanh|clamp_min)_?|(Relu|Hardtanh|ClampMin)Backward\d*", "activation"),
+    (r"aten::(adaptive_)?(max|avg)_pool2d|\w*(Max|Avg)Pool2D\w*Backward\d*|MeanBackward1", "pooling"),
+    (r"aten::(cat|copy_|contiguous|clone)|(Cat|Copy|Clone|Slice)Backwards?\d*", "joining and copies"),
+    (r"Optimizer\..*", "optimiser"),
+    (rf"{BATCH}", "augmentation"),
+    (rf"{PENALTY}", "regulariser"),
+    (rf"{CALL}", "between operations"),
+)
+_CONVOLUTIONS = {"aten::conv2d": 1, "aten::convolution": 1, "aten::convolution_backward": 2}  # place of the filters
+
+
+class Attributed(NamedTuple):
+    """Microseconds of one event itself, and the outermost event of a kind that it belongs to."""
+
+    kind: Kind
+    operation: str
+    outermost: bool
+    microseconds: float
+
+
+def measure_profile(
+    architecture: str,
+    name: str,
+    variant: Variant,
+    *,
+    activity: Literal["inference", "training"],
+    batch_size: int,
+    input_shape: tuple[int, int, int] = (3, 32, 32),
+    classes: int = 10,
+    channels_last: bool = False,
+    calls: int = 10,
+    rounds: int = 5,
+    block_seconds: float = 0.2,
+    device: str,
+    threads: int | None,
+    command: str,
+) -> ProfileResult:
+    """Profile a plain network and a variant of it; nothing else should run on the machine.
+
+    Args:
+        name: of the variant.
+        activity: "inference", or "training": whole steps, those with the regularisers due weighted by their share.
+        calls: under the profiler, of every kind of step; the quickest is kept.
+        rounds, block_seconds: of the timing without it, see `linconv.measure.timing.interleave`.
+        device: "cpu" or "cuda", already reserved.
+        threads: CPU threads; None takes all cores.
+        command: the command line that repeats this.
+    """
+    set_numerics(threads or hardware()["cores"], deterministic=False)
+    began, before = time.perf_counter(), machine_state(device)
+    layout = torch.channels_last if channels_last else torch.contiguous_format
+
+    def parts_of(definition: Variant) -> list[Part]:
+        torch.manual_seed(0)
+        model = build_model(architecture, definition, num_classes=classes, in_channels=input_shape[0])
+        model = set_mode(model.to(device).to(memory_format=layout), "auto")
+        if activity == "inference":
+            x = torch.randn(batch_size, *input_shape, device=device).contiguous(memory_format=layout)
+            return [Part(_inference(model.eval(), x))]
+        steps = TrainingSteps(
+            model,
+            recipe_of(architecture, batch_size),
+            input_shape=input_shape,
+            classes=classes,
+            device=device,
+            channels_last=channels_last,
+        )
+        terms = [_labelled(term) for term in penalty_terms(definition.regularizers)]
+        return [Part(_training(steps, due), weight) for due, weight in kinds_of_step(terms)]
+
+    arms = {"plain": parts_of(Variant(layer="conv")), name: parts_of(variant)}
+    samples = interleave(arms, rounds=rounds, block_seconds=block_seconds, cell_seconds=60, device=device)
+    networks = []
+    for arm, parts in arms.items():
+        attributed = [(part.weight, _quickest(part.call, calls, device)) for part in parts]
+        networks.append(summarise(arm, tuple(samples[arm].seconds), attributed))
+    return ProfileResult(
+        architecture=architecture,
+        variant=name,
+        activity=activity,
+        batch_size=batch_size,
+        input_shape=input_shape,
+        classes=classes,
+        channels_last=channels_last,
+        device=device,
+        profiled_calls=calls,
+        code_hash=code_hash("costs", *variant.layers),
+        networks=networks,
+        machine={"before": before, "after": machine_state(device)},
+        provenance=origin(device, command, began, channels_last=channels_last),
+    )
+
+
+def attribute(events: Iterable[Any], device: str) -> list[Attributed]:
+    """The kind of every event in the profile of one call that was recorded with shapes, each event once.
+
+    Args:
+        events: `torch.autograd.profiler_util.FunctionEvent`s.
+        device: "cpu" takes the time on the calling thread, "cuda" that of the kernels.
+    """
+    events = [event for event in events if event.device_type == DeviceType.CPU]
+    penalties = _sequence_numbers(event for event in events if event.name == PENALTY)
+    out: list[Attributed] = []
+    waiting: list[tuple[Any, tuple[Kind, str] | None]] = [(event, None) for event in events if event.cpu_parent is None]
+    while waiting:
+        event, above = waiting.pop()
+        own = None if above else _kind(event, penalties)
+        kind, operation = above or (own or "rest", event.name)
+        microseconds = event.self_cpu_time_total if device == "cpu" else event.self_device_time_total
+        out.append(Attributed(kind, operation, above is None, microseconds))
+        inherited = above or (None if own is None or own == "between operations" else (own, event.name))
+        waiting += [(child, inherited) for child in event.cpu_children]
+    return out
+
+
+def summarise(
+    name: str, seconds: tuple[float, ...], attributed: Sequence[tuple[float, Sequence[Attributed]]]
+) -> NetworkProfile:
+    """The sums by kind and by operation, over profiles that each have a weight."""
+    times: dict[tuple[Kind, str], list[float]] = defaultdict(lambda: [0.0, 0.0])
+    for weight, found in attributed:
+        for kind, operation, outermost, microseconds in found:
+            entry = times[kind, operation]
+            entry[0] += weight * outermost
+            entry[1] += weight * microseconds / 1e3
+    total = sum(milliseconds for _, milliseconds in times.values())
+    by_kind = {k: sum(entry[1] for (kind, _), entry in times.items() if kind == k) for k in KINDS}
+    ordered = sorted(times.items(), key=lambda item: (KINDS.index(item[0][0]), -item[1][1]))
+    return NetworkProfile(
+        name=name,
+        seconds_per_call=seconds,
+        kinds=[KindTime(kind=k, milliseconds=ms, share=ms / total) for k, ms in by_kind.items()],
+        operations=[
+            OperationTime(kind=kind, operation=operation, calls=round(n, 6), milliseconds=ms)
+            for (kind, operation), (n, ms) in ordered
+        ],
+    )
+
+
+def _kind(event: Any, penalties: range) -> Kind | None:
+    """The kind that an event gives to all below it; None where that is for each of them to say."""
+    if event.sequence_nr in penalties and event.fwd_thread:
+        return "regulariser"
+    if (place := _CONVOLUTIONS.get(event.name)) is not None:
+        return "1 x 1 convolutions" if event.input_shapes[place][2:] == [1, 1] else "k x k convolutions"
+    if re.fullmatch(r"aten::(add_?|mean|sum|sub|to)|AddBackward\d*", event.name):
+        if not any(len(shape) > 1 for shape in event.input_shapes):  # counters and losses
+            return None
+        return "pooling" if event.name == "aten::mean" else "joining and copies"
+    return next((kind for pattern, kind in _BY_NAME if re.fullmatch(pattern, event.name)), None)
+
+
+def _sequence_numbers(scopes: Iterable[Any]) -> range:
+    """The numbers that the forward pass inside of these scopes, which follow each other, gave to backward nodes."""
+
+    def below(event: Any) -> Iterator[int]:
+        yield event.sequence_nr
+        for child in event.cpu_children:
+            yield from below(child)
+
+    numbers = [number for scope in scopes for number in below(scope) if number >= 0]
+    return range(min(numbers), max(numbers) + 1) if numbers else range(0)
+
+
+def _quickest(call: Call, calls: int, device: str) -> list[Attributed]:
+    """Of so many calls, each profiled by itself, the one that others disturbed least; a call before them warms up."""
+    profiles = [attribute(_events(call, device), device) for _ in range(calls + 1)][1:]
+    return min(profiles, key=lambda found: sum(event.microseconds for event in found))
+
+
+def _events(call: Call, device: str) -> list[Any]:
+    activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if device == "cuda" else [])]
+    with torch.profiler.profile(activities=activities, record_shapes=True) as profiler:
+        with record_function(CALL):
+            call()
+        synchronise(device)
+    return list(profiler.events())
+
+
+def _inference(model: nn.Module, x: Tensor) -> Call:
+    def call() -> None:
+        with torch.inference_mode():
+            model(x)
+
+    return call
+
+
+def _training(steps: TrainingSteps, due: tuple[Term, ...]) -> Call:
+    def call() -> None:
+        with record_function(BATCH):
+            x, y = steps.draw()
+        steps.step(x, y, due)
+
+    return call
+
+
+def _labelled(term: Term) -> Term:
+    def penalty(model: nn.Module) -> Tensor:
+        with record_function(PENALTY):
+            return term.penalty(model)
+
+    return term._replace(penalty=penalty)
