@@ -171,7 +171,8 @@ class LinearConv2d(ConvReplacement):
         """
         if torch.compiler.is_exporting() or isinstance(input, torch.fx.Proxy):
             return False
-        thin = self.primaries <= STACKED and len(self.coefficients.stages) == 1
+        full = self.primaries * self.coefficients.secondaries
+        thin = self.primaries <= STACKED and full <= 2 * self.coefficients.macs_per_column
         on_cpu = input.device.type == "cpu" and in_channels_last(input)
         return thin and on_cpu and self.out_channels * self._pixels(input) >= FAR
 

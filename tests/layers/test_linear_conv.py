@@ -194,7 +194,7 @@ def test_auto_takes_feature_space_where_it_saves_more_than_it_moves(layer, shape
         assert sum(layer.macs("feature", pixels)) < sum(layer.macs("weight", pixels))
 
 
-@pytest.mark.parametrize("options", [{}, {"rank": 3}, {"sparsity": 0.5}])
+@pytest.mark.parametrize("options", [{}, {"rank": 3}, {"rank": 1}, {"sparsity": 0.5}])
 @pytest.mark.parametrize("bias", [True, False])
 def test_both_ways_of_joining_the_halves_agree_with_the_folded_layer(options, bias, monkeypatch):
     layer = LinearConv2d(16, 12, 3, padding=1, bias=bias, mode="feature", dtype=torch.float64, **options)
@@ -204,7 +204,7 @@ def test_both_ways_of_joining_the_halves_agree_with_the_folded_layer(options, bi
     monkeypatch.setattr("linconv.layers.linear_conv.FAR", 4 * 12 * 49)
     for layout in (torch.contiguous_format, torch.channels_last):
         maps = x.contiguous(memory_format=layout)
-        assert layer._stacks(maps) is (layout is torch.channels_last and "rank" not in options)
+        assert layer._stacks(maps) is (layout is torch.channels_last and options != {"rank": 1})
         torch.testing.assert_close(layer(maps), plain(maps), rtol=1e-12, atol=1e-12)
         assert layer(maps).is_contiguous(memory_format=layout)
     assert not layer._stacks(maps[:3])
