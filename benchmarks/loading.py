@@ -7,7 +7,8 @@ alone: every batch is made and dropped. Training: the plain `base` network with 
 
 * `DataLoader`: `torchvision.transforms` on PIL images in two persistent workers, and the usual loop around it;
 * `linconv`: the pipeline's own loop as it trains by default, in channels_last;
-* `linconv, contiguous`: the same in torch's default layout: what loading and the loop alone are worth;
+* `linconv, contiguous`: the same in torch's default layout;
+* `DataLoader, memory kept`: the usual loop with malloc told to keep freed memory, as linconv tells it for its own arms;
 * `DataLoader again (A/A)`: what the machine's noise looks like.
 
 Every arm is a process of its own, as threads and the allocator are settings of a process, and waits while another
@@ -37,7 +38,7 @@ from linconv.config import RunKey, parse_config, resolve_run
 from linconv.data import DATASETS, Dataset, batches
 from linconv.models import build_model
 from linconv.training.engine import fit
-from linconv.training.numerics import set_numerics
+from linconv.training.numerics import keep_freed_memory, set_numerics
 from linconv.training.run import prepare
 
 BATCH = 50
@@ -115,7 +116,13 @@ def our_training(name: str, data: Dataset, *, channels_last: bool) -> Callable[[
 
 ARMS = {
     "loading": ("DataLoader", "linconv", "DataLoader again (A/A)"),
-    "training": ("DataLoader", "linconv", "linconv, contiguous", "DataLoader again (A/A)"),
+    "training": (
+        "DataLoader",
+        "linconv",
+        "linconv, contiguous",
+        "DataLoader, memory kept",
+        "DataLoader again (A/A)",
+    ),
 }
 
 
@@ -124,6 +131,8 @@ def epoch_of(task: str, arm: str, name: str, count: int, threads: int) -> Callab
     torch.manual_seed(0)
     if arm.startswith("DataLoader"):
         torch.set_num_threads(threads)
+        if "kept" in arm:
+            keep_freed_memory()
         loader = dataloader(name, count)
         return usual_training(name, loader) if task == "training" else consume(lambda: loader)
     set_numerics(threads)
@@ -158,6 +167,7 @@ def compare(task: str, name: str, options: argparse.Namespace) -> None:
     for arm in ARMS[task]:
         orders[arm], theirs = processes.Pipe()
         processes.Process(target=serve, args=(theirs, task, arm, name, options.images, options.threads)).start()
+        theirs.close()  # so that a dead child is the end of the pipe
     times: dict[str, list[float]] = {arm: [] for arm in orders}
     for number in range(options.rounds + 1):
         order = list(orders)

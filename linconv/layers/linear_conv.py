@@ -55,9 +55,10 @@ class LinearConv2d(ConvReplacement):
         rank: None for full coefficients; an int for a constant rank (10 in the paper), lowered to P where P is
             smaller since no A has a higher rank; a float in (0, 1] for a proportion of P.
         sparsity: None, or the share of zero coefficients, in (0, 1), that `SparsitySchedule` is to reach.
-        mode: "weight", "feature" or "auto": the one that takes less time for the input at hand by its MACs and the
-            numbers it moves. At inference even the better of the two can take more time than the folded layer where a
-            call is short or the filters are few; see `linconv.fold` and `linconv.optimize`.
+        mode: "weight", "feature" or "auto": the one expected to take less time for the input at hand by its MACs and
+            the numbers it moves, as single precision on CPUs weighs them. At inference even the better of the two
+            can take more time than the folded layer where a call is short or the filters are few; see
+            `linconv.fold` and `linconv.optimize`.
         init: "paper" (V Xavier-uniform, coefficients and bias uniform in (-0.1, 0.1)) or "variance_preserving"
             (V He-uniform for ReLU, bias 0, coefficients scaled so that secondary filters have the primaries'
             variance; for networks without batch normalisation).
@@ -167,14 +168,16 @@ class LinearConv2d(ConvReplacement):
     def _stacks(self, input: Tensor) -> bool:
         """Whether one 1x1 convolution with [I; A] writes both halves, which a CPU does faster than it joins them.
 
-        The P P products with the identity are no part of `macs`.
+        The P P products with the identity are no part of `macs`. A primary feature that is infinite makes all of the
+        pixel NaN, where the other forms keep the primary features apart.
         """
         if torch.compiler.is_exporting() or isinstance(input, torch.fx.Proxy):
             return False
         full = self.primaries * self.coefficients.secondaries
         thin = self.primaries <= STACKED and full <= 2 * self.coefficients.macs_per_column
-        on_cpu = input.device.type == "cpu" and in_channels_last(input)
-        return thin and on_cpu and self.out_channels * self._pixels(input) >= FAR
+        if not thin or input.device.type != "cpu" or self.out_channels * self._pixels(input) < FAR:
+            return False
+        return in_channels_last(input)
 
     def form_for(self, input: Tensor) -> Form:
         """The form, "weight" or "feature", that `forward` runs for this input; "auto" takes the faster."""
@@ -193,7 +196,8 @@ class LinearConv2d(ConvReplacement):
         """The form that takes less time for that many output pixels in the batch (None: very many).
 
         Feature space is charged its MACs and, for every number of the output, the time of `MOVED` more: it writes and
-        reads the primary features once more than weight space. Full coefficients: "feature" where D - P > 2 `MOVED`.
+        reads the primary features once more than weight space. With full coefficients it wins where
+        D - P >= `MOVED` N / S.
         """
         if self.groups > 1:
             return "weight"

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import ctypes
+import os
+import platform
+import re
 from typing import Any
 
 import torch
@@ -15,14 +18,17 @@ _kept = False
 
 
 def keep_freed_memory() -> bool:
-    """Let glibc's malloc keep what this process frees; tell whether it does. Other C libraries are left as they are.
+    """Let glibc's malloc keep what this process frees; tell whether it does. Other C
+    libraries and other allocators are left as they are.
 
     By default every large tensor is memory fresh from the kernel, which hands it out page by page and zeroed, and takes
     it back a moment later: a quarter and more of a training step on a CPU. No bit of a result depends on it.
     """
     global _kept
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    _kept = mallopt is not None and bool(mallopt(M_MMAP_MAX, 0)) and bool(mallopt(M_TRIM_THRESHOLD, 2**31 - 1))
+    another = re.search("jemalloc|tcmalloc|mimalloc", os.environ.get("LD_PRELOAD", ""))
+    if platform.libc_ver()[0] == "glibc" and not another:
+        mallopt = ctypes.CDLL(None).mallopt
+        _kept = bool(mallopt(M_MMAP_MAX, 0)) and bool(mallopt(M_TRIM_THRESHOLD, 2**31 - 1))
     return _kept
 
 

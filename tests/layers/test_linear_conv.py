@@ -208,6 +208,8 @@ def test_both_ways_of_joining_the_halves_agree_with_the_folded_layer(options, bi
         torch.testing.assert_close(layer(maps), plain(maps), rtol=1e-12, atol=1e-12)
         assert layer(maps).is_contiguous(memory_format=layout)
     assert not layer._stacks(maps[:3])
+    seeds = torch.stack([maps, 2 * maps])
+    torch.testing.assert_close(torch.func.vmap(layer)(seeds), torch.stack([layer(x) for x in seeds]))
     assert not LinearConv2d(16, 2 * STACKED + 2, 3, padding=1, mode="feature", **options)._stacks(maps)
 
 
