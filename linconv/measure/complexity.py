@@ -66,6 +66,7 @@ def complexity(
         macs_train_folded=total_training("folded"),
         macs_train_feature=total_training("feature"),
         macs_train_weight=total_training("weight"),
+        macs_train_auto=total_training("auto"),
         flops_paper=count_flops_paper(everything),
         layers=[_layer(call) for call in calls],
     )

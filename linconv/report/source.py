@@ -30,7 +30,7 @@ _TEXT = dict.fromkeys(
 
 # Files and columns that data collected earlier lack: nothing was measured of them.
 _LATER = ("throughput.csv",)
-_LATER_COLUMNS = ("macs", "kernel_sparsity", "kernel_variance_entropy", "orthogonality")
+_LATER_COLUMNS = ("macs", "macs_train_auto", "kernel_sparsity", "kernel_variance_entropy", "orthogonality")
 _CELL = ["dataset", "architecture", "variant"]
 IN_DETAIL = 9  # variants that can be told apart by colour
 

@@ -18,20 +18,21 @@ from linconv.report.wording import detail_note
 FORMS = ("auto", "feature", "weight", "folded", "optimised")
 # The count of complexity.csv that a form's time is set beside; a folded network has the plain one's.
 _MACS = {"auto": "macs_auto", "feature": "macs_feature", "weight": "macs_weight", "folded": "macs_folded"}
+_MACS_TRAINING = {"auto": "macs_train_auto", "feature": "macs_train_feature", "weight": "macs_train_weight"}
 _CELL = ["backend", "precision", "architecture", "activity", "batch_size"]
 _CAPTION = (
     "Time of a call relative to the plain network: the median over rounds of the ratio within a round, and its "
     "quartiles. Below 1 is faster. Equal (≈): the ratio lies within the A/A band, the largest deviation from 1 of "
-    "the median and the quartiles of a second plain network. MACs: those of the form auto (inference) or feature "
-    "(training) relative to the plain network. Folded is a plain convolution; optimised has the faster exact form "
-    "of every layer."
+    "the median and the quartiles of a second plain network. MACs: those of the form auto relative to the plain "
+    "network. Folded is a plain convolution; optimised has the faster exact form of every layer."
 )
 _FIGURE_CAPTION = (
     "How much of the saved work becomes time. Left: time of a call relative to the plain network over the "
-    "multiply-accumulates relative to the plain network (training: of forward and backward); on the diagonal all "
-    "of the saving becomes time; bars are quartiles over rounds. Right: the same ratio over the batch, for inference "
-    "in the form auto; the grey band is the widest A/A band. {where}"
+    "multiply-accumulates of the form timed relative to the plain network (training: of forward and backward); on the "
+    "diagonal all of the saving becomes time; bars are quartiles over rounds. Right: the same ratio over the batch, "
+    "for inference in the form auto; the grey band is the widest A/A band. {where}"
 )
+OLDER = "Counts of an earlier version: the MACs of training in the form auto are those of feature space."
 
 
 def speed(experiment: Experiment) -> tuple[Table, pd.DataFrame]:
@@ -70,7 +71,7 @@ def speed(experiment: Experiment) -> tuple[Table, pd.DataFrame]:
             *(Column(form, "time") for form in forms),
         ],
         rows=rows,
-        notes=_notes(frame),
+        notes=[*_notes(frame), *_note_of_older_counts(experiment, timed)],
         breaks=frozenset(breaks),
     )
     return table, frame
@@ -79,12 +80,18 @@ def speed(experiment: Experiment) -> tuple[Table, pd.DataFrame]:
 def macs_ratio(
     experiment: Experiment, architecture: str, variant: str, activity: str, form: str = "auto"
 ) -> float | None:
-    """Multiply-accumulates of a variant's form relative to the plain network, None where they were not counted."""
+    """Multiply-accumulates of a variant's form relative to the plain network, None where they were not counted.
+
+    Counts of earlier versions lack training in the form auto: those of feature space stand in for it.
+    """
     plain, model = experiment.model(architecture, "conv"), experiment.model(architecture, variant)
     if plain is None or model is None:
         return None
     if activity == "training":
-        return float(model[f"macs_train_{'weight' if form == 'weight' else 'feature'}"] / plain["macs_train_folded"])
+        counted = _MACS_TRAINING[form]
+        if pd.isna(model[counted]):
+            counted = _MACS_TRAINING["feature"]
+        return float(model[counted] / plain["macs_train_folded"])
     return float(model[_MACS[form]] / plain["macs_folded"])
 
 
@@ -124,6 +131,13 @@ def _notes(frame: pd.DataFrame) -> list[str]:
         )
         notes.append(f"{network}, {activity}, batch {batch}, {how}: {status}: {names}.")
     return notes
+
+
+def _note_of_older_counts(experiment: Experiment, timed: pd.DataFrame) -> list[str]:
+    trained = timed.loc[(timed["activity"] == "training") & (timed["form"] == "auto"), ["architecture", "variant"]]
+    models = [experiment.model(*at) for at in trained.drop_duplicates().itertuples(index=False, name=None)]
+    older = any(model is not None and pd.isna(model["macs_train_auto"]) for model in models)
+    return [OLDER] if older else []
 
 
 def where(frame: pd.DataFrame) -> str:
@@ -167,7 +181,8 @@ def speed_figure(experiment: Experiment) -> tuple[Figure, str]:
     figure.legend(
         handles=handles, loc="outside lower center", ncols=legend_columns([str(h.get_label()) for h in handles], 105)
     )
-    return figure, _FIGURE_CAPTION.format(where=f"Timed on {where(frame)}.") + detail_note(experiment, planned)
+    sources = " ".join([f"Timed on {where(frame)}.", *_note_of_older_counts(experiment, timed)])
+    return figure, _FIGURE_CAPTION.format(where=sources) + detail_note(experiment, planned)
 
 
 def _over_macs(axes: Axes, experiment: Experiment, timed: pd.DataFrame) -> None:

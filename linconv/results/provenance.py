@@ -39,7 +39,8 @@ CODE = {
         "measure/timing.py",
     ),
     "costs": (
-        *("layers", "models", "data/batches.py", "training/step.py", "training/numerics.py"),
+        *("config/recipes.py", "layers", "models", "data/batches.py"),
+        *("training/run.py", "training/step.py", "training/numerics.py"),
         *("measure/regularizer.py", "measure/profile.py", "measure/steps.py", "measure/timing.py"),
     ),
 }

@@ -168,6 +168,7 @@ class Complexity(Record):
     macs_train_folded: int
     macs_train_feature: int
     macs_train_weight: int
+    macs_train_auto: int | None = None  # files of earlier versions lack it
     flops_paper: int | None
     flops_paper_as_released: int | None = None
     flops_paper_quirk: str | None = None

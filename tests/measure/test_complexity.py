@@ -91,6 +91,15 @@ def test_training_steps_against_torchs_counter(architecture, variant, form):
     assert torch_macs(run, 4, backward=True) / 4 == pytest.approx(getattr(record, f"macs_train_{form}"), abs=0.5)
 
 
+@pytest.mark.parametrize("architecture", ["base", "resnet18"])
+def test_training_steps_in_auto_against_torchs_counter(architecture):
+    model = on_meta(architecture, "Lr")
+    record = complexity(model, IMAGE, batch_size=4)
+    run = set_mode(model, "auto").train()
+    assert torch_macs(run, 4, backward=True) / 4 == pytest.approx(record.macs_train_auto, abs=0.5)
+    assert record.macs_train_auto != record.macs_train_feature  # some layers are in weight space
+
+
 @pytest.fixture(scope="module")
 def paper_grid():
     cells = published("table1")

@@ -160,6 +160,7 @@ def test_claims_about_time_follow_the_timings(tmp_path, ratios, wanted):
     assert f"Not folded, in weight space: {ratios['weight']:.2f} to" in found["inference-speed"].evidence
     told = "Faster" if ratios["auto"] < 0.9 else "Not faster"
     for name in SPEED[1:]:
+        assert "with mode auto, feature space wherever it is expected to pay, is faster" in found[name].statement
         assert f"{told}: Base at batch 50 (-Lr {ratios['auto']:.2f}); Base at batch 1" in found[name].evidence
 
 

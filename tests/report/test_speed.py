@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from linconv.report import render_figures, render_tables
 from linconv.report.source import load_experiment
-from linconv.report.speed import macs_ratio, speed
+from linconv.report.speed import OLDER, macs_ratio, speed, speed_figure
 from linconv.results.collect import collect
 from tests.report.test_tables import markdown_rows
 from tests.results.factory import make_config, read_rows, write_experiment, write_timings
@@ -58,16 +60,38 @@ def test_the_numbers_behind_it_are_those_of_the_timings(timed):
     assert [row["detail"] for row in read_rows(timed / "data" / "failures.csv")] == [f"{SKIPPED}: not timed yet"]
 
 
+def counted(timed, **counts):
+    """The collected experiment with other counts of its variants; the factory's are all alike."""
+    path = timed / "complexity.json"
+    record = json.loads(path.read_text())
+    for model in record["models"]:
+        if model["variant"] != "conv":
+            model |= counts
+    path.write_text(json.dumps(record))
+    collect(make_config(throughput=GRID), timed, partial=True)
+    return load_experiment(timed)
+
+
 def test_the_ratio_of_the_macs_is_that_of_what_ran(timed):
-    experiment = load_experiment(timed)
-    plain, model = experiment.model("base", "conv"), experiment.model("base", "Lr")
-    assert macs_ratio(experiment, "base", "Lr", "inference") == model["macs_auto"] / plain["macs_folded"]
-    assert macs_ratio(experiment, "base", "Lr", "inference", "weight") == model["macs_weight"] / plain["macs_folded"]
-    assert (
-        macs_ratio(experiment, "base", "Lr", "training", "weight")
-        == model["macs_train_weight"] / plain["macs_train_folded"]
-    )
+    each = load_experiment(timed).model("base", "conv")["macs_folded"]  # of every form and in training
+    counts = {"macs_auto": 2, "macs_feature": 3, "macs_weight": 4}
+    counts |= {"macs_train_auto": 5, "macs_train_feature": 6, "macs_train_weight": 7}
+    experiment = counted(timed, **{name: factor * each for name, factor in counts.items()})
+    for activity, prefix in (("inference", "macs"), ("training", "macs_train")):
+        for form in ("auto", "feature", "weight"):
+            assert macs_ratio(experiment, "base", "Lr", activity, form) == counts[f"{prefix}_{form}"]
+        assert macs_ratio(experiment, "base", "Lr", activity) == counts[f"{prefix}_auto"]
     assert macs_ratio(experiment, "vgg16", "Lr", "inference") is None
+    assert OLDER not in speed_figure(experiment)[1]
+
+
+def test_older_counts_take_feature_space_for_auto_in_training_and_say_so(timed):
+    each = load_experiment(timed).model("base", "conv")["macs_folded"]
+    experiment = counted(timed, macs_train_auto=None, macs_train_feature=6 * each, macs_train_weight=7 * each)
+    assert macs_ratio(experiment, "base", "Lr", "training") == 6
+    assert macs_ratio(experiment, "base", "Lr", "training", "weight") == 7
+    assert OLDER in speed(experiment)[0].notes
+    assert OLDER in speed_figure(experiment)[1]
 
 
 def test_the_figure_is_drawn_where_there_are_timings_and_only_there(timed, tmp_path_factory):
