@@ -144,7 +144,8 @@ class _AbsCorrelationSum(torch.autograd.Function):
         if grad is None:
             return None, None
         filters, toward, mean = ctx.saved_tensors
-        if torch.is_grad_enabled():  # the saved ones are constants to autograd
-            toward, mean = _parts(filters, ctx.eps)[1:]
-        toward = 2 * grad * toward
-        return torch.addmm(-(toward @ mean), toward, filters), None
+        with torch.autocast(filters.device.type, enabled=False):
+            if torch.is_grad_enabled():  # the saved ones are constants to autograd
+                toward, mean = _parts(filters, ctx.eps)[1:]
+            toward = 2 * grad * toward
+            return torch.addmm(-(toward @ mean), toward, filters), None

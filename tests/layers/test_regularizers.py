@@ -122,6 +122,16 @@ def test_full_precision_under_autocast_and_for_half_filters():
     assert abs_correlation_sum(filters.bfloat16()).dtype == torch.float32
 
 
+@pytest.mark.parametrize("create_graph", [False, True])
+def test_gradient_in_full_precision_where_it_is_taken_under_autocast(create_graph):
+    torch.manual_seed(0)
+    filters = torch.randn(8, 64, requires_grad=True)
+    (expected,) = torch.autograd.grad(abs_correlation_sum(filters), filters)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        (found,) = torch.autograd.grad(abs_correlation_sum(filters), filters, create_graph=create_graph)
+    torch.testing.assert_close(found.detach(), expected)
+
+
 def test_vmap_over_seeds():
     filters = torch.randn(3, 6, 20, dtype=torch.float64)
     together = torch.func.vmap(torch.func.grad(abs_correlation_sum))(filters)
