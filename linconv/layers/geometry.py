@@ -39,10 +39,7 @@ def geometry(conv: nn.Conv2d | ConvReplacement) -> dict[str, Any]:
 
 
 def in_channels_last(maps: Tensor) -> bool:
-    """Whether the channels of (n, c, h, w) lie next to each other, and not the rows as well.
-
-    Under vmap no layout is known.
-    """
-    if torch._C._functorch.is_batchedtensor(maps):
+    """Whether the channels of (n, c, h, w) lie next to each other, and not the rows as well; False under vmap."""
+    if torch._C._functorch.is_batchedtensor(maps):  # refuses to tell its layout
         return False
     return maps.is_contiguous(memory_format=torch.channels_last) and not maps.is_contiguous()

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from linconv.layers.coefficients import SparseCoefficients
+from linconv.layers.geometry import in_channels_last
 from linconv.layers.replacement import ConvReplacement
 
 On = Literal["primaries", "filters"]
@@ -87,7 +88,8 @@ def full_precision(filters: Tensor) -> Tensor:
 def abs_correlation_sum(filters: Tensor, eps: float = 1e-6) -> Tensor:
     """Sum over i != j of the absolute Pearson correlation between rows i and j of (P, D) filters; a scalar.
 
-    The backward pass is exact, one matrix product, and keeps P^2 + P numbers between the passes.
+    The backward pass is exact, one matrix product, and keeps P^2 + P numbers between the passes. Where it is
+    itself differentiated it computes these numbers again.
     """
     with torch.autocast(filters.device.type, enabled=False):
         return _AbsCorrelationSum.apply(full_precision(filters), eps)[0]
@@ -95,42 +97,55 @@ def abs_correlation_sum(filters: Tensor, eps: float = 1e-6) -> Tensor:
 
 def _rows(filters: Tensor) -> Tensor:
     """(N, c/g, kh, kw) as (N, D), a filter per row, in the order in which they lie in memory."""
-    if filters.is_contiguous(memory_format=torch.channels_last):
+    if in_channels_last(filters):
         return filters.permute(0, 2, 3, 1).flatten(1)
     return filters.flatten(1)
 
 
+def _parts(filters: Tensor, eps: float) -> tuple[Tensor, Tensor, Tensor]:
+    """The sum, a scalar, the matrix T of its derivative, (P, P), and the means of the (P, D) filters, (P, 1).
+
+    With C the centred filters and n_i = 1 / |c_i| (0 for a constant one): corr_ij = n_i n_j c_i c_j. The derivative of
+    the sum by the rows of C is 2 T C, T_ij = sign(corr_ij) n_i n_j off the diagonal, T_ii = -n_i^2 sum_j |corr_ij| from
+    the normalisation. Centring projects that onto rows of mean 0, which those of T C are.
+    """
+    mean = filters.mean(dim=1, keepdim=True)
+    centred = filters - mean
+    gram = centred @ centred.T
+    square = gram.diagonal()
+    varies = square > eps**2
+    norm = torch.where(varies, square, 1).sqrt()  # no inf * 0 in the second derivative
+    inverse = torch.where(varies, 1 / norm, 0)
+    scale = inverse[:, None] * inverse
+    correlation = (gram * scale).abs()
+    sums = correlation.sum(dim=1) - correlation.diagonal()
+    toward = gram.sign() * scale
+    toward = toward - torch.diag_embed(toward.diagonal() + sums * inverse.square())
+    return sums.sum(), toward, mean
+
+
 class _AbsCorrelationSum(torch.autograd.Function):
-    # With C the centred filters and n_i = 1 / |c_i| (0 for a constant one): corr_ij = n_i n_j c_i c_j. The derivative
-    # of the sum by the rows of C is 2 T C, T_ij = sign(corr_ij) n_i n_j off the diagonal, T_ii = -n_i^2 sum_j |corr_ij|
-    # from the normalisation. Centring projects that onto rows of mean 0, which those of T C are.
     generate_vmap_rule = True
 
     @staticmethod
     def forward(filters: Tensor, eps: float) -> tuple[Tensor, Tensor, Tensor]:
-        mean = filters.mean(dim=1, keepdim=True)
-        centred = filters - mean
-        gram = centred @ centred.T
-        norm = gram.diagonal().sqrt()
-        inverse = torch.where(norm > eps, 1 / norm.clamp_min(eps), 0)
-        scale = inverse[:, None] * inverse
-        correlation = (gram * scale).abs()
-        sums = correlation.sum(dim=1) - correlation.diagonal()
-        toward = gram.sign() * scale
-        toward = toward - torch.diag_embed(toward.diagonal() + sums * inverse.square())
-        return sums.sum(), toward, mean
+        return _parts(filters, eps)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Tensor, float], output: tuple[Tensor, Tensor, Tensor]) -> None:
+        filters, ctx.eps = inputs
         _, toward, mean = output
         ctx.mark_non_differentiable(toward, mean)
         ctx.set_materialize_grads(False)  # no zeros for outputs that have no gradient
-        ctx.save_for_backward(inputs[0], toward, mean)
+        ctx.save_for_backward(filters, toward, mean)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor | None, *_: Any) -> tuple[Tensor | None, None]:
         if grad is None:
             return None, None
         filters, toward, mean = ctx.saved_tensors
-        toward = 2 * grad * toward
-        return torch.addmm(-(toward @ mean), toward, filters), None
+        with torch.autocast(filters.device.type, enabled=False):
+            if torch.is_grad_enabled():  # the saved ones are constants to autograd
+                toward, mean = _parts(filters, ctx.eps)[1:]
+            toward = 2 * grad * toward
+            return torch.addmm(-(toward @ mean), toward, filters), None

@@ -8,6 +8,17 @@ from linconv import LinearConv2d, build_model, coefficient_l1, convert, correlat
 from linconv.layers.regularizers import abs_correlation_sum
 
 
+class Penalty(nn.Module):
+    """The penalty of a layer as a module, for functional_call."""
+
+    def __init__(self, layer):
+        super().__init__()
+        self.layer = layer
+
+    def forward(self):
+        return correlation_penalty(self.layer)
+
+
 def by_definition(filters):
     """sum_ij |corr_ij - I_ij| from torch.corrcoef."""
     return (torch.corrcoef(filters) - torch.eye(len(filters), dtype=filters.dtype)).abs().sum()
@@ -25,10 +36,15 @@ def test_value_and_gradient_equal_the_definition(shape):
     torch.testing.assert_close(have, want, atol=1e-10, rtol=1e-10)
 
 
-def test_gradient_by_finite_differences():
+@pytest.mark.parametrize("constant", [False, True])
+def test_both_derivatives_by_finite_differences(constant):
     torch.manual_seed(1)
-    filters = torch.randn(4, 9, dtype=torch.float64, requires_grad=True)
-    assert torch.autograd.gradcheck(abs_correlation_sum, (filters,))
+    filters = torch.randn(4, 9, dtype=torch.float64)
+    if constant:
+        filters[1] = 0.5  # centred exactly 0
+    inputs = (filters.requires_grad_(), 1e-3)  # above the step, so that a constant filter stays one
+    assert torch.autograd.gradcheck(abs_correlation_sum, inputs)
+    assert torch.autograd.gradgradcheck(abs_correlation_sum, inputs)
 
 
 def test_constant_filters_count_as_uncorrelated_and_get_no_gradient():
@@ -59,7 +75,7 @@ def test_filters_far_from_zero_in_single_precision():
     abs_correlation_sum(filters).backward()
     exact.requires_grad_()
     by_definition(exact).backward()
-    torch.testing.assert_close(filters.grad, exact.grad.float(), atol=1e-5, rtol=1e-3)
+    assert (filters.grad - exact.grad).norm() < 5e-6 * exact.grad.norm()
 
 
 def test_filters_in_channels_last_are_read_as_they_lie():
@@ -106,11 +122,32 @@ def test_full_precision_under_autocast_and_for_half_filters():
     assert abs_correlation_sum(filters.bfloat16()).dtype == torch.float32
 
 
+@pytest.mark.parametrize("create_graph", [False, True])
+def test_gradient_in_full_precision_where_it_is_taken_under_autocast(create_graph):
+    torch.manual_seed(0)
+    filters = torch.randn(8, 64, requires_grad=True)
+    (expected,) = torch.autograd.grad(abs_correlation_sum(filters), filters)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        (found,) = torch.autograd.grad(abs_correlation_sum(filters), filters, create_graph=create_graph)
+    torch.testing.assert_close(found.detach(), expected)
+
+
 def test_vmap_over_seeds():
     filters = torch.randn(3, 6, 20, dtype=torch.float64)
     together = torch.func.vmap(torch.func.grad(abs_correlation_sum))(filters)
     one_by_one = torch.stack([torch.func.grad(abs_correlation_sum)(f) for f in filters])
     torch.testing.assert_close(together, one_by_one)
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_vmap_of_a_models_penalty_over_seeds(layout):
+    torch.manual_seed(0)
+    layers = [LinearConv2d(8, 12, 3).to(memory_format=layout) for _ in range(3)]
+    state, _ = torch.func.stack_module_state(layers)
+    state = {name: value.detach() for name, value in state.items()}
+    model = Penalty(layers[0])
+    together = torch.func.vmap(lambda s: torch.func.functional_call(model, {f"layer.{k}": v for k, v in s.items()}, ()))
+    torch.testing.assert_close(together(state), torch.stack([correlation_penalty(layer) for layer in layers]).detach())
 
 
 def test_minimising_it_decorrelates():
