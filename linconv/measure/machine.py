@@ -53,3 +53,8 @@ def _nvidia_smi(query: str) -> list[str] | None:
         return subprocess.run(command, check=True, capture_output=True, text=True, timeout=30).stdout.splitlines()
     except (OSError, subprocess.SubprocessError):
         return None
+
+
+def quiet_profiler() -> None:
+    """Keep the profiler from reporting its start, its end and the lack of a GPU; heard before its first use alone."""
+    os.environ.setdefault("KINETO_LOG_LEVEL", "99")

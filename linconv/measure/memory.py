@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import gc
 import itertools
-import os
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 from torch.profiler import ProfilerActivity, profile
 
+from linconv.measure.machine import quiet_profiler
 from linconv.measure.timing import Part, synchronise
 
 
@@ -56,7 +56,7 @@ def _call(parts: Sequence[Part]) -> None:
 
 def _recorded(parts: Sequence[Part]) -> list[int]:
     """Bytes that a call of each part allocates, and frees (negative), in the order in which it does."""
-    os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # else it reports its start, its end and the lack of a GPU
+    quiet_profiler()
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as recorded:
         _call(parts)
         gc.collect()

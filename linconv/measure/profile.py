@@ -20,7 +20,7 @@ from torch.profiler import ProfilerActivity, record_function
 
 from linconv.config import Variant
 from linconv.layers import set_mode
-from linconv.measure.machine import machine_state
+from linconv.measure.machine import machine_state, quiet_profiler
 from linconv.measure.origin import origin
 from linconv.measure.steps import TrainingSteps, kinds_of_step, recipe_of
 from linconv.measure.timing import Call, Part, interleave, synchronise
@@ -225,6 +225,7 @@ def _quickest(call: Call, calls: int, device: str) -> list[Attributed]:
 
 def _events(call: Call, device: str) -> list[Any]:
     activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if device == "cuda" else [])]
+    quiet_profiler()
     with torch.profiler.profile(activities=activities, record_shapes=True) as profiler:
         with record_function(CALL):
             call()

@@ -142,7 +142,7 @@ def test_a_missing_file():
 
 
 @pytest.mark.parametrize(
-    ("name", "runs"), [("config", 15), ("paper", 360), ("smoke", 12), ("mnist", 15), ("cifar10-jpeg", 9)]
+    ("name", "runs"), [("config", 15), ("paper", 360), ("smoke", 12), ("mnist", 27), ("cifar10-jpeg", 9)]
 )
 def test_the_shipped_files_are_valid_and_survive_a_round_trip(name, runs, tmp_path):
     config = load_config(ROOT / "config" / f"{name}.yaml")
