@@ -66,7 +66,7 @@ def measure_throughput(
     batch: Annotated[int, typer.Option(min=1, help="with --architecture")] = 50,
     rounds: Annotated[int, typer.Option(min=3, help="with --architecture: samples of every arm")] = 15,
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads; all cores by default")] = None,
-    device: Annotated[str, typer.Option(help="cpu, cuda, or auto")] = "auto",
+    device: Device = "auto",
     channels_last: Annotated[bool, typer.Option(help="with --architecture: all arms in channels_last")] = False,
     log: Annotated[Path | None, typer.Option(help="write plain lines there")] = None,
 ) -> None:
@@ -170,8 +170,8 @@ def measure_profile(
 
 @app.command("correctness")
 def measure_correctness(
-    device: Annotated[str, typer.Option(help="cpu, cuda, or auto")] = "auto",
-    output: Annotated[Path | None, typer.Option(help="write the result file (JSON) there")] = None,
+    device: Device = "auto",
+    output: Output = None,
 ) -> None:
     """Check outputs and gradients of every form of the layer on a device against double precision on the CPU."""
     from linconv.devices import device_slot
@@ -199,7 +199,7 @@ def measure_sensitivity(
     epochs: Annotated[int, typer.Option(min=1, help="epochs of the plain network first")] = 1,
     steps: Annotated[int, typer.Option(min=0, help="training steps of each layer alone")] = 50,
     keep: Annotated[float | None, typer.Option(help="print the `exclude` that keeps this share of the saving")] = None,
-    output: Annotated[Path | None, typer.Option(help="write the result file (JSON) there")] = None,
+    output: Output = None,
 ) -> None:
     """Measure by a short training how much each layer suffers from being replaced, per parameter saved."""
     log_to(None)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import itertools
+import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
@@ -16,10 +17,9 @@ import torch
 from torch import Tensor, nn
 
 from linconv.layers import LinearConv2d
+from linconv.measure.origin import origin
 from linconv.results.correctness import Check, CorrectnessResult
-from linconv.results.provenance import code_hash, git_state, hardware, now_utc, versions
-from linconv.results.schema import Provenance
-from linconv.training.numerics import numerics
+from linconv.results.provenance import code_hash
 
 KINDS: dict[str, dict[str, Any]] = {
     "full": {},
@@ -47,7 +47,7 @@ def measure_correctness(device: str, *, command: str) -> CorrectnessResult:
         device: "cpu" or "cuda". TF32 is checked on "cuda" alone.
         command: the command line that repeats this.
     """
-    commit, dirty = git_state()
+    began = time.perf_counter()
     before = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
     checks = list(_checks(device))
     torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = before
@@ -55,16 +55,7 @@ def measure_correctness(device: str, *, command: str) -> CorrectnessResult:
         device=device,
         checks=checks,
         code_hash=code_hash("throughput"),
-        provenance=Provenance(
-            command=command,
-            versions=versions(),
-            hardware=hardware() | ({"gpu": torch.cuda.get_device_name()} if device == "cuda" else {}),
-            numerics=numerics(),
-            git_commit=commit,
-            git_dirty=dirty,
-            finished_utc=now_utc(),
-            seconds=0,
-        ),
+        provenance=origin(device, command, began),
     )
 
 

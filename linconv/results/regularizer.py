@@ -7,6 +7,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 from linconv.results.schema import SCHEMA_VERSION, Provenance, Record
+from linconv.results.throughput import quartiles
 
 STEP, STEP_AGAIN, STEP_WITH = "step", "step again", "step with penalty"
 PENALTY, BY_AUTOGRAD = "penalty", "penalty by autograd"
@@ -65,7 +66,7 @@ def costs(result: RegularizerResult) -> list[CallCost]:
     samples = {arm.name: np.asarray(arm.seconds_per_call) for arm in result.arms}
     out = []
     for name, seconds in samples.items():
-        low, ratio, high = (float(q) for q in np.quantile(seconds / samples[STEP], [0.25, 0.5, 0.75]))
+        low, ratio, high = quartiles(seconds / samples[STEP])
         added = {STEP_WITH: ratio - 1, PENALTY: ratio, BY_AUTOGRAD: ratio}.get(name)
         averaged = None if added is None else added / result.period
         out.append(CallCost(name, 1e3 * float(np.median(seconds)), ratio, low, high, averaged))

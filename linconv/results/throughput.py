@@ -96,13 +96,13 @@ def timings(cell: ThroughputResult) -> list[Timing]:
             f"timing of {cell.architecture}, batch {cell.batch_size}: no samples of {' and '.join(sorted(missing))}"
         )
     plain = samples[PLAIN]
-    band = max(abs(x - 1) for x in _quartiles(samples[PLAIN_AGAIN] / plain))
+    band = max(abs(x - 1) for x in quartiles(samples[PLAIN_AGAIN] / plain))
     out = []
     for arm in cell.arms:
         if arm.status != "ok":
             continue
         seconds = samples[arm.name]
-        low, ratio, high = _quartiles(seconds / plain)
+        low, ratio, high = quartiles(seconds / plain)
         median = float(np.median(seconds))
         out.append(
             Timing(
@@ -143,7 +143,8 @@ def read_cells(folder: Path, names: Sequence[str], grid_hash: str) -> tuple[list
     return cells, problems
 
 
-def _quartiles(values: np.ndarray) -> tuple[float, float, float]:
+def quartiles(values: np.ndarray) -> tuple[float, float, float]:
+    """The lower quartile, the median and the upper quartile."""
     low, median, high = np.quantile(values, [0.25, 0.5, 0.75])
     return float(low), float(median), float(high)
 

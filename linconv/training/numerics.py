@@ -18,8 +18,7 @@ _kept = False
 
 
 def keep_freed_memory() -> bool:
-    """Let glibc's malloc keep what this process frees; tell whether it does. Other C
-    libraries and other allocators are left as they are.
+    """Let glibc's malloc keep what this process frees; tell whether it does. Others are left as they are.
 
     By default every large tensor is memory fresh from the kernel, which hands it out page by page and zeroed, and takes
     it back a moment later: a quarter and more of a training step on a CPU. No bit of a result depends on it.

@@ -56,11 +56,9 @@ TIMED_CODE = code_hash(
     "throughput", *(layer for name in TIMED_VARIANTS for layer in settings.known_variants[name].layers)
 )
 TIMED = [key.name for key in plan_throughput(settings.throughput)] if settings.throughput else []
-NETWORKS_BY_BATCH = [  # timed at several batches
-    network
-    for network in dict.fromkeys(settings.throughput.architectures if settings.throughput else ())
-    if len(set(settings.throughput.batches)) > 1
-]
+# the networks that are timed at several batches
+BY_BATCH = settings.throughput and len(set(settings.throughput.batches)) > 1
+NETWORKS_BY_BATCH = list(dict.fromkeys(settings.throughput.architectures)) if BY_BATCH else []
 TIMED_HASH = throughput_hash(settings.throughput, settings.known_variants) if settings.throughput else None
 
 
