@@ -86,6 +86,7 @@ def plain(name, **regularizer):
         (variant(sparsity_schedule={}), "a sparsity_schedule needs options.sparsity"),
         (variant(regularizers=[{"name": "correlate"}]), "define.X.regularizers.0.name: input should be 'correlation'"),
         ({"define": {"X": {"layer": "conv", "skip_first": True}}}, "takes no skip_first"),
+        ({"define": {"X": {"layer": "conv", "skip_last": True}}}, "takes no skip_last"),
         (
             plain("correlation"),
             "define.X: correlation would act on nothing: layer 'conv' has no primary filters; say acts_on",
@@ -260,6 +261,15 @@ def test_regularisers_of_plain_convolutions_and_their_identity():
     correlation = Regularizer(name="correlation")
     assert correlation.identity() == {"name": "correlation", "weight": 0.01, "mode": "paper", "period": 1}
     assert correlation.model_copy(update={"acts_on": "filters"}).identity()["acts_on"] == "filters"
+
+
+def test_skip_last_is_part_of_a_run_only_where_it_is_said():
+    def run(**changes):
+        config = parse_config(raw(define={"X": {"extends": "L", **changes}}, variants=["X"]))
+        return resolve_run(config, RunKey("digits", "base", "X", 0))
+
+    assert "skip_last" not in run().identity()["definition"]
+    assert run(skip_last=False).hash == run().hash != run(skip_last=True).hash
 
 
 def test_a_definition_may_extend_a_variant_in_parts():
