@@ -209,6 +209,8 @@ def train(
     )  # fmt: skip
     last = final_layers(run, training.model, data.info.classes, data.info.channels)
     warn_where_never_orthogonal(run.definition.regularizers, last)
+    for part in run.recipe.unreached:
+        log.warning("recipe: %s; shorten a preset by epochs_factor, which scales both", part)
     if name := restore_checkpoint(folder, training, identity):
         log.info("continuing after epoch %d from %s", training.epoch, name)
     try:
