@@ -123,7 +123,9 @@ def _process(training: Training, run: ResolvedRun, config: Config, device: str) 
     on_gpu = device == "cuda"
     return {
         "device": device,
-        "versions": versions() | ({run.definition.layer: outside} if outside else {}),
+        "versions": versions()
+        | ({run.definition.layer: outside} if outside else {})
+        | ({"cuda": str(torch.version.cuda), "cudnn": str(torch.backends.cudnn.version())} if on_gpu else {}),
         "hardware": hardware() | ({"gpu": torch.cuda.get_device_name()} if on_gpu else {}),
         "numerics": {
             **numerics(),
