@@ -31,19 +31,22 @@ CODE = {
     "throughput": (
         "layers",
         "models",
+        "pruning",
         "training/step.py",
         "training/graphs.py",
         "training/numerics.py",
         "data/batches.py",
         "measure/memory.py",
+        "measure/network.py",
         "measure/throughput.py",
         "measure/steps.py",
         "measure/timing.py",
     ),
     "costs": (
-        *("config/recipes.py", "layers", "models", "data/batches.py"),
+        *("config/recipes.py", "layers", "models", "pruning", "data/batches.py"),
         *("training/run.py", "training/step.py", "training/numerics.py"),
-        *("measure/regularizer.py", "measure/profile.py", "measure/steps.py", "measure/timing.py"),
+        *("measure/network.py", "measure/regularizer.py", "measure/profile.py"),
+        *("measure/steps.py", "measure/timing.py"),
     ),
 }
 

@@ -79,8 +79,8 @@ class RunMetrics(Record):
     `selection` says how the epoch was chosen: the last one, or that with the highest accuracy on the validation part
     (the earliest of several). Of a diverged run it is the last.
     `coefficient_sparsity` is the share of sparse coefficients that is zero, null without sparse coefficients.
-    `macs` are the multiply-accumulates per image of a pruned network, which no count before the training can tell;
-    null for every other, and for one that diverged before the cut.
+    `macs` are the multiply-accumulates per image of a pruned network, which complexity.json leaves out; null for every
+    other, and for one that diverged before the cut.
     """
 
     top1: float | None
