@@ -18,10 +18,10 @@ from linconv.results.statistics import Cell
 _COUNTS = (("params_m", "params", 1e6, 2), ("flops_b", "flops_paper", 1e9, 3))
 _HEADERS = {"params_m": "params (M)", "flops_b": "FLOPs (B)"}
 NOT_RUN = "not run"
-# Method of a row of table 2 -> the variants that stand for it, of which the first in the experiment is shown.
+# Method of a row of table 2 -> the variants that stand for it, of which the first planned for the network is shown.
 TABLE2_VARIANTS = {
     "conv": ("conv",),
-    "LRr": ("LRr",),
+    "LRr": ("LRr", "LRr_preserving"),
     "octconv": ("octconv", "octconv_half"),
     "basis": ("basis",),
 }
@@ -167,13 +167,21 @@ def table2(experiment: Experiment) -> tuple[Table, pd.DataFrame]:
     rows: list[list[str | Entry]] = []
     breaks: set[int] = set()
     records = []
+    others: list[str] = []
+    grid = {(cell.architecture, cell.variant) for cell in experiment.cells}
     for architecture, variant in paper:
         if variant == "conv":
             breaks.add(len(rows))
         printed = paper[architecture, variant]
         standing = [v for v in TABLE2_VARIANTS[variant] if v in experiment.config.known_variants]
-        planned = [v for v in standing if v in experiment.config.variants]
-        ours_is = planned[0] if planned else variant
+        planned = [
+            v for v in standing if any(c.architecture == architecture for c in experiment.cells if c.variant == v)
+        ]
+        ours_is = (planned or [v for v in standing if v in experiment.config.variants] or [variant])[0]
+        if ours_is not in (variant, f"{variant}_half"):
+            others.append(
+                f"{architecture_label(architecture)} {variant_label(variant)} is {variant_label(ours_is)} here"
+            )
         row: list[str | Entry] = [architecture_label(architecture), variant_label(variant)]
         record: dict[str, object] = {"architecture": architecture, "variant": variant}
         for dataset in datasets:
@@ -211,4 +219,5 @@ def table2(experiment: Experiment) -> tuple[Table, pd.DataFrame]:
             "Where VGG11 max-pools, our VGG11-OctConv averages the maps at half resolution: "
             "see octconv in docs/methods.md."
         )
+    notes += [f"{', '.join(others)}."] if others else []
     return Table("table2", caption, columns, rows, notes, frozenset(breaks)), pd.DataFrame(records)

@@ -152,6 +152,24 @@ def test_table2_says_where_our_octave_convolution_departs(collected):
     assert "our VGG11-OctConv averages the maps at half resolution" in (root / "tables" / "table2.md").read_text()
 
 
+def test_table2_names_the_variant_that_stands_for_a_row(collected):
+    options = {"define": {"LRr_preserving": {"extends": "LRr", "options": {"init": "variance_preserving"}}}}
+    options["exclude"] = [
+        {"architectures": ["squeezenet"], "variants": ["LRr"]},
+        {"architectures": ["vgg11"], "variants": ["LRr_preserving"]},
+    ]
+    names = ["conv", "LRr", "LRr_preserving"]
+    both = ["squeezenet", "vgg11"]
+    root = collected(architectures=both, datasets=["cifar10"], variants=names, seeds=[0, 1], **options)
+    render_tables(root)
+    path = root / "tables" / "table2.md"
+    header, rows = markdown_rows(path)
+    at = header.index("CIFAR-10 ours")
+    assert rows["SqueezeNet", "-LRr"][at].endswith("(2)")
+    assert rows["VGG11", "-LRr"][at].endswith("(2)")
+    assert "SqueezeNet -LRr is -LRr preserving here." in path.read_text()
+
+
 def test_html_tables_are_sound(collected):
     root = three_faces(collected)
     for path in (root / "tables").glob("*.html"):
