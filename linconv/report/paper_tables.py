@@ -174,9 +174,7 @@ def table2(experiment: Experiment) -> tuple[Table, pd.DataFrame]:
             breaks.add(len(rows))
         printed = paper[architecture, variant]
         standing = [v for v in TABLE2_VARIANTS[variant] if v in experiment.config.known_variants]
-        planned = [
-            v for v in standing if any(c.architecture == architecture for c in experiment.cells if c.variant == v)
-        ]
+        planned = [v for v in standing if (architecture, v) in grid]
         ours_is = (planned or [v for v in standing if v in experiment.config.variants] or [variant])[0]
         if ours_is not in (variant, f"{variant}_half"):
             others.append(
