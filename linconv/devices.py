@@ -7,6 +7,7 @@ GPU as runs may share it.
 from __future__ import annotations
 
 import itertools
+import logging
 import os
 import subprocess
 import tempfile
@@ -19,6 +20,8 @@ from filelock import FileLock, Timeout
 
 from linconv.config.errors import UserError
 
+log = logging.getLogger("linconv")
+
 
 class DeviceError(UserError):
     """The device asked for is not there."""
@@ -29,12 +32,7 @@ def visible_gpus() -> list[str]:
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     if visible is not None:
         return [device.strip() for device in visible.split(",") if device.strip() not in ("", "-1")]
-    try:
-        command = ["nvidia-smi", "--query-gpu=uuid", "--format=csv,noheader"]
-        listing = subprocess.run(command, check=True, capture_output=True, text=True, timeout=30).stdout
-    except (OSError, subprocess.SubprocessError):
-        return []
-    return [line.strip() for line in listing.splitlines() if line.strip()]
+    return _nvidia_smi("uuid")
 
 
 @contextmanager
@@ -67,12 +65,32 @@ def device_slot(device: str, runs_per_gpu: int = 1, poll_seconds: float = 0.5) -
 
 
 def _first_free(folder: Path, gpus: list[str], runs_per_gpu: int, poll_seconds: float) -> tuple[FileLock, str]:
+    names = _uuids() if any(gpu.isdecimal() for gpu in gpus) else {}
+    waits = False
     while True:
         for place, gpu in itertools.product(range(runs_per_gpu), gpus):
-            lock = FileLock(folder / f"{gpu.replace('/', '_')}.{place}.lock")
+            lock = FileLock(folder / f"{names.get(gpu, gpu).replace('/', '_')}.{place}.lock")
             try:
                 lock.acquire(timeout=0)
             except Timeout:
                 continue
             return lock, gpu
+        if not waits:
+            log.info("waiting for a place on GPU %s", ", ".join(gpus))
+            waits = True
         time.sleep(poll_seconds)
+
+
+def _uuids() -> dict[str, str]:
+    """The UUID of each index of the driver: under a cluster's scheduler, every job's GPU may be called 0."""
+    return dict(line.split(", ", 1) for line in _nvidia_smi("index,uuid") if ", " in line)
+
+
+def _nvidia_smi(query: str) -> list[str]:
+    """A line of each GPU; none without a driver."""
+    try:
+        command = ["nvidia-smi", f"--query-gpu={query}", "--format=csv,noheader"]
+        listing = subprocess.run(command, check=True, capture_output=True, text=True, timeout=30).stdout
+    except (OSError, subprocess.SubprocessError):
+        return []
+    return [line.strip() for line in listing.splitlines() if line.strip()]

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import logging
-import resource
-import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -24,9 +23,9 @@ from linconv.results import (
     remove_leftovers,
     write_result,
 )
-from linconv.results.provenance import code_hash, git_state, hardware, now_utc, versions
+from linconv.results.provenance import code_hash, git_state, hardware, now_utc, peak_memory_mib, versions
 from linconv.results.tidy import write_npz
-from linconv.training.callbacks import BestEpoch
+from linconv.training.callbacks import BestEpoch, ProcessLog, StopOnSignal
 from linconv.training.checkpoint import remove_checkpoints
 from linconv.training.engine import Training
 from linconv.training.memory import is_out_of_memory, not_enough_memory
@@ -49,28 +48,36 @@ def perform_run(
 
     Raises:
         linconv.data.DataError: the data set is missing or damaged.
-        linconv.training.run.TrainingStoppedError: SIGTERM or SIGINT came while it trained.
+        linconv.training.callbacks.TrainingStoppedError: SIGTERM or SIGINT came.
         linconv.training.memory.NotEnoughMemoryError: it needs more memory than there is.
         UserError: it asks for what `device` cannot do.
     """
     check_device(config, run.recipe, device)
     try:
-        return _perform(run, config, folder, device, command, progress)
+        with StopOnSignal() as signals:
+            return _perform(run, config, folder, device, command, progress, signals)
     except Exception as error:
         if is_out_of_memory(error):
             raise not_enough_memory(run, config, device, error) from error
         raise
 
 
-def _perform(run: ResolvedRun, config: Config, folder: Path, device: str, command: str, progress: bool) -> RunResult:
+def _perform(
+    run: ResolvedRun, config: Config, folder: Path, device: str, command: str, progress: bool, signals: StopOnSignal
+) -> RunResult:
     started = time.perf_counter()
+
+    def process(training: Training) -> dict[str, Any]:
+        return _process(training, run, config, device)
+
     set_numerics(config.threads, precision=run.recipe.precision, deterministic=config.deterministic)
     log.info(
         "%s: %s, configuration %s, code %s", run.key, device, run.hash, code_hash("training", *run.definition.layers)
     )
     folder.mkdir(parents=True, exist_ok=True)
     remove_leftovers(folder)
-    training = train(run, config, folder, device, progress=progress)
+    log_of_processes = ProcessLog(process)
+    training = train(run, config, folder, device, callbacks=[signals], process_log=log_of_processes, progress=progress)
     reported = take_reported_epoch(training)
     shape, classes = _sizes(training)
     initial = initial_network(run, classes, shape[0])
@@ -86,8 +93,7 @@ def _perform(run: ResolvedRun, config: Config, folder: Path, device: str, comman
         with atomic_path(folder / "weights.pt") as temporary, temporary.open("wb") as file:
             torch.save(training.model.state_dict(), file)
     commit, dirty = git_state()
-    outside = method_version(run.definition.layer)
-    asks = asked(config, run.recipe)
+    earlier, last = log_of_processes.earlier, process(training)
     result = RunResult(
         status="diverged" if training.diverged else "ok",
         **run.key._asdict(),
@@ -102,20 +108,45 @@ def _perform(run: ResolvedRun, config: Config, folder: Path, device: str, comman
         never_orthogonal=None if never is None else [NeverOrthogonal(**found._asdict()) for found in never],
         provenance=Provenance(
             command=command,
-            versions=versions() | ({run.definition.layer: outside} if outside else {}),
-            hardware=hardware() | _gpu(device),
-            numerics={**numerics(), **training.in_force(), "channels_last": config.channels_last, "asked": asks},
+            versions=last["versions"],
+            hardware=last["hardware"],
+            numerics=last["numerics"],
             git_commit=commit,
             git_dirty=dirty,
             finished_utc=now_utc(),
-            seconds=round(time.perf_counter() - started, 3),
-            peak_memory_mib=_peak_memory_mib(),
-            peak_gpu_memory_mib=round(torch.cuda.max_memory_allocated() / 2**20, 1) if device == "cuda" else None,
+            seconds=round(sum(p.seconds for p in earlier) + time.perf_counter() - started, 3),
+            peak_memory_mib=max([last["peak_memory_mib"], *(p.peak_memory_mib for p in earlier)]),
+            peak_gpu_memory_mib=max(
+                [p for p in (last["peak_gpu_memory_mib"], *(e.peak_gpu_memory_mib for e in earlier)) if p is not None],
+                default=None,
+            ),
+            earlier_processes=earlier or None,
         ),
     )
     write_result(folder / "result.json", result)
     remove_checkpoints(folder)
     return result
+
+
+def _process(training: Training, run: ResolvedRun, config: Config, device: str) -> dict[str, Any]:
+    """What and how this process computes, see `EarlierProcess`."""
+    outside = method_version(run.definition.layer)
+    on_gpu = device == "cuda"
+    return {
+        "device": device,
+        "versions": versions()
+        | ({run.definition.layer: outside} if outside else {})
+        | ({"cuda": str(torch.version.cuda), "cudnn": str(torch.backends.cudnn.version())} if on_gpu else {}),
+        "hardware": hardware() | ({"gpu": torch.cuda.get_device_name()} if on_gpu else {}),
+        "numerics": {
+            **numerics(),
+            **training.in_force(),
+            "channels_last": config.channels_last,
+            "asked": asked(config, run.recipe),
+        },
+        "peak_memory_mib": peak_memory_mib(),
+        "peak_gpu_memory_mib": round(torch.cuda.max_memory_allocated() / 2**20, 1) if on_gpu else None,
+    }
 
 
 @torch.no_grad()
@@ -156,17 +187,3 @@ def _metrics(training: Training, chosen: BestEpoch | None, shape: tuple[int, int
 def _quantised(filters: torch.Tensor) -> np.ndarray:
     """Correlations in steps of 1/127, (N, N) int8: enough for a figure, an eighth of the space."""
     return (correlation_matrix(filters) * 127).round().to(torch.int8).numpy()
-
-
-def _gpu(device: str) -> dict[str, str]:
-    return {"gpu": torch.cuda.get_device_name()} if device == "cuda" else {}
-
-
-def _peak_memory_mib() -> float:
-    status = Path("/proc/self/status")
-    if status.exists():  # getrusage also counts what the process that started this one used
-        for line in status.read_text(encoding="ascii", errors="replace").splitlines():
-            if line.startswith("VmHWM:"):
-                return round(int(line.split()[1]) / 2**10, 1)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return round(peak / (2**20 if sys.platform == "darwin" else 2**10), 1)

@@ -70,3 +70,31 @@ def test_without_a_gpu(monkeypatch):
         assert device == "cpu"
     with pytest.raises(DeviceError, match="use 'auto' or 'cpu'"), device_slot("cuda"):
         pass
+
+
+def test_jobs_whose_gpus_have_the_same_index_do_not_wait_for_each_other(monkeypatch, tmp_path):
+    """As under Slurm, where each job sees one GPU, called 0."""
+    monkeypatch.setattr("tempfile.gettempdir", lambda: str(tmp_path))
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    driver = tmp_path / "nvidia-smi"
+    taken = []
+    with contextlib.ExitStack() as stack:
+        for uuid in ("GPU-a", "GPU-b"):
+            driver.write_text(f"#!/bin/sh\necho '0, {uuid}'\n")
+            driver.chmod(0o755)
+            monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
+            stack.enter_context(device_slot("cuda"))
+            taken.append(os.environ["CUDA_VISIBLE_DEVICES"])
+    assert taken == ["0", "0"]
+    assert {path.name for path in tmp_path.glob("*/*.lock")} == {"GPU-a.0.lock", "GPU-b.0.lock"}
+
+
+def test_waiting_for_a_gpu_is_logged(two_gpus, monkeypatch, caplog):
+    caplog.set_level("INFO", "linconv")
+    with device_slot("cuda"), contextlib.ExitStack() as stack:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-a")
+        waiting = threading.Thread(target=lambda: stack.enter_context(device_slot("cuda", poll_seconds=0.01)))
+        waiting.start()
+        waiting.join(0.2)
+    waiting.join(10)
+    assert caplog.messages == ["waiting for a place on GPU GPU-a"]

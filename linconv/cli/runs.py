@@ -55,7 +55,7 @@ def train(
         from linconv.runner import perform_run  # torch must see the device chosen above
 
         check_layers(settings)
-        from linconv.training.run import TrainingStoppedError
+        from linconv.training.callbacks import TrainingStoppedError
 
         folder = results / settings.experiment / run.key.path
         try:

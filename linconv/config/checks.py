@@ -58,9 +58,6 @@ def _check_timed(config: Config) -> None:
 
 def _check_changed(config: Config) -> None:
     """What cannot be done with a network that changes while it is trained."""
-    for name in () if config.throughput is None else config.throughput.variants:
-        if config.known_variants[name].pruning is not None:
-            raise ValueError(f"throughput.variants: '{name}' is pruned, and only its training shows what to time")
     for name, variant in config.planned_variants.items():
         for option in ("compile", "cuda_graph"):
             if variant.changed_by and getattr(config, option):

@@ -45,6 +45,16 @@ class Recipe(Frozen):
             raise ValueError(f"milestones must increase, not {list(self.milestones)}")
         return self
 
+    @property
+    def unreached(self) -> tuple[str, ...]:
+        """What of the schedule lies beyond the last epoch, in words."""
+        found = []
+        if self.schedule == "multistep" and (late := [m for m in self.milestones if m >= self.epochs]):
+            found.append(f"milestones {', '.join(map(str, late))} lie beyond the last of {self.epochs} epochs")
+        if self.warmup_epochs >= self.epochs:
+            found.append(f"warmup_epochs {self.warmup_epochs} leave nothing of {self.epochs} epochs")
+        return tuple(found)
+
     def scaled(self, factor: float) -> Recipe:
         """The same with that many times the epochs (at least one), milestones and warm-up, rounded."""
         milestones = {m for m in (round(factor * m) for m in self.milestones) if m >= 1}

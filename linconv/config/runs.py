@@ -76,7 +76,7 @@ def digest(value: Any) -> str:
 
 
 def counted_variants(variants: Mapping[str, Variant]) -> dict[str, Variant]:
-    """The variants whose complexity is known before training: what a pruned one costs is in the results of its runs."""
+    """The variants whose complexity is counted before training: the counts of pruned ones are in their runs."""
     return {name: variant for name, variant in variants.items() if variant.pruning is None}
 
 

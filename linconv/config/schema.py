@@ -131,7 +131,7 @@ class Config(Frozen):
     @property
     def data_folder(self) -> Path:
         """The folder of the data sets' files: `data_root`, else the environment's LINCONV_DATA, else `data`."""
-        return Path(self.data_root or os.environ.get("LINCONV_DATA") or "data")
+        return Path(self.data_root or os.environ.get("LINCONV_DATA") or "data").expanduser()
 
     @property
     def rankings(self) -> tuple[str, ...]:

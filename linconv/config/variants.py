@@ -98,11 +98,11 @@ class Variant(Frozen):
     """What replaces the convolutions of a network, and the terms added to its loss.
 
     `layer` is "conv", the plain convolution, or a name of `linconv.config.methods`. `include`/`exclude` are patterns of
-    module names (`fnmatch`), `skip_first` leaves the stem plain and `only_where_saves` leaves every convolution plain
-    that would gain parameters. For "conv" alone: `narrow_to` scales the widths of the whole network until it has as
-    many parameters as another variant, or that share of its own; `pruning` takes channels from it in training.
-    `warm_start` trains the plain network for that share of the epochs and then replaces its convolutions by layers
-    that start from the trained filters (Pufferfish, Wang et al., MLSys 2021).
+    module names (`fnmatch`), `skip_first` leaves the stem plain, `skip_last` the last convolution (a convolutional
+    classifier), and `only_where_saves` every convolution that would gain parameters. For "conv" alone: `narrow_to`
+    scales the widths of the whole network until it has as many parameters as another variant, or that share of its own;
+    `pruning` takes channels from it in training. `warm_start` trains the plain network for that share of the epochs and
+    then replaces its convolutions by layers that start from the trained filters (Pufferfish, Wang et al., MLSys 2021).
     """
 
     layer: str
@@ -113,6 +113,7 @@ class Variant(Frozen):
     include: tuple[str, ...] | None = None
     exclude: tuple[str, ...] = ()
     skip_first: bool = False
+    skip_last: Annotated[bool, LATER] = False
     only_where_saves: bool = False
     pruning: Annotated[Pruning | None, LATER] = None
     narrow_to: Annotated[Annotated[float, Field(gt=0, lt=1)] | Variant | None, LATER] = None
@@ -137,7 +138,7 @@ class Variant(Frozen):
         if self.layer == "linear" and isinstance(self.options, MethodOptions):
             raise ValueError(f"layer 'linear' has no such options: {self.options!r}")
         if self.layer == PLAIN:
-            for name in ("only_where_saves", "options", "skip_first", "sparsity_schedule", "warm_start"):
+            for name in ("only_where_saves", "options", "skip_first", "skip_last", "sparsity_schedule", "warm_start"):
                 if getattr(self, name) != type(self).model_fields[name].default:
                     raise ValueError(f"layer 'conv' is the plain convolution and takes no {name}")
         elif self.narrow_to is not None:

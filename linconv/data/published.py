@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import logging
 import math
 import shutil
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +27,7 @@ MNIST_SHA256 = {
     "t10k-labels-idx1-ubyte": "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
 }
 
+log = logging.getLogger("linconv")
 Check = Callable[[Path], bool]
 
 
@@ -46,8 +49,11 @@ def load_mnist(class_name: str, root: Path) -> Arrays:
         content = _mnist_check if class_name == "MNIST" else _archive_check(archive, md5)
         checks[name] = _both(structure, content)
     folder = Path(class_name, "raw")
-    source = _Source(class_name, root, folder, checks, archives=tuple(folder / f"{name}.gz" for name in checks))
+    archives = {folder / archive: md5 for archive, md5 in _torchvision(class_name).resources}
+    source = _Source(class_name, root, folder, checks, archives)
     source.ensure()
+    if class_name != "MNIST" and not all((root / archive).exists() for archive in archives):
+        log.info("%s: without all archives (*.gz) beside the files, only their structure was checked", class_name)
     # not torchvision's class, which prefers a file of its own in processed/ that nothing has checked
     tensors = [
         read(str(source.path / f"{part}-{kind}-ubyte"))
@@ -66,7 +72,7 @@ def load_cifar(class_name: str, root: Path) -> Arrays:
     known = _torchvision(class_name)
     listed = [*known.train_list, *known.test_list, (known.meta["filename"], known.meta["md5"])]
     checks = {name: _md5_check(md5) for name, md5 in listed}
-    source = _Source(class_name, root, Path(known.base_folder), checks, archives=(Path(known.filename),))
+    source = _Source(class_name, root, Path(known.base_folder), checks, {Path(known.filename): known.tgz_md5})
     source.ensure()
     tensors = []
     for part in source.parts:
@@ -83,9 +89,10 @@ def load_svhn(root: Path) -> Arrays:
         DataError: files are missing and cannot be downloaded, or are damaged.
     """
     known = _torchvision("SVHN")
-    checks = {name: _md5_check(md5) for _, name, md5 in (known.split_list[split] for split in ("train", "test"))}
+    sums = {name: md5 for _, name, md5 in (known.split_list[split] for split in ("train", "test"))}
+    checks = {name: _md5_check(md5) for name, md5 in sums.items()}
     parts = ({"split": "train"}, {"split": "test"})
-    source = _Source("SVHN", root, Path(), checks, archives=tuple(map(Path, checks)), parts=parts)
+    source = _Source("SVHN", root, Path(), checks, {Path(name): md5 for name, md5 in sums.items()}, parts)
     source.ensure()
     tensors = []
     for part in parts:
@@ -105,14 +112,14 @@ def _torchvision(class_name: str) -> Any:
 class _Source:
     """A torchvision data set: where its files lie, how each is checked, which arguments fetch its parts.
 
-    `folder` and `archives` (files that torchvision need not fetch where they are whole) are relative to `root`.
+    `folder` and `archives` (files that torchvision need not fetch where they are there, by MD5) are relative to `root`.
     """
 
     class_name: str
     root: Path
     folder: Path
     checks: dict[str, Check]
-    archives: tuple[Path, ...]
+    archives: dict[Path, str]
     parts: tuple[dict[str, Any], ...] = ({"train": True}, {"train": False})
 
     @property
@@ -162,7 +169,7 @@ class _Source:
                         self._fetch(beside)
                     finally:
                         shutil.rmtree(beside, ignore_errors=True)
-        except (OSError, RuntimeError) as error:
+        except (OSError, RuntimeError, HTTPException) as error:
             reason = " ".join(str(error).split())
             raise DataError(
                 f"{self.class_name}: missing in {self.path}: {', '.join(self._missing())}; the download failed: "
@@ -170,8 +177,9 @@ class _Source:
             ) from None
 
     def _fetch(self, beside: Path) -> None:
-        for archive in self.archives:
+        for archive, md5 in self.archives.items():
             if (self.root / archive).is_file():
+                _refuse_damaged_archive(self.root / archive, md5)  # torchvision would write over it
                 (beside / archive).parent.mkdir(parents=True, exist_ok=True)
                 (beside / archive).symlink_to((self.root / archive).resolve())
         for part in self.parts:
@@ -208,14 +216,21 @@ def _digest(file: Path, algorithm: str) -> str:
         return hashlib.file_digest(stream, algorithm).hexdigest()
 
 
+def _refuse_damaged_archive(archive: Path, md5: str) -> None:
+    if _digest(archive, "md5") != md5:
+        raise DataError(f"damaged or incomplete: {archive} (its MD5 is not the published one); delete it")
+
+
 def _archive_check(archive_name: str, md5: str) -> Check:
-    """Whether a file is what its archive, of that MD5, holds; without an archive beside it there is nothing to tell."""
+    """Whether a file is what its archive holds; without one beside it there is nothing to tell. The check raises a
+    DataError where the archive is not of that MD5."""
 
     def intact(file: Path) -> bool:
         archive = file.with_name(archive_name)
         if not archive.exists():
             return True
-        return _digest(archive, "md5") == md5 and gzip.decompress(archive.read_bytes()) == file.read_bytes()
+        _refuse_damaged_archive(archive, md5)
+        return gzip.decompress(archive.read_bytes()) == file.read_bytes()
 
     return intact
 

@@ -28,6 +28,7 @@ def convert(
     include: Sequence[str] | None = None,
     exclude: Sequence[str] = (),
     skip_first: bool = False,
+    skip_last: bool = False,
     only_where_saves: bool = False,
     **options: Any,
 ) -> nn.Module:
@@ -43,6 +44,7 @@ def convert(
         include: patterns (`fnmatch`) of qualified module names; None takes all. A shared module has several names.
         exclude: patterns of names to leave plain.
         skip_first: leave the first convolution, in order of registration, plain.
+        skip_last: leave the last one plain, such as the classifier of a network without a linear layer.
         only_where_saves: leave plain whatever would not lose parameters (LinearConv: D <= P, at low rank D <= r N / S).
         options: override the variant's, which are the layer's own by keyword: `LinearConv2d`'s are `primary_ratio`,
             `rank`, `sparsity`, `mode`, `init`. New filters are drawn by default; the `init` that starts from a trained
@@ -73,13 +75,14 @@ def convert(
     _check_patterns((*(include or ()), *exclude), [name for name, _ in named])
     include = include if include is not None else variant.include
     exclude = (*exclude, *variant.exclude)
-    first = named[0][1] if named and (skip_first or variant.skip_first) else None
+    first = [conv for _, conv in named[:1] if skip_first or variant.skip_first]
+    last = [conv for _, conv in named[-1:] if skip_last or variant.skip_last]
     wanted: dict[nn.Conv2d, str] = {}
     for name, conv in named:
         if include is None or _matches(name, include):
             wanted.setdefault(conv, name)
     for name, conv in named:
-        if conv is first or _matches(name, exclude):
+        if conv in (*first, *last) or _matches(name, exclude):
             wanted.pop(conv, None)
     wanted = {conv: name for conv, name in wanted.items() if not _refused(layer_class, conv, name, options)}
     if only_where_saves or variant.only_where_saves:

@@ -75,7 +75,7 @@ def complexity(
 def measure_grid(options: ComplexityOptions, variants: Mapping[str, Variant]) -> ComplexityResult:
     """Count a grid of the seven networks and the given variants; the paper's quirks where its cells need them.
 
-    Pruned variants are left out: only their training shows what remains of them.
+    Pruned variants are left out: the counts of those are in their runs.
     """
     models = [
         _measure_one(architecture, name, variant, options)

@@ -2,7 +2,8 @@
 
 torch.profiler records every operation with its shapes. The time of each one, less that of the operations it calls,
 counts once: for the outermost operation around it that has a kind. So a copy that a convolution makes of its input is
-part of the convolution. On a CPU the times are those of the calling thread, on a GPU those of its kernels.
+part of the convolution. On a CPU the times are those of the calling thread, on a GPU those of its kernels. A pruned
+variant is profiled as what the cut leaves, in training too.
 """
 
 from __future__ import annotations
@@ -21,10 +22,10 @@ from torch.profiler import ProfilerActivity, record_function
 from linconv.config import Variant
 from linconv.layers import set_mode
 from linconv.measure.machine import machine_state, quiet_profiler
+from linconv.measure.network import measured_network
 from linconv.measure.origin import origin
 from linconv.measure.steps import TrainingSteps, kinds_of_step, recipe_of
 from linconv.measure.timing import Call, Part, interleave, synchronise
-from linconv.models import build_model
 from linconv.results.profile import KindTime, NetworkProfile, OperationTime, ProfileResult
 from linconv.results.provenance import code_hash, hardware
 from linconv.training.numerics import set_numerics
@@ -106,9 +107,15 @@ def measure_profile(
     layout = torch.channels_last if channels_last else torch.contiguous_format
 
     def parts_of(definition: Variant) -> list[Part]:
-        torch.manual_seed(0)
-        model = build_model(architecture, definition, num_classes=classes, in_channels=input_shape[0])
-        model = set_mode(model.to(device).to(memory_format=layout), "auto")
+        model = measured_network(
+            architecture,
+            definition,
+            input_shape=input_shape,
+            classes=classes,
+            device=device,
+            channels_last=channels_last,
+        )
+        set_mode(model, "auto")
         if activity == "inference":
             x = torch.randn(batch_size, *input_shape, device=device).contiguous(memory_format=layout)
             return [Part(_inference(model.eval(), x))]

@@ -2,7 +2,7 @@
 
 The arms of a cell share the input, the memory layout, the precision and the threads; only the convolutions differ.
 Every ratio is taken within a round, against a plain network of the same round, and read beside the ratio of a second
-plain network built independently (the A/A arm).
+plain network built independently (the A/A arm). A pruned variant is timed as what the cut leaves, in training too.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from linconv.config.throughput import ThroughputKey, ThroughputOptions, plan_thr
 from linconv.layers import fold, optimize, set_mode
 from linconv.measure.machine import machine_state
 from linconv.measure.memory import held_memory, peak_memory
+from linconv.measure.network import measured_network
 from linconv.measure.origin import origin
 from linconv.measure.steps import TrainingSteps, kinds_of_step, recipe_of
 from linconv.measure.timing import Call, Part, interleave
-from linconv.models import build_model
 from linconv.results import write_result
 from linconv.results.provenance import code_hash, hardware
 from linconv.results.throughput import PLAIN, PLAIN_AGAIN, Arm, ThroughputResult, read_cells, throughput_hash
@@ -178,11 +178,15 @@ def _time_arms(
 
 def _make(key: ThroughputKey, options: ThroughputOptions, definition: Variant, form: str, device: str) -> list[Part]:
     """What one arm calls: a forward pass, or a whole training step of every kind."""
-    torch.manual_seed(0)
-    channels, *_ = options.input_shape
-    model = build_model(key.architecture, definition, num_classes=options.classes, in_channels=channels)
     layout = torch.channels_last if options.channels_last else torch.contiguous_format
-    model = model.to(device).to(memory_format=layout)
+    model = measured_network(
+        key.architecture,
+        definition,
+        input_shape=options.input_shape,
+        classes=options.classes,
+        device=device,
+        channels_last=options.channels_last,
+    )
     if key.activity == "training":
         return _training(key, options, definition, set_mode(model, form) if form in _MODES else model, device)
     x = torch.randn(key.batch_size, *options.input_shape, device=device).contiguous(memory_format=layout)

@@ -2,7 +2,7 @@
 
 from linconv.pruning.channels import Cut, Group, channel_groups, cut_channels
 from linconv.pruning.criterion import Criterion
-from linconv.pruning.plan import Plan, make_plan
+from linconv.pruning.plan import Plan, make_plan, pruned_network
 from linconv.pruning.registry import CRITERIA, make_criterion
 
 __all__ = [
@@ -15,4 +15,5 @@ __all__ = [
     "cut_channels",
     "make_criterion",
     "make_plan",
+    "pruned_network",
 ]

@@ -48,7 +48,8 @@ def channel_groups(
         exclude: names of layers whose outputs must stay: those that give the class scores.
 
     Raises:
-        UserError: a convolution has channel groups and is not depthwise, or a layer is of a kind that cannot be cut.
+        UserError: the model has no layer of a name in `exclude`, a convolution has channel groups and is not depthwise,
+            or a layer is of a kind that cannot be cut.
     """
     try:
         import torch_pruning  # by no other part needed
@@ -56,6 +57,8 @@ def channel_groups(
         raise UserError("pruning needs the package torch-pruning: pip install 'torch-pruning>=1.6'") from None
     model = copy.deepcopy(model)  # tracing sets it to eval mode
     names = {module: name for name, module in model.named_modules()}
+    if missing := sorted(set(exclude) - set(names.values())):
+        raise UserError(f"pruning: no layer {missing[0]} in the network; `exclude` names those of the class scores")
     image = torch.zeros(1, *input_shape, device=next(model.parameters()).device, dtype=next(model.parameters()).dtype)
     with torch.enable_grad():
         graph = torch_pruning.DependencyGraph().build_dependency(model, image, verbose=False)

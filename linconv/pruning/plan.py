@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import torch
 from torch import nn
 
 from linconv.config.errors import UserError
-from linconv.pruning.channels import Group, Side, channel_groups, dimension
+from linconv.pruning.channels import Group, Side, channel_groups, cut_channels, dimension
 
 TOLERANCE = 0.02  # of the parameters wanted
 
@@ -22,7 +24,9 @@ class Plan(NamedTuple):
     left: tuple[int, ...]
 
 
-def make_plan(model: nn.Module, input_shape: tuple[int, int, int], params: float) -> Plan:
+def make_plan(
+    model: nn.Module, input_shape: tuple[int, int, int], params: float, *, exclude: Sequence[str] = ("classifier",)
+) -> Plan:
     """Every group keeps the same share of its channels, up to one channel, and at least one: so many that `params` of
     all parameters are left.
 
@@ -30,11 +34,12 @@ def make_plan(model: nn.Module, input_shape: tuple[int, int, int], params: float
         model: the plain network.
         input_shape: of one image, (c, h, w).
         params: share of the network's parameters to reach, in (0, 1]; 1 keeps everything.
+        exclude: as of `channel_groups`.
 
     Raises:
         UserError: the nearest such network has 2 % more or fewer parameters than that, or the model cannot be cut.
     """
-    groups = channel_groups(model, input_shape)
+    groups = channel_groups(model, input_shape, exclude=exclude)
     wanted = params * sum(p.numel() for p in model.parameters())
     low, high = 0.0, 1.0
     for _ in range(30):  # the count grows with the share, by steps
@@ -53,6 +58,28 @@ def make_plan(model: nn.Module, input_shape: tuple[int, int, int], params: float
             f"channels per layer has {reached:,}; choose another share"
         )
     return Plan(groups, left)
+
+
+def pruned_network(
+    model: nn.Module, input_shape: tuple[int, int, int], params: float, *, exclude: Sequence[str] = ("classifier",)
+) -> nn.Module:
+    """A plain network of the sizes that pruning leaves, whatever the criterion: every group's first channels.
+
+    A training that prunes a network like `model` ends with these shapes, so its weights can be loaded into this one.
+
+    Args:
+        model: the plain network, not changed.
+        input_shape: of one image, (c, h, w), as in the training.
+        params: share of the network's parameters to reach, in (0, 1].
+        exclude: as of `channel_groups`.
+
+    Raises:
+        UserError: as `make_plan`.
+    """
+    groups, left = make_plan(model, input_shape, params, exclude=exclude)
+    small = copy.deepcopy(model)
+    cut_channels(small, groups, [torch.arange(n) for n in left])
+    return small
 
 
 def count_left(model: nn.Module, groups: Sequence[Group], left: Sequence[int]) -> int:

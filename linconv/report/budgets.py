@@ -30,6 +30,9 @@ class Kind(NamedTuple):
     def budgets(self, options: RankingOptions) -> tuple[float, ...]:
         return options.latency_budgets if self.name == "latency" else options.budgets
 
+    def tolerance(self, options: RankingOptions) -> float:
+        return options.latency_tolerance if self.name == "latency" else options.tolerance
+
 
 class Ranked(NamedTuple):
     """A row: the cell, its group (a budget, `OTHER` ...), its place in it, and its costs, of which the first ranks."""
@@ -56,7 +59,7 @@ class Ranking:
     def __init__(self, experiment: Experiment, kind: Kind) -> None:
         self.experiment, self.kind = experiment, kind
         self.options = experiment.config.ranking or RankingOptions()
-        self.budgets = kind.budgets(self.options)
+        self.budgets, self.tolerance = kind.budgets(self.options), kind.tolerance(self.options)
 
     @cached_property
     def places(self) -> list[list[Ranked]]:
@@ -69,11 +72,13 @@ class Ranking:
         for cell in cells:
             found = tuple(measure(self.experiment, cell[:3]) for *_, measure in self.kind.columns)
             ratio = found[0].ratio
-            known = not (cell.baseline or math.isnan(ratio))
-            budget = self.options.budget_of(ratio, self.budgets) if known else None
-            group = (
-                PLAIN if cell.baseline else NOT_MEASURED if not known else OTHER if budget is None else percent(budget)
-            )
+            budget = None if math.isnan(ratio) else self.options.budget_of(ratio, self.budgets, self.tolerance)
+            if cell.baseline:
+                group = PLAIN
+            elif math.isnan(ratio):
+                group = NOT_MEASURED
+            else:
+                group = OTHER if budget is None else percent(budget)
             rows.append(Ranked(cell, group, budget, None, found))
         out = [row for row in rows if row.group == PLAIN]
         for group in map(percent, self.budgets):
@@ -108,8 +113,8 @@ class Ranking:
     def reference(self, row: Ranked, name: str, rows: Sequence[Ranked]) -> str | None:
         """What a row is compared with: the one variant, or of several the nearest to the middle of the row's budget."""
         chosen, planned = self.options.references[name], {r.cell.variant: r for r in rows}
-        if row.group == PLAIN:
-            return None
+        if row.group == PLAIN:  # compared with nothing, and perhaps what others are compared with
+            return row.cell.variant if row.cell.variant in self.options.variants_of(name) else None
         if isinstance(chosen, str):
             return chosen if chosen in planned else None
         near = [planned[v] for v in chosen if v in planned and planned[v].budget == row.budget is not None]

@@ -206,4 +206,9 @@ def table2(experiment: Experiment) -> tuple[Table, pd.DataFrame]:
         "The paper marks the parameters and FLOPs of VGG11-basis with a footnote. Its SqueezeNet-LRr parameters fit "
         "neither rank 10 in every layer nor another simple rule.",
     ]
+    if any(r["variant"] == "octconv" and r["params_m_ours"] is not None for r in records):
+        notes.append(
+            "Where VGG11 max-pools, our VGG11-OctConv averages the maps at half resolution: "
+            "see octconv in docs/methods.md."
+        )
     return Table("table2", caption, columns, rows, notes, frozenset(breaks)), pd.DataFrame(records)

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 import pandas as pd
 
 from linconv.report import costs
-from linconv.report.budgets import LATENCY, MACS, PARAMETERS, Ranked, Ranking
+from linconv.report.budgets import LATENCY, MACS, PARAMETERS, PLAIN, Ranked, Ranking
 from linconv.report.costs import Cost, Measure
 from linconv.report.formats import MISSING, Column, Entry, Table, decimals, mark_best, number, numeric, spread_text
 from linconv.report.labels import architecture_label, dataset_label, variant_label
@@ -60,7 +60,8 @@ def _table(ranking: Ranking) -> tuple[Table, pd.DataFrame]:
                 start = len(lines)
             lines.append(_line(ranking, row, rows))
             records.append(_record(ranking, row, rows))
-            if row.budget is not None and (i + 1 == len(rows) or rows[i + 1].group != row.group):
+            ranked = row.budget is not None and row.group != PLAIN
+            if ranked and (i + 1 == len(rows) or rows[i + 1].group != row.group):
                 mark_best(lines[start:], 5, highest=True)
     columns = [
         *(Column(name, align="l") for name in ("data set", "network", "budget")),
@@ -101,7 +102,7 @@ def _compared(ranking: Ranking, row: Ranked, name: str, rows: Sequence[Ranked]) 
     if other == row.cell.variant:
         return ["reference", ""]
     if other is None:
-        return [MISSING if row.budget is not None else "", ""]
+        return [MISSING if row.budget is not None and row.group != PLAIN else "", ""]
     comparison = ranking.comparisons[row.cell[:3], name]
     found = comparison.difference
     if not found.n:
@@ -143,7 +144,7 @@ def _caption(ranking: Ranking) -> str:
     return _CAPTION.format(
         epoch=ranking.experiment.reported_epoch,
         what=ranking.kind.what,
-        tolerance=percent(ranking.options.tolerance),
+        tolerance=percent(ranking.tolerance),
         level=percent(1 - options.alpha),
         tests=tests if ranking.options.references else "",
     ).replace("  ", " ")

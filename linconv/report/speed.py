@@ -71,7 +71,7 @@ def speed(experiment: Experiment) -> tuple[Table, pd.DataFrame]:
             *(Column(form, "time") for form in forms),
         ],
         rows=rows,
-        notes=[*_notes(frame), *_note_of_older_counts(experiment, timed)],
+        notes=[*_notes(frame), *_note_of_older_counts(experiment, timed), *_note_of_pruned(experiment, timed)],
         breaks=frozenset(breaks),
     )
     return table, frame
@@ -140,6 +140,14 @@ def _note_of_older_counts(experiment: Experiment, timed: pd.DataFrame) -> list[s
     return [OLDER] if older else []
 
 
+def _note_of_pruned(experiment: Experiment, timed: pd.DataFrame) -> list[str]:
+    variants = experiment.config.known_variants
+    names = [v for v in dict.fromkeys(timed["variant"]) if v != "conv" and variants[v].pruning is not None]
+    if not names:
+        return []
+    return [f"Timed as what the cut leaves, whose MACs are in the runs alone: {', '.join(map(variant_label, names))}."]
+
+
 def where(frame: pd.DataFrame) -> str:
     """The hardware, threads, layout and versions of timings."""
     texts = []
@@ -181,7 +189,8 @@ def speed_figure(experiment: Experiment) -> tuple[Figure, str]:
     figure.legend(
         handles=handles, loc="outside lower center", ncols=legend_columns([str(h.get_label()) for h in handles], 105)
     )
-    sources = " ".join([f"Timed on {where(frame)}.", *_note_of_older_counts(experiment, timed)])
+    notes = [*_note_of_older_counts(experiment, timed), *_note_of_pruned(experiment, timed)]
+    sources = " ".join([f"Timed on {where(frame)}.", *notes])
     return figure, _FIGURE_CAPTION.format(where=sources) + detail_note(experiment, planned)
 
 

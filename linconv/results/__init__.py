@@ -4,6 +4,7 @@ from linconv.results.files import atomic_path, remove_leftovers, write_result, w
 from linconv.results.schema import (
     Complexity,
     ComplexityResult,
+    EarlierProcess,
     Epoch,
     LayerComplexity,
     LayerRedundancy,
@@ -18,6 +19,7 @@ from linconv.results.schema import (
 __all__ = [
     "Complexity",
     "ComplexityResult",
+    "EarlierProcess",
     "Epoch",
     "LayerComplexity",
     "LayerRedundancy",

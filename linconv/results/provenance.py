@@ -7,7 +7,9 @@ import functools
 import hashlib
 import os
 import platform
+import resource
 import subprocess
+import sys
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from importlib import metadata
@@ -29,19 +31,22 @@ CODE = {
     "throughput": (
         "layers",
         "models",
+        "pruning",
         "training/step.py",
         "training/graphs.py",
         "training/numerics.py",
         "data/batches.py",
         "measure/memory.py",
+        "measure/network.py",
         "measure/throughput.py",
         "measure/steps.py",
         "measure/timing.py",
     ),
     "costs": (
-        *("config/recipes.py", "layers", "models", "data/batches.py"),
+        *("config/recipes.py", "layers", "models", "pruning", "data/batches.py"),
         *("training/run.py", "training/step.py", "training/numerics.py"),
-        *("measure/regularizer.py", "measure/profile.py", "measure/steps.py", "measure/timing.py"),
+        *("measure/network.py", "measure/regularizer.py", "measure/profile.py"),
+        *("measure/steps.py", "measure/timing.py"),
     ),
 }
 
@@ -100,6 +105,17 @@ def hardware() -> dict[str, Any]:
         "machine": platform.machine(),
         "system": platform.system(),
     }
+
+
+def peak_memory_mib() -> float:
+    """The most memory that this process has held (resident set), in MiB."""
+    status = Path("/proc/self/status")
+    if status.exists():  # getrusage also counts what the process that started this one used
+        for line in status.read_text(encoding="ascii", errors="replace").splitlines():
+            if line.startswith("VmHWM:"):
+                return round(int(line.split()[1]) / 2**10, 1)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return round(peak / (2**20 if sys.platform == "darwin" else 2**10), 1)
 
 
 def git_state() -> tuple[str | None, bool | None]:

@@ -86,8 +86,8 @@ class RunMetrics(Record):
     `selection` says how the epoch was chosen: the last one, or that with the highest accuracy on the validation part
     (the earliest of several). Of a diverged run it is the last.
     `coefficient_sparsity` is the share of sparse coefficients that is zero, null without sparse coefficients.
-    `macs` are the multiply-accumulates per image of a pruned network, which no count before the training can tell;
-    null for every other, and for one that diverged before the cut.
+    `macs` are the multiply-accumulates per image of a pruned network, which complexity.json leaves out; null for every
+    other, and for one that diverged before the cut.
     """
 
     top1: float | None
@@ -100,11 +100,26 @@ class RunMetrics(Record):
     macs: int | None = None
 
 
+class EarlierProcess(Record):
+    """A process that was interrupted, from which another went on. `epochs` had been finished at its last checkpoint;
+    `seconds` and the peaks are those until then, and its own."""
+
+    epochs: int
+    seconds: float
+    device: str
+    versions: dict[str, str]
+    hardware: dict[str, Any]
+    numerics: dict[str, Any]
+    peak_memory_mib: float
+    peak_gpu_memory_mib: float | None
+
+
 class Provenance(Record):
     """Where a result came from. `command` reproduces it from the repository's root.
 
     `numerics` is what was in force, `numerics.asked` what the configuration asked for. `peak_memory_mib` is that of
-    the process (resident set), `peak_gpu_memory_mib` that of its tensors on the GPU.
+    the process (resident set), `peak_gpu_memory_mib` that of its tensors on the GPU. `earlier_processes` are those that
+    a run went on from: `seconds` is the sum over all of them, the peaks are the highest; all else is of the last one.
     """
 
     command: str
@@ -117,6 +132,7 @@ class Provenance(Record):
     seconds: float
     peak_memory_mib: float | None = None
     peak_gpu_memory_mib: float | None = None
+    earlier_processes: list[EarlierProcess] | None = None
 
 
 class RunResult(Record):

@@ -5,9 +5,10 @@ from __future__ import annotations
 import logging
 import signal
 import time
+from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, Self
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -15,6 +16,7 @@ from torch import Tensor
 
 from linconv.config import SparsityScheduleOptions
 from linconv.layers import SparsitySchedule
+from linconv.results import EarlierProcess
 from linconv.training.checkpoint import save_checkpoint
 from linconv.training.engine import Callback, Training
 
@@ -112,8 +114,53 @@ class ProgressBar(Callback):
         )
         self._progress.update(self._task, state=state)
 
-    def on_train_end(self, training: Training) -> None:
+    def close(self) -> None:
         self._progress.stop()
+
+
+class ProcessLog(Callback):
+    """Which processes trained: where each stopped, how long it took, on what and with which settings.
+
+    Args:
+        state: of this process: all of an `EarlierProcess` but `epochs` and `seconds`.
+    """
+
+    def __init__(self, state: Callable[[Training], dict[str, Any]]) -> None:
+        self._state = state
+        self._started = time.perf_counter()
+        self.earlier: list[EarlierProcess] = []
+        self._current: EarlierProcess | None = None
+
+    def on_epoch_end(self, training: Training) -> None:
+        seconds = round(time.perf_counter() - self._started, 3)
+        self._current = EarlierProcess(epochs=training.epoch, seconds=seconds, **self._state(training))
+
+    def state_dict(self) -> dict[str, Any]:
+        done = [*self.earlier, *([self._current] if self._current else [])]
+        return {"processes": [process.model_dump() for process in done]}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.earlier = [EarlierProcess.model_validate(process) for process in state["processes"]]
+
+    def on_train_start(self, training: Training) -> None:
+        """Say what is another than it was: only on one machine with the same settings are the bits the same."""
+        if not self.earlier:
+            return
+        before, now = self.earlier[-1], self._state(training)
+        changes = [
+            f"{name} {was.get(name)} -> {is_now.get(name)}"
+            for was, is_now in (
+                ({"device": before.device}, {"device": now["device"]}),
+                *((getattr(before, part), now[part]) for part in ("hardware", "versions", "numerics")),
+            )
+            for name in dict.fromkeys([*was, *is_now])
+            if was.get(name) != is_now.get(name) and name != "asked"
+        ]
+        if changes:
+            log.warning(
+                "the first %d epochs were trained otherwise, so the bits may differ from those of a run in one go: %s",
+                before.epochs, ", ".join(changes),
+            )  # fmt: skip
 
 
 class CheckpointCallback(Callback):
@@ -126,21 +173,43 @@ class CheckpointCallback(Callback):
         save_checkpoint(self._folder, training, self._identity)
 
 
+class TrainingStoppedError(Exception):
+    """A signal stopped the run; called again, it continues after the last epoch saved."""
+
+
 class StopOnSignal(Callback):
-    """SIGTERM and SIGINT stop the training after the step in progress; a second one does what it always does.
+    """SIGTERM and SIGINT within its `with` block end the run; a second one does what it always does.
+
+    The training ends after the step in progress (after an evaluation, if that is in progress: its epoch is finished);
+    what comes before it, as loading, or after it ends at once.
 
     Needs the main thread, the only one that Python lets handle signals.
+
+    Raises:
+        TrainingStoppedError: a signal came outside of the training.
     """
 
-    def on_train_start(self, training: Training) -> None:
-        def stop(number: int, frame: FrameType | None) -> None:
-            training.stop = True
-            self._restore()
+    def __init__(self) -> None:
+        self._training: Training | None = None
 
-        self._before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
+    def __enter__(self) -> Self:
+        self._before = {number: signal.signal(number, self._stop) for number in (signal.SIGTERM, signal.SIGINT)}
+        return self
 
-    def on_train_end(self, training: Training) -> None:
+    def __exit__(self, *_: object) -> None:
         self._restore()
+
+    def on_train_start(self, training: Training) -> None:
+        self._training = training
+
+    def close(self) -> None:
+        self._training = None
+
+    def _stop(self, number: int, frame: FrameType | None) -> None:
+        self._restore()
+        if self._training is None:
+            raise TrainingStoppedError("interrupted outside of the training; the same command continues it")
+        self._training.stop = True
 
     def _restore(self) -> None:
         for number, handler in self._before.items():

@@ -13,12 +13,13 @@ from typing import Any
 
 import torch
 
+from linconv.config.errors import UserError
 from linconv.results import Epoch, atomic_path
 from linconv.training.engine import Training
 
 log = logging.getLogger("linconv")
 CURRENT, PREVIOUS = "checkpoint.pt", "checkpoint.previous.pt"
-VERSION = 3
+VERSION = 4
 DIGEST_BYTES = hashlib.sha256().digest_size
 
 
@@ -56,29 +57,44 @@ def save_checkpoint(folder: Path, training: Training, identity: str) -> None:
 def restore_checkpoint(folder: Path, training: Training, identity: str) -> str | None:
     """Bring `training` to where its newest usable checkpoint left it.
 
-    A checkpoint that is damaged or belongs to something else is set aside as `<name>.unusable`, with a warning.
+    A checkpoint that is damaged is set aside as `<name>.unusable`, with a warning. One that belongs to something else,
+    such as the same run with another recipe, is set aside under a name of its own, and found again when what it
+    belongs to comes back.
 
     Returns:
         The name of the file used; None, and `training` as it was, where there is none to use.
 
     Raises:
         MemoryError, torch.OutOfMemoryError: the checkpoint may be good, so it stays where it is.
+        UserError: a checkpoint cannot be read; it may be good, so it stays where it is.
     """
     model = training.model
-    for path in (folder / CURRENT, folder / PREVIOUS):
-        if not path.exists():
-            continue
-        try:
-            _apply(_read(path, identity), training)
-        except (MemoryError, torch.OutOfMemoryError):
-            raise
-        except Exception as error:  # whatever loading raises for a file of another version or library
-            training.replace_model(model)
-            aside = path.replace(path.with_name(path.name + ".unusable"))
-            reason = " ".join(str(error).split())[:200]
-            log.warning("checkpoint %s cannot be used (%s); set aside as %s", path.name, reason, aside.name)
-        else:
-            return path.name
+    for place in (folder / CURRENT, folder / PREVIOUS):
+        for path in (place, _aside(place, identity)):
+            if not path.exists():
+                continue
+            try:
+                _apply(_read(path, identity), training)
+            except (MemoryError, torch.OutOfMemoryError):
+                raise
+            except ForeignError as foreign:
+                aside = path.replace(_aside(place, foreign.identity))
+                log.warning("checkpoint %s %s; kept as %s until that is trained again", path.name, foreign, aside.name)
+            except OSError as error:
+                if path.is_file():
+                    raise UserError(
+                        f"checkpoint {path} cannot be read ({error.strerror}); make it readable, or delete it to lose "
+                        "what it holds"
+                    ) from None
+                _set_unusable(path, error)
+            except Exception as error:  # whatever loading raises for a file of another version or library
+                training.replace_model(model)
+                _set_unusable(path, error)
+            else:
+                if path != place:
+                    path.replace(place)
+                    _aside(folder / PREVIOUS, identity).unlink(missing_ok=True)
+                return path.name
     return None
 
 
@@ -86,6 +102,26 @@ def remove_checkpoints(folder: Path) -> None:
     """Remove both generations; files set aside stay."""
     for name in (PREVIOUS, CURRENT):  # a kill in between leaves the newer one
         (folder / name).unlink(missing_ok=True)
+
+
+class ForeignError(Exception):
+    """A whole checkpoint of something else, whose `identity` it tells."""
+
+    def __init__(self, identity: str, wanted: str) -> None:
+        super().__init__(f"belongs to {identity}, not to {wanted}")
+        self.identity = identity
+
+
+def _aside(place: Path, identity: str) -> Path:
+    """Where a checkpoint is kept that belongs to `identity` while `place` is used by another."""
+    digest = hashlib.sha256(identity.encode()).hexdigest()[:8]
+    return place.with_name(f"{place.name}.of-{digest}")
+
+
+def _set_unusable(path: Path, error: Exception) -> None:
+    aside = path.replace(path.with_name(path.name + ".unusable"))
+    reason = " ".join(str(error).split())[:200]
+    log.warning("checkpoint %s cannot be used (%s); set aside as %s", path.name, reason, aside.name)
 
 
 def _read(path: Path, identity: str) -> dict[str, Any]:
@@ -102,12 +138,14 @@ def _read(path: Path, identity: str) -> dict[str, Any]:
     if state["version"] != VERSION:
         raise ValueError(f"its format is version {state['version']}, not {VERSION}")
     if state["identity"] != identity:
-        raise ValueError(f"it belongs to {state['identity']}, not to {identity}")
+        raise ForeignError(state["identity"], identity)
     return state
 
 
 def _apply(state: dict[str, Any], training: Training) -> None:
     history = [Epoch.model_validate(epoch) for epoch in state["history"]]
+    epoch, step, diverged = state["epoch"], state["step"], state["diverged"]
+    rng_cpu, rng_cuda = state["rng_cpu"], state["rng_cuda"]
     for callback, saved in zip(training.callbacks, state["callbacks"], strict=True):
         callback.before_load(training, saved)
     _check_fit(state["model"], training.model.state_dict())
@@ -119,15 +157,15 @@ def _apply(state: dict[str, Any], training: Training) -> None:
             isinstance(m, torch.Tensor) and m.dim() and m.shape != parameter.shape for m in moments.values()
         ):
             raise ValueError("its optimiser belongs to another model")
+    torch.set_rng_state(rng_cpu)
     training.stepper.scaler.load_state_dict(state["scaler"])
     for callback, saved in zip(training.callbacks, state["callbacks"], strict=True):
         callback.load_state_dict(saved)
     training.model.load_state_dict(state["model"])  # last and checked before, so no copy of the model is needed
-    training.history, training.diverged = history, state["diverged"]
-    training.epoch, training.step = state["epoch"], state["step"]
-    torch.set_rng_state(state["rng_cpu"])
-    if torch.cuda.is_available() and len(state["rng_cuda"]) == torch.cuda.device_count():
-        torch.cuda.set_rng_state_all(state["rng_cuda"])
+    training.history, training.diverged = history, diverged
+    training.epoch, training.step = epoch, step
+    if torch.cuda.is_available() and len(rng_cuda) == torch.cuda.device_count():
+        torch.cuda.set_rng_state_all(rng_cuda)
 
 
 def _check_fit(saved: dict[str, Any], own: dict[str, Any]) -> None:

@@ -18,6 +18,7 @@ from linconv.training.graphs import GraphedStep
 from linconv.training.schedules import learning_rate
 from linconv.training.step import EagerStep, Metrics, Term, autocast, make_optimizer
 
+EVALUATING = "while the network was evaluated"  # the note on an error then
 Batches = Callable[[int], Iterator[tuple[Tensor, Tensor]]]
 
 
@@ -33,6 +34,9 @@ class Callback:
     def on_epoch_end(self, training: Training) -> None: ...
 
     def on_train_end(self, training: Training) -> None: ...
+
+    def close(self) -> None:
+        """Let go of what is held, however the training ended."""
 
     def on_model_replaced(self, training: Training) -> None:
         """The training goes on with a model of other shapes."""
@@ -108,6 +112,14 @@ def fit(training: Training) -> Training:
 
     The end comes earlier where the loss is no longer finite (`diverged`) or a callback asks for it (`stop`).
     """
+    try:
+        return _fit(training)
+    finally:
+        for callback in training.callbacks:
+            callback.close()
+
+
+def _fit(training: Training) -> Training:
     for callback in training.callbacks:
         callback.on_train_start(training)
     while training.epoch < training.recipe.epochs and not (training.diverged or training.stop):
@@ -161,7 +173,11 @@ def _train_epoch(training: Training) -> Metrics:
 
 
 def _evaluate(training: Training, batches: Batches) -> tuple[float, float]:
-    return evaluate(training.forward, batches(training.epoch), training.recipe.precision)
+    try:
+        return evaluate(training.forward, batches(training.epoch), training.recipe.precision)
+    except Exception as error:
+        error.add_note(EVALUATING)
+        raise
 
 
 def evaluate(

@@ -6,6 +6,7 @@ import torch
 
 from linconv.config import Config, ResolvedRun
 from linconv.config.errors import UserError
+from linconv.training.engine import EVALUATING
 
 # torch raises a plain RuntimeError for these
 _ALLOCATORS = ("DefaultCPUAllocator", "CUDNN_STATUS_ALLOC_FAILED", "CUBLAS_STATUS_ALLOC_FAILED")
@@ -28,15 +29,17 @@ def not_enough_memory(run: ResolvedRun, config: Config, device: str, error: Base
     """The error that ends the run: what ran, what failed, what to change. Nothing is changed without being asked."""
     recipe = run.recipe
     reason = " ".join(str(error).split())[:160] or type(error).__name__
-    remedies = ["a smaller batch_size"]
+    what, settings = f"batch size {recipe.batch_size}", ["a smaller batch_size"]
+    if EVALUATING in getattr(error, "__notes__", ()):  # in batches that the recipe does not decide
+        what, settings = "the network in evaluation", []
     if recipe.precision in ("fp32", "tf32"):
-        remedies.append("precision: bf16")
-    remedy = f"set {' or '.join(remedies)} in recipe.overrides"
+        settings.append("precision: bf16")
+    remedies = [f"set {' or '.join(settings)} in recipe.overrides"] if settings else []
     if device == "cuda" and config.runs_per_gpu > 1:
-        remedy += f", or lower runs_per_gpu, now {config.runs_per_gpu}"
+        remedies.append(f"lower runs_per_gpu, now {config.runs_per_gpu}")
     if config.cuda_graph:
-        remedy += ", or cuda_graph: false"
+        remedies.append("cuda_graph: false")
     return NotEnoughMemoryError(
-        f"out of memory on the {'GPU' if device == 'cuda' else 'CPU'}: {run.key} with batch size {recipe.batch_size}, "
-        f"precision {recipe.precision} ({reason}); {remedy}"
+        f"out of memory on the {'GPU' if device == 'cuda' else 'CPU'}: {run.key} with {what}, "
+        f"precision {recipe.precision} ({reason}); {', or '.join(remedies or ['use a device with more'])}"
     )

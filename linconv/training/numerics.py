@@ -41,6 +41,8 @@ def set_numerics(threads: int, *, precision: str = "fp32", deterministic: bool =
     """
     keep_freed_memory()
     torch.set_num_threads(threads)
+    if deterministic:  # read when cuBLAS starts; without it its products may differ from run to run
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(deterministic, warn_only=True)
     # else every new tensor is first filled with NaN, which costs time, changes no bit of ours and finds nothing here
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
@@ -55,6 +57,9 @@ def numerics() -> dict[str, Any]:
         "threads": torch.get_num_threads(),
         "dtype": str(torch.get_default_dtype()).removeprefix("torch."),
         "deterministic_algorithms": torch.are_deterministic_algorithms_enabled(),
+        # an operation that has no deterministic form runs all the same
+        "deterministic_warn_only": torch.is_deterministic_algorithms_warn_only_enabled(),
+        "cublas_workspace": os.environ.get("CUBLAS_WORKSPACE_CONFIG"),
         "cudnn_benchmark": torch.backends.cudnn.benchmark,
         "tf32_matmul": torch.backends.cuda.matmul.allow_tf32,
         "tf32_cudnn": torch.backends.cudnn.allow_tf32,

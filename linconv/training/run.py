@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import torch
@@ -31,9 +31,10 @@ from linconv.training.callbacks import (
     BestEpoch,
     CheckpointCallback,
     LogLines,
+    ProcessLog,
     ProgressBar,
     SparsityCallback,
-    StopOnSignal,
+    TrainingStoppedError,
 )
 from linconv.training.checkpoint import restore_checkpoint
 from linconv.training.engine import Callback, Training, fit
@@ -43,10 +44,6 @@ from linconv.training.warm_start import WarmStart
 
 log = logging.getLogger("linconv")
 EVALUATION_BATCH = 500
-
-
-class TrainingStoppedError(Exception):
-    """A signal stopped the training; called again, it continues after the last epoch saved."""
 
 
 def penalty_terms(regularizers: tuple[Regularizer, ...]) -> list[Term]:
@@ -178,15 +175,28 @@ def prepare(
     )
 
 
-def train(run: ResolvedRun, config: Config, folder: Path, device: str, *, progress: bool = False) -> Training:
+def train(
+    run: ResolvedRun,
+    config: Config,
+    folder: Path,
+    device: str,
+    *,
+    callbacks: Sequence[Callback] = (),
+    process_log: ProcessLog,
+    progress: bool = False,
+) -> Training:
     """Train one run, resuming from a checkpoint in `folder` where one belongs to it: same configuration, same code.
 
     Of `config` only what leaves the run's identity alone is used: where the data lie, the memory layout.
 
+    Args:
+        callbacks: come first.
+        process_log: goes into the checkpoints.
+
     Raises:
         linconv.data.DataError: the data set is missing or damaged, or a process that decodes images died.
         UserError: the variant's patterns leave every convolution of the network plain.
-        TrainingStoppedError: SIGTERM or SIGINT came while it trained.
+        TrainingStoppedError: a callback stopped it before its last epoch.
     """
     data = load(
         run.dataset, config.data_folder, device=device, imagefolder=run.imagefolder, workers=config.loader_workers
@@ -198,13 +208,14 @@ def train(run: ResolvedRun, config: Config, folder: Path, device: str, *, progre
     identity = f"configuration {run.hash}, code {code_hash('training', *run.definition.layers)}"
     # Saved before it is shown: an epoch that the log reports is never trained again.
     chosen = [BestEpoch()] if run.report_epoch == "best_validation" else []
-    callbacks = [StopOnSignal(), *chosen, CheckpointCallback(folder, identity), show]
     training = prepare(
-        run, data, device, callbacks,
+        run, data, device, [*callbacks, *chosen, process_log, CheckpointCallback(folder, identity), show],
         channels_last=config.channels_last, compile=config.compile, cuda_graph=config.cuda_graph,
     )  # fmt: skip
     last = final_layers(run, training.model, data.info.classes, data.info.channels)
     warn_where_never_orthogonal(run.definition.regularizers, last)
+    for part in run.recipe.unreached:
+        log.warning("recipe: %s; shorten a preset by epochs_factor, which scales both", part)
     if name := restore_checkpoint(folder, training, identity):
         log.info("continuing after epoch %d from %s", training.epoch, name)
     try:

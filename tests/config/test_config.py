@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from linconv.config import ConfigError, ResolvedRun, RunKey, load_config, parse_config, plan_runs, resolve_run
-from linconv.config.recipes import PRESETS
+from linconv.config.recipes import PRESETS, Recipe
 from linconv.config.variants import VARIANTS, Regularizer
 
 ROOT = Path(__file__).parents[2]
@@ -86,6 +86,7 @@ def plain(name, **regularizer):
         (variant(sparsity_schedule={}), "a sparsity_schedule needs options.sparsity"),
         (variant(regularizers=[{"name": "correlate"}]), "define.X.regularizers.0.name: input should be 'correlation'"),
         ({"define": {"X": {"layer": "conv", "skip_first": True}}}, "takes no skip_first"),
+        ({"define": {"X": {"layer": "conv", "skip_last": True}}}, "takes no skip_last"),
         (
             plain("correlation"),
             "define.X: correlation would act on nothing: layer 'conv' has no primary filters; say acts_on",
@@ -262,6 +263,15 @@ def test_regularisers_of_plain_convolutions_and_their_identity():
     assert correlation.model_copy(update={"acts_on": "filters"}).identity()["acts_on"] == "filters"
 
 
+def test_skip_last_is_part_of_a_run_only_where_it_is_said():
+    def run(**changes):
+        config = parse_config(raw(define={"X": {"extends": "L", **changes}}, variants=["X"]))
+        return resolve_run(config, RunKey("digits", "base", "X", 0))
+
+    assert "skip_last" not in run().identity()["definition"]
+    assert run(skip_last=False).hash == run().hash != run(skip_last=True).hash
+
+
 def test_a_definition_may_extend_a_variant_in_parts():
     config = parse_config(raw(define={"Q": {"extends": "LSr", "options": {"sparsity": 0.9}}}, variants=["Q"]))
     assert config.known_variants["Q"].options.sparsity == 0.9
@@ -274,11 +284,41 @@ def test_the_paper_preset_is_the_papers_protocol_and_scales():
     assert {a: r.learning_rate for a, r in preset.items() if a != "squeezenet"} == {
         "base": 1e-3, "vgg11": 1e-3, "allconv": 1e-4, "resnet18": 0.1, "resnext29": 1e-3, "mobilenetv2": 1e-3,
     }  # fmt: skip
-    assert preset["allconv"].epochs == 350
-    assert preset["resnext29"].batch_size == preset["mobilenetv2"].batch_size == 32
+    assert {a: r.epochs for a, r in preset.items() if r.epochs != 250} == {"allconv": 350}
+    assert {a: r.batch_size for a, r in preset.items() if r.batch_size != 50} == {"resnext29": 32, "mobilenetv2": 32}
+    stepped = {a: (r.schedule, r.milestones, r.gamma) for a, r in preset.items() if r.schedule != "constant"}
+    assert stepped == dict.fromkeys(("resnet18", "resnext29", "mobilenetv2"), ("multistep", (75, 150, 200), 0.1))
     config = parse_config(raw(architectures=["resnet18"], recipe={"preset": "paper", "epochs_factor": 0.1}))
     recipe = config.recipe.resolve("resnet18", "digits")
     assert (recipe.epochs, recipe.milestones, recipe.learning_rate) == (25, (8, 15, 20), 0.1)
+
+
+def test_the_modern_preset_is_the_usual_cifar_recipe_for_every_network():
+    usual = {
+        "optimizer": "sgd", "learning_rate": 0.1, "momentum": 0.9, "nesterov": True, "weight_decay": 5e-4,
+        "epochs": 200, "batch_size": 128, "schedule": "cosine", "warmup_epochs": 5,
+    }  # fmt: skip
+    for architecture in PRESETS["paper"]:
+        recipe = parse_config(raw(recipe={"preset": "modern"})).recipe.resolve(architecture, "digits")
+        assert recipe == Recipe(**usual)
+    short = parse_config(raw(recipe={"preset": "modern", "epochs_factor": 0.1})).recipe.resolve("resnet18", "digits")
+    assert (short.epochs, short.warmup_epochs) == (20, 0)
+
+
+@pytest.mark.parametrize(
+    ("recipe", "words"),
+    [
+        ({"schedule": "multistep", "milestones": (75, 150), "epochs": 100}, ("milestones 150 lie beyond",)),
+        ({"schedule": "multistep", "milestones": (75, 150), "epochs": 151}, ()),
+        ({"schedule": "constant", "milestones": (75,), "epochs": 20}, ()),
+        ({"schedule": "cosine", "warmup_epochs": 5, "epochs": 5}, ("warmup_epochs 5 leave nothing of 5",)),
+        ({"schedule": "cosine", "warmup_epochs": 5, "epochs": 6}, ()),
+    ],
+)
+def test_what_of_a_schedule_is_never_reached_is_said(recipe, words):
+    found = Recipe(**recipe).unreached
+    assert len(found) == len(words)
+    assert all(word in line for word, line in zip(words, found, strict=True))
 
 
 def test_the_short_preset_is_the_papers_with_a_tenth_of_the_epochs_unless_told_otherwise():
@@ -296,6 +336,7 @@ def test_the_short_preset_is_the_papers_with_a_tenth_of_the_epochs_unless_told_o
 def test_the_folder_of_the_data_is_the_configurations_then_the_environments_then_data(monkeypatch):
     monkeypatch.delenv("LINCONV_DATA", raising=False)
     assert parse_config(raw()).data_folder == Path("data")
+    assert parse_config(raw(data_root="~/images")).data_folder == Path.home() / "images"
     monkeypatch.setenv("LINCONV_DATA", "/from/environment")
     config, key = parse_config(raw()), RunKey("digits", "base", "conv", 0)
     assert config.data_folder == Path("/from/environment")

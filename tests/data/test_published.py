@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import logging
 import os
 import tarfile
+from http.client import IncompleteRead
 from pathlib import Path
 from typing import Any
 from urllib.error import URLError
@@ -79,7 +81,10 @@ def test_damaged_file_is_named(written: tuple[str, Part, Part], tmp_path: Path) 
     assert len(str(caught.value).splitlines()) == 1
 
 
-def test_an_altered_byte_is_refused_where_a_checksum_is_known(written: tuple[str, Part, Part], tmp_path: Path) -> None:
+def test_an_altered_byte_is_refused_where_a_checksum_is_known(
+    written: tuple[str, Part, Part], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "linconv")
     name, *_ = written
     file = tmp_path / A_FILE[name]
     content = bytearray(file.read_bytes())
@@ -87,7 +92,11 @@ def test_an_altered_byte_is_refused_where_a_checksum_is_known(written: tuple[str
     file.write_bytes(content)
     if name == "fashionmnist":
         load(name, tmp_path)  # nothing published tells, without the archive
+        assert "only their structure was checked" in caplog.text
         file.with_name(f"{file.name}.gz").write_bytes(gzip.compress(bytes(content)))
+        with pytest.raises(DataError, match=rf"damaged or incomplete: .*{file.name}\.gz \(its MD5"):
+            load(name, tmp_path)
+        return
     with pytest.raises(DataError, match=f"damaged or incomplete in .*: {file.name}; delete"):
         load(name, tmp_path)
 
@@ -236,6 +245,28 @@ def test_an_archive_that_lies_there_is_unpacked_without_network(
     assert_equal(load("cifar10", tmp_path), train, test)
     assert archive.is_file()
     assert not archive.is_symlink()
+
+
+def test_a_damaged_archive_is_named_and_not_written_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    archive = tmp_path / tv.CIFAR10.filename
+    archive.write_bytes(b"half a download")
+
+    def urlopen(*_: Any, **__: Any) -> None:
+        raise AssertionError("nothing is to be fetched in its place")
+
+    monkeypatch.setattr("urllib.request.urlopen", urlopen)
+    with pytest.raises(DataError, match=rf"damaged or incomplete: .*{archive.name} .*; delete it"):
+        load("cifar10", tmp_path)
+    assert archive.read_bytes() == b"half a download"
+
+
+def test_a_connection_that_breaks_is_a_data_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def download(self: tv.MNIST) -> None:
+        raise IncompleteRead(b"half")
+
+    monkeypatch.setattr(tv.MNIST, "download", download)
+    with pytest.raises(DataError, match="the download failed: IncompleteRead"):
+        load("mnist", tmp_path)
 
 
 def test_folder_that_cannot_be_made_is_a_data_error(tmp_path: Path) -> None:

@@ -77,6 +77,9 @@ def converted(model):
     [
         ({}, ["0", "1.0", "1.2"]),
         ({"skip_first": True}, ["1.0", "1.2"]),
+        ({"skip_last": True}, ["0", "1.0"]),
+        ({"skip_first": True, "skip_last": True}, ["1.0"]),
+        ({"include": ["1.*"], "skip_last": True}, ["1.0"]),
         ({"include": ["1.*"]}, ["1.0", "1.2"]),
         ({"exclude": ["1.*"]}, ["0"]),
         ({"include": ["0", "1.0"], "exclude": ["0"]}, ["1.0"]),
@@ -88,6 +91,17 @@ def test_selection(selection, expected):
     assert converted(convert(small(), "L", **selection)) == expected
     variant = Variant(layer="linear", options=LinearOptions(), **selection)
     assert converted(convert(small(), variant)) == expected
+
+
+def test_skip_last_keeps_the_classifier_of_a_network_without_a_linear_layer():
+    with torch.device("meta"):
+        models = [(torchvision.models.squeezenet1_1(), "classifier.1")]
+        models += [(torchvision.models.segmentation.fcn_resnet50(weights_backbone=None), "classifier.4")]
+    for model, classifier in models:
+        names = [name for name, m in model.named_modules() if type(m) is nn.Conv2d]
+        assert converted(convert(model, "L", skip_last=True)) == [name for name in names if name != classifier]
+        assert type(model.get_submodule(classifier)) is nn.Conv2d
+    assert type(convert(nn.Conv2d(3, 8, 3), "L", skip_last=True)) is nn.Conv2d
 
 
 def test_only_where_saves_at_low_rank_compares_d_with_r_n_over_s():

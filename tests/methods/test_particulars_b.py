@@ -179,6 +179,18 @@ def test_octconv_chain_is_the_network_that_keeps_two_resolutions():
     torch.testing.assert_close(second(kept)[:, 2:, ::2, ::2] - second.bias[2:, None, None], expected)
 
 
+def test_octconv_averages_its_low_maps_where_the_chain_max_pools():
+    first, second = octave(6, 8), octave(8, 4)
+    kept = first(draw(2, 6, 8, 8))
+    pooled = F.max_pool2d(kept, 2)
+    low = kept[:, 4:, ::2, ::2]
+    torch.testing.assert_close(pooled[:, 4:], low)
+    half = torch.cat([F.avg_pool2d(pooled[:, :4], 2), F.avg_pool2d(low, 2)], 1)
+    expected = F.conv2d(half, second.filters[2:], padding=1)
+    torch.testing.assert_close(second(pooled)[:, 2:, ::2, ::2] - second.bias[2:, None, None], expected)
+    assert (F.max_pool2d(low, 2) - F.avg_pool2d(low, 2)).abs().mean() > 0.01
+
+
 def test_octconv_takes_an_image_whole_and_counts_odd_sizes():
     layer = octave(3, 8)
     assert (layer.in_low, layer.out_low) == (0, 4)

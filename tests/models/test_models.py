@@ -183,12 +183,13 @@ def test_configuration_knows_the_registry_and_its_widest_layers() -> None:
 
 
 @pytest.mark.parametrize("architecture", NETWORKS)
-@pytest.mark.parametrize("target", ["LRr", "L", 0.25])
+@pytest.mark.parametrize("target", ["LRr", "L", 0.5, 0.25])
 def test_a_narrow_network_has_the_parameters_asked_for_within_a_percent(architecture, target):
     with torch.device("meta"):
         narrow = build_model(architecture, Variant(layer="conv", narrow_to=VARIANTS.get(target, target)))
         plain = build_model(architecture)
-        wanted = 0.25 * parameters(plain) if target == 0.25 else parameters(build_model(architecture, target))
+        own = isinstance(target, float)
+        wanted = target * parameters(plain) if own else parameters(build_model(architecture, target))
     assert parameters(narrow) == pytest.approx(wanted, rel=0.01)
     widths = [(w.out_channels, p.out_channels) for w, p in zip(*map(plain_convolutions, (narrow, plain)), strict=True)]
     assert all((narrower < wider) == (wanted < parameters(plain)) for narrower, wider in widths if wider != 10)

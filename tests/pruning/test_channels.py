@@ -5,11 +5,12 @@ import sys
 
 import pytest
 import torch
+import torchvision
 from torch import nn
 
 from linconv.config.errors import UserError
 from linconv.models import build_model
-from linconv.pruning import channel_groups, cut_channels, make_plan
+from linconv.pruning import channel_groups, cut_channels, make_plan, pruned_network
 from linconv.pruning.plan import count_left
 from tests.pruning.networks import NETWORKS, SHAPE, masked, network
 from tests.training.short import params
@@ -99,6 +100,19 @@ def test_the_plan_s_count_is_the_network_s(architecture):
     assert params(model) == wanted
 
 
+@pytest.mark.parametrize("name", NETWORKS)
+def test_the_pruned_network_has_the_first_channels_of_every_group(name):
+    model = network(name)
+    before = copy.deepcopy(model.state_dict())
+    plan = make_plan(model, SHAPE, 0.6)
+    small = pruned_network(model, SHAPE, 0.6)
+    assert all(map(torch.equal, model.state_dict().values(), before.values()))
+    assert params(small) == count_left(model, *plan)
+    expected = masked(model, plan.groups, [torch.arange(n) for n in plan.left])
+    x = torch.randn(2, *SHAPE, dtype=torch.float64)
+    torch.testing.assert_close(small(x), expected(x), rtol=1e-12, atol=1e-12)
+
+
 def test_a_network_kept_whole_stays_bit_for_bit():
     model = network("residual")
     plan = make_plan(model, SHAPE, 1.0)
@@ -122,8 +136,18 @@ def test_without_torch_pruning_only_pruning_fails(monkeypatch):
         channel_groups(network("vgg"), SHAPE)
 
 
+def test_a_network_from_elsewhere_names_the_layer_of_its_classes():
+    model = torchvision.models.resnet18()
+    with pytest.raises(UserError, match="no layer classifier in the network; `exclude` names"):
+        pruned_network(model, (3, 64, 64), 0.5)
+    small = pruned_network(model, (3, 64, 64), 0.5, exclude=["fc"])
+    assert small.eval()(torch.randn(2, 3, 64, 64)).shape == (2, 1000)
+    assert abs(params(small) / params(model) / 0.5 - 1) < 0.02
+
+
 def test_what_cannot_be_cut_is_refused():
     with pytest.raises(UserError, match=r"convolution stages\.0\.0\.conv2 has groups=2"):
         channel_groups(build_model("resnext29"), (3, 32, 32))
-    with pytest.raises(UserError, match=r"params 0\.0001 asks for .* choose another share"):
-        make_plan(network("vgg"), SHAPE, 1e-4)
+    for plan in (make_plan, pruned_network):
+        with pytest.raises(UserError, match=r"params 0\.0001 asks for .* choose another share"):
+            plan(network("vgg"), SHAPE, 1e-4)

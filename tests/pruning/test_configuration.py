@@ -39,7 +39,6 @@ def raw(pruning, **changes):
             {"report_epoch": "best_validation", "validation": {"share": 0.1}},
             "report_epoch: 'best_validation' needs epochs after the cut, and 'X' has pruning.at: 1; choose less",
         ),
-        ({"criterion": "l1"}, {"throughput": {"variants": ["X"]}}, "throughput.variants: 'X' is pruned"),
         (
             {"criterion": "l1"},
             {"define": {"X": {"layer": "linear", "pruning": {"criterion": "l1"}}}},

@@ -11,8 +11,8 @@ import torch
 from linconv.config import Pruning, RunKey, parse_config, resolve_run
 from linconv.config.errors import UserError
 from linconv.measure.complexity import complexity
-from linconv.models import vgg
-from linconv.pruning import CRITERIA
+from linconv.models import build_model, resnet, vgg
+from linconv.pruning import CRITERIA, pruned_network
 from linconv.results import RunResult, read_result
 from linconv.runner import perform_run
 from linconv.training.callbacks import BestEpoch, CheckpointCallback
@@ -20,7 +20,7 @@ from linconv.training.checkpoint import restore_checkpoint
 from linconv.training.engine import Callback, fit
 from linconv.training.numerics import set_numerics
 from linconv.training.pruning import PruningCallback
-from linconv.training.run import prepare
+from linconv.training.run import prepare, train
 from tests.training.short import Interrupt, bits, continued, few_images, params
 
 EPOCHS = 4
@@ -179,6 +179,29 @@ def test_the_result_has_the_parameters_and_macs_of_what_is_left(data, tmp_path, 
     by_hand = sum(s.numel() * (side // 2**i) ** 2 for i, s in enumerate(sizes)) + weights["classifier.weight"].numel()
     assert found.metrics.macs == by_hand
     assert [layer.filters for layer in found.layers] == [s[0] for s in sizes]
+
+
+@pytest.mark.parametrize("criterion", CRITERIA)
+@pytest.mark.parametrize("architecture", ["base", "resnet18"])
+def test_the_weights_that_are_kept_are_loaded_into_the_network_of_the_plan(
+    criterion, architecture, data, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(resnet, "RESNET18", ((8, 1, 1), (12, 2, 2)))
+    trained = []
+    monkeypatch.setattr("linconv.training.run.load", lambda *_, **__: data)
+    monkeypatch.setattr("linconv.runner.train", lambda *a, **k: trained.append(train(*a, **k)) or trained[0])
+    config = configuration({"criterion": criterion}, architectures=[architecture], keep_weights=True)
+    run = resolve_run(config, RunKey("synthetic", architecture, "X", 0))
+    perform_run(run, config, tmp_path, "cpu", command="linconv train")
+
+    x, _ = next(trained[0].test_batches(0))
+    plain = build_model(architecture, num_classes=data.info.classes, in_channels=x.shape[1])
+    model = pruned_network(plain, tuple(x.shape[1:]), run.definition.pruning.params)
+    model.load_state_dict(torch.load(tmp_path / "weights.pt", weights_only=True))
+    model.to(memory_format=torch.channels_last)  # as trained, for the same bits
+    with torch.no_grad():
+        assert torch.equal(model.eval()(x), trained[0].model.eval()(x))
+    assert params(model) < 0.52 * params(plain)
 
 
 @pytest.mark.parametrize("criterion", ["l1", "dcff"])

@@ -200,6 +200,7 @@ def test_a_folder_of_experiments_gives_one_page(collected, tmp_path):
 OWN = {
     "few": {"extends": "L", "options": {"primary_ratio": 0.1}},
     "stem": {"extends": "L", "skip_first": True},
+    "head": {"extends": "L", "skip_last": True},
     "some": {"extends": "L", "include": ["features.*"]},
     "cheap": {"extends": "LRr", "only_where_saves": True},
     "warm": {"extends": "L", "warm_start": 0.5},
@@ -218,12 +219,14 @@ def test_variants_of_ones_own_are_no_evidence(collected):
     assert {i: c.verdict for i, c in found.items()} == {i: c.verdict for i, c in alone.items()}
     assert found["accuracy-on-par"].verdict == "supported"
     for claim in found.values():
-        assert not any(f" {name}" in claim.evidence for name in ("few", "stem", "cheap", "warm", "drawn")), claim
+        for name in ("few", "stem", "head", "cheap", "warm", "drawn"):
+            assert f" {name}" not in claim.evidence, claim
         assert not any(run.endswith(f"/{name}") for run in claim.runs for name in OWN)
     said = [line for line in deviations([load_experiment(root)]) if "no evidence" in line]
     assert said == [
         "`toy`: no evidence for any claim, since they are not LinearConv in every convolution with half of the filters "
-        "primary from the first step on, with the paper's regularisers alone: few, stem, some, cheap, warm, drawn."
+        "primary from the first step on, with the paper's regularisers alone: few, stem, head, some, cheap, warm, "
+        "drawn."
     ]
     assert not any("no evidence" in line for line in deviations([load_experiment(collected(**SMALL))]))
 

@@ -8,6 +8,7 @@ from scipy import stats
 
 from linconv.config import ConfigError, RankingOptions, plan_runs, resolve_run
 from linconv.report import render_tables
+from linconv.report.budgets import LATENCY, MACS, PARAMETERS
 from linconv.report.costs import found_in_training, macs, parameters
 from linconv.report.ranking import ranking_latency, ranking_macs, ranking_parameters
 from linconv.report.source import load_experiment
@@ -63,7 +64,8 @@ def test_budgets_take_what_lies_within_the_tolerance():
     options = RankingOptions(budgets=(0.25, 0.5), tolerance=0.1)
     assert options.budgets == (0.5, 0.25)
     ratios = (0.55, 0.551, 0.45, 0.449, 0.275, 0.226, 1.0)
-    assert [options.budget_of(r, options.budgets) for r in ratios] == [0.5, None, 0.5, None, 0.25, 0.25, None]
+    found = [options.budget_of(r, options.budgets, options.tolerance) for r in ratios]
+    assert found == [0.5, None, 0.5, None, 0.25, 0.25, None]
 
 
 def test_variants_are_ranked_within_their_budget(peers):
@@ -112,6 +114,27 @@ def test_a_budget_without_its_reference_says_so(collected):
     assert frame.set_index("variant")["narrow_reference"].dropna().to_dict() == dict.fromkeys(
         ("tiny", "narrow_quarter"), "narrow_quarter"
     )
+
+
+def test_the_plain_network_is_a_reference_for_what_costs_as_much(collected):
+    """What changes nothing in the number of parameters, such as a regulariser, is compared with it."""
+    costs = COSTS | {"tiny": COSTS["conv"]}
+    changes = PEERS | {"ranking": {"budgets": [1, 0.5], "references": {"narrow": ["conv", "narrow_half"]}}}
+    table, frame = ranking_parameters(load_experiment(collected(costs=costs, top1=accuracies(), **changes)))
+    rows = lines(table)
+    assert rows["Conv"][2:4] == ["plain", ""]
+    assert rows["Conv"][9:] == ["reference", ""]
+    assert rows["tiny"][2] == "100 %"
+    references = frame.set_index("variant")["narrow_reference"]
+    assert (references["tiny"], references["cheap"]) == ("conv", "narrow_half")
+    difference = sum(TOP1["tiny"]) / 3 - sum(TOP1["conv"]) / 3
+    assert frame.set_index("variant").loc["tiny", "narrow_mean"] == pytest.approx(difference)
+    assert "Conv" not in [row[4] for row in table.rows if row[5].best]
+
+
+def test_latency_has_a_tolerance_of_its_own(peers):
+    options = RankingOptions(tolerance=0.05, latency_tolerance=0.2)
+    assert [kind.tolerance(options) for kind in (PARAMETERS, MACS, LATENCY)] == [0.05, 0.05, 0.2]
 
 
 def test_verdicts_are_adjusted_over_the_whole_table(peers):

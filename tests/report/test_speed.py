@@ -9,6 +9,7 @@ import pytest
 from linconv.report import render_figures, render_tables
 from linconv.report.source import load_experiment
 from linconv.report.speed import OLDER, macs_ratio, speed, speed_figure
+from linconv.results import ComplexityResult, read_result, write_result
 from linconv.results.collect import collect
 from tests.report.test_tables import markdown_rows
 from tests.results.factory import make_config, read_rows, write_experiment, write_timings
@@ -92,6 +93,27 @@ def test_older_counts_take_feature_space_for_auto_in_training_and_say_so(timed):
     assert macs_ratio(experiment, "base", "Lr", "training", "weight") == 7
     assert OLDER in speed(experiment)[0].notes
     assert OLDER in speed_figure(experiment)[1]
+
+
+def test_pruned_networks_have_times_and_no_macs(tmp_path):
+    config = make_config(
+        variants=["conv", "Lr", "X"],
+        define={"X": {"layer": "conv", "pruning": {"criterion": "l1"}}},
+        throughput=GRID | {"variants": ["Lr", "X"]},
+    )
+    write_experiment(tmp_path, config)
+    counts = read_result(tmp_path / "complexity.json", ComplexityResult)
+    left = [model for model in counts.models if model.variant != "X"]
+    write_result(tmp_path / "complexity.json", counts.model_copy(update={"models": left}))
+    write_timings(tmp_path, config, {"auto": 0.7})
+    collect(config, tmp_path)
+    experiment = load_experiment(tmp_path)
+    table, _ = speed(experiment)
+    cells = {str(row[6]): (row[7].text, row[8].text) for row in table.rows}
+    assert cells == {"-Lr": ("1.00", "0.700 (0.700 to 0.700)"), "X": ("-", "0.700 (0.700 to 0.700)")}
+    note = "Timed as what the cut leaves, whose MACs are in the runs alone: X."
+    assert note in table.notes
+    assert note in speed_figure(experiment)[1]
 
 
 def test_the_figure_is_drawn_where_there_are_timings_and_only_there(timed, tmp_path_factory):

@@ -143,6 +143,14 @@ def test_table2_shows_what_no_run_stands_behind(collected):
     assert rows["SqueezeNet", "-LRr"][at] == "not run"
     assert rows["VGG11", "Conv"][header.index("SVHN ours")] == "not run"
     assert rows["VGG11", "Conv"][header.index("params (M) ours") :][:2] == ["9.23", "9.23"]
+    assert "averages the maps" not in (root / "tables" / "table2.md").read_text()
+
+
+def test_table2_says_where_our_octave_convolution_departs(collected):
+    octconv = {"variants": ["conv", "octconv"], "define": {"octconv": {"layer": "octconv"}}}
+    root = collected(architectures=["vgg11"], datasets=["cifar10"], seeds=[0], **octconv)
+    render_tables(root)
+    assert "our VGG11-OctConv averages the maps at half resolution" in (root / "tables" / "table2.md").read_text()
 
 
 def test_html_tables_are_sound(collected):

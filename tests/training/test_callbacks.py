@@ -10,7 +10,15 @@ from rich.console import Console
 from torch import nn
 
 from linconv.config import Recipe
-from linconv.training.callbacks import CheckpointCallback, LogLines, ProgressBar, StopOnSignal
+from linconv.training.callbacks import (
+    CheckpointCallback,
+    LogLines,
+    ProcessLog,
+    ProgressBar,
+    StopOnSignal,
+    TrainingStoppedError,
+)
+from linconv.training.checkpoint import restore_checkpoint
 from linconv.training.engine import Callback, Training, fit
 
 
@@ -62,7 +70,8 @@ class Signals(Callback):
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_stops_the_training_after_the_step_and_saves_no_half_epoch(number, tmp_path):
     before = signal.getsignal(number)
-    done = fit(training([StopOnSignal(), CheckpointCallback(tmp_path, "x"), Signals(number, 5)], epochs=3))
+    with StopOnSignal() as stop:
+        done = fit(training([stop, CheckpointCallback(tmp_path, "x"), Signals(number, 5)], epochs=3))
     assert (done.stop, done.step, done.epoch, len(done.history)) == (True, 5, 1, 1)
     assert torch.load(tmp_path / "checkpoint.pt", weights_only=True)["step"] == 3
     assert signal.getsignal(number) is before
@@ -78,11 +87,65 @@ def interruptible():
 
 @pytest.mark.usefixtures("interruptible")
 def test_a_second_signal_ends_at_once():
-    with pytest.raises(KeyboardInterrupt):
-        fit(training([StopOnSignal(), Signals(signal.SIGINT, 2), Signals(signal.SIGINT, 2)]))
+    with StopOnSignal() as stop, pytest.raises(KeyboardInterrupt):
+        fit(training([stop, Signals(signal.SIGINT, 2), Signals(signal.SIGINT, 2)]))
 
 
 def test_a_training_without_a_signal_leaves_the_handlers_as_they_were():
     before = signal.getsignal(signal.SIGINT)
-    assert not fit(training([StopOnSignal()])).stop
+    with StopOnSignal() as stop:
+        assert not fit(training([stop])).stop
     assert signal.getsignal(signal.SIGINT) is before
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_outside_of_the_training_ends_at_once(number, when):
+    before = signal.getsignal(number)
+    with StopOnSignal() as stop:
+        if when == "after":
+            fit(training([stop]))
+        with pytest.raises(TrainingStoppedError, match="the same command continues it"):
+            signal.raise_signal(number)
+    assert signal.getsignal(number) is before
+
+
+def test_the_terminal_gets_its_cursor_back_after_an_error():
+    class Fails(Callback):
+        def on_step_end(self, training):
+            raise RuntimeError("no")
+
+    screen = io.StringIO()
+    with pytest.raises(RuntimeError, match="no"):
+        fit(training([ProgressBar("x", Console(file=screen, force_terminal=True)), Fails()]))
+    hide, show = "\x1b[?25l", "\x1b[?25h"
+    assert screen.getvalue().count(hide) == screen.getvalue().count(show) == 1
+
+
+def process(**changes):
+    state = {"device": "cpu", "versions": {"torch": "2"}, "hardware": {"cpu": "a"}, "numerics": {"threads": 1}}
+    return lambda training: state | {"peak_memory_mib": 1.0, "peak_gpu_memory_mib": None} | changes
+
+
+def test_a_process_that_goes_on_knows_those_before_it(tmp_path, caplog):
+    callbacks = [ProcessLog(process()), CheckpointCallback(tmp_path, "x")]
+    fit(training(callbacks, epochs=2))
+    for earlier in ([2], [2, 3]):  # a third process knows both
+        resumed = training([ProcessLog(process()), CheckpointCallback(tmp_path, "x")], epochs=earlier[-1] + 1)
+        assert restore_checkpoint(tmp_path, resumed, "x")
+        log = resumed.callbacks[0]
+        assert [p.epochs for p in log.earlier] == earlier
+        assert all(0 < p.seconds < 60 for p in log.earlier)
+        fit(resumed)
+    assert caplog.messages == []
+
+
+def test_a_process_with_other_settings_says_so(tmp_path, caplog):
+    fit(training([ProcessLog(process()), CheckpointCallback(tmp_path, "x")], epochs=1))
+    other = process(numerics={"threads": 2, "asked": {"threads": 2}}, versions={"torch": "3"})
+    resumed = training([ProcessLog(other), CheckpointCallback(tmp_path, "x")], epochs=2)
+    restore_checkpoint(tmp_path, resumed, "x")
+    fit(resumed)
+    (message,) = caplog.messages
+    assert message.startswith("the first 1 epochs were trained otherwise")
+    assert message.endswith(": torch 2 -> 3, threads 1 -> 2")

@@ -1,13 +1,18 @@
 """Two generations of checkpoints: damage costs one epoch, a kill while saving costs nothing that was saved."""
 
+import errno
+import hashlib
+import os
+
 import pytest
 import torch
 from torch import nn
 
 from linconv.config import Recipe
+from linconv.config.errors import UserError
 from linconv.results import remove_leftovers
 from linconv.training.callbacks import CheckpointCallback
-from linconv.training.checkpoint import CURRENT, PREVIOUS, remove_checkpoints, restore_checkpoint, save_checkpoint
+from linconv.training.checkpoint import CURRENT, PREVIOUS, remove_checkpoints, restore_checkpoint
 from linconv.training.engine import Callback, Training, fit
 
 BATCHES = [(torch.ones(4, 3), torch.tensor([0, 1, 1, 0]))] * 2
@@ -41,20 +46,11 @@ def flip_a_byte_of_a_tensor(path):
     assert changed != weight
 
 
-def make_foreign(path):
-    stranger = path.parent / "elsewhere"
-    stranger.mkdir()
-    save_checkpoint(stranger, training(), "another")
-    (stranger / CURRENT).replace(path)
-    stranger.rmdir()
-
-
 DAMAGES = {
     "a flipped bit": (flip_a_byte_of_a_tensor, "does not match its checksum"),
     "truncated": (lambda p: p.write_bytes(p.read_bytes()[:1000]), "does not match its checksum"),
     "garbage": (lambda p: p.write_bytes(b"not a checkpoint"), "does not match its checksum"),
     "empty": (lambda p: p.write_bytes(b""), "does not match its checksum"),
-    "foreign": (make_foreign, "it belongs to another, not to mine"),
 }
 
 
@@ -83,6 +79,54 @@ def test_with_both_damaged_the_training_starts_anew(damage, folder, caplog):
     assert {p.name for p in folder.iterdir()} == {f"{CURRENT}.unusable", f"{PREVIOUS}.unusable"}
     assert (fresh.epoch, fresh.step, fresh.history, state(fresh)) == (0, 0, [], state(training()))
     assert fit(fresh).history == fit(training()).history
+
+
+def test_a_checkpoint_of_something_else_waits_until_that_comes_back(folder, caplog):
+    """A mistyped recipe, begun once: neither it nor the right one starts anew."""
+    mistake = training(epochs=1, callbacks=[CheckpointCallback(folder, "mistake")])
+    assert restore_checkpoint(folder, mistake, "mistake") is None
+    fit(mistake)
+    assert all("belongs to mine, not to mistake; kept as" in message for message in caplog.messages)
+    assert len(caplog.messages) == 2
+    expected = fit(training())
+    resumed = training()
+    restored = restore_checkpoint(folder, resumed, "mine")
+    assert restored.startswith(f"{CURRENT}.of-")
+    assert (resumed.epoch, resumed.history, state(resumed)) == (2, expected.history, state(expected))
+    again = training(epochs=1)
+    assert restore_checkpoint(folder, again, "mistake").startswith(f"{CURRENT}.of-")
+    assert (again.epoch, again.history) == (1, mistake.history)
+
+
+@pytest.mark.skipif(os.getuid() == 0, reason="root reads everything")
+def test_a_checkpoint_without_permission_stays(folder):
+    (folder / CURRENT).chmod(0)
+    with pytest.raises(UserError, match="cannot be read"):
+        restore_checkpoint(folder, training(), "mine")
+    assert {p.name for p in folder.iterdir()} == {CURRENT, PREVIOUS}
+
+
+def test_a_checkpoint_that_a_file_system_does_not_give_stays(folder, monkeypatch):
+    def stale(*_, **__):
+        raise OSError(errno.ESTALE, "Stale file handle")
+
+    monkeypatch.setattr(torch, "load", stale)
+    with pytest.raises(UserError, match=r"checkpoint\.pt cannot be read \(Stale file handle\)"):
+        restore_checkpoint(folder, training(), "mine")
+    assert {p.name for p in folder.iterdir()} == {CURRENT, PREVIOUS}
+
+
+@pytest.mark.parametrize("key", ["model", "optimizer", "scaler", "callbacks", "history", "step", "diverged", "rng_cpu"])
+def test_whatever_is_missing_the_training_stays_as_it_was(key, folder):
+    content = torch.load(folder / CURRENT, weights_only=True)
+    del content[key]
+    (folder / PREVIOUS).unlink()
+    torch.save(content, folder / CURRENT)
+    whole = (folder / CURRENT).read_bytes()
+    (folder / CURRENT).write_bytes(whole + hashlib.sha256(whole).digest())
+    fresh = training()
+    assert restore_checkpoint(folder, fresh, "mine") is None
+    assert (fresh.epoch, fresh.step, fresh.history, state(fresh)) == (0, 0, [], state(training()))
 
 
 def test_a_checkpoint_that_fits_only_partly_leaves_nothing_behind(folder, caplog):

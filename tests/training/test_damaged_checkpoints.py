@@ -59,14 +59,6 @@ CHECKPOINTS: dict[str, tuple[Callable[[Path], object], str]] = {
     "not a checkpoint": (lambda p: p.write_text("<html>"), CHECKSUM),
     "a folder": (make_a_folder, r"Is a directory"),
     "another version": (rewrite(lambda s: s.update(version=1)), r"its format is version 1, not \d"),
-    "another configuration": (
-        rewrite(lambda s: s.update(identity=re.sub("configuration .{4}", "configuration 0000", s["identity"]))),
-        r"it belongs to configuration 0000.*, not to configuration",
-    ),
-    "other code": (
-        rewrite(lambda s: s.update(identity=re.sub("code .{4}", "code 0000", s["identity"]))),
-        r"it belongs to configuration .*, code 0000.*, not to configuration",
-    ),
     "a key missing": (rewrite(lambda s: s.pop("optimizer")), r"'optimizer'"),
     "an object": (rewrite(lambda s: s.update(history=Stranger())), r"Weights only load failed"),
     "a model of another shape": (
@@ -82,6 +74,18 @@ CHECKPOINTS: dict[str, tuple[Callable[[Path], object], str]] = {
         r"its optimiser belongs to another model",
     ),
     "a history without a field": (rewrite(lambda s: s["history"][0].pop("test_loss")), r"validation error for Epoch"),
+}
+
+
+FOREIGN: dict[str, tuple[Callable[[Path], object], str]] = {
+    "another configuration": (
+        rewrite(lambda s: s.update(identity=re.sub("configuration .{4}", "configuration 0000", s["identity"]))),
+        r"belongs to configuration 0000.*, not to configuration",
+    ),
+    "other code": (
+        rewrite(lambda s: s.update(identity=re.sub("code .{4}", "code 0000", s["identity"]))),
+        r"belongs to configuration .*, code 0000.*, not to configuration",
+    ),
 }
 
 
@@ -119,7 +123,11 @@ class _NoLog:
 
 def outcome_of(folder: Path) -> dict[str, bytes]:
     """The files of a finished run, result.json without its provenance, those set aside left out."""
-    files = {path.name: path.read_bytes() for path in folder.iterdir() if path.suffix != ".unusable"}
+    files = {
+        path.name: path.read_bytes()
+        for path in folder.iterdir()
+        if path.suffix != ".unusable" and ".of-" not in path.name
+    }
     result = json.loads(files["result.json"])
     del result["provenance"]
     return files | {"result.json": json.dumps(result).encode()}
@@ -153,6 +161,26 @@ def test_a_damaged_checkpoint_is_set_aside_and_the_previous_one_used(
     assert f"continuing after epoch 1 from {PREVIOUS}" in caplog.messages
     assert (folder / f"{CURRENT}.unusable").exists()
     assert outcome_of(folder) == expected
+
+
+@pytest.mark.parametrize("kind", FOREIGN)
+def test_a_foreign_checkpoint_is_kept_for_its_owner_and_the_previous_one_used(
+    kind: str, resumed: tuple[Trainer, Path, dict[str, bytes]], caplog: pytest.LogCaptureFixture
+) -> None:
+    train, folder, expected = resumed
+    damage, reason = FOREIGN[kind]
+    damage(folder / CURRENT)
+    outcome = train("pets")
+    assert (outcome.code, outcome.errors) == (0, [])
+    (warning,) = outcome.warnings
+    assert re.search(rf"^checkpoint {re.escape(CURRENT)} {reason}.*; kept as {re.escape(CURRENT)}\.of-", warning)
+    assert f"continuing after epoch 1 from {PREVIOUS}" in caplog.messages
+    assert outcome_of(folder) == expected
+    provenance = json.loads((folder / "result.json").read_text())["provenance"]
+    (earlier,) = provenance["earlier_processes"]
+    assert (earlier["epochs"], earlier["device"]) == (1, "cpu")
+    assert provenance["seconds"] > earlier["seconds"] > 0
+    assert provenance["peak_memory_mib"] >= earlier["peak_memory_mib"] > 100
 
 
 def test_with_both_damaged_the_training_starts_anew(

@@ -19,7 +19,7 @@ CONFIG = {
 
 
 def raising(error):
-    def forward(self, x):
+    def forward(*_):
         raise error
 
     return forward
@@ -70,6 +70,14 @@ def test_out_of_memory_is_one_line_and_exit_code_1(forward, reason, train, tmp_p
     assert reason in errors[0]
     assert errors[0].endswith("set a smaller batch_size or precision: bf16 in recipe.overrides")
     assert not list(folder.iterdir())
+
+
+def test_out_of_memory_in_evaluation_advises_no_smaller_batch(train, tmp_path, monkeypatch):
+    monkeypatch.setattr("linconv.training.engine.evaluate", raising(MemoryError()))
+    assert train()[0] == 1
+    (error,) = [line for line in (tmp_path / "log").read_text().splitlines() if "error" in line]
+    assert "synthetic/base/conv/seed0 with the network in evaluation, precision fp32 (MemoryError)" in error
+    assert error.endswith("; set precision: bf16 in recipe.overrides")
 
 
 def test_other_errors_stay_what_they_are(train, monkeypatch):

@@ -1,7 +1,8 @@
-"""config/README.md names every key of the schema; files of the configuration folder are sound."""
+"""config/README.md names every key of the schema and every configuration; these are sound."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 import pytest
@@ -47,6 +48,12 @@ def test_every_key_is_documented() -> None:
     text = (REPOSITORY / "config" / "README.md").read_text(encoding="utf-8")
     missing = [f"{model}.{key}" for model, key in keys() if f"`{key}" not in text and f".{key}`" not in text]
     assert not missing
+
+
+def test_every_file_is_documented() -> None:
+    text = (REPOSITORY / "config" / "README.md").read_text(encoding="utf-8")
+    listed = re.findall(r"^\| `(\S+\.yaml)` \|", text, flags=re.MULTILINE)
+    assert sorted(listed) == sorted(path.name for path in (REPOSITORY / "config").glob("*.yaml"))
 
 
 @pytest.mark.parametrize("path", sorted((REPOSITORY / "config").glob("*.yaml")), ids=lambda path: path.stem)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -35,3 +36,25 @@ def test_a_method_from_outside_gets_its_row(project: Project, tmp_path: Path) ->
     table = (project.results() / "tables/table1.md").read_text(encoding="utf-8")
     assert "mirrored" in table
     assert "upside" in table
+
+
+def test_the_documentation_shows_every_line_of_the_example() -> None:
+    text = (REPOSITORY / "docs/adding-a-method.md").read_text(encoding="utf-8")
+    code = (EXAMPLE / "mirrored.py").read_text(encoding="utf-8")
+    assert _lines(_fenced(text, "python")) == _lines(code)
+    entry = _fenced(text, "toml")
+    assert entry.endswith('mirrored = "mirrored:MirroredConv2d"\n')
+    assert entry in (EXAMPLE / "pyproject.toml").read_text(encoding="utf-8")
+    readme = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+    count = len(code.splitlines())
+    assert f"(examples/mirrored/mirrored.py), {count} lines" in text
+    assert f"walks through one of {count} lines" in readme
+
+
+def _fenced(text: str, language: str) -> str:
+    """The blocks of a language in a document, one after another."""
+    return "".join(re.findall(rf"^```{language}\n(.*?)^```$", text, flags=re.MULTILINE | re.DOTALL))
+
+
+def _lines(code: str) -> list[str]:
+    return [line for line in code.splitlines() if line]

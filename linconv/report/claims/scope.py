@@ -14,7 +14,7 @@ def is_published(variant: Variant) -> bool:
     Paper, section 3. Of regularisers only the paper's own: of correlation on the primaries, and of sparse coefficients.
     Any rank counts, and any `init`, which the claim about hyperparameters looks at.
     """
-    if variant.skip_first or variant.only_where_saves or variant.warm_start is not None:
+    if variant.skip_first or variant.skip_last or variant.only_where_saves or variant.warm_start is not None:
         return False
     if any((r.name, r.acts_on) not in PAPER_REGULARIZERS for r in variant.regularizers):
         return False

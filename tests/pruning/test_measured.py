@@ -1,0 +1,105 @@
+"""Pruned variants are measured before they are trained, as the network that their training leaves."""
+
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from linconv.config import parse_config
+from linconv.measure import network, profile, regularizer, steps, throughput
+from linconv.measure.complexity import complexity
+from linconv.results import RunResult, read_result
+from linconv.results.throughput import ThroughputResult, timings
+from tests.pruning.test_configuration import L1, raw
+from tests.training.short import params
+
+REFERENCE = Path(__file__).parents[2] / "results" / "reference"
+RUNS = sorted((REFERENCE / "peers" / "runs" / "digits" / "base").glob("*/seed0/result.json"))
+DECORRELATED = L1 | {"regularizers": [{"name": "correlation", "acts_on": "filters", "period": 10}]}
+QUICK = {"batch_size": 2, "device": "cpu", "threads": 1, "command": "x", "rounds": 3, "block_seconds": 1e-4}
+
+
+def built(definition):
+    return network.measured_network(
+        "base", definition, input_shape=(1, 32, 32), classes=10, device="cpu", channels_last=False
+    )
+
+
+@pytest.fixture
+def pruned():
+    return parse_config(raw(L1["pruning"], define={"X": DECORRELATED})).known_variants["X"]
+
+
+@pytest.fixture
+def trained(monkeypatch):
+    """The parameters of the networks that training steps were made with."""
+    seen = Counter()
+
+    def counting(model, *others, step=steps.EagerStep):
+        made = step(model, *others)
+        return lambda *batch: seen.update([params(model)]) or made(*batch)
+
+    monkeypatch.setattr(steps, "EagerStep", counting)
+    return seen
+
+
+def test_what_is_measured_has_the_parameters_and_macs_of_what_was_trained():
+    found = Counter()
+    for run in (read_result(file, RunResult) for file in RUNS):
+        definition = parse_config(raw({"criterion": "l1"}, define={"X": run.config["definition"]})).known_variants["X"]
+        if definition.pruning is not None:
+            model = built(definition)
+            assert (params(model), complexity(model, (1, 32, 32)).macs_folded) == (run.metrics.params, run.metrics.macs)
+            found[definition.pruning.criterion, run.metrics.params] += 1
+    criteria = ("l1", "betarank", "masksparsity", "dcff")
+    assert found == {(criterion, left): 1 for criterion in criteria for left in (209_445, 100_709)}
+
+
+def test_a_pruned_variant_is_timed(tmp_path, monkeypatch, trained):
+    grid = {"architectures": ["base"], "variants": ["X"], "batches": [2], "rounds": 3, "block_seconds": 1e-4}
+    grid |= {"input_shape": [1, 32, 32]}
+    config = parse_config(raw({"criterion": "l1", "params": 0.525}, throughput=grid))
+    inferred = Counter()
+
+    def spy(key, model, x, inference=throughput._inference):
+        inferred[params(model)] += 1
+        return inference(key, model, x)
+
+    monkeypatch.setattr(throughput, "_inference", spy)
+    monkeypatch.setattr(throughput, "peak_memory", lambda *_: {})  # takes longer than all else
+    monkeypatch.setattr(throughput, "held_memory", lambda _: 0)
+    throughput.measure_throughput(
+        config.throughput, config.known_variants, tmp_path, device="cpu", threads=1, command=""
+    )
+    cells = {path.stem: read_result(path, ThroughputResult) for path in tmp_path.iterdir()}
+    assert [t.arm.name for t in timings(cells["base_inference_b2_fp32_eager"])] == [
+        *("plain", "plain again", "X auto", "X weight", "X folded", "X optimised")
+    ]
+    assert inferred == {399_050: 2, 209_445: 4}  # plain twice; auto, weight, folded, optimised
+    assert len(timings(cells["base_training_b2_fp32_eager"])) == 4
+    assert trained.keys() == {399_050, 209_445}
+
+
+@pytest.mark.parametrize("activity", ["inference", "training"])
+def test_a_pruned_variant_is_profiled(activity, pruned, monkeypatch, trained):
+    seen = Counter()
+
+    def counting(model, _):
+        return lambda: seen.update([params(model)])
+
+    monkeypatch.setattr(profile, "_inference", counting)
+    profiled = [profile.Attributed("rest", "x", True, 1.0)]
+    monkeypatch.setattr(profile, "_quickest", lambda call, *_: call() or profiled)
+    profile.measure_profile("base", "X", pruned, activity=activity, input_shape=(1, 32, 32), **QUICK)
+    called, idle = (seen, trained) if activity == "inference" else (trained, seen)
+    assert called.keys() == {399_050, params(built(pruned))}
+    assert not idle
+
+
+def test_the_regulariser_of_a_pruned_variant_is_timed_on_what_the_cut_leaves(pruned, trained):
+    result = regularizer.measure_regularizer("base", "X", pruned, input_shape=(1, 32, 32), **QUICK)
+    small = built(pruned)
+    convolutions = [getattr(small.features, f"conv{i}") for i in (1, 2, 3, 4)]
+    assert result.filters == [(c.out_channels, c.in_channels * 9) for c in convolutions]
+    assert result.filters[0][0] < 32
+    assert trained.keys() == {params(small)}
