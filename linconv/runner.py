@@ -14,7 +14,15 @@ from linconv.config import Config, ResolvedRun
 from linconv.config.methods import method_version
 from linconv.measure.complexity import complexity
 from linconv.measure.redundancy import correlation_matrix, filter_banks, redundancy
-from linconv.results import Provenance, RunMetrics, RunResult, atomic_path, remove_leftovers, write_result
+from linconv.results import (
+    NeverOrthogonal,
+    Provenance,
+    RunMetrics,
+    RunResult,
+    atomic_path,
+    remove_leftovers,
+    write_result,
+)
 from linconv.results.provenance import code_hash, git_state, hardware, now_utc, peak_memory_mib, versions
 from linconv.results.tidy import write_npz
 from linconv.training.callbacks import BestEpoch, ProcessLog, StopOnSignal
@@ -23,7 +31,7 @@ from linconv.training.engine import Training
 from linconv.training.memory import is_out_of_memory, not_enough_memory
 from linconv.training.numerics import asked, check_device, numerics, set_numerics
 from linconv.training.pruning import PruningCallback
-from linconv.training.run import count_parameters, initial_network, train
+from linconv.training.run import count_parameters, final_layers, initial_network, train, where_never_orthogonal
 
 log = logging.getLogger("linconv")
 
@@ -72,7 +80,9 @@ def _perform(
     training = train(run, config, folder, device, callbacks=[signals], process_log=log_of_processes, progress=progress)
     reported = take_reported_epoch(training)
     shape, classes = _sizes(training)
-    before = filter_banks(initial_network(run, classes, shape[0]), shape)
+    initial = initial_network(run, classes, shape[0])
+    before = filter_banks(initial, shape)
+    never = where_never_orthogonal(run.definition.regularizers, final_layers(run, initial, classes, shape[0]))
     banks = [] if training.diverged else filter_banks(training.model, shape)
     kept = {
         f"layer{b.position}_{b.layer}": _quantised(b.filters) for b in banks if b.position in run.correlation_layers
@@ -95,6 +105,7 @@ def _perform(
         history=training.history,
         layers=[redundancy(bank) for bank in banks],
         layers_before=[redundancy(bank) for bank in before],
+        never_orthogonal=None if never is None else [NeverOrthogonal(**found._asdict()) for found in never],
         provenance=Provenance(
             command=command,
             versions=last["versions"],

@@ -10,7 +10,12 @@ from linconv.layers.conversion import convert, fold, replaced_layers, set_mode
 from linconv.layers.linear_conv import LinearConv2d
 from linconv.layers.methods import check_methods, fitting_init, method_class, warm_start_init
 from linconv.layers.optimize import optimize
-from linconv.layers.orthogonality import conv_orthogonal_penalty, never_orthogonal, orthogonal_penalty
+from linconv.layers.orthogonality import (
+    NeverOrthogonal,
+    conv_orthogonal_penalty,
+    never_orthogonal,
+    orthogonal_penalty,
+)
 from linconv.layers.regularizers import coefficient_l1, correlation_penalty
 from linconv.layers.replacement import ConvReplacement, Macs, RefusedError, Stage
 from linconv.layers.sparsity import SparsitySchedule
@@ -22,6 +27,7 @@ __all__ = [
     "LinearConv2d",
     "LowRankCoefficients",
     "Macs",
+    "NeverOrthogonal",
     "RefusedError",
     "SparseCoefficients",
     "SparsitySchedule",

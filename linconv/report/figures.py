@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 
 from linconv.report.curves import curves
 from linconv.report.drawing import draw_all, lay_out, save
+from linconv.report.filter_maps import filter_maps
 from linconv.report.forest import differences
 from linconv.report.heatmaps import correlations
 from linconv.report.layers import redundancy_layers
@@ -40,6 +41,7 @@ FIGURES: dict[str, FigureKind] = {
     "correlations": FigureKind(correlations, "network"),
     "curves": FigureKind(curves, "network"),
     "redundancy": FigureKind(redundancy_layers, "network"),
+    "filters": FigureKind(filter_maps, "network"),
     "pareto": FigureKind(pareto, "dataset"),
     "differences": FigureKind(differences, "dataset"),
     "speed": FigureKind(speed_figure, "timings"),

@@ -7,6 +7,7 @@ import pandas as pd
 from linconv.report.formats import MISSING, Column, Entry, Table, numeric
 from linconv.report.labels import architecture_label, dataset_label, variant_label
 from linconv.report.source import Experiment
+from linconv.report.wording import orthogonality_notes
 
 
 def run_anchor(dataset: str, architecture: str, variant: str) -> str:
@@ -36,6 +37,7 @@ def runs(experiment: Experiment) -> tuple[Table, pd.DataFrame]:
     notes = []
     if (versions := frame["code_hash"].nunique()) > 1:
         notes.append(f"The runs were made by {versions} versions of the training code (code_hash in runs.csv).")
+    notes += orthogonality_notes(experiment)
     left = ("data set", "network", "variant")
     done = Table(
         label="runs",

@@ -20,7 +20,7 @@ from linconv.results.tidy import COLUMNS
 _TEXT = dict.fromkeys(
     (
         *("dataset", "architecture", "variant", "status", "optimizer", "layer", "reason", "detail", "log"),
-        *("stage", "kind"),
+        *("stage", "kind", "never_orthogonal"),
         *("config_hash", "code_hash", "git_commit", "git_dirty", "torch", "hardware", "command"),
         *("flops_paper_quirk", "input_shape", "output_shape"),
     ),
@@ -30,7 +30,10 @@ _TEXT = dict.fromkeys(
 
 # Files and columns that data collected earlier lack: nothing was measured of them.
 _LATER = ("throughput.csv",)
-_LATER_COLUMNS = ("macs", "macs_train_auto", "kernel_sparsity", "kernel_variance_entropy", "orthogonality")
+_LATER_COLUMNS = (
+    *("macs", "macs_train_auto", "kernel_sparsity", "kernel_variance_entropy", "orthogonality"),
+    "never_orthogonal",
+)
 _CELL = ["dataset", "architecture", "variant"]
 IN_DETAIL = 9  # variants that can be told apart by colour
 

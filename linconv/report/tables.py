@@ -13,7 +13,7 @@ from linconv.report.formats import Table, to_html, to_latex, to_markdown
 from linconv.report.paper import paper_columns
 from linconv.report.paper_tables import comparison_table, printed_table, table2
 from linconv.report.ranking import ranking_latency, ranking_macs, ranking_parameters
-from linconv.report.redundancy_table import redundancy
+from linconv.report.redundancy_table import filter_quality, redundancy
 from linconv.report.run_tables import failures, runs
 from linconv.report.source import Experiment, load_experiment
 from linconv.report.speed import speed
@@ -34,6 +34,7 @@ TABLES: dict[str, Callable[[Experiment], tuple[Table, pd.DataFrame]]] = {
     "overhead": overhead,
     "speed": speed,
     "redundancy": redundancy,
+    "filter_quality": filter_quality,
     "runs": runs,
     "failures": failures,
 }

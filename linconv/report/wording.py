@@ -54,6 +54,17 @@ def detail_note(experiment: Experiment, variants: Sequence[str]) -> str:
     return f" Shown are {len(shown)} of {len(variants)} variants, {chosen}."
 
 
+def orthogonality_notes(experiment: Experiment) -> list[str]:
+    """Which layers of which variants the regulariser conv_orthogonal cannot make orthogonal; a note per cell."""
+    known = experiment.runs.dropna(subset=["never_orthogonal"])
+    columns = (known[name] for name in ("dataset", "architecture", "variant", "never_orthogonal"))
+    return [
+        f"{cell_label(*cell)}: conv_orthogonal is applied to layers that no filters make an orthogonal convolution "
+        f"(Achour et al., JMLR 2022): {layers}."
+        for *cell, layers in dict.fromkeys(zip(*columns, strict=True))
+    ]
+
+
 def cell_label(dataset: str, architecture: str, variant: str) -> str:
     """A cell as readers know it: Base-Lr on Digits."""
     return f"{variant_of(architecture, variant)} on {dataset_label(dataset)}"

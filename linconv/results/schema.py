@@ -73,6 +73,13 @@ class LayerRedundancy(Record):
     orthogonality: float | None = None
 
 
+class NeverOrthogonal(Record):
+    """A layer that no choice of filters makes an orthogonal convolution, and why (Achour et al., JMLR 2022)."""
+
+    layer: str
+    reason: str
+
+
 class RunMetrics(Record):
     """The numbers reported for a run: of `epoch`, on the test set.
 
@@ -130,7 +137,8 @@ class Provenance(Record):
 
 class RunResult(Record):
     """One training run. `layers` are the filters after training, `layers_before` those at the first step, null where
-    they were not measured."""
+    they were not measured. `never_orthogonal` are layers that the regulariser conv_orthogonal cannot make orthogonal,
+    null where the run has none of that name, and in files of earlier versions."""
 
     kind: Literal["run"] = "run"
     schema_version: Literal[1] = SCHEMA_VERSION
@@ -147,6 +155,7 @@ class RunResult(Record):
     history: list[Epoch]
     layers: list[LayerRedundancy]
     layers_before: list[LayerRedundancy] | None = None
+    never_orthogonal: list[NeverOrthogonal] | None = None
     provenance: Provenance
 
 

@@ -39,6 +39,7 @@ COLUMNS: dict[str, list[str]] = {
             "coefficient_sparsity",
             "selection",
             "macs",
+            "never_orthogonal",
         ),
         *("epochs", "batch_size", "learning_rate", "optimizer"),
         *("config_hash", "code_hash", "git_commit", "git_dirty", "torch", "hardware", "threads"),
@@ -72,6 +73,7 @@ def run_rows(results: Mapping[RunKey, RunResult]) -> dict[str, list[dict[str, An
                 **result.metrics.model_dump(),
                 **{name: recipe.get(name) for name in ("epochs", "batch_size", "learning_rate", "optimizer")},
                 "status": result.status,
+                "never_orthogonal": _never_orthogonal(result),
                 "config_hash": result.config_hash,
                 "code_hash": result.code_hash,
                 "git_commit": origin.git_commit,
@@ -88,6 +90,14 @@ def run_rows(results: Mapping[RunKey, RunResult]) -> dict[str, list[dict[str, An
         for stage, layers in (("before", result.layers_before or ()), ("after", result.layers)):
             rows["layers"] += [{**at, "stage": stage, **layer.model_dump()} for layer in layers]
     return rows
+
+
+def _never_orthogonal(result: RunResult) -> str | None:
+    """The layers that no filters make orthogonal, those with one reason together: "a, b: reason; c: reason"."""
+    layers: dict[str, list[str]] = {}
+    for found in result.never_orthogonal or ():
+        layers.setdefault(found.reason, []).append(found.layer or "(the model)")
+    return "; ".join(f"{', '.join(names)}: {reason}" for reason, names in layers.items()) or None
 
 
 def complexity_rows(complexity: ComplexityResult | None) -> dict[str, list[dict[str, Any]]]:

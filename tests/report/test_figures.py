@@ -16,6 +16,7 @@ from linconv.report import render_figures, render_tables
 from linconv.report.curves import curves
 from linconv.report.drawing import STYLE
 from linconv.report.figures import FIGURES, planned_figures
+from linconv.report.filter_maps import filter_maps
 from linconv.report.forest import differences
 from linconv.report.heatmaps import correlations
 from linconv.report.labels import COLOURS, network_markers, variant_styles
@@ -25,6 +26,7 @@ from linconv.report.pareto import pareto
 from linconv.report.source import load_experiment
 from linconv.results.collect import collect
 from tests.report.conftest import UNTIMED, key
+from tests.report.test_filter_maps import maps
 from tests.results.factory import LAYERS, make_config, make_correlations, read_rows
 
 SVG = {"figures": {"formats": ["svg"]}}
@@ -50,7 +52,7 @@ def test_all_kinds_in_every_format_twice_the_same(collected):
     root = collected(figures={"formats": ["svg", "pdf", "png"]}, variants=["conv", "Lr"], seeds=[0, 1])
     paths = render_figures(root)
     stems = [f"{k}_digits" for k in ("pareto", "differences")]
-    stems += [f"{k}_digits_base" for k in ("panels", "correlations", "curves", "redundancy")]
+    stems += [f"{k}_digits_base" for k in ("panels", "correlations", "curves", "redundancy", "filters")]
     expected = [f"figures/{stem}.{s}" for stem in stems for s in ("svg", "pdf", "png")]
     assert [p.relative_to(root).as_posix() for p in paths] == expected
     first = {path: path.read_bytes() for path in paths}
@@ -139,6 +141,7 @@ def test_all_diverged(collected):
     assert "no finished run" in texts(draw(root, curves))
     assert texts(draw(root, panels)).count("0 of 1\nruns") == 2
     assert any("no finished run with filter correlations" in t for t in texts(draw(root, correlations)))
+    assert any("no finished run with measured filters" in t for t in texts(draw(root, filter_maps)))
 
 
 def test_a_missing_variant_leaves_its_place_empty(collected):
@@ -248,7 +251,9 @@ def test_what_older_runs_did_not_measure_is_said(collected):
     layers.to_csv(root / "data" / "layers.csv", index=False)
     assert len(draw(root, redundancy_layers).axes) == 6
     assert "before training" not in texts(figure)
+    assert list(maps(draw(root, filter_maps))) == ["Mean |corr|", "Rank / min(N, D)"]
     render_tables(root)
+    assert "* Not measured when these runs were made." in (root / "tables" / "filter_quality.md").read_text()
     text = (root / "tables" / "redundancy.md").read_text()
     assert "not measured when these runs were made" in text
     assert "→ -" not in text

@@ -10,6 +10,7 @@ from matplotlib import rc_context
 from linconv.report.claims.accuracy import on_par
 from linconv.report.curves import curves
 from linconv.report.drawing import STYLE
+from linconv.report.filter_maps import filter_maps
 from linconv.report.forest import differences
 from linconv.report.labels import legend_columns, variant_label, variant_of, variant_styles
 from linconv.report.panels import panels
@@ -98,6 +99,14 @@ def test_a_forest_of_many_variants_has_a_row_each_and_a_panel_per_network(many):
     assert [t.get_text() for t in left.texts] == ["← -36.0"]
     heights = [label.get_window_extent() for label in left.get_yticklabels()]
     assert not any(a.overlaps(b) for i, a in enumerate(heights) for b in heights[:i])
+
+
+def test_maps_of_the_filters_have_a_row_for_each_of_many_variants(many):
+    figure, _ = drawn(many, filter_maps, "base")
+    labels = figure.axes[0].get_yticklabels()
+    assert [t.get_text() for t in labels] == [variant_label(v) for v in MANY]
+    boxes = [label.get_window_extent() for label in labels]
+    assert not any(a.overlaps(b) for i, a in enumerate(boxes) for b in boxes[:i])
 
 
 def test_figures_of_a_network_show_nine_variants_or_those_named(many, collected):

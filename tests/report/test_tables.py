@@ -9,6 +9,7 @@ import sys
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from linconv.config import plan_runs
@@ -249,6 +250,47 @@ def test_paper_columns_tell_a_wrong_count(collected):
     assert {v for at, v in counted.items() if at[2] == "params_m"} == {"no"}
     assert counted["mobilenetv2", "Lr", "flops_b"] == "no"
     assert counted["base", "Lr", "flops_b"] == "yes"
+
+
+def test_the_quality_of_filters_is_a_mean_over_layers_and_runs(collected):
+    root = collected(variants=["conv", "L"])
+    for seed in range(3):
+        path = root / key("L", seed).path / "result.json"
+        record = json.loads(path.read_text())
+        for layer, sparsity, entropy in zip(record["layers"], (0.0, 0.1, 0.2), (0.9, 0.6, None), strict=True):
+            layer["kernel_sparsity"] = sparsity + 0.001 * seed
+            layer["kernel_variance_entropy"] = entropy
+        path.write_text(json.dumps(record))
+    collect(make_config(variants=["conv", "L"]), root)
+    render_tables(root)
+    lines = (root / "tables" / "filter_quality.md").read_text().splitlines()
+    header, _, *rows = [[cell.strip() for cell in line.strip("|").split(" | ")] for line in lines if line[:1] == "|"]
+    assert header[3:] == ["layers", "kernel sparsity (%)", "kernel variance entropy", "filter orthogonality"]
+    shown = {row[2]: row[3:] for row in rows}
+    assert shown["Conv"] == ["3", "0.00 → 4.00", "0.900 → 0.700", "0.950 → 0.850"]
+    assert shown["-L"] == ["3", "0.00 → 10.10", "0.900 → 0.750", "0.950 → 0.850"]
+    record = read_rows(root / "tables" / "filter_quality.csv")[2]
+    assert (record["variant"], record["stage"], record["kernel_sparsity"]) == ("L", "after", "0.101")
+
+
+def test_layers_that_cannot_become_orthogonal_are_named_below_the_tables(collected):
+    root = collected(variants=["conv", "L"], seeds=[0, 1])
+    for seed in range(2):
+        path = root / key("L", seed).path / "result.json"
+        record = json.loads(path.read_text())
+        record["never_orthogonal"] = [{"layer": "features.conv2", "reason": "a rank of 64 is needed"}]
+        path.write_text(json.dumps(record))
+    collect(make_config(variants=["conv", "L"], seeds=[0, 1]), root)
+    render_tables(root)
+    for name in ("runs", "filter_quality"):
+        notes = [line for line in (root / "tables" / f"{name}.md").read_text().splitlines() if line.startswith("* ")]
+        assert len(notes) == 1
+        assert notes[0].startswith("* Base-L on Digits: conv_orthogonal is applied to layers that no filters make")
+        assert notes[0].endswith(": features.conv2: a rank of 64 is needed.")
+    runs = pd.read_csv(root / "data" / "runs.csv").drop(columns="never_orthogonal")  # as collected before it was known
+    runs.to_csv(root / "data" / "runs.csv", index=False)
+    render_tables(root)
+    assert "conv_orthogonal" not in (root / "tables" / "runs.md").read_text()
 
 
 def test_other_input_sizes_are_said(collected):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from linconv.config import RunKey, plan_runs, resolve_run
-from linconv.results import ResultError, write_result
+from linconv.results import NeverOrthogonal, ResultError, RunResult, read_result, write_result
 from linconv.results.collect import collect
 from linconv.results.tidy import COLUMNS
 from tests.results.factory import LAYERS, make_config, make_correlations, make_run, read_rows, write_experiment
@@ -44,6 +44,17 @@ def test_everything_is_collected(tmp_path):
     layer = read_rows(tmp_path / "data" / "complexity_layers.csv")[0]
     assert (layer["output_shape"], layer["macs_feature"]) == ("32x32x32", "")
     assert read_rows(tmp_path / "data" / "failures.csv") == []
+
+
+def test_layers_that_cannot_become_orthogonal_are_collected_as_text(tmp_path):
+    config = make_config(variants=["conv", "L"], seeds=[0])
+    write_experiment(tmp_path, config)
+    path = tmp_path / key("L").path / "result.json"
+    found = [NeverOrthogonal(layer=name, reason=why) for name, why in (("a", "thin"), ("", "low rank"), ("b", "thin"))]
+    write_result(path, read_result(path, RunResult).model_copy(update={"never_orthogonal": found}))
+    collect(config, tmp_path)
+    rows = read_rows(tmp_path / "data" / "runs.csv")
+    assert [r["never_orthogonal"] for r in rows] == ["", "a, b: thin; (the model): low rank"]
 
 
 def test_accuracies_survive_to_eight_digits(tmp_path):

@@ -12,11 +12,15 @@ from linconv.config import VARIANTS, Recipe, Regularizer, RunKey, parse_config, 
 from linconv.config.errors import UserError
 from linconv.data import load
 from linconv.layers import SparseCoefficients
+from linconv.results import RunResult, read_result
+from linconv.runner import perform_run
 from linconv.training.checkpoint import restore_checkpoint, save_checkpoint
 from linconv.training.engine import Callback, Term, Training, evaluate, fit, make_optimizer
 from linconv.training.numerics import numerics, set_numerics
 from linconv.training.run import count_parameters, penalty_terms, prepare, warn_where_never_orthogonal
 from linconv.training.schedules import learning_rate
+from tests.results.factory import make_config
+from tests.training.short import few_images
 
 
 @pytest.fixture(autouse=True)
@@ -173,6 +177,26 @@ def test_layers_that_cannot_become_orthogonal_are_named_in_the_log(caplog):
     warn_where_never_orthogonal((Regularizer(name="conv_orthogonal", acts_on="filters"),), model)
     (message,) = caplog.messages
     assert message.startswith("conv_orthogonal: no filters make layer 1 orthogonal: 8 orthonormal rows need")
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [((), None), (("orthogonal",), None), (("conv_orthogonal",), [f"features.conv{i}" for i in (2, 3, 4)])],
+)
+def test_layers_that_cannot_become_orthogonal_are_in_the_result(names, expected, tmp_path, monkeypatch):
+    """A quarter of 64 filters gives no rank of 32, that of the inputs, and so on; a quarter of 32 does for the stem."""
+    monkeypatch.setattr("linconv.training.run.load", lambda *_, **__: few_images())
+    regularizers = [{"name": name, "acts_on": "filters"} for name in names]
+    quarter = {"layer": "linear", "options": {"primary_ratio": 0.25}, "regularizers": regularizers}
+    config = make_config(
+        datasets=["synthetic"], define={"quarter": quarter}, variants=["conv", "quarter"], device="cpu",
+        recipe={"overrides": [{"set": {"epochs": 1}}]},
+    )  # fmt: skip
+    run = resolve_run(config, RunKey("synthetic", "base", "quarter", 0))
+    perform_run(run, config, tmp_path, "cpu", command="linconv train")
+    found = read_result(tmp_path / "result.json", RunResult).never_orthogonal
+    assert (found and [layer.layer for layer in found]) == expected
+    assert not found or found[0].reason == "a rank of 32 is needed, and the 16 primary filters give no more"
 
 
 def test_weight_decay_scaled_by_the_parameters_kept(synthetic):

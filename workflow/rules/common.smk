@@ -118,11 +118,11 @@ def threads_of(wildcards):
 # The names that the registries of linconv.report have, which imports too much for here; a test compares both.
 TABLES = (
     *("table1", "table1_paper", "table1_comparison", "table2", "paper_columns"),
-    *("complexity", "overhead", "speed", "redundancy", "runs", "failures"),
+    *("complexity", "overhead", "speed", "redundancy", "filter_quality", "runs", "failures"),
     *(f"ranking_{cost}" for cost in settings.rankings),
 )
 FIGURES = {
-    **dict.fromkeys(("panels", "correlations", "curves", "redundancy"), "network"),
+    **dict.fromkeys(("panels", "correlations", "curves", "redundancy", "filters"), "network"),
     **dict.fromkeys(("pareto", "differences"), "dataset"),
     **dict.fromkeys(("speed", "memory"), "timings"),
     "throughput": "batches",

@@ -37,6 +37,7 @@ TITLES = {
     "complexity": "Parameters and operations",
     "overhead": "Operations of weight space, by batch",
     "redundancy": "Redundancy of filters",
+    "filter_quality": "Quality of filters",
     "runs": "All runs",
     "failures": "Missing, damaged, stale or diverged",
 }
