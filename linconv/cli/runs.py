@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 from pathlib import Path
 from typing import Annotated
 
@@ -47,8 +46,6 @@ def train(
     log_to(log)
     settings = load_config(config)
     run = _resolve(settings, RunKey(dataset, architecture, variant, seed))
-    if settings.deterministic:
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS reads it once, when it starts
     from linconv.devices import device_slot
 
     with device_slot(settings.device, settings.runs_per_gpu) as device:

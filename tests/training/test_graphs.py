@@ -2,7 +2,6 @@
 
 import functools
 import math
-import os
 
 import pytest
 import torch
@@ -22,7 +21,6 @@ from linconv.training.run import prepare
 from linconv.training.step import Term, make_optimizer
 from tests.training.recording import CpuCapture
 
-os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # as `linconv train` does, for bits that can be compared
 CUDA = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 
 
