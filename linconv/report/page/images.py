@@ -14,7 +14,7 @@ from linconv.report.figures import FIGURES, Planned, draw_figure, planned_figure
 from linconv.report.labels import architecture_label, dataset_label
 from linconv.report.source import Experiment
 
-DPI = 150  # sharp on a screen of two pixels per CSS pixel at column width
+DPI = 120  # a page of many experiments stays below 5 MB; the figures beside it are sharper
 COLOURS = 256
 
 
