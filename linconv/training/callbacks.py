@@ -118,6 +118,9 @@ class ProgressBar(Callback):
         self._progress.stop()
 
 
+_NO_SETTINGS = ("asked", "cuda_graphs")  # what was asked for, and a count that begins at 0 in every process
+
+
 class ProcessLog(Callback):
     """Which processes trained: where each stopped, how long it took, on what and with which settings.
 
@@ -154,7 +157,7 @@ class ProcessLog(Callback):
                 *((getattr(before, part), now[part]) for part in ("hardware", "versions", "numerics")),
             )
             for name in dict.fromkeys([*was, *is_now])
-            if was.get(name) != is_now.get(name) and name != "asked"
+            if was.get(name) != is_now.get(name) and name not in _NO_SETTINGS
         ]
         if changes:
             log.warning(

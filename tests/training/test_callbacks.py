@@ -140,6 +140,17 @@ def test_a_process_that_goes_on_knows_those_before_it(tmp_path, caplog):
     assert caplog.messages == []
 
 
+def test_graphs_captured_so_far_are_no_other_setting(tmp_path, caplog):
+    """A process begins with none, whatever the one before had when it saved."""
+    graphs = {"threads": 1, "cuda_graphs": 4}
+    fit(training([ProcessLog(process(numerics=graphs)), CheckpointCallback(tmp_path, "x")], epochs=1))
+    begun = process(numerics=graphs | {"cuda_graphs": 0})
+    resumed = training([ProcessLog(begun), CheckpointCallback(tmp_path, "x")], epochs=2)
+    assert restore_checkpoint(tmp_path, resumed, "x")
+    fit(resumed)
+    assert caplog.messages == []
+
+
 def test_a_process_with_other_settings_says_so(tmp_path, caplog):
     fit(training([ProcessLog(process()), CheckpointCallback(tmp_path, "x")], epochs=1))
     other = process(numerics={"threads": 2, "asked": {"threads": 2}}, versions={"torch": "3"})
