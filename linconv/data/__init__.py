@@ -1,19 +1,22 @@
 """Data sets by name, batches from memory or files, and augmentation."""
 
-from linconv.data.batches import batches, crop
+from linconv.data.batches import BatchSource, Normalize, batches, crop
 from linconv.data.dataset import Arrays, DataError, Dataset, DatasetInfo
 from linconv.data.registry import DATASETS, load
-from linconv.data.sources import ImageFiles, LoaderError, StreamedImages, loader_failures
+from linconv.data.sources import ImageFiles, Images, LoaderError, StreamedImages, loader_failures
 from linconv.data.validation import hold_out
 
 __all__ = [
     "DATASETS",
     "Arrays",
+    "BatchSource",
     "DataError",
     "Dataset",
     "DatasetInfo",
     "ImageFiles",
+    "Images",
     "LoaderError",
+    "Normalize",
     "StreamedImages",
     "batches",
     "crop",

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -65,6 +67,97 @@ def _batches(
     seed: tuple[int, int],
 ) -> Iterator[tuple[Tensor, Tensor]]:
     n, device = len(images), images.device
+    drawn = _draw(n, info, augment, shuffle, seed, device)
+    normalize = Normalize(info, device)
+    wanted = (drawn.order.to(device) if isinstance(images, Tensor) else drawn.order).split(batch_size)
+    with closing(fetch(images, wanted)) as fetched:
+        for start, indices, x in zip(range(0, n, batch_size), wanted, fetched, strict=True):
+            x = drawn.move(x, slice(start, start + batch_size), info)
+            yield normalize(x), labels[indices.to(device)]
+
+
+class Normalize:
+    """uint8 images (b, c, h, w) to float32 with the data set's mean and standard deviation removed."""
+
+    def __init__(self, info: DatasetInfo, device: torch.device) -> None:
+        self.mean = torch.tensor(info.mean, device=device).view(1, -1, 1, 1)
+        self.std = torch.tensor(info.std, device=device).view(1, -1, 1, 1)
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return x.float().div_(255).sub_(self.mean).div_(self.std)
+
+
+@dataclass(frozen=True, eq=False)
+class BatchSource:
+    """The batches of one part of a data set, epoch by epoch; the arguments are those of `batches`.
+
+    Args:
+        seed: of the run; the draws of an epoch depend on (seed, epoch) alone.
+        layout: memory layout of the batches.
+    """
+
+    images: Images
+    labels: Tensor
+    batch_size: int
+    info: DatasetInfo
+    layout: torch.memory_format = torch.contiguous_format
+    augment: bool = False
+    shuffle: bool = False
+    seed: int = 0
+
+    def __call__(self, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """The batches of an epoch, x (b, c, h, w) in the layout and y (b,)."""
+        drawn = batches(
+            self.images,
+            self.labels,
+            batch_size=self.batch_size,
+            info=self.info,
+            augment=self.augment,
+            shuffle=self.shuffle,
+            generator_seed=(self.seed, epoch),
+        )
+        return ((x.contiguous(memory_format=self.layout), y) for x, y in drawn)
+
+    def whole(self, epoch: int) -> tuple[Tensor, Tensor]:
+        """All images of an epoch at once, in its order, cropped and flipped but not yet normalized.
+
+        Consecutive slices of `batch_size`, normalized, are the batches of `__call__`, bit for bit.
+
+        Returns:
+            uint8 (n, c, h, w) and int64 (n,), on the device.
+
+        Raises:
+            TypeError: the images are streamed from files.
+        """
+        if not isinstance(self.images, Tensor):
+            raise TypeError("streamed images are not in memory as a whole")
+        device = self.images.device
+        drawn = _draw(len(self.images), self.info, self.augment, self.shuffle, (self.seed, epoch), device)
+        order = drawn.order.to(device)
+        return drawn.move(self.images[order], slice(None), self.info), self.labels[order]
+
+
+class _Draws(NamedTuple):
+    """Order, crops and flips of one epoch; `order` is on the CPU, the others are on the device."""
+
+    order: Tensor
+    top: Tensor
+    left: Tensor
+    flips: Tensor | None
+    moves: bool
+
+    def move(self, x: Tensor, here: slice, info: DatasetInfo) -> Tensor:
+        """Crop and flip the images at the places `here` of the order."""
+        if self.moves:
+            x = crop(x, self.top[here], self.left[here], info.crop_padding, info.input_size)
+        if self.flips is not None:
+            x = torch.where(self.flips[here].view(-1, 1, 1, 1), x.flip(-1), x)
+        return x
+
+
+def _draw(
+    n: int, info: DatasetInfo, augment: bool, shuffle: bool, seed: tuple[int, int], device: torch.device
+) -> _Draws:
     room = info.image_size + 2 * info.crop_padding - info.input_size
     # All draws of the epoch at once and always in this order: neither batch size nor device can change them.
     generator = _generator(seed)
@@ -76,17 +169,7 @@ def _batches(
     if not augment:
         top, left = torch.full((2, n), room // 2, device=device)
     moves = info.input_size < info.image_size or (augment and info.crop_padding > 0)
-    mean = torch.tensor(info.mean, device=device).view(1, -1, 1, 1)
-    std = torch.tensor(info.std, device=device).view(1, -1, 1, 1)
-    wanted = (order.to(device) if isinstance(images, Tensor) else order).split(batch_size)
-    with closing(fetch(images, wanted)) as fetched:
-        for start, indices, x in zip(range(0, n, batch_size), wanted, fetched, strict=True):
-            here = slice(start, start + batch_size)
-            if moves:
-                x = crop(x, top[here], left[here], info.crop_padding, info.input_size)
-            if augment and info.flip:
-                x = torch.where(flips[here].view(-1, 1, 1, 1), x.flip(-1), x)
-            yield x.float().div_(255).sub_(mean).div_(std), labels[indices.to(device)]
+    return _Draws(order, top, left, flips if augment and info.flip else None, moves)
 
 
 def crop(images: Tensor, top: Tensor, left: Tensor, padding: int, size: int | None = None) -> Tensor:

@@ -88,6 +88,8 @@ class LogLines(Callback):
 class ProgressBar(Callback):
     """A bar over all steps on a terminal, with the last epoch's loss and accuracy."""
 
+    only_watches = True
+
     def __init__(self, title: str, console: Console) -> None:
         self._progress = Progress(
             TextColumn(title),
@@ -167,13 +169,22 @@ class ProcessLog(Callback):
 
 
 class CheckpointCallback(Callback):
-    """Saves the training after every epoch; after the last as well, since writing the result can be interrupted."""
+    """Saves the training after every epoch; after the last as well, since writing the result can be interrupted.
 
-    def __init__(self, folder: Path, identity: str) -> None:
-        self._folder, self._identity = folder, identity
+    Args:
+        every_seconds: epochs that end sooner after the last checkpoint are not saved, except the last epoch and one
+            after which the training stops.
+    """
+
+    def __init__(self, folder: Path, identity: str, every_seconds: float = 0.0) -> None:
+        self._folder, self._identity, self._every = folder, identity, every_seconds
+        self._saved = time.monotonic()
 
     def on_epoch_end(self, training: Training) -> None:
-        save_checkpoint(self._folder, training, self._identity)
+        last = training.epoch == training.recipe.epochs or training.diverged or training.stop
+        if last or time.monotonic() - self._saved >= self._every:
+            save_checkpoint(self._folder, training, self._identity)
+            self._saved = time.monotonic()
 
 
 class TrainingStoppedError(Exception):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,7 +23,12 @@ Batches = Callable[[int], Iterator[tuple[Tensor, Tensor]]]
 
 
 class Callback:
-    """What happens beside the loop. `state_dict` and `load_state_dict` travel with the checkpoint."""
+    """What happens beside the loop. `state_dict` and `load_state_dict` travel with the checkpoint.
+
+    `only_watches`: `on_step_end` changes nothing that a step computes, so several steps may run before it is called.
+    """
+
+    only_watches = False
 
     def on_train_start(self, training: Training) -> None: ...
 
@@ -50,6 +55,28 @@ class Callback:
     def load_state_dict(self, state: dict[str, Any]) -> None: ...
 
 
+class Loop:
+    """How the batches of an epoch reach the network: here one by one, from the host."""
+
+    def train_epoch(self, training: Training) -> Metrics:
+        """One epoch, or its part before `training.stop`; the metrics of its steps."""
+        training.forward.train()
+        for batch, (x, y) in enumerate(training.train_batches(training.epoch)):
+            rate = learning_rate(training.recipe, training.epoch, batch, training.batches_per_epoch)
+            training.stepper.set_learning_rate(rate)
+            training.stepper(x, y, training.terms_due())
+            training.step += 1
+            for callback in training.callbacks:
+                callback.on_step_end(training)
+            if training.stop:
+                break
+        return training.stepper.read_metrics()
+
+    def evaluate(self, training: Training, batches: Batches) -> tuple[float, float]:
+        """Mean cross-entropy and accuracy in percent of the network over the batches."""
+        return evaluate(training.forward, batches(training.epoch), training.recipe.precision)
+
+
 @dataclass
 class Training:
     """A training in progress: what the loop needs, what callbacks see, what a checkpoint saves.
@@ -59,8 +86,9 @@ class Training:
 
     `train_batches(epoch)` yields the batches of that epoch, the same ones whenever it is asked;
     `test_batches(epoch)` those of the test set, `validation_batches(epoch)` those of the part held out, if any.
-    `epoch` and `step` count finished ones, from 0. `forward` is the model, compiled where `compile` says so; `stepper`
-    trains on one batch. `plain_params` are the parameters of the plain network, where the recipe scales by them.
+    `epoch` and `step` count finished ones, from 0. `loop` brings the batches to the network. `forward` is the model,
+    compiled where `compile` says so; `stepper` trains on one batch. `plain_params` are the parameters of the plain
+    network, where the recipe scales by them.
     """
 
     model: nn.Module
@@ -73,6 +101,7 @@ class Training:
     validation_batches: Batches | None = None
     compile: bool = False
     cuda_graph: bool = False
+    loop: Loop = field(default_factory=Loop)
     plain_params: int | None = None
     forward: nn.Module = field(init=False)
     optimizer: torch.optim.Optimizer = field(init=False)
@@ -102,6 +131,10 @@ class Training:
         )
         self.stepper = kind(self.model, self.forward, self.optimizer, self.recipe)
 
+    def terms_due(self, ahead: int = 0) -> tuple[Term, ...]:
+        """The terms of the loss of the next step, or of the one `ahead` steps after it."""
+        return tuple(term for term in self.terms if (self.step + ahead) % term.period == 0)
+
     def in_force(self) -> dict[str, Any]:
         """How the steps were computed, as it was."""
         return {"compile": self.compile, "cuda_graph": self.cuda_graph, **self.stepper.in_force()}
@@ -125,7 +158,7 @@ def _fit(training: Training) -> Training:
     while training.epoch < training.recipe.epochs and not (training.diverged or training.stop):
         for callback in training.callbacks:
             callback.on_epoch_start(training)
-        train = _train_epoch(training)
+        train = training.loop.train_epoch(training)
         if training.stop:
             break
         test_loss, test_top1 = _evaluate(training, training.test_batches)
@@ -157,24 +190,9 @@ def _fit(training: Training) -> Training:
     return training
 
 
-def _train_epoch(training: Training) -> Metrics:
-    """One epoch, or its part before `stop`."""
-    training.forward.train()
-    for batch, (x, y) in enumerate(training.train_batches(training.epoch)):
-        rate = learning_rate(training.recipe, training.epoch, batch, training.batches_per_epoch)
-        training.stepper.set_learning_rate(rate)
-        training.stepper(x, y, tuple(term for term in training.terms if training.step % term.period == 0))
-        training.step += 1
-        for callback in training.callbacks:
-            callback.on_step_end(training)
-        if training.stop:
-            break
-    return training.stepper.read_metrics()
-
-
 def _evaluate(training: Training, batches: Batches) -> tuple[float, float]:
     try:
-        return evaluate(training.forward, batches(training.epoch), training.recipe.precision)
+        return training.loop.evaluate(training, batches)
     except Exception as error:
         error.add_note(EVALUATING)
         raise
@@ -189,6 +207,13 @@ def evaluate(
         forward: the network, compiled or not.
         precision: the recipe's, at which the forward pass runs.
     """
+    sums, samples = evaluation_sums(forward, batches, precision)
+    loss_sum, right = sums.tolist()
+    return loss_sum / samples, 100 * right / samples
+
+
+def evaluation_sums(forward: nn.Module, batches: Iterable[tuple[Tensor, Tensor]], precision: str) -> tuple[Tensor, int]:
+    """(sum of cross-entropies, number correct) as float64 (2,) on the device, and the number of samples."""
     forward.eval()
     samples = 0
     totals: list[Tensor] = []  # on the device until all batches are done
@@ -199,8 +224,7 @@ def evaluate(
             loss = F.cross_entropy(logits.float(), y, reduction="sum")
             totals.append(torch.stack([loss.double(), (logits.argmax(1) == y).sum().double()]))
         samples += len(y)
-    loss_sum, right = torch.stack(totals).sum(0).tolist()
-    return loss_sum / samples, 100 * right / samples
+    return torch.stack(totals).sum(0), samples
 
 
 def _finite(value: float) -> float | None:

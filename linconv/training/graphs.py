@@ -18,6 +18,18 @@ Replay = Callable[[], Any]
 WARM_UP = 3
 
 
+class Rerun:
+    """Stands in for `CudaCapture` where there is no GPU: what was captured is run again."""
+
+    def warm_up(self, function: Callable[[], None]) -> None:
+        """Run `function`."""
+        function()
+
+    def capture(self, function: Callable[[], None]) -> Replay:
+        """What runs `function`."""
+        return function
+
+
 class CudaCapture:
     """Captures functions on a stream of their own, into graphs that share one memory pool.
 
@@ -81,8 +93,8 @@ class GraphedStep(EagerStep):
             self._device_side.warm_up(lambda: self._compute(x, y, terms))
             return
         if slot.replay is None or slot.x is None or slot.y is None:
-            slot.x, slot.y = x.clone(), y.clone()
-            slot.replay = self._capture(slot.x, slot.y, terms)
+            x, y = slot.x, slot.y = x.clone(), y.clone()
+            slot.replay = capture(self._device_side, lambda: self._compute(x, y, terms))
         slot.x.copy_(x)
         slot.y.copy_(y)
         slot.replay()
@@ -90,11 +102,17 @@ class GraphedStep(EagerStep):
     def in_force(self) -> dict[str, Any]:
         return super().in_force() | {"cuda_graphs": sum(slot.replay is not None for slot in self._slots.values())}
 
-    def _capture(self, x: Tensor, y: Tensor, terms: Sequence[Term]) -> Replay:
-        try:
-            return self._device_side.capture(lambda: self._compute(x, y, terms))
-        except torch.OutOfMemoryError:
-            raise
-        except RuntimeError as error:
-            reason = " ".join(str(error).split())[:200]
-            raise UserError(f"cuda_graph: this training step cannot be captured ({reason}); use false") from error
+
+def capture(device_side: CudaCapture | Rerun, function: Callable[[], None]) -> Replay:
+    """What replays `function`, recorded now.
+
+    Raises:
+        UserError: it cannot be captured.
+    """
+    try:
+        return device_side.capture(function)
+    except torch.OutOfMemoryError:
+        raise
+    except RuntimeError as error:
+        reason = " ".join(str(error).split())[:200]
+        raise UserError(f"cuda_graph: this training step cannot be captured ({reason}); use false") from error

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from rich.console import Console
@@ -14,7 +15,7 @@ from torch import Tensor, nn
 from linconv.config import VARIANTS, Config, Regularizer, ResolvedRun
 from linconv.config.errors import UserError
 from linconv.config.methods import PLAIN
-from linconv.data import Dataset, LoaderError, batches, hold_out, load, loader_failures
+from linconv.data import BatchSource, Dataset, Images, LoaderError, hold_out, load, loader_failures
 from linconv.layers import (
     NeverOrthogonal,
     SparseCoefficients,
@@ -133,45 +134,33 @@ def prepare(
     # larger images by the batch: what trains in memory is evaluated in it
     evaluation_batch = EVALUATION_BATCH if data.info.input_size <= 32 else run.recipe.batch_size
 
-    def laid_out(drawn: Iterator[tuple[Tensor, Tensor]]) -> Iterator[tuple[Tensor, Tensor]]:
-        return ((x.contiguous(memory_format=layout), y) for x, y in drawn)
+    def source(images: Images, labels: Tensor, batch_size: int = evaluation_batch, **options: Any) -> BatchSource:
+        return BatchSource(images, labels, batch_size, data.info, layout, **options)
 
-    def train_batches(epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
-        drawn = batches(
-            data.train_images, data.train_labels, batch_size=run.recipe.batch_size, info=data.info,
-            augment=run.augment, generator_seed=(run.seed, epoch), shuffle=True,
-        )  # fmt: skip
-        return laid_out(drawn)
-
-    def test_batches(epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
-        drawn = batches(
-            data.test_images, data.test_labels, batch_size=evaluation_batch, info=data.info,
-            augment=False, generator_seed=None, shuffle=False,
-        )  # fmt: skip
-        return laid_out(drawn)
-
-    def validation_batches(epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
-        assert data.validation_images is not None
-        assert data.validation_labels is not None
-        drawn = batches(
-            data.validation_images, data.validation_labels, batch_size=evaluation_batch, info=data.info,
-        )  # fmt: skip
-        return laid_out(drawn)
-
+    validation_batches = None
+    if data.validation_images is not None and data.validation_labels is not None:
+        validation_batches = source(data.validation_images, data.validation_labels)
     if run.definition.sparsity_schedule is not None:
         callbacks.append(SparsityCallback(run.definition.sparsity_schedule))
     return Training(
         model=model,
         recipe=run.recipe,
-        train_batches=train_batches,
-        test_batches=test_batches,
+        train_batches=source(
+            data.train_images,
+            data.train_labels,
+            run.recipe.batch_size,
+            augment=run.augment,
+            shuffle=True,
+            seed=run.seed,
+        ),
+        test_batches=source(data.test_images, data.test_labels),
         batches_per_epoch=-(-len(data.train_labels) // run.recipe.batch_size),
         terms=terms,
         callbacks=callbacks,
         compile=compile,
         cuda_graph=cuda_graph,
         plain_params=count_plain_parameters(run, *sizes) if run.recipe.scale_weight_decay else None,
-        validation_batches=None if data.validation_images is None else validation_batches,
+        validation_batches=validation_batches,
     )
 
 

@@ -104,6 +104,15 @@ class EagerStep:
             else:
                 group["lr"] = rate
 
+    def copy_learning_rate(self, rate: Tensor) -> None:
+        """The rate of the next steps from a tensor (1,); where the optimizer holds its rate on the device, without
+        waiting for the device."""
+        for group in self.optimizer.param_groups:
+            if isinstance(group["lr"], Tensor):
+                group["lr"].copy_(rate.squeeze(0))
+            else:
+                group["lr"] = float(rate)
+
     def read_metrics(self) -> Metrics:
         """The metrics of the steps since the last reading; waits for the device."""
         loss, right, samples, penalty, steps = self._sums.tolist()

@@ -38,7 +38,7 @@ class _Recording(TorchDispatchMode):
             storage.copy_(before)
 
     def replay(self) -> None:
-        with torch.no_grad():
+        with torch.inference_mode():
             for func, args, kwargs, made in self.operations:
                 out = _tensors(func(*args, **kwargs))
                 for i, tensor in made.items():
