@@ -41,12 +41,11 @@ smoke: $(READY) ## run every stage of the pipeline on small data
 gpu: ## measure what fits into BUDGET on this machine's GPU, into OUT (torch >= 2.11; no Snakemake needed)
 	$(or $(wildcard $(BIN)/python),$(PYTHON)) -m linconv.cli session config/gpu.yaml --budget $(BUDGET) --output $(OUT) --device $(DEVICE)
 
-figures: $(READY) ## render the committed reference results again, without training
-	linconv render all results/reference
-	python docs/embed_tables.py
+figures: $(READY) ## render the committed reference results into build/reference, without training
+	python docs/render_reference.py
 
-report: $(READY) ## one HTML page on the default experiment's results, or on the reference results where there are none
-	linconv report $$(test -f results/digits/config.yaml && echo results/digits || echo results/reference)
+report: $(READY) ## one HTML page on the default experiment's results
+	linconv report results/digits
 
 lint: $(READY) ## check style, types, imports and the workflow
 	ruff check
@@ -69,5 +68,5 @@ lock: $(READY) ## pin all dependencies again, with hashes
 	  --constraints <(printf '%s\n' torch==2.14.1 torchvision==0.29.1) --generate-hashes --no-annotate \
 	  --no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock' --quiet --upgrade -o requirements.lock
 
-clean: ## remove the results of the default and the smoke experiment, and caches
-	rm -rf results/digits results/smoke .snakemake .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
+clean: ## remove what is rendered, the results of the default and the smoke experiment, and caches
+	rm -rf build/reference results/digits results/smoke .snakemake .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

@@ -1,11 +1,20 @@
-"""What the documentation says of the committed runs, held to them."""
+"""The committed results: what the documentation says of them, and what is committed of what is rendered from them."""
 
+import importlib.util
 import json
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
-RUNS = sorted((Path(__file__).parents[2] / "results" / "reference").glob("*/runs/mnist/base/*/*/result.json"))
+ROOT = Path(__file__).parents[2]
+REFERENCE = ROOT / "results" / "reference"
+RUNS = sorted(REFERENCE.glob("*/runs/mnist/base/*/*/result.json"))
+spec = importlib.util.spec_from_file_location("render_reference", ROOT / "docs" / "render_reference.py")
+render_reference = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(render_reference)
 
 
 def test_there_are_runs_of_base_on_mnist():
@@ -17,3 +26,91 @@ def test_base_on_mnist_trains_in_less_than_two_gibibytes(path):
     """docs/engine.md; the resident set of the whole process, with torch and the data."""
     peak = json.loads(path.read_text())["provenance"]["peak_memory_mib"]
     assert 200 < peak < 2048
+
+
+def committed(folder: str) -> list[Path]:
+    listed = subprocess.run(["git", "ls-files", "-z", folder], cwd=ROOT, capture_output=True, text=True, check=False)
+    if listed.returncode:
+        pytest.skip("not a clone")
+    return [ROOT / name for name in listed.stdout.split("\0") if name and (ROOT / name).is_file()]
+
+
+def test_the_committed_files_are_small():
+    """In bytes: the reference results, and all files of the repository."""
+    assert sum(file.stat().st_size for file in committed("results/reference")) < 8e6
+    assert sum(file.stat().st_size for file in committed(".")) < 12e6
+
+
+def test_every_experiment_has_what_rendering_reads_and_nothing_is_damaged():
+    experiments = sorted(path.parent for path in REFERENCE.glob("*/config.yaml"))
+    assert experiments == sorted(path for path in REFERENCE.iterdir() if path.is_dir())
+    for root in experiments:
+        assert (root / "data" / "runs.csv").is_file()
+        assert list(root.glob("runs/*/*/*/seed*/result.json"))
+
+
+@pytest.fixture
+def small(tmp_path):
+    """A reference folder with one golden file of each kind, and the same files rendered."""
+    reference, rendered = tmp_path / "reference", tmp_path / "rendered"
+    for file in ("claims.md", "digits/tables/table1.md", "digits/figures/panels_digits_base.png"):
+        (reference / file).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(REFERENCE / file, reference / file)
+    shutil.copytree(reference, rendered)
+    (rendered / "report.html").write_text("<!doctype html>")
+    return reference, rendered
+
+
+def test_equal_files_have_no_differences(small):
+    assert render_reference.differences(*small) == []
+
+
+def test_a_table_that_differs_in_one_byte_is_named(small):
+    table = small[1] / "digits" / "tables" / "table1.md"
+    table.write_bytes(table.read_bytes() + b"\n")
+    assert render_reference.differences(*small) == ["digits/tables/table1.md: the rendered file differs"]
+
+
+def test_a_table_that_is_no_longer_rendered_is_named(small):
+    (small[1] / "claims.md").unlink()
+    assert render_reference.differences(*small) == ["claims.md: no longer rendered"]
+
+
+@pytest.mark.parametrize("change", ["size", "content"])
+def test_another_picture_is_named(small, change):
+    file = small[1] / "digits" / "figures" / "panels_digits_base.png"
+    with Image.open(file) as picture:
+        other = picture.convert("RGB")
+    width, height = other.size
+    if change == "size":
+        other = other.resize((width + 1, height))
+    else:
+        other.paste((0, 0, 0), (width // 4, height // 4, width // 2, height // 2))
+    other.save(file)
+    assert render_reference.differences(*small) == [
+        "digits/figures/panels_digits_base.png: the rendered picture differs"
+    ]
+
+
+@pytest.mark.parametrize("report", ["missing", "large"])
+def test_a_report_that_is_missing_or_large_is_named(small, report, monkeypatch):
+    if report == "missing":
+        (small[1] / "report.html").unlink()
+    else:
+        monkeypatch.setattr(render_reference, "REPORT_BYTES", 3)
+    assert [line.partition(":")[0] for line in render_reference.differences(*small)] == ["report.html"]
+
+
+def test_golden_files_are_not_copied(small, tmp_path):
+    reference, _ = small
+    (reference / "digits" / "config.yaml").write_text("experiment: digits\n")
+    render_reference.copy_results(reference, tmp_path / "copy")
+    assert [path.name for path in (tmp_path / "copy").rglob("*") if path.is_file()] == ["config.yaml"]
+
+
+def test_importing_torch_while_rendering_fails():
+    finder = render_reference.WithoutTorch()
+    for name in ("torch", "torch.nn", "torchvision"):
+        with pytest.raises(ImportError, match="rendering needs no torch"):
+            finder.find_spec(name)
+    assert finder.find_spec("numpy") is None
