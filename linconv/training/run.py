@@ -38,7 +38,8 @@ from linconv.training.callbacks import (
     TrainingStoppedError,
 )
 from linconv.training.checkpoint import restore_checkpoint
-from linconv.training.engine import Callback, Training, fit
+from linconv.training.device_loop import DeviceLoop
+from linconv.training.engine import Callback, Loop, Training, fit
 from linconv.training.pruning import PruningCallback
 from linconv.training.step import Term
 from linconv.training.warm_start import WarmStart
@@ -164,6 +165,18 @@ def prepare(
     )
 
 
+def load_data(run: ResolvedRun, config: Config, device: str) -> Dataset:
+    """The data set of a run on the device, its validation part held out where the run has one.
+
+    Raises:
+        linconv.data.DataError: the data set is missing or damaged.
+    """
+    data = load(
+        run.dataset, config.data_folder, device=device, imagefolder=run.imagefolder, workers=config.loader_workers
+    )
+    return data if run.validation is None else hold_out(data, run.validation)
+
+
 def train(
     run: ResolvedRun,
     config: Config,
@@ -173,6 +186,10 @@ def train(
     callbacks: Sequence[Callback] = (),
     process_log: ProcessLog,
     progress: bool = False,
+    data: Dataset | None = None,
+    loop: Loop | None = None,
+    show: Callback | None = None,
+    checkpoint_seconds: float = 0.0,
 ) -> Training:
     """Train one run, resuming from a checkpoint in `folder` where one belongs to it: same configuration, same code.
 
@@ -181,26 +198,29 @@ def train(
     Args:
         callbacks: come first.
         process_log: goes into the checkpoints.
+        progress: show a bar where standard error is a terminal.
+        data: the data set on the device, from `load_data`; None loads it.
+        loop: brings the batches to the network; None takes the one that fits the device and the data.
+        show: shows the progress in place of the bar or the log's lines.
+        checkpoint_seconds: the least time between two checkpoints.
 
     Raises:
         linconv.data.DataError: the data set is missing or damaged, or a process that decodes images died.
         UserError: the variant's patterns leave every convolution of the network plain.
         TrainingStoppedError: a callback stopped it before its last epoch.
     """
-    data = load(
-        run.dataset, config.data_folder, device=device, imagefolder=run.imagefolder, workers=config.loader_workers
-    )
-    if run.validation is not None:
-        data = hold_out(data, run.validation)
-    console = Console(stderr=True)
-    show: Callback = ProgressBar(str(run.key), console) if progress and sys.stderr.isatty() else LogLines()
+    data = load_data(run, config, device) if data is None else data
+    if show is None:
+        show = ProgressBar(str(run.key), Console(stderr=True)) if progress and sys.stderr.isatty() else LogLines()
     identity = f"configuration {run.hash}, code {code_hash('training', *run.definition.layers)}"
     # Saved before it is shown: an epoch that the log reports is never trained again.
     chosen = [BestEpoch()] if run.report_epoch == "best_validation" else []
     training = prepare(
-        run, data, device, [*callbacks, *chosen, process_log, CheckpointCallback(folder, identity), show],
+        run, data, device, [*callbacks, *chosen, process_log, CheckpointCallback(folder, identity, checkpoint_seconds), show],
         channels_last=config.channels_last, compile=config.compile, cuda_graph=config.cuda_graph,
     )  # fmt: skip
+    in_memory = isinstance(data.train_images, Tensor) and isinstance(data.test_images, Tensor)
+    training.loop = loop or (DeviceLoop() if config.cuda_graph and in_memory else Loop())
     last = final_layers(run, training.model, data.info.classes, data.info.channels)
     warn_where_never_orthogonal(run.definition.regularizers, last)
     for part in run.recipe.unreached:
