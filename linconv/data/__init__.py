@@ -1,7 +1,7 @@
 """Data sets by name, batches from memory or files, and augmentation."""
 
 from linconv.data.batches import BatchSource, Normalize, batches, crop
-from linconv.data.dataset import Arrays, DataError, Dataset, DatasetInfo
+from linconv.data.dataset import Arrays, DataError, Dataset, DatasetInfo, Origin
 from linconv.data.registry import DATASETS, load
 from linconv.data.sources import ImageFiles, Images, LoaderError, StreamedImages, loader_failures
 from linconv.data.validation import hold_out
@@ -17,6 +17,7 @@ __all__ = [
     "Images",
     "LoaderError",
     "Normalize",
+    "Origin",
     "StreamedImages",
     "batches",
     "crop",

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+import numpy as np
 from torch import Tensor
 
 from linconv.config.errors import UserError
+from linconv.results.data import Container, DataContent
 
 if TYPE_CHECKING:
     from linconv.data.sources import ImageFiles, Images
@@ -19,6 +21,23 @@ class DataError(UserError):
     """A data set that cannot be used; the message names it, what is missing or damaged, and the remedy."""
 
 
+@dataclass(frozen=True)
+class Origin:
+    """Where a loader has the data from.
+
+    Args:
+        container: the kind of files.
+        classes: names in the order of the labels.
+        decoder: library and version that turned the files into pixels.
+        hashes: of the training and the test images, where the loader has computed them.
+    """
+
+    container: Container
+    classes: tuple[str, ...]
+    decoder: str
+    hashes: tuple[np.ndarray, np.ndarray] | None = None
+
+
 class Arrays(NamedTuple):
     """What a loader returns: images, uint8 (n, c, h, w) or files of them, and labels int64 (n,), on the CPU."""
 
@@ -26,6 +45,7 @@ class Arrays(NamedTuple):
     train_labels: Tensor
     test_images: Tensor | ImageFiles
     test_labels: Tensor
+    origin: Origin
 
 
 @dataclass(frozen=True)
@@ -59,7 +79,9 @@ class DatasetInfo:
 class Dataset:
     """A data set ready for use: labels int64 (n,) on one device, images uint8 (n, c, size, size) there or streamed.
 
-    The validation part, where one is held out, is taken from the training part.
+    The validation part, where one is held out, is taken from the training part; `content` describes the training part
+    before that. `test_order`, int64 (n,) on the CPU, are the indices that bring the test images into an order that no
+    container changes; results per image are stored in it.
     """
 
     info: DatasetInfo
@@ -67,5 +89,7 @@ class Dataset:
     train_labels: Tensor
     test_images: Images
     test_labels: Tensor
+    content: DataContent
+    test_order: Tensor
     validation_images: Images | None = None
     validation_labels: Tensor | None = None

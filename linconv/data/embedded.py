@@ -8,10 +8,11 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from linconv.data.dataset import Arrays
+from linconv.data.dataset import Arrays, Origin
 
 SIZE = 32
 CLASSES = 10
+DIGITS = tuple(str(digit) for digit in range(CLASSES))
 
 
 def load_digits(root: Path) -> Arrays:
@@ -19,6 +20,7 @@ def load_digits(root: Path) -> Arrays:
 
     Every fifth sample of each class, in the original order, is a test sample: 1442 to train, 355 to test.
     """
+    import sklearn
     from sklearn import datasets
 
     bunch = datasets.load_digits()
@@ -31,7 +33,8 @@ def load_digits(root: Path) -> Arrays:
     test = torch.zeros(len(labels), dtype=torch.bool)
     for label in range(CLASSES):
         test[(labels == label).nonzero().squeeze(1)[4::5]] = True
-    return Arrays(images[~test], labels[~test], images[test], labels[test])
+    origin = Origin("embedded", DIGITS, f"scikit-learn {sklearn.__version__}")
+    return Arrays(images[~test], labels[~test], images[test], labels[test], origin)
 
 
 def load_synthetic(root: Path) -> Arrays:
@@ -45,5 +48,8 @@ def load_synthetic(root: Path) -> Arrays:
         labels = np.arange(samples) % CLASSES
         noise = random.normal(scale=40, size=(samples, 3, SIZE, SIZE))
         images = np.clip(np.rint(templates[labels] + noise), 0, 255).astype(np.uint8)
-        parts += [torch.from_numpy(images), torch.from_numpy(labels).long()]
-    return Arrays(*parts)
+        parts.append((torch.from_numpy(images), torch.from_numpy(labels).long()))
+    (train_images, train_labels), (test_images, test_labels) = parts
+    names = tuple(f"pattern {label}" for label in range(CLASSES))
+    origin = Origin("generated", names, f"numpy {np.__version__}")
+    return Arrays(train_images, train_labels, test_images, test_labels, origin)

@@ -10,12 +10,15 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import PIL
 import torch
 from torch import Tensor
 
 from linconv.config.folders import ImageFolderOptions
-from linconv.data.dataset import Arrays, DataError, DatasetInfo
+from linconv.data.dataset import Arrays, DataError, DatasetInfo, Origin
 from linconv.data.sources import CHANNELS, ImageFiles, Images, fetch
+
+Samples = list[tuple[str, int]]  # (file, label)
 
 
 class Found(NamedTuple):
@@ -37,8 +40,10 @@ def load_imagefolder(name: str, options: ImageFolderOptions, root: Path) -> Arra
         DataError: the folder or a part is missing, a class has no image, or train/ and test/ differ in their classes.
     """
     try:
-        train, test = _find_parts(root / options.path, options)
-        return Arrays(*list_files(name, train, options.image_size), *list_files(name, test, options.image_size))
+        classes, train, test = _find_parts(root / options.path, options)
+        origin = Origin("image folder", tuple(classes), decoder())
+        files = (*list_files(name, train, options.image_size), *list_files(name, test, options.image_size))
+        return Arrays(*files, origin)
     except DataError as error:
         raise DataError(f"data set '{name}': {error}") from None
 
@@ -68,8 +73,13 @@ def describe_imagefolder(name: str, options: ImageFolderOptions, images: Images,
     )
 
 
-def _find_parts(folder: Path, options: ImageFolderOptions) -> tuple[list[tuple[str, int]], list[tuple[str, int]]]:
-    """The (file, label) pairs of the training and the test part."""
+def decoder() -> str:
+    """What decodes and resizes the files, with its version."""
+    return f"Pillow {PIL.__version__}"
+
+
+def _find_parts(folder: Path, options: ImageFolderOptions) -> tuple[list[str], Samples, Samples]:
+    """The class names, and the (file, label) pairs of the training and the test part."""
     if not folder.is_dir():
         raise DataError(f"no folder {folder}; put the images there, or change data_root or the data set's path")
     # A class may itself be called "train": a part is a folder that holds folders.
@@ -81,10 +91,11 @@ def _find_parts(folder: Path, options: ImageFolderOptions) -> tuple[list[tuple[s
             f"{parts[0]}/ one level up to have them split"
         )
     if not parts:
-        return _split(find_classes(folder), options)
+        found = find_classes(folder)
+        return found.classes, *_split(found, options)
     train, test = (find_classes(folder / part) for part in parts)
     same_classes(folder, {"train": train, "test": test})
-    return train.samples, test.samples
+    return train.classes, train.samples, test.samples
 
 
 def same_classes(folder: Path, parts: dict[str, Found]) -> None:
@@ -126,7 +137,7 @@ def find_classes(folder: Path) -> Found:
     return Found(found.classes, found.samples)
 
 
-def _split(files: Found, options: ImageFolderOptions) -> tuple[list[tuple[str, int]], list[tuple[str, int]]]:
+def _split(files: Found, options: ImageFolderOptions) -> tuple[Samples, Samples]:
     """The same share of every class to the test part, at least one image to each part."""
     train, test = [], []
     for label, group in itertools.groupby(files.samples, key=itemgetter(1)):

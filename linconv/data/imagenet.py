@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from linconv.data.dataset import Arrays, DataError
-from linconv.data.folders import find_classes, list_files, same_classes
+from linconv.data.dataset import Arrays, DataError, Origin
+from linconv.data.folders import decoder, find_classes, list_files, same_classes
 
 CLASSES = 1000
 IMAGE_SIZE = 256
@@ -40,4 +40,4 @@ def load_imagenet(root: Path) -> Arrays:
     except DataError as error:
         raise DataError(f"data set 'imagenet': {error}") from None
     (x, y), (val_x, val_y) = (list_files("imagenet", part.samples, IMAGE_SIZE, fit="crop") for part in (train, val))
-    return Arrays(x, y, val_x, val_y)
+    return Arrays(x, y, val_x, val_y, Origin("imagenet", tuple(train.classes), decoder()))

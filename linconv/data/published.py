@@ -8,7 +8,7 @@ import logging
 import math
 import shutil
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from http.client import HTTPException
 from pathlib import Path
@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from filelock import FileLock
 
-from linconv.data.dataset import Arrays, DataError
+from linconv.data.dataset import Arrays, DataError, Origin
 
 # SHA-256 of MNIST's unpacked files; torchvision knows the MD5 of the archives alone.
 MNIST_SHA256 = {
@@ -26,6 +26,8 @@ MNIST_SHA256 = {
     "t10k-images-idx3-ubyte": "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
     "t10k-labels-idx1-ubyte": "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
 }
+
+DIGITS = tuple("0123456789")  # MNIST's and SVHN's classes are digits, Fashion-MNIST's are numbered by them
 
 log = logging.getLogger("linconv")
 Check = Callable[[Path], bool]
@@ -60,7 +62,7 @@ def load_mnist(class_name: str, root: Path) -> Arrays:
         for part in ("train", "t10k")
         for kind, read in (("images-idx3", read_image_file), ("labels-idx1", read_label_file))
     ]
-    return Arrays(tensors[0].unsqueeze(1), tensors[1], tensors[2].unsqueeze(1), tensors[3])
+    return Arrays(tensors[0].unsqueeze(1), tensors[1], tensors[2].unsqueeze(1), tensors[3], _origin(DIGITS))
 
 
 def load_cifar(class_name: str, root: Path) -> Arrays:
@@ -74,12 +76,13 @@ def load_cifar(class_name: str, root: Path) -> Arrays:
     checks = {name: _md5_check(md5) for name, md5 in listed}
     source = _Source(class_name, root, Path(known.base_folder), checks, {Path(known.filename): known.tgz_md5})
     source.ensure()
-    tensors = []
+    parts = []
     for part in source.parts:
         found = known(root, **part)
         images = torch.from_numpy(found.data).permute(0, 3, 1, 2).contiguous()  # (n, h, w, c) -> (n, c, h, w)
-        tensors += [images, torch.tensor(found.targets)]
-    return Arrays(*tensors)
+        parts.append((images, torch.tensor(found.targets)))
+    (images, labels), (test_images, test_labels) = parts
+    return Arrays(images, labels, test_images, test_labels, _origin(found.classes))
 
 
 def load_svhn(root: Path) -> Arrays:
@@ -91,14 +94,21 @@ def load_svhn(root: Path) -> Arrays:
     known = _torchvision("SVHN")
     sums = {name: md5 for _, name, md5 in (known.split_list[split] for split in ("train", "test"))}
     checks = {name: _md5_check(md5) for name, md5 in sums.items()}
-    parts = ({"split": "train"}, {"split": "test"})
-    source = _Source("SVHN", root, Path(), checks, {Path(name): md5 for name, md5 in sums.items()}, parts)
+    splits = ({"split": "train"}, {"split": "test"})
+    source = _Source("SVHN", root, Path(), checks, {Path(name): md5 for name, md5 in sums.items()}, splits)
     source.ensure()
-    tensors = []
-    for part in parts:
-        found = known(root, **part)
-        tensors += [torch.from_numpy(found.data).contiguous(), torch.from_numpy(found.labels)]
-    return Arrays(*tensors)
+    parts = []
+    for split in splits:
+        found = known(root, **split)
+        parts.append((torch.from_numpy(found.data).contiguous(), torch.from_numpy(found.labels)))
+    (images, labels), (test_images, test_labels) = parts
+    return Arrays(images, labels, test_images, test_labels, _origin(DIGITS))
+
+
+def _origin(classes: Iterable[str]) -> Origin:
+    import torchvision
+
+    return Origin("archives", tuple(classes), f"torchvision {torchvision.__version__}")
 
 
 def _torchvision(class_name: str) -> Any:

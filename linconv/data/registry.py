@@ -6,7 +6,6 @@ import logging
 import math
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -15,6 +14,8 @@ from torch import Tensor
 from linconv.config.folders import ImageFolderOptions
 from linconv.config.names import check_known
 from linconv.data import imagenet
+from linconv.data.containers import ARCHIVES, load_published
+from linconv.data.content import describe_content, summary
 from linconv.data.dataset import Arrays, DataError, Dataset, DatasetInfo
 from linconv.data.embedded import load_digits, load_synthetic
 from linconv.data.folders import describe_imagefolder, load_imagefolder
@@ -107,22 +108,31 @@ def load(
         arrays = load_imagefolder(name, imagefolder, root)
     else:
         check_known([name], DATASETS, "data set")
-        arrays = DATASETS[name].loader(root)
+        info = DATASETS[name]
+        arrays = load_published(name, info, root) if name in ARCHIVES else info.loader(root)
     stream = _streams(arrays, device, imagefolder)
     if stream:
         log.info("images of '%s' are streamed: %d workers decode them", name, workers)
-    parts = [_decoded(images, device, workers, stream) for images in (arrays.train_images, arrays.test_images)]
+    train, test = (_decoded(images, device, workers, stream) for images in (arrays.train_images, arrays.test_images))
     if imagefolder is not None:
-        info = describe_imagefolder(name, imagefolder, parts[0], classes=int(arrays.train_labels.max()) + 1)
-    else:
-        info = DATASETS[name]
-    placed: list[Any] = []
-    for part, images, labels in zip(("training", "test"), parts, (arrays[1], arrays[3]), strict=True):
-        if isinstance(images, Tensor):
-            images = F.pad(images, (info.border,) * 4)
-        _check(f"data set '{name}', {part} part", images, labels, info)
-        placed += [images.to(device) if isinstance(images, Tensor) else images, labels.to(device)]
-    return Dataset(info, *placed)
+        info = describe_imagefolder(name, imagefolder, train, classes=int(arrays.train_labels.max()) + 1)
+    _check(f"data set '{name}', training part", train, arrays.train_labels, info)
+    _check(f"data set '{name}', test part", test, arrays.test_labels, info)
+    content, test_order = describe_content(name, arrays, (train, test), root)
+    log.info("data set '%s': %s", name, summary(content))
+    return Dataset(
+        info,
+        _place(train, info.border, device),
+        arrays.train_labels.to(device),
+        _place(test, info.border, device),
+        arrays.test_labels.to(device),
+        content,
+        test_order,
+    )
+
+
+def _place(images: Images, border: int, device: torch.device | str) -> Images:
+    return F.pad(images, (border,) * 4).to(device) if isinstance(images, Tensor) else images
 
 
 def _decoded(images: Tensor | ImageFiles, device: torch.device | str, workers: int, stream: bool) -> Images:
@@ -142,7 +152,8 @@ def _streams(arrays: Arrays, device: torch.device | str, imagefolder: ImageFolde
 
 
 def _check(what: str, images: Images, labels: Tensor, info: DatasetInfo) -> None:
-    wanted = (len(labels), info.channels, info.image_size, info.image_size)
+    side = info.image_size - 2 * info.border
+    wanted = (len(labels), info.channels, side, side)
     remedy = "delete its files to have them fetched again"
     if len(labels) == 0 or tuple(images.shape) != wanted:
         raise DataError(f"{what}: images of shape {tuple(images.shape)}, not {wanted}; {remedy}")

@@ -9,7 +9,9 @@ import pytest
 import torch
 
 from linconv.config import names
-from linconv.data import DATASETS, Arrays, DataError, load
+from linconv.data import DATASETS, Arrays, DataError, Origin, load
+
+ORIGIN = Origin("embedded", tuple("0123456789"), "none")
 
 
 @pytest.mark.parametrize("name", ["digits", "synthetic"])
@@ -97,7 +99,7 @@ def test_tensors_that_do_not_fit_the_table_are_refused(
     shape: tuple[int, ...], labels: list[int], message: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     part = (torch.zeros(shape, dtype=torch.uint8), torch.tensor(labels, dtype=torch.int64))
-    broken = replace(DATASETS["digits"], loader=lambda root: Arrays(*part, *part))
+    broken = replace(DATASETS["digits"], loader=lambda root: Arrays(*part, *part, ORIGIN))
     monkeypatch.setitem(DATASETS, "digits", broken)
     with pytest.raises(DataError, match=message):
         load("digits", tmp_path)

@@ -127,12 +127,12 @@ DATA: dict[str, tuple[str, Damage, str]] = {
     "IDX: images of another shape": (
         "mnist",
         idx("t10k-images-idx3-ubyte", np.zeros((10, 27, 27))),
-        r"data set 'mnist', test part: images of shape \(10, 1, 31, 31\), not \(10, 1, 32, 32\); delete its files",
+        r"data set 'mnist', test part: images of shape \(10, 1, 27, 27\), not \(10, 1, 28, 28\); delete its files",
     ),
     "IDX: fewer labels than images": (
         "mnist",
         idx("train-labels-idx1-ubyte", np.arange(10)),
-        r"training part: images of shape \(20, 1, 32, 32\), not \(10, 1, 32, 32\); delete its files",
+        r"training part: images of shape \(20, 1, 28, 28\), not \(10, 1, 28, 28\); delete its files",
     ),
     "gz: archive altered": (
         "fashionmnist",

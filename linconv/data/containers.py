@@ -1,0 +1,189 @@
+"""A published data set in whatever container it lies: original archives, image columns or PNG class folders.
+
+All give the same images with the same labels, checked by digest where it is known. Columns and class folders also
+give them in the same order: by class, then by file name.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import PIL
+import torch
+
+from linconv.data.cache import decode_once, files_key
+from linconv.data.dataset import Arrays, DataError, DatasetInfo, Origin
+from linconv.data.pixels import read_pixels
+from linconv.results.data import Container
+
+# What a data set's original files are recognised by, below data_root; the first of several containers is used.
+ARCHIVES = {
+    "mnist": ("MNIST/raw",),
+    "fashionmnist": ("FashionMNIST/raw",),
+    "cifar10": ("cifar-10-batches-py", "cifar-10-python.tar.gz"),
+    "cifar100": ("cifar-100-python", "cifar-100-python.tar.gz"),
+    "svhn": ("train_32x32.mat", "test_32x32.mat"),
+}
+PARTS = ("train", "test")
+ORDER: tuple[Container, ...] = ("archives", "image columns", "png class folders")
+COLUMN = re.compile(r"(?P<label>\d+)-(?P<name>.+)\.(?P<number>\d+)\.(?:webp|png)", re.IGNORECASE)
+# Their official order of classes is not alphabetical, or they have no names.
+NUMBERED = ("mnist", "fashionmnist", "svhn")
+
+log = logging.getLogger("linconv")
+
+
+class Listed(NamedTuple):
+    """The files of one part: class names in order, and every file with its label."""
+
+    classes: tuple[str, ...]
+    files: list[tuple[Path, int]]
+
+
+def load_published(name: str, info: DatasetInfo, root: Path) -> Arrays:
+    """Load `name` from the first container of `ORDER` that is there; without any, fetch the archives.
+
+    Raises:
+        DataError: files are missing and cannot be downloaded, are damaged, or do not hold what they should.
+    """
+    folder = root / name
+    there = [container for container in ORDER if _is_there(container, name, root)]
+    if len(there) > 1:
+        log.info("data set '%s': found %s; using the %s", name, " and ".join(there), there[0])
+    if not there or there[0] == "archives":
+        return info.loader(root)
+    container = there[0]
+    try:
+        listed = {part: LISTERS[container](folder / part) for part in PARTS}
+        _check_classes(name, folder, info.classes, listed)
+        return _read(name, container, info, root, listed)
+    except DataError as error:
+        raise DataError(f"data set '{name}' ({container}): {error}") from None
+    except OSError as error:
+        raise DataError(
+            f"data set '{name}': {error.filename or folder} cannot be read ({error.strerror}); make it readable"
+        ) from None
+
+
+def _is_there(container: Container, name: str, root: Path) -> bool:
+    if container == "archives":
+        return any((root / file).exists() for file in ARCHIVES[name])
+    columns = container == "image columns"
+    return any(
+        bool(COLUMN.fullmatch(entry.name)) if columns else entry.is_dir()
+        for part in PARTS
+        for entry in _entries(root / name / part)
+    )
+
+
+def _entries(folder: Path) -> Iterator[os.DirEntry[str]]:
+    """What a folder holds, by name, without hidden files; nothing where there is no folder."""
+    if folder.is_dir():
+        yield from sorted((e for e in os.scandir(folder) if not e.name.startswith(".")), key=lambda entry: entry.name)
+
+
+def _list_columns(folder: Path) -> Listed:
+    """`folder`/<label>-<class>.<number>.webp (or .png), numbers from 0."""
+    found: dict[tuple[int, str], dict[int, Path]] = defaultdict(dict)
+    for entry in _entries(folder):
+        match = COLUMN.fullmatch(entry.name)
+        if not match:
+            raise DataError(f"{entry.path} is not named <label>-<class>.<number>.webp; remove or rename it")
+        own = found[int(match["label"]), match["name"]]
+        if int(match["number"]) in own:
+            raise DataError(f"{entry.path} and {own[int(match['number'])].name} are the same column; remove one")
+        own[int(match["number"])] = Path(entry.path)
+    keys = sorted(found)
+    classes = tuple(name for _, name in keys)
+    if [label for label, _ in keys] != list(range(len(keys))) or list(classes) != sorted(classes):
+        raise DataError(
+            f"{folder}: labels must run from 0 in the alphabetical order of the classes, without a gap; found "
+            + ", ".join(f"{label}-{name}" for label, name in keys[:12])
+        )
+    for label, name in keys:
+        own = found[label, name]
+        missing = sorted(set(range(max(own) + 1)) - set(own))
+        if missing:
+            raise DataError(f"{folder}: column {missing[0]} of class '{name}' is missing; add it")
+    return Listed(classes, [(found[key][number], key[0]) for key in keys for number in sorted(found[key])])
+
+
+def _list_folders(folder: Path) -> Listed:
+    """`folder`/<class>/*.png."""
+    classes, files = [], []
+    for label, class_folder in enumerate(entry for entry in _entries(folder) if entry.is_dir()):
+        classes.append(class_folder.name)
+        for entry in _entries(Path(class_folder.path)):
+            if not entry.name.lower().endswith(".png") or not entry.is_file():
+                raise DataError(f"{entry.path} is not a PNG file; remove it: class folders hold nothing else")
+            files.append((Path(entry.path), label))
+    return Listed(tuple(classes), files)
+
+
+LISTERS: dict[str, Callable[[Path], Listed]] = {
+    "image columns": _list_columns,
+    "png class folders": _list_folders,
+}
+
+
+def _check_classes(name: str, folder: Path, classes: int, listed: dict[str, Listed]) -> None:
+    for part, found in listed.items():
+        if len(found.classes) != classes:
+            raise DataError(
+                f"{folder / part} holds {len(found.classes)} classes, not {classes}; complete it, or remove {folder} "
+                "to have the original files fetched"
+            )
+    train, test = (listed[part].classes for part in PARTS)
+    if train != test:
+        differing = sorted(set(train) ^ set(test))
+        raise DataError(f"{folder}: train and test must have the same classes; only one has {', '.join(differing[:5])}")
+    if name in NUMBERED and [c.lstrip("0") or "0" for c in train] != [str(i) for i in range(classes)]:
+        raise DataError(f"{folder}: name its classes by their labels, 0 to {classes - 1}, not '{train[0]}'")
+
+
+def _read(name: str, container: Container, info: DatasetInfo, root: Path, listed: dict[str, Listed]) -> Arrays:
+    side = info.image_size - 2 * info.border
+    stacked = container == "image columns"
+
+    def decode() -> dict[str, tuple[np.ndarray, np.ndarray]]:
+        log.info("decoding the %s of '%s', which later runs need not do", container, name)
+        return {part: _decode(listed[part], side, info.channels, stacked) for part in PARTS}
+
+    files = [file for part in PARTS for file, _ in listed[part].files]
+    key = files_key(files, name, container, side, info.channels, PIL.__version__)
+    label = f"{name}-{container.replace(' ', '-')}"
+    decoded = decode_once(root, label, key, decode)
+    train, test = (decoded[part] for part in PARTS)
+    return Arrays(
+        torch.from_numpy(train.images),
+        torch.from_numpy(train.labels),
+        torch.from_numpy(test.images),
+        torch.from_numpy(test.labels),
+        Origin(container, listed["train"].classes, f"Pillow {PIL.__version__}", (train.hashes, test.hashes)),
+    )
+
+
+def _decode(listed: Listed, side: int, channels: int, stacked: bool) -> tuple[np.ndarray, np.ndarray]:
+    """Images uint8 (n, c, side, side) and labels int64 (n,) of one part."""
+
+    def read(file: Path) -> np.ndarray:
+        pixels = read_pixels(file, channels)  # (h, w, c)
+        height, width = pixels.shape[:2]
+        if width != side or height % side or (height != side and not stacked):
+            wanted = f"columns of images of {side} x {side}" if stacked else f"{side} x {side}"
+            raise DataError(f"{file} has {width} x {height} pixels, not {wanted}; replace it")
+        return pixels.reshape(-1, side, side, channels).transpose(0, 3, 1, 2)
+
+    # Decoding releases the interpreter.
+    with ThreadPoolExecutor(torch.get_num_threads()) as pool:
+        images = list(pool.map(read, (file for file, _ in listed.files)))
+    labels = np.repeat([label for _, label in listed.files], [len(some) for some in images])
+    return np.ascontiguousarray(np.concatenate(images)), labels.astype(np.int64)

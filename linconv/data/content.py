@@ -1,0 +1,129 @@
+"""The content of a data set, independent of container and order: hashes of its images, digests of its parts.
+
+The hash of an image is SHA-256 over its label (2 bytes, big-endian) and its pixels (uint8, height-width-channel
+order, without a border). The digest of a part is the sum of its hashes modulo 2^256, as 64 hexadecimal digits.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from linconv.data.dataset import Arrays, DataError
+from linconv.data.sources import Images
+from linconv.results.data import DataContent, PartContent
+
+CHUNK = 500  # images whose pixels are rearranged at once: small enough for the processor's cache
+
+
+class PartDigests(NamedTuple):
+    train: str
+    test: str
+
+
+# None: not known until someone who has the original files adds what `linconv.data.load` reports of them.
+KNOWN: dict[str, PartDigests | None] = {
+    "mnist": PartDigests(
+        train="fb28a7b04a9f440bbddcde84e03180f5642bd94ab21dd1be6983a636775f3250",
+        test="aa914c65e7f192e8464e9f781ee72459ccdb44b42f446e6e597af3c35556cfec",
+    ),
+    "fashionmnist": None,
+    "cifar10": PartDigests(
+        train="98b76998bf9346ca6706acbad99e388b2a5f7b0868ca3ae3f517bd29bec60d1e",
+        test="e6d029ea9735d47619f1ab7825e5b7ef2bc0abe3e4cd005f368be237ad1686f7",
+    ),
+    "cifar100": PartDigests(
+        train="7b95c561fad38ba7bc300c31d3823185386d4bf2c5490e8207d665674ebc5e07",
+        test="5ed035024e899f63c545759d73e29398bd6ec43838cadb983654853eddfdb5ae",
+    ),
+    "svhn": None,
+}
+
+
+def image_hashes(images: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """SHA-256 of every image with its label, uint8 (n, 32).
+
+    Args:
+        images: uint8 (n, c, h, w), without a border.
+        labels: integers (n,) from 0 to 65535.
+    """
+    found = bytearray()
+    for start in range(0, len(images), CHUNK):
+        pixels = np.ascontiguousarray(images[start : start + CHUNK].transpose(0, 2, 3, 1))
+        numbers = labels[start : start + CHUNK].astype(">u2").view(np.uint8).reshape(-1, 2)
+        for record in np.concatenate([numbers, pixels.reshape(len(pixels), -1)], axis=1):
+            found += hashlib.sha256(record).digest()
+    return np.frombuffer(bytes(found), np.uint8).reshape(-1, 32)
+
+
+def content_digest(hashes: np.ndarray) -> str:
+    """The digest of a part from the hashes of its images: 64 hexadecimal digits."""
+    words = hashes.reshape(-1, 32).view(">u4").sum(axis=0, dtype=np.uint64)  # 8 sums, exact below 2^32 images
+    total = sum(int(word) << (32 * place) for place, word in enumerate(reversed(words)))
+    return f"{total % 2**256:064x}"
+
+
+def canonical_order(hashes: np.ndarray) -> Tensor:
+    """The indices int64 (n,) that sort images by their hashes; the same images in the same order in any container."""
+    words = hashes.reshape(-1, 32).view(">u8").astype(np.uint64)
+    return torch.from_numpy(np.lexsort(words.T[::-1]).astype(np.int64))
+
+
+def describe_content(name: str, arrays: Arrays, parts: tuple[Images, Images], root: Path) -> tuple[DataContent, Tensor]:
+    """What the data set `name` holds, and the canonical order of its test images.
+
+    Args:
+        arrays: what its loader gave.
+        parts: its training and test images, decoded or streamed, without a border. Streamed images have no digest,
+            and the order of their files is their canonical order.
+        root: the folder that they come from, for messages.
+
+    Raises:
+        DataError: a digest is known, and the content has another.
+    """
+    origin = arrays.origin
+    hashes: list[np.ndarray | None] = [*origin.hashes] if origin.hashes else [None, None]
+    contents = []
+    for i, (images, labels) in enumerate(zip(parts, (arrays.train_labels, arrays.test_labels), strict=True)):
+        if isinstance(images, Tensor) and hashes[i] is None:
+            hashes[i] = image_hashes(images.numpy(), labels.numpy())
+        own = hashes[i]
+        counts = torch.bincount(labels, minlength=len(origin.classes)).tolist()
+        digest = None if own is None else content_digest(own)
+        contents.append(PartContent(images=len(labels), per_class=tuple(counts), digest=digest))
+    train, test = contents
+    known = _compare(name, root, origin.container, train.digest, test.digest)
+    content = DataContent(
+        name=name, container=origin.container, decoder=origin.decoder, known=known, classes=origin.classes,
+        train=train, test=test,
+    )  # fmt: skip
+    order = torch.arange(test.images) if hashes[1] is None else canonical_order(hashes[1])
+    return content, order
+
+
+def summary(content: DataContent) -> str:
+    """One line for the log."""
+    checked = {True: "the published content", None: "no digest to compare with is known"}[content.known]
+    return (
+        f"{content.train.images} training and {content.test.images} test images of {len(content.classes)} classes, "
+        f"from {content.container}; {checked}"
+    )
+
+
+def _compare(name: str, root: Path, container: str, train: str | None, test: str | None) -> Literal[True] | None:
+    known = KNOWN.get(name)
+    if known is None:
+        return None
+    for part, found, wanted in (("training", train, known.train), ("test", test, known.test)):
+        if found != wanted:
+            raise DataError(
+                f"data set '{name}', {part} part ({container} below {root}): images are missing, changed, doubled or "
+                f"have wrong labels (digest {found}, the published data set's is {wanted}); replace the files by a "
+                "complete, lossless copy"
+            )
+    return True
