@@ -74,8 +74,17 @@ class ThroughputKey(NamedTuple):
 
 
 def plan_throughput(options: ThroughputOptions) -> list[ThroughputKey]:
-    """Every cell, the most telling first: by backend, precision and batch as listed, then activity and network."""
-    grid = itertools.product(
-        options.backends, options.precisions, options.batches, options.activities, options.architectures
+    """Every cell, the most informative first.
+
+    The first listed backend, precision and batch come first, then what differs from them in one place of one list,
+    then what differs in two; networks and activities of the same conditions follow each other.
+    """
+    lists = (options.backends, options.precisions, options.batches)
+    conditions = sorted(
+        itertools.product(*lists), key=lambda c: sum(list(values).index(v) for values, v in zip(lists, c, strict=True))
     )
-    return [ThroughputKey(a, activity, batch, precision, backend) for backend, precision, batch, activity, a in grid]
+    return [
+        ThroughputKey(architecture, activity, batch, precision, backend)
+        for backend, precision, batch in conditions
+        for activity, architecture in itertools.product(options.activities, options.architectures)
+    ]

@@ -1,7 +1,8 @@
-"""Whether every form of the layer computes the same on a device, at each precision, outputs and gradients.
+"""Whether every form of the layer and every method computes the same on a device, at each precision.
 
-The reference is the plain convolution with W = [V; A V] in double precision on the CPU, gradients carried back
-through W.
+Outputs and gradients are compared. The reference of LinearConv is the plain convolution with W = [V; A V] in double
+precision on the CPU, gradients carried back through W; the reference of another method is itself in double precision on
+the CPU. On a GPU, trainings by CUDA graphs are compared with eager ones, to the bit.
 """
 
 from __future__ import annotations
@@ -16,10 +17,17 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from linconv.layers import LinearConv2d
+from linconv.config import RunKey, Variant, parse_config, resolve_run
+from linconv.config.methods import known_methods
+from linconv.data import load
+from linconv.layers import LinearConv2d, convert
 from linconv.measure.origin import origin
 from linconv.results.correctness import Check, CorrectnessResult
 from linconv.results.provenance import code_hash
+from linconv.training.device_loop import DeviceLoop
+from linconv.training.engine import Loop, fit
+from linconv.training.numerics import set_numerics
+from linconv.training.run import prepare
 
 KINDS: dict[str, dict[str, Any]] = {
     "full": {},
@@ -38,6 +46,9 @@ FORMS = ("weight", "feature", "folded")
 # The largest admitted error, relative to the largest value: rounding of sums of some hundred products.
 TOLERANCES = {"fp64": 1e-10, "fp32": 1e-4, "tf32": 1e-2, "bf16": 6e-2}
 CHANNELS, FILTERS, BATCH, SIZE = 16, 22, 4, 12
+METHOD_GEOMETRIES = {name: GEOMETRIES[name] for name in ("3x3", "3x3, stride 2, no bias")}
+METHOD_TOLERANCES = TOLERANCES | {"bf16": 0.1}  # rounding opens and closes the ReLUs inside some methods
+METHOD_FILTERS = 24  # some methods need a multiple of their ratio
 
 
 def measure_correctness(device: str, *, command: str) -> CorrectnessResult:
@@ -49,7 +60,7 @@ def measure_correctness(device: str, *, command: str) -> CorrectnessResult:
     """
     began = time.perf_counter()
     before = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
-    checks = list(_checks(device))
+    checks = [*_checks(device), *_method_checks(device), *_loop_checks(device)]
     torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = before
     return CorrectnessResult(
         device=device,
@@ -66,18 +77,12 @@ def _checks(device: str) -> Iterator[Check]:
         if (mask := getattr(reference.coefficients, "mask", None)) is not None:
             mask.copy_(torch.rand(mask.shape) < 0.5)
         x = torch.randn(BATCH, CHANNELS, SIZE, SIZE, dtype=torch.float64)
-        wanted = _outcome(reference.double(), x, "weight", nullcontext())
+        wanted = _form_outcome(reference.double(), x, "weight", nullcontext())
         for precision, channels_last, form in itertools.product(TOLERANCES, (False, True), FORMS):
             if (form == "feature" and reference.groups > 1) or (precision == "tf32" and device != "cuda"):
                 continue
-            tf32 = precision == "tf32"
-            torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = tf32
-            dtype = torch.float64 if precision == "fp64" else torch.float32
-            layout = torch.channels_last if channels_last else torch.contiguous_format
-            layer = copy.deepcopy(reference).to(device, dtype).to(memory_format=layout)
-            here = x.to(device, dtype).contiguous(memory_format=layout)
-            context = torch.autocast(device, torch.bfloat16) if precision == "bf16" else nullcontext()
-            found = _outcome(layer, here, form, context)
+            layer, here, context = _placed(reference, x, device, precision, channels_last)
+            found = _form_outcome(layer, here, form, context)
             yield Check(
                 coefficients=kind,
                 geometry=geometry,
@@ -89,21 +94,98 @@ def _checks(device: str) -> Iterator[Check]:
             )
 
 
-def _outcome(layer: LinearConv2d, x: Tensor, form: str, context: AbstractContextManager[Any]) -> dict[str, Tensor]:
-    """The output and, but for a folded layer, the gradients of a fixed weighted sum of it."""
-    module: nn.Module = layer
+def _method_checks(device: str) -> Iterator[Check]:
+    """Every method but LinearConv with its default options, in the form that it chooses."""
+    for name, (geometry, arguments) in itertools.product(known_methods(), METHOD_GEOMETRIES.items()):
+        if name == "linear":
+            continue
+        torch.manual_seed(0)
+        plain = nn.Sequential(nn.Conv2d(CHANNELS, METHOD_FILTERS, **arguments))
+        reference = convert(plain, Variant(layer=name)).double()
+        x = torch.randn(BATCH, CHANNELS, SIZE, SIZE, dtype=torch.float64)
+        wanted = _outcome(reference, x, nullcontext())
+        for precision, channels_last in itertools.product(TOLERANCES, (False, True)):
+            if precision == "tf32" and device != "cuda":
+                continue
+            found = _outcome(*_placed(reference, x, device, precision, channels_last))
+            yield Check(
+                coefficients=name,
+                geometry=geometry,
+                form="auto",
+                precision=precision,
+                channels_last=channels_last,
+                error=_distance(found, wanted),
+                tolerance=METHOD_TOLERANCES[precision],
+            )
+
+
+def _loop_checks(device: str) -> Iterator[Check]:
+    """Whether steps replayed as CUDA graphs leave the bits of eager ones: the share of parameters that differ."""
+    if device != "cuda":
+        return
+    for (name, precision), channels_last in itertools.product(
+        itertools.product(("conv", "Lr", "LRr"), ("fp32", "tf32", "bf16")), (False, True)
+    ):
+        raw = {
+            "experiment": "loops",
+            "datasets": ["synthetic"],
+            "architectures": ["base"],
+            "variants": [name],
+            "seeds": [0],
+            "recipe": {"overrides": [{"set": {"epochs": 3, "precision": precision}}]},
+        }
+        run = resolve_run(parse_config(raw, "loops"), RunKey("synthetic", "base", name, 0))
+        data = load(run.dataset, "data", device=device)
+        set_numerics(1, precision=precision)
+        trained = []
+        for loop in (Loop(), DeviceLoop()):
+            graphs = isinstance(loop, DeviceLoop)
+            training = prepare(run, data, device, channels_last=channels_last, cuda_graph=graphs)
+            training.loop = loop
+            trained.append(fit(training).model.state_dict())
+        eager, graphed = trained
+        differing = sum(not torch.equal(eager[key], graphed[key]) for key in eager)
+        yield Check(
+            coefficients=name,
+            geometry="base",
+            form="graphed training",
+            precision=precision,
+            channels_last=channels_last,
+            error=differing / len(eager),
+            tolerance=0.0,
+        )
+
+
+def _placed(
+    reference: nn.Module, x: Tensor, device: str, precision: str, channels_last: bool
+) -> tuple[nn.Module, Tensor, AbstractContextManager[Any]]:
+    """A copy of the reference and its input on the device, and the context of the precision."""
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = precision == "tf32"
+    dtype = torch.float64 if precision == "fp64" else torch.float32
+    layout = torch.channels_last if channels_last else torch.contiguous_format
+    model = copy.deepcopy(reference).to(device, dtype).to(memory_format=layout)
+    context = torch.autocast(device, torch.bfloat16) if precision == "bf16" else nullcontext()
+    return model, x.to(device, dtype).contiguous(memory_format=layout), context
+
+
+def _form_outcome(layer: nn.Module, x: Tensor, form: str, context: AbstractContextManager[Any]) -> dict[str, Tensor]:
+    """`_outcome` of a LinearConv in one of its forms; the folded one has no gradients but that of the input."""
+    assert isinstance(layer, LinearConv2d)
     if form == "folded":
-        module = layer.to_conv2d()
-    else:
-        layer.mode = form
+        found = _outcome(layer.to_conv2d(), x, context)
+        return {name: found[name] for name in ("output", "input")}
+    layer.mode = form
+    return _outcome(layer, x, context)
+
+
+def _outcome(module: nn.Module, x: Tensor, context: AbstractContextManager[Any]) -> dict[str, Tensor]:
+    """The output and the gradients of a fixed weighted sum of it."""
     x = x.clone().requires_grad_()
     with context:
         y = module(x)
     weights = torch.linspace(-1, 1, y.numel(), dtype=torch.float64).view(y.shape)
     (y.double() * weights.to(y.device)).sum().backward()
-    outcome = {"output": y, "input": x.grad}
-    if form != "folded":
-        outcome |= {name: p.grad for name, p in layer.named_parameters()}
+    outcome = {"output": y, "input": x.grad} | {name: p.grad for name, p in module.named_parameters()}
     return {name: value.detach().double().cpu() for name, value in outcome.items() if value is not None}
 
 
@@ -111,3 +193,15 @@ def _error(found: Tensor, wanted: Tensor) -> float:
     """The largest difference, relative to the largest value wanted; infinite where a number is not finite."""
     difference = float((found - wanted).abs().max() / wanted.abs().max())
     return difference if difference == difference else float("inf")
+
+
+def _distance(found: dict[str, Tensor], wanted: dict[str, Tensor]) -> float:
+    """The largest distance of the output or a gradient, relative to its norm; infinite where a value is not finite.
+
+    A gradient that is zero in exact arithmetic (of a bias before a normalization) has no scale of its own: no norm
+    counts as less than a thousandth of the largest gradient's.
+    """
+    norms = {name: float(value.norm()) for name, value in wanted.items()}
+    least = 1e-3 * max(norm for name, norm in norms.items() if name != "output")
+    distances = [float((found[n] - wanted[n]).norm()) / max(norms[n], least) for n in found]
+    return max(d if d == d else float("inf") for d in distances)

@@ -8,7 +8,6 @@ plain network built independently (the A/A arm). A pruned variant is timed as wh
 from __future__ import annotations
 
 import gc
-import itertools
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -100,7 +99,7 @@ def measure_cell(
     began, before = time.perf_counter(), machine_state(device)
     tf32 = key.precision == "tf32"
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = tf32
-    arms = _not_supported(key, options, device) or _time_arms(key, options, variants, device)
+    arms = _not_supported(key, options, variants, device) or _time_arms(key, options, variants, device)
     provenance = origin(device, command, began, channels_last=options.channels_last)
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
     return ThroughputResult(
@@ -119,22 +118,33 @@ def measure_cell(
     )
 
 
-def planned_arms(key: ThroughputKey, options: ThroughputOptions) -> list[tuple[str, str, str]]:
-    """(name, variant, form) of every arm of a cell, the two plain ones first. Only inference has folded forms."""
-    forms = [f for f in options.forms if f != "folded" or key.activity == "inference"]
+def planned_arms(
+    key: ThroughputKey, options: ThroughputOptions, variants: Mapping[str, Variant]
+) -> list[tuple[str, str, str]]:
+    """(name, variant, form) of every arm of a cell, the two plain ones first.
+
+    Only inference has folded forms. A smaller plain network has one form.
+    """
+    forms: list[str] = [f for f in options.forms if f != "folded" or key.activity == "inference"]
     extra = ["optimised"] if options.optimised and key.activity == "inference" else []
-    named = [(f"{v} {form}", v, form) for v, form in itertools.product(options.variants, [*forms, *extra])]
+    named = [
+        (f"{name} {form}", name, form)
+        for name in options.variants
+        for form in (["auto"] if variants[name].layer == "conv" else [*forms, *extra])
+    ]
     return [(PLAIN, "conv", PLAIN), (PLAIN_AGAIN, "conv", PLAIN), *named]
 
 
-def _not_supported(key: ThroughputKey, options: ThroughputOptions, device: str) -> list[Arm]:
+def _not_supported(
+    key: ThroughputKey, options: ThroughputOptions, variants: Mapping[str, Variant], device: str
+) -> list[Arm]:
     """All arms without samples where the device cannot run the cell, else nothing."""
     if device == "cuda" or (key.precision != "tf32" and key.backend != "cuda_graph"):
         return []
     detail = f"{'TF32' if key.precision == 'tf32' else 'CUDA graphs'} on a CPU"
     return [
         Arm(name=name, variant=variant, form=form, status="not supported", detail=detail)
-        for name, variant, form in planned_arms(key, options)
+        for name, variant, form in planned_arms(key, options, variants)
     ]
 
 
@@ -144,7 +154,7 @@ def _time_arms(
     """Samples of every arm; one that does not fit the memory is left out and says so."""
     calls: dict[str, list[Part]] = {}
     arms: dict[str, Arm] = {}
-    for name, variant, form in planned_arms(key, options):
+    for name, variant, form in planned_arms(key, options, variants):
         definition = variants[variant] if variant != "conv" else Variant(layer="conv")
         held = held_memory(device)
         try:

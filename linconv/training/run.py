@@ -215,10 +215,16 @@ def train(
     identity = f"configuration {run.hash}, code {code_hash('training', *run.definition.layers)}"
     # Saved before it is shown: an epoch that the log reports is never trained again.
     chosen = [BestEpoch()] if run.report_epoch == "best_validation" else []
+    checkpoints = CheckpointCallback(folder, identity, checkpoint_seconds)
     training = prepare(
-        run, data, device, [*callbacks, *chosen, process_log, CheckpointCallback(folder, identity, checkpoint_seconds), show],
-        channels_last=config.channels_last, compile=config.compile, cuda_graph=config.cuda_graph,
-    )  # fmt: skip
+        run,
+        data,
+        device,
+        [*callbacks, *chosen, process_log, checkpoints, show],
+        channels_last=config.channels_last,
+        compile=config.compile,
+        cuda_graph=config.cuda_graph,
+    )
     in_memory = isinstance(data.train_images, Tensor) and isinstance(data.test_images, Tensor)
     training.loop = loop or (DeviceLoop() if config.cuda_graph and in_memory else Loop())
     last = final_layers(run, training.model, data.info.classes, data.info.channels)
