@@ -119,10 +119,16 @@ def peak_memory_mib() -> float:
 
 
 def git_state() -> tuple[str | None, bool | None]:
-    """The commit of the code in use and whether tracked files differ from it; (None, None) outside a checkout."""
+    """The commit of the code in use and whether tracked files differ from it.
+
+    A copy that is no checkout takes them from LINCONV_GIT_COMMIT and LINCONV_GIT_DIRTY ("true" or "false") of the
+    environment; (None, None) without these.
+    """
     root = PACKAGE.parent
     if not (root / ".git").exists():
-        return None, None
+        commit, dirty = os.environ.get("LINCONV_GIT_COMMIT"), os.environ.get("LINCONV_GIT_DIRTY", "")
+        known = {"true": True, "1": True, "false": False, "0": False}
+        return commit or None, known.get(dirty.lower()) if commit else None
     try:
         commit = _git("rev-parse", "HEAD")
         return commit, bool(_git("status", "--porcelain", "--untracked-files=no"))

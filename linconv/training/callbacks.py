@@ -134,8 +134,13 @@ class ProcessLog(Callback):
         self.earlier: list[EarlierProcess] = []
         self._current: EarlierProcess | None = None
 
+    @property
+    def seconds(self) -> float:
+        """The age of this process' log."""
+        return time.perf_counter() - self._started
+
     def on_epoch_end(self, training: Training) -> None:
-        seconds = round(time.perf_counter() - self._started, 3)
+        seconds = round(self.seconds, 3)
         self._current = EarlierProcess(epochs=training.epoch, seconds=seconds, **self._state(training))
 
     def state_dict(self) -> dict[str, Any]:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.nn.functional as F
@@ -17,6 +18,9 @@ from linconv.training.compiled import Compiled
 from linconv.training.graphs import GraphedStep
 from linconv.training.schedules import learning_rate
 from linconv.training.step import EagerStep, Metrics, Term, autocast, make_optimizer
+
+if TYPE_CHECKING:
+    from linconv.data import Dataset
 
 EVALUATING = "while the network was evaluated"  # the note on an error then
 Batches = Callable[[int], Iterator[tuple[Tensor, Tensor]]]
@@ -59,6 +63,8 @@ class Training:
 
     `train_batches(epoch)` yields the batches of that epoch, the same ones whenever it is asked;
     `test_batches(epoch)` those of the test set, `validation_batches(epoch)` those of the part held out, if any.
+    `seconds` is the time that training epochs took in this process, and `images` those that they trained on;
+    evaluations are left out. `data` is what the batches are drawn from.
     `epoch` and `step` count finished ones, from 0. `forward` is the model, compiled where `compile` says so; `stepper`
     trains on one batch. `plain_params` are the parameters of the plain network, where the recipe scales by them.
     """
@@ -74,12 +80,15 @@ class Training:
     compile: bool = False
     cuda_graph: bool = False
     plain_params: int | None = None
+    data: Dataset | None = None
     forward: nn.Module = field(init=False)
     optimizer: torch.optim.Optimizer = field(init=False)
     stepper: EagerStep = field(init=False)
     history: list[Epoch] = field(default_factory=list)
     epoch: int = 0
     step: int = 0
+    seconds: float = 0.0
+    images: int = 0
     diverged: bool = False
     stop: bool = False
 
@@ -159,17 +168,21 @@ def _fit(training: Training) -> Training:
 
 def _train_epoch(training: Training) -> Metrics:
     """One epoch, or its part before `stop`."""
+    started = time.perf_counter()
     training.forward.train()
     for batch, (x, y) in enumerate(training.train_batches(training.epoch)):
         rate = learning_rate(training.recipe, training.epoch, batch, training.batches_per_epoch)
         training.stepper.set_learning_rate(rate)
         training.stepper(x, y, tuple(term for term in training.terms if training.step % term.period == 0))
         training.step += 1
+        training.images += len(y)
         for callback in training.callbacks:
             callback.on_step_end(training)
         if training.stop:
             break
-    return training.stepper.read_metrics()
+    metrics = training.stepper.read_metrics()  # waits for the device
+    training.seconds += time.perf_counter() - started
+    return metrics
 
 
 def _evaluate(training: Training, batches: Batches) -> tuple[float, float]:

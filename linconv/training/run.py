@@ -171,6 +171,7 @@ def prepare(
         compile=compile,
         cuda_graph=cuda_graph,
         plain_params=count_plain_parameters(run, *sizes) if run.recipe.scale_weight_decay else None,
+        data=data,
         validation_batches=None if data.validation_images is None else validation_batches,
     )
 
