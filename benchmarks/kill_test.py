@@ -87,10 +87,10 @@ class Trial:
         self.reported = max([self.reported, start or 0, *epochs])
 
     def outcome(self) -> dict[str, bytes]:
-        """The files of the run, result.json without its provenance."""
+        """The files of the run, result.json without its provenance and digest."""
         files = {path.name: path.read_bytes() for path in self.folder.iterdir()}
         result = json.loads(files["result.json"])
-        del result["provenance"]
+        del result["provenance"], result["digest"]
         return files | {"result.json": json.dumps(result).encode()}
 
 

@@ -3,37 +3,42 @@
 from __future__ import annotations
 
 import logging
-import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
 from linconv.config import Config, ResolvedRun
 from linconv.config.methods import method_version
 from linconv.measure.complexity import complexity
+from linconv.measure.origin import machine
 from linconv.measure.redundancy import correlation_matrix, filter_banks, redundancy
 from linconv.results import (
-    NeverOrthogonal,
     Provenance,
     RunMetrics,
+    RunOutcomes,
     RunResult,
+    RunWarning,
     atomic_path,
     remove_leftovers,
     write_result,
 )
-from linconv.results.provenance import code_hash, git_state, hardware, now_utc, peak_memory_mib, versions
+from linconv.results.outcomes import write_outcomes
+from linconv.results.provenance import code_hash, git_state, now_utc, peak_memory_mib, versions
 from linconv.results.tidy import write_npz
 from linconv.training.callbacks import BestEpoch, ProcessLog, StopOnSignal
 from linconv.training.checkpoint import remove_checkpoints
 from linconv.training.engine import Training
 from linconv.training.memory import is_out_of_memory, not_enough_memory
 from linconv.training.numerics import asked, check_device, numerics, set_numerics
+from linconv.training.outcomes import image_outcomes
 from linconv.training.pruning import PruningCallback
 from linconv.training.run import count_parameters, final_layers, initial_network, train, where_never_orthogonal
 
 log = logging.getLogger("linconv")
+ATTEMPTS = 3  # to see the reported accuracy again, image by image
 
 
 def perform_run(
@@ -65,35 +70,53 @@ def perform_run(
 def _perform(
     run: ResolvedRun, config: Config, folder: Path, device: str, command: str, progress: bool, signals: StopOnSignal
 ) -> RunResult:
-    started = time.perf_counter()
-
-    def process(training: Training) -> dict[str, Any]:
-        return _process(training, run, config, device)
-
     set_numerics(config.threads, precision=run.recipe.precision, deterministic=config.deterministic)
     log.info(
         "%s: %s, configuration %s, code %s", run.key, device, run.hash, code_hash("training", *run.definition.layers)
     )
     folder.mkdir(parents=True, exist_ok=True)
     remove_leftovers(folder)
-    log_of_processes = ProcessLog(process)
-    training = train(run, config, folder, device, callbacks=[signals], process_log=log_of_processes, progress=progress)
+    processes = ProcessLog(lambda training: describe_process(training, run, config, device))
+    training = train(run, config, folder, device, callbacks=[signals], process_log=processes, progress=progress)
+    result = finish_run(training, run, config, folder, device, command=command, processes=processes)
+    remove_checkpoints(folder)
+    return result
+
+
+def finish_run(
+    training: Training,
+    run: ResolvedRun,
+    config: Config,
+    folder: Path,
+    device: str,
+    *,
+    command: str,
+    processes: ProcessLog,
+    energy_joules: float | None = None,
+) -> RunResult:
+    """Measure a training that has ended, and write its files to `folder`, result.json last.
+
+    Args:
+        training: its `data` is the data set that it was trained on.
+        processes: the log of processes that was among its callbacks.
+        energy_joules: what the device took for it, where that was measured.
+    """
     reported = take_reported_epoch(training)
     shape, classes = _sizes(training)
     initial = initial_network(run, classes, shape[0])
     before = filter_banks(initial, shape)
-    never = where_never_orthogonal(run.definition.regularizers, final_layers(run, initial, classes, shape[0]))
+    warnings = run_warnings(run, final_layers(run, initial, classes, shape[0]))
     banks = [] if training.diverged else filter_banks(training.model, shape)
     kept = {
         f"layer{b.position}_{b.layer}": _quantised(b.filters) for b in banks if b.position in run.correlation_layers
     }
+    metrics = _metrics(training, reported, shape)
     write_npz(folder / "correlations.npz", kept)
+    outcomes, unstable = write_image_outcomes(training, run, folder, metrics)
     if config.keep_weights:
         # given a path, torch.save would write the temporary file's name, and with it a process number, into the file
         with atomic_path(folder / "weights.pt") as temporary, temporary.open("wb") as file:
             torch.save(training.model.state_dict(), file)
-    commit, dirty = git_state()
-    earlier, last = log_of_processes.earlier, process(training)
     result = RunResult(
         status="diverged" if training.diverged else "ok",
         **run.key._asdict(),
@@ -101,34 +124,75 @@ def _perform(
         config_hash=run.hash,
         code_hash=code_hash("training", *run.definition.layers),
         config=run.model_dump(mode="json"),
-        metrics=_metrics(training, reported, shape),
+        data=None if training.data is None else training.data.content,
+        metrics=metrics,
+        outcomes=outcomes,
         history=training.history,
         layers=[redundancy(bank) for bank in banks],
         layers_before=[redundancy(bank) for bank in before],
-        never_orthogonal=None if never is None else [NeverOrthogonal(**found._asdict()) for found in never],
-        provenance=Provenance(
-            command=command,
-            versions=last["versions"],
-            hardware=last["hardware"],
-            numerics=last["numerics"],
-            git_commit=commit,
-            git_dirty=dirty,
-            finished_utc=now_utc(),
-            seconds=round(sum(p.seconds for p in earlier) + time.perf_counter() - started, 3),
-            peak_memory_mib=max([last["peak_memory_mib"], *(p.peak_memory_mib for p in earlier)]),
-            peak_gpu_memory_mib=max(
-                [p for p in (last["peak_gpu_memory_mib"], *(e.peak_gpu_memory_mib for e in earlier)) if p is not None],
-                default=None,
-            ),
-            earlier_processes=earlier or None,
-        ),
+        warnings=[*warnings, *unstable],
+        provenance=_provenance(training, command, processes, energy_joules),
     )
     write_result(folder / "result.json", result)
-    remove_checkpoints(folder)
     return result
 
 
-def _process(training: Training, run: ResolvedRun, config: Config, device: str) -> dict[str, Any]:
+def run_warnings(run: ResolvedRun, layers: nn.Module) -> list[RunWarning]:
+    """What whoever reads the result should know of the run; `layers` is a network with the layers it ends with."""
+    never = where_never_orthogonal(run.definition.regularizers, layers) or ()
+    found = [RunWarning(code="never_orthogonal", layer=layer, message=reason) for layer, reason in never]
+    return found + [RunWarning(code="recipe_unreached", message=part) for part in run.recipe.unreached]
+
+
+def write_image_outcomes(
+    training: Training, run: ResolvedRun, folder: Path, metrics: RunMetrics
+) -> tuple[RunOutcomes | None, list[RunWarning]]:
+    """Write what the reported network makes of every test image; nothing for a diverged run.
+
+    The outcomes must give the accuracy that the training reported. Where the device does not repeat itself so exactly,
+    the network is evaluated again, and in the end left without outcomes, with a warning.
+    """
+    if training.diverged or training.data is None:
+        return None, []
+    order = training.data.test_order.numpy()
+    for _ in range(ATTEMPTS):
+        batches = training.test_batches(metrics.epoch - 1)
+        found = image_outcomes(training.forward, batches, order, run.recipe.precision)
+        top1 = 100 * int(found.correct.sum()) / len(found.correct)
+        if top1 == metrics.top1:
+            return write_outcomes(folder, found), []
+    message = f"evaluated {ATTEMPTS} times more, the network gave a top-1 of {top1:.6g} %, not {metrics.top1:.6g} %"
+    log.warning("no outcomes per image are kept: %s", message)
+    return None, [RunWarning(code="outcomes_not_repeatable", message=message)]
+
+
+def _provenance(
+    training: Training,
+    command: str,
+    processes: ProcessLog,
+    energy_joules: float | None,
+) -> Provenance:
+    commit, dirty = git_state()
+    earlier, last = processes.earlier, processes.describe(training)
+    peaks = [p for p in (last["peak_gpu_memory_mib"], *(e.peak_gpu_memory_mib for e in earlier)) if p is not None]
+    return Provenance(
+        command=command,
+        versions=last["versions"],
+        hardware=last["hardware"],
+        numerics=last["numerics"],
+        git_commit=commit,
+        git_dirty=dirty,
+        finished_utc=now_utc(),
+        seconds=round(sum(p.seconds for p in earlier) + processes.seconds, 3),
+        peak_memory_mib=max([last["peak_memory_mib"], *(p.peak_memory_mib for p in earlier)]),
+        peak_gpu_memory_mib=max(peaks, default=None),
+        images_per_second=round(training.images / training.seconds, 1) if training.images else None,
+        energy_joules=energy_joules,
+        earlier_processes=earlier or None,
+    )
+
+
+def describe_process(training: Training, run: ResolvedRun, config: Config, device: str) -> dict[str, Any]:
     """What and how this process computes, see `EarlierProcess`."""
     outside = method_version(run.definition.layer)
     on_gpu = device == "cuda"
@@ -137,7 +201,7 @@ def _process(training: Training, run: ResolvedRun, config: Config, device: str) 
         "versions": versions()
         | ({run.definition.layer: outside} if outside else {})
         | ({"cuda": str(torch.version.cuda), "cudnn": str(torch.backends.cudnn.version())} if on_gpu else {}),
-        "hardware": hardware() | ({"gpu": torch.cuda.get_device_name()} if on_gpu else {}),
+        "hardware": machine(device),
         "numerics": {
             **numerics(),
             **training.in_force(),
@@ -178,6 +242,8 @@ def _metrics(training: Training, chosen: BestEpoch | None, shape: tuple[int, int
         epoch=reported.epoch,
         params=params,
         params_nonzero=in_use,
+        train_loss=reported.train_loss,
+        train_top1=reported.train_top1,
         coefficient_sparsity=sparsity,
         selection="last" if chosen is None else "best_validation",
         macs=complexity(training.model, shape).macs_folded if is_cut else None,

@@ -26,6 +26,7 @@ from linconv.config.errors import UserError
 from linconv.data import Dataset
 from linconv.models import build_model
 from linconv.results import ResultError, RunResult, read_result, remove_leftovers
+from linconv.results.commands import shown_command
 from linconv.runner import describe_process, finish_run
 from linconv.training.callbacks import ProcessLog, TrainingStoppedError
 from linconv.training.checkpoint import remove_checkpoints
@@ -42,11 +43,12 @@ PROGRESS_SECONDS = 30.0
 
 
 class Job(NamedTuple):
-    """A run without a result, and where its result goes."""
+    """A run without a result, where its result goes, and the command that trains it alone."""
 
     config: Config
     run: ResolvedRun
     folder: Path
+    command: str
 
 
 class Done(NamedTuple):
@@ -127,15 +129,26 @@ class Progress(Callback):
 
 
 def find_jobs(configs: Sequence[Path], results: Path) -> list[Job]:
-    """The runs without a result of their configuration: file by file, all variants of a seed before the next seed."""
+    """The runs without a result of their configuration, file by file, in the order of `_by_seed`."""
     found = []
     for path in configs:
         config = load_config(path)
-        for key in sorted(plan_runs(config), key=lambda key: key.seed):
-            job = Job(config, resolve_run(config, key), results / config.experiment / key.path)
+        for key in _by_seed(config):
+            where = ["--dataset", key.dataset, "--architecture", key.architecture, "--variant", key.variant]
+            words = ["linconv", "train", str(path), *where, "--seed", str(key.seed), "--results", str(results)]
+            job = Job(config, resolve_run(config, key), results / config.experiment / key.path, shown_command(words))
             if not is_done(job):
                 found.append(job)
     return found
+
+
+def _by_seed(config: Config) -> list[RunKey]:
+    """The runs by data set and network, as listed, and within these all variants of a seed before the next seed."""
+
+    def place(key: RunKey) -> tuple[int, int, int]:
+        return config.datasets.index(key.dataset), config.architectures.index(key.architecture), key.seed
+
+    return sorted(plan_runs(config), key=place)
 
 
 def is_done(job: Job) -> bool:
@@ -153,12 +166,10 @@ class Worker:
     Args:
         device: "cpu" or "cuda", already reserved.
         side_by_side: runs at the same time; more than one needs a GPU, unless `device_side` is `Rerun`.
-        command: the command line that reproduces the results.
         device_side: makes what captures steps, see `DeviceLoop`.
     """
 
     device: str
-    command: str
     side_by_side: int = 1
     budget_seconds: float | None = None
     device_side: Callable[[], CudaCapture | Rerun] = CudaCapture
@@ -228,7 +239,8 @@ class Worker:
         except TrainingStoppedError:
             return "stopped", ""
         except Exception as error:  # one run's failure must not end the others
-            log.debug("%s", job.run.key, exc_info=True)
+            if not isinstance(error, UserError):
+                log.exception("%s", job.run.key)
             return "failed", f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
         return "done", ""
 
@@ -261,7 +273,7 @@ class Worker:
             show=Progress(run.key),
             checkpoint_seconds=CHECKPOINT_SECONDS,
         )
-        finish_run(training, run, config, folder, self.device, command=self.command, processes=processes)
+        finish_run(training, run, config, folder, self.device, command=job.command, processes=processes)
         remove_checkpoints(folder)
 
     def _dataset(self, run: ResolvedRun, config: Config) -> Dataset:

@@ -63,7 +63,7 @@ def test_train_writes_one_whole_result_with_its_provenance(config, tmp_path):
     done = process("train", config, *options, "--results", tmp_path / "results", "--log", log, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     folder = tmp_path / "results" / "tiny" / "runs" / "synthetic" / "base" / "Lr" / "seed7"
-    assert {p.name for p in folder.iterdir()} == {"result.json", "correlations.npz", "weights.pt"}
+    assert {p.name for p in folder.iterdir()} == {*("result.json", "correlations.npz", "outcomes.npz", "weights.pt")}
     result = read_result(folder / "result.json", RunResult)
     assert (result.status, result.metrics.epoch, len(result.history)) == ("ok", 1, 1)
     # per layer P D + S P + N for 32, 64, 128, 256 filters; then batch normalisation and the classifier
@@ -90,7 +90,7 @@ def test_train_writes_one_whole_result_with_its_provenance(config, tmp_path):
     other = tmp_path / "again" / folder.relative_to(tmp_path / "results")
     twin = read_result(other / "result.json", RunResult)
     assert twin.model_dump(exclude={"provenance"}) == result.model_dump(exclude={"provenance"})
-    for name in ("correlations.npz", "weights.pt"):
+    for name in ("correlations.npz", "outcomes.npz", "weights.pt"):
         assert (other / name).read_bytes() == (folder / name).read_bytes()
 
 
@@ -115,7 +115,7 @@ def test_a_training_asked_to_stop_exits_with_75_and_the_same_command_finishes_it
     assert process("train", config, *options, cwd=tmp_path).returncode == 0
     assert "continuing after epoch" in log.read_text()
     assert read_result(folder / "result.json", RunResult).metrics.epoch == 3
-    assert {p.name for p in folder.iterdir()} == {"result.json", "correlations.npz", "weights.pt"}
+    assert {p.name for p in folder.iterdir()} == {*("result.json", "correlations.npz", "outcomes.npz", "weights.pt")}
 
 
 def test_a_folder_of_images_is_trained_on_and_described_in_the_result(tmp_path):

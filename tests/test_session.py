@@ -12,6 +12,7 @@ import yaml
 from linconv import cli, session
 from linconv.config import parse_config, plan_runs
 from linconv.results.correctness import Check, CorrectnessResult
+from linconv.results.integrity import sealed_text
 from tests.results.factory import make_run
 
 PROGRAM = """
@@ -60,7 +61,8 @@ def _correctness(device="cpu", error=0.0):
     )  # fmt: skip
     config = parse_config(RAW)
     origin = make_run(config, plan_runs(config)[0]).provenance
-    return CorrectnessResult(device=device, checks=[check], code_hash="", provenance=origin).model_dump_json()
+    result = CorrectnessResult(device=device, checks=[check], code_hash="0" * 16, provenance=origin)
+    return sealed_text(result.model_dump(mode="json"))
 
 
 @pytest.fixture
@@ -76,7 +78,7 @@ def act(tmp_path, monkeypatch):
         if key.architecture == "base":
             target = tmp_path / "prepared" / "toy" / f"{key.variant}{key.seed}.json"
             target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_text(make_run(parsed, key).model_dump_json())
+            target.write_text(sealed_text(make_run(parsed, key).model_dump(mode="json")))
     monkeypatch.setattr(session, "PROGRAM", (sys.executable, str(program)))
 
     def run(script=None, *, budget=600.0, grace=0.5):

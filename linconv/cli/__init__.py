@@ -7,13 +7,14 @@ import sys
 
 import typer
 
-from linconv.cli import measure, render, results, runs
+from linconv.cli import measure, render, results, runs, work
 from linconv.config.errors import UserError
 
 app = typer.Typer(
     help="LinearConv and its benchmark.", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False
 )
 app.add_typer(runs.app)
+app.add_typer(work.app)
 app.add_typer(results.app)
 app.add_typer(measure.app, name="measure")
 app.add_typer(render.app, name="render")

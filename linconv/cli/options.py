@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import shlex
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -14,6 +13,7 @@ import typer
 from linconv.config import Config, ConfigError, load_config, parse_config
 from linconv.config.methods import PLAIN
 from linconv.config.names import check_known
+from linconv.results.commands import shown_command
 
 ConfigFile = Annotated[Path, typer.Argument(help="configuration file (YAML)", show_default=False)]
 Results = Annotated[Path, typer.Option(help="folder that holds the experiments' folders")]
@@ -60,12 +60,7 @@ def one_model(architecture: str, variant: str, shape: str, classes: int, batch_s
 
 def command_line() -> str:
     """This call as it can be typed again, without the names of folders above the current one."""
-    here = Path.cwd()
-    words = (Path(word) if word.startswith("/") else word for word in sys.argv[1:])
-    shown = (
-        str(w.relative_to(here) if w.is_relative_to(here) else w.name) if isinstance(w, Path) else w for w in words
-    )
-    return shlex.join(["linconv", *shown])
+    return shown_command(["linconv", *sys.argv[1:]])
 
 
 def log_to(path: Path | None) -> None:

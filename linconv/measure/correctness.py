@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import copy
 import itertools
+import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -89,7 +90,7 @@ def _checks(device: str) -> Iterator[Check]:
                 form=form,
                 precision=precision,
                 channels_last=channels_last,
-                error=max(_error(found[name], wanted[name]) for name in found),
+                error=_largest(_error(found[name], wanted[name]) for name in found),
                 tolerance=TOLERANCES[precision],
             )
 
@@ -187,6 +188,12 @@ def _outcome(module: nn.Module, x: Tensor, context: AbstractContextManager[Any])
     (y.double() * weights.to(y.device)).sum().backward()
     outcome = {"output": y, "input": x.grad} | {name: p.grad for name, p in module.named_parameters()}
     return {name: value.detach().double().cpu() for name, value in outcome.items() if value is not None}
+
+
+def _largest(errors: Iterable[float]) -> float | None:
+    """The largest of the errors, None where one is not finite."""
+    largest = max(errors)
+    return largest if math.isfinite(largest) else None
 
 
 def _error(found: Tensor, wanted: Tensor) -> float:

@@ -24,10 +24,16 @@ def origin(device: str, command: str, began: float, **in_force: Any) -> Provenan
     return Provenance(
         command=command,
         versions=versions(),
-        hardware=hardware() | ({"gpu": torch.cuda.get_device_name()} if device == "cuda" else {}),
+        hardware=machine(device),
         numerics=numerics() | in_force,
         git_commit=commit,
         git_dirty=dirty,
         finished_utc=now_utc(),
         seconds=round(time.perf_counter() - began, 3),
     )
+
+
+def machine(device: str) -> dict[str, Any]:
+    """The hardware of this process, "cpu" or "cuda"; `instruction_set` is what torch uses of the processor."""
+    found = hardware() | {"instruction_set": torch.backends.cpu.get_cpu_capability()}
+    return found | ({"gpu": torch.cuda.get_device_name()} if device == "cuda" else {})

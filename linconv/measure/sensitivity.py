@@ -24,9 +24,10 @@ from linconv.config.methods import PLAIN, method_version
 from linconv.data import Dataset, hold_out, load, loader_failures
 from linconv.layers import fitting_init, replaced_layers
 from linconv.layers.replacement import ConvReplacement
+from linconv.measure.origin import machine
 from linconv.models import build_model, replace_convolutions
 from linconv.results import Provenance
-from linconv.results.provenance import code_hash, git_state, hardware, now_utc, versions
+from linconv.results.provenance import code_hash, git_state, now_utc, versions
 from linconv.results.sensitivity import LayerSensitivity, SensitivityResult
 from linconv.training.engine import Training, evaluate, fit
 from linconv.training.memory import is_out_of_memory, not_enough_memory
@@ -101,7 +102,7 @@ def measure_sensitivity(
         provenance=Provenance(
             command=command,
             versions=versions() | ({definition.layer: outside} if outside else {}),
-            hardware=hardware() | ({"gpu": torch.cuda.get_device_name()} if device == "cuda" else {}),
+            hardware=machine(device),
             numerics={**numerics(), "channels_last": config.channels_last, "asked": asked(config, run.recipe)},
             git_commit=commit,
             git_dirty=dirty,

@@ -20,7 +20,7 @@ from linconv.results.tidy import COLUMNS
 _TEXT = dict.fromkeys(
     (
         *("dataset", "architecture", "variant", "status", "optimizer", "layer", "reason", "detail", "log"),
-        *("stage", "kind", "never_orthogonal"),
+        *("stage", "kind", "never_orthogonal", "warnings"),
         *("config_hash", "code_hash", "git_commit", "git_dirty", "torch", "hardware", "command"),
         *("flops_paper_quirk", "input_shape", "output_shape"),
     ),
@@ -32,7 +32,7 @@ _TEXT = dict.fromkeys(
 _LATER = ("throughput.csv",)
 _LATER_COLUMNS = (
     *("macs", "macs_train_auto", "kernel_sparsity", "kernel_variance_entropy", "orthogonality"),
-    "never_orthogonal",
+    *("never_orthogonal", "warnings", "images_per_second", "train_loss", "train_top1"),
 )
 _CELL = ["dataset", "architecture", "variant"]
 IN_DETAIL = 9  # variants that can be told apart by colour

@@ -115,13 +115,13 @@ def _read_run(config: Config, root: Path, key: RunKey) -> RunResult | _Failure:
         result = read_result(root / file, RunResult)
     except ResultError as error:
         return failure("damaged", str(error).removeprefix(f"{root / file}: "))
+    written = RunKey(result.dataset, result.architecture, result.variant, result.seed)
+    if written != key:
+        return failure("damaged", f"holds the run {written}; delete it or run again")
     expected = resolve_run(config, key).hash
     if result.config_hash != expected:
         detail = f"made with configuration {result.config_hash}, this one is {expected}; delete it or run again"
         return failure("stale", detail)
-    written = RunKey(result.dataset, result.architecture, result.variant, result.seed)
-    if written != key:
-        return failure("damaged", f"holds the run {written}; delete it or run again")
     return result
 
 

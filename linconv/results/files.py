@@ -9,6 +9,8 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
+from linconv.results.integrity import sealed_text
+
 
 @contextmanager
 def atomic_path(path: str | Path) -> Iterator[Path]:
@@ -42,8 +44,12 @@ def write_text(path: str | Path, text: str) -> None:
 
 
 def write_result(path: str | Path, result: BaseModel) -> None:
-    """Write a result file atomically, as indented JSON."""
-    write_text(path, result.model_dump_json(indent=1) + "\n")
+    """Write a result file atomically: indented JSON, with a digest over its content that reading checks.
+
+    Raises:
+        ValueError: a number is not finite.
+    """
+    write_text(path, sealed_text(result.model_dump(mode="json")))
 
 
 def _sync_folder(folder: Path) -> None:

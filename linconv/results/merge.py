@@ -19,7 +19,12 @@ from linconv.results.files import write_result, write_text
 from linconv.results.folders import Results, read_experiment
 from linconv.results.schema import Complexity, ComplexityResult, ResultError, RunResult
 
-_KEPT = ("result.json", "correlations.npz", "weights.pt")  # of a run's folder; a finished run has no checkpoint
+_KEPT = (
+    "result.json",
+    "correlations.npz",
+    "outcomes.npz",
+    "weights.pt",
+)  # of a run's folder; a finished run has no checkpoint
 
 
 @dataclass(frozen=True)

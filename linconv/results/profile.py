@@ -5,7 +5,8 @@ from __future__ import annotations
 import statistics
 from typing import Any, Literal
 
-from linconv.results.schema import SCHEMA_VERSION, Provenance, Record
+from linconv.results.record import SCHEMA_VERSION, Hash, NonNegative, Positive, Record, Share
+from linconv.results.run import Provenance
 
 
 class OperationTime(Record):
@@ -13,23 +14,23 @@ class OperationTime(Record):
 
     kind: str
     operation: str
-    calls: float
-    milliseconds: float
+    calls: NonNegative
+    milliseconds: NonNegative
 
 
 class KindTime(Record):
     """The operations of one kind: milliseconds per call of the network, and as a share of all kinds."""
 
     kind: str
-    milliseconds: float
-    share: float
+    milliseconds: NonNegative
+    share: Share
 
 
 class NetworkProfile(Record):
     """One network: per call without the profiler, one entry per round, and under it, by kind and by operation."""
 
     name: str
-    seconds_per_call: tuple[float, ...]
+    seconds_per_call: tuple[NonNegative, ...]
     kinds: list[KindTime]
     operations: list[OperationTime]
 
@@ -52,17 +53,17 @@ class ProfileResult(Record):
     """
 
     kind: Literal["profile"] = "profile"
-    schema_version: Literal[1] = SCHEMA_VERSION
+    schema_version: Literal[2] = SCHEMA_VERSION
     architecture: str
     variant: str
     activity: Literal["inference", "training"]
-    batch_size: int
-    input_shape: tuple[int, int, int]
-    classes: int
+    batch_size: Positive
+    input_shape: tuple[Positive, Positive, Positive]
+    classes: Positive
     channels_last: bool
     device: str
-    profiled_calls: int
-    code_hash: str
+    profiled_calls: Positive
+    code_hash: Hash
     networks: list[NetworkProfile]
     machine: dict[str, Any]
     provenance: Provenance

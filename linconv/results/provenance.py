@@ -119,8 +119,15 @@ def peak_memory_mib() -> float:
 
 
 def git_state() -> tuple[str | None, bool | None]:
-    """The commit of the code in use and whether tracked files differ from it; (None, None) outside a checkout."""
+    """The commit of the code in use and whether tracked files differ from it.
+
+    For a copy that is no checkout, LINCONV_GIT_COMMIT and LINCONV_GIT_DIRTY ("true" or "false") of the environment
+    say it. (None, None) where neither does.
+    """
     root = PACKAGE.parent
+    if commit := os.environ.get("LINCONV_GIT_COMMIT"):
+        known = {"true": True, "1": True, "false": False, "0": False}
+        return commit, known.get(os.environ.get("LINCONV_GIT_DIRTY", "").lower())
     if not (root / ".git").exists():
         return None, None
     try:

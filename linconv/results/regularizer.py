@@ -6,7 +6,8 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from linconv.results.schema import SCHEMA_VERSION, Provenance, Record
+from linconv.results.record import SCHEMA_VERSION, Hash, NonNegative, Positive, Record
+from linconv.results.run import Provenance
 from linconv.results.throughput import quartiles
 
 STEP, STEP_AGAIN, STEP_WITH = "step", "step again", "step with penalty"
@@ -17,8 +18,8 @@ class TimedCall(Record):
     """Samples of one call: `seconds_per_call` has one entry per round, the mean over a block of `calls` calls."""
 
     name: str
-    calls: int
-    seconds_per_call: tuple[float, ...]
+    calls: Positive
+    seconds_per_call: tuple[NonNegative, ...]
 
 
 class RegularizerResult(Record):
@@ -28,19 +29,19 @@ class RegularizerResult(Record):
     """
 
     kind: Literal["regularizer"] = "regularizer"
-    schema_version: Literal[1] = SCHEMA_VERSION
+    schema_version: Literal[2] = SCHEMA_VERSION
     architecture: str
     variant: str
-    batch_size: int
-    period: int
-    filters: list[tuple[int, int]]
-    input_shape: tuple[int, int, int]
-    classes: int
+    batch_size: Positive
+    period: Positive
+    filters: list[tuple[Positive, Positive]]
+    input_shape: tuple[Positive, Positive, Positive]
+    classes: Positive
     channels_last: bool
     device: str
-    rounds_wanted: int
-    block_seconds: float
-    code_hash: str
+    rounds_wanted: Positive
+    block_seconds: NonNegative
+    code_hash: Hash
     arms: list[TimedCall]
     machine: dict[str, Any]
     provenance: Provenance

@@ -6,7 +6,8 @@ import math
 from collections.abc import Sequence
 from typing import Any, Literal
 
-from linconv.results.schema import SCHEMA_VERSION, Provenance, Record
+from linconv.results.record import SCHEMA_VERSION, Count, Hash, NonNegative, Percent, Record
+from linconv.results.run import Provenance
 
 
 class LayerSensitivity(Record):
@@ -17,10 +18,10 @@ class LayerSensitivity(Record):
     """
 
     layer: str
-    params: int
+    params: Count
     params_saved: int
-    val_loss_plain: float | None
-    val_loss: float | None
+    val_loss_plain: NonNegative | None
+    val_loss: NonNegative | None
 
     @property
     def increase(self) -> float:
@@ -39,20 +40,20 @@ class SensitivityResult(Record):
     """The sensitivity of a network to a variant, layer by layer, after a short training of the plain network."""
 
     kind: Literal["sensitivity"] = "sensitivity"
-    schema_version: Literal[1] = SCHEMA_VERSION
+    schema_version: Literal[2] = SCHEMA_VERSION
     dataset: str
     architecture: str
     variant: str
     definition: dict[str, Any]
     start: str | None
-    steps: int
-    params: int
-    val_loss: float
-    val_top1: float
+    steps: Count
+    params: Count
+    val_loss: NonNegative
+    val_top1: Percent
     layers: list[LayerSensitivity]
     config: dict[str, Any]
-    config_hash: str
-    code_hash: str
+    config_hash: Hash
+    code_hash: Hash
     provenance: Provenance
 
     @property

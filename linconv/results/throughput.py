@@ -11,7 +11,9 @@ import numpy as np
 from linconv.config import Variant
 from linconv.config.runs import digest
 from linconv.config.throughput import ThroughputOptions
-from linconv.results.schema import SCHEMA_VERSION, Provenance, Record, ResultError, read_result
+from linconv.results.reading import read_result
+from linconv.results.record import SCHEMA_VERSION, Count, Hash, NonNegative, Positive, Record, ResultError
+from linconv.results.run import Provenance
 
 PLAIN, PLAIN_AGAIN = "plain", "plain again"
 Difference = Literal["faster", "slower", "no difference"]
@@ -30,10 +32,10 @@ class Arm(Record):
     form: str
     status: Literal["ok", "out of memory", "not supported"]
     detail: str = ""
-    calls: int = 0
-    seconds_per_call: tuple[float, ...] = ()
-    peak_allocated_mib: float | None = None
-    peak_reserved_mib: float | None = None
+    calls: Count = 0
+    seconds_per_call: tuple[NonNegative, ...] = ()
+    peak_allocated_mib: NonNegative | None = None
+    peak_reserved_mib: NonNegative | None = None
 
 
 class ThroughputResult(Record):
@@ -44,20 +46,20 @@ class ThroughputResult(Record):
     """
 
     kind: Literal["throughput"] = "throughput"
-    schema_version: Literal[1] = SCHEMA_VERSION
+    schema_version: Literal[2] = SCHEMA_VERSION
     architecture: str
     activity: str
-    batch_size: int
+    batch_size: Positive
     precision: str
     backend: str
-    input_shape: tuple[int, int, int]
-    classes: int
+    input_shape: tuple[Positive, Positive, Positive]
+    classes: Positive
     channels_last: bool
     device: str
-    rounds_wanted: int
-    block_seconds: float
-    grid_hash: str
-    code_hash: str
+    rounds_wanted: Positive
+    block_seconds: NonNegative
+    grid_hash: Hash
+    code_hash: Hash
     arms: list[Arm]
     machine: dict[str, Any]
     provenance: Provenance

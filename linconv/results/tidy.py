@@ -33,6 +33,8 @@ COLUMNS: dict[str, list[str]] = {
             "status",
             "top1",
             "test_loss",
+            "train_loss",
+            "train_top1",
             "epoch",
             "params",
             "params_nonzero",
@@ -40,10 +42,11 @@ COLUMNS: dict[str, list[str]] = {
             "selection",
             "macs",
             "never_orthogonal",
+            "warnings",
         ),
         *("epochs", "batch_size", "learning_rate", "optimizer"),
         *("config_hash", "code_hash", "git_commit", "git_dirty", "torch", "hardware", "threads"),
-        *("seconds", "peak_memory_mib", "command"),
+        *("seconds", "images_per_second", "peak_memory_mib", "command"),
     ],
     "history": _COORDINATES + list(Epoch.model_fields),
     "layers": [*_COORDINATES, "stage", *LayerRedundancy.model_fields],  # before or after the training
@@ -74,6 +77,7 @@ def run_rows(results: Mapping[RunKey, RunResult]) -> dict[str, list[dict[str, An
                 **{name: recipe.get(name) for name in ("epochs", "batch_size", "learning_rate", "optimizer")},
                 "status": result.status,
                 "never_orthogonal": _never_orthogonal(result),
+                "warnings": _warnings(result),
                 "config_hash": result.config_hash,
                 "code_hash": result.code_hash,
                 "git_commit": origin.git_commit,
@@ -82,6 +86,7 @@ def run_rows(results: Mapping[RunKey, RunResult]) -> dict[str, list[dict[str, An
                 "hardware": hardware.get("gpu") or hardware.get("cpu"),
                 "threads": hardware.get("threads", origin.numerics.get("threads")),
                 "seconds": origin.seconds,
+                "images_per_second": origin.images_per_second,
                 "peak_memory_mib": origin.peak_memory_mib,
                 "command": origin.command,
             }
@@ -95,9 +100,16 @@ def run_rows(results: Mapping[RunKey, RunResult]) -> dict[str, list[dict[str, An
 def _never_orthogonal(result: RunResult) -> str | None:
     """The layers that no filters make orthogonal, those with one reason together: "a, b: reason; c: reason"."""
     layers: dict[str, list[str]] = {}
-    for found in result.never_orthogonal or ():
-        layers.setdefault(found.reason, []).append(found.layer or "(the model)")
+    for found in result.warnings:
+        if found.code == "never_orthogonal":
+            layers.setdefault(found.message, []).append(found.layer or "(the model)")
     return "; ".join(f"{', '.join(names)}: {reason}" for reason, names in layers.items()) or None
+
+
+def _warnings(result: RunResult) -> str | None:
+    """All other warnings: "code: message; code: message"."""
+    others = [found for found in result.warnings if found.code != "never_orthogonal"]
+    return "; ".join(f"{w.code}: {w.message}" for w in others) or None
 
 
 def complexity_rows(complexity: ComplexityResult | None) -> dict[str, list[dict[str, Any]]]:
@@ -161,12 +173,12 @@ def _cell(value: Any) -> str:
     return str(value)
 
 
-def write_npz(path: Path, arrays: Mapping[str, np.ndarray]) -> Path:
-    """Write a compressed .npz whose bytes depend on the arrays alone: every member has one fixed date."""
+def write_npz(path: Path, arrays: Mapping[str, np.ndarray], *, compress: bool = True) -> Path:
+    """Write a .npz whose bytes depend on the arrays alone: every member has one fixed date."""
     with atomic_path(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
         for name in sorted(arrays):
             member = zipfile.ZipInfo(f"{name}.npy", date_time=(1980, 1, 1, 0, 0, 0))
-            member.compress_type = zipfile.ZIP_DEFLATED
+            member.compress_type = zipfile.ZIP_DEFLATED if compress else zipfile.ZIP_STORED
             with archive.open(member, "w", force_zip64=True) as file:
                 np.lib.format.write_array(file, np.ascontiguousarray(arrays[name]), allow_pickle=False)
     return path

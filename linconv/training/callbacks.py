@@ -131,14 +131,19 @@ class ProcessLog(Callback):
     """
 
     def __init__(self, state: Callable[[Training], dict[str, Any]]) -> None:
-        self._state = state
+        self.describe = state
         self._started = time.perf_counter()
         self.earlier: list[EarlierProcess] = []
         self._current: EarlierProcess | None = None
 
+    @property
+    def seconds(self) -> float:
+        """The age of this process' log."""
+        return time.perf_counter() - self._started
+
     def on_epoch_end(self, training: Training) -> None:
-        seconds = round(time.perf_counter() - self._started, 3)
-        self._current = EarlierProcess(epochs=training.epoch, seconds=seconds, **self._state(training))
+        seconds = round(self.seconds, 3)
+        self._current = EarlierProcess(epochs=training.epoch, seconds=seconds, **self.describe(training))
 
     def state_dict(self) -> dict[str, Any]:
         done = [*self.earlier, *([self._current] if self._current else [])]
@@ -151,7 +156,7 @@ class ProcessLog(Callback):
         """Say what is another than it was: only on one machine with the same settings are the bits the same."""
         if not self.earlier:
             return
-        before, now = self.earlier[-1], self._state(training)
+        before, now = self.earlier[-1], self.describe(training)
         changes = [
             f"{name} {was.get(name)} -> {is_now.get(name)}"
             for was, is_now in (

@@ -81,8 +81,9 @@ class DeviceLoop(Loop):
                 self._warmed[kinds[0]] = self._warmed.get(kinds[0], 0) + 1
                 self._capture.warm_up(partial(self._steps, training, kinds))
             done += len(kinds)
-            for _ in kinds:
+            for kind in kinds:
                 training.step += 1
+                training.images += kind.images
                 for callback in training.callbacks:
                     callback.on_step_end(training)
         self._wait()

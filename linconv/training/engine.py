@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.nn.functional as F
@@ -17,6 +18,9 @@ from linconv.training.compiled import Compiled
 from linconv.training.graphs import GraphedStep
 from linconv.training.schedules import learning_rate
 from linconv.training.step import EagerStep, Metrics, Term, autocast, make_optimizer
+
+if TYPE_CHECKING:
+    from linconv.data import Dataset
 
 EVALUATING = "while the network was evaluated"  # the note on an error then
 Batches = Callable[[int], Iterator[tuple[Tensor, Tensor]]]
@@ -66,6 +70,7 @@ class Loop:
             training.stepper.set_learning_rate(rate)
             training.stepper(x, y, training.terms_due())
             training.step += 1
+            training.images += len(y)
             for callback in training.callbacks:
                 callback.on_step_end(training)
             if training.stop:
@@ -86,6 +91,8 @@ class Training:
 
     `train_batches(epoch)` yields the batches of that epoch, the same ones whenever it is asked;
     `test_batches(epoch)` those of the test set, `validation_batches(epoch)` those of the part held out, if any.
+    `seconds` is the time that training epochs took in this process, and `images` those that they trained on;
+    evaluations are left out. `data` is what the batches are drawn from.
     `epoch` and `step` count finished ones, from 0. `loop` brings the batches to the network. `forward` is the model,
     compiled where `compile` says so; `stepper` trains on one batch. `plain_params` are the parameters of the plain
     network, where the recipe scales by them.
@@ -103,12 +110,15 @@ class Training:
     cuda_graph: bool = False
     loop: Loop = field(default_factory=Loop)
     plain_params: int | None = None
+    data: Dataset | None = None
     forward: nn.Module = field(init=False)
     optimizer: torch.optim.Optimizer = field(init=False)
     stepper: EagerStep = field(init=False)
     history: list[Epoch] = field(default_factory=list)
     epoch: int = 0
     step: int = 0
+    seconds: float = 0.0
+    images: int = 0
     diverged: bool = False
     stop: bool = False
 
@@ -158,7 +168,7 @@ def _fit(training: Training) -> Training:
     while training.epoch < training.recipe.epochs and not (training.diverged or training.stop):
         for callback in training.callbacks:
             callback.on_epoch_start(training)
-        train = training.loop.train_epoch(training)
+        train = _train_epoch(training)
         if training.stop:
             break
         test_loss, test_top1 = _evaluate(training, training.test_batches)
@@ -188,6 +198,13 @@ def _fit(training: Training) -> Training:
     for callback in training.callbacks:
         callback.on_train_end(training)
     return training
+
+
+def _train_epoch(training: Training) -> Metrics:
+    started = time.perf_counter()
+    metrics = training.loop.train_epoch(training)
+    training.seconds += time.perf_counter() - started
+    return metrics
 
 
 def _evaluate(training: Training, batches: Batches) -> tuple[float, float]:

@@ -162,6 +162,7 @@ def prepare(
         cuda_graph=cuda_graph,
         plain_params=count_plain_parameters(run, *sizes) if run.recipe.scale_weight_decay else None,
         validation_batches=validation_batches,
+        data=data,
     )
 
 

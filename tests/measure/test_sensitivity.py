@@ -206,7 +206,7 @@ def test_the_command_prints_the_table_and_writes_the_file(tmp_path):
     assert done.exit_code == 0, done.output
     result = read_result(output, SensitivityResult)
     assert sensitivity_text(result, 0.5) in done.output
-    assert (result.kind, result.steps, json.loads(output.read_text())["schema_version"]) == ("sensitivity", 1, 1)
+    assert (result.kind, result.steps, json.loads(output.read_text())["schema_version"]) == ("sensitivity", 1, 2)
     for wrong, message in {
         ("--variant", "quater"): "did you mean 'quarter'",
         ("--architecture", "bas"): "did you mean 'base'",

@@ -11,6 +11,7 @@ from linconv.report.claims import ERRATA, claims, claims_markdown, deviations
 from linconv.report.source import load_experiment
 from linconv.results import ResultError
 from linconv.results.collect import collect
+from linconv.results.integrity import sealed_text
 from tests.report.conftest import key
 from tests.results.factory import make_config, write_experiment, write_timings
 
@@ -33,7 +34,7 @@ def verdicts(root):
 def changed(root, path, edit, **config):
     record = json.loads((root / path).read_text())
     edit(record)
-    (root / path).write_text(json.dumps(record))
+    (root / path).write_text(sealed_text(record))
     collect(make_config(**config), root, partial=True)
 
 

@@ -14,6 +14,7 @@ from scipy import stats
 from linconv.config import plan_runs
 from linconv.report.compare import compare, difference
 from linconv.results import ComplexityResult, ResultError, RunResult, read_result, write_result
+from linconv.results.integrity import sealed_text
 from tests.report.conftest import key
 from tests.results.factory import make_config, write_experiment, write_timings
 
@@ -122,7 +123,7 @@ def timed(tmp_path, name, ratios, changes=None, skip=()):
     for file in (root / "throughput").glob("*.json"):
         record = json.loads(file.read_text())
         record["provenance"] |= changes or {}
-        file.write_text(json.dumps(record))
+        file.write_text(sealed_text(record))
     return root
 
 
@@ -196,7 +197,7 @@ def damaged_json(tmp_path):
 def newer_schema(tmp_path):
     machine(tmp_path, "a"), machine(tmp_path, "b")
     file = tmp_path / "b" / key("L").path / "result.json"
-    file.write_text(json.dumps(json.loads(file.read_text()) | {"schema_version": 2}))
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"schema_version": 3}))
     return "B, not readable and left out: .*written by a newer linconv"
 
 

@@ -25,6 +25,7 @@ from linconv.report.panels import panels
 from linconv.report.pareto import pareto
 from linconv.report.source import load_experiment
 from linconv.results.collect import collect
+from linconv.results.integrity import sealed_text
 from tests.report.conftest import UNTIMED, key
 from tests.report.test_filter_maps import maps
 from tests.results.factory import LAYERS, make_config, make_correlations, read_rows
@@ -242,7 +243,7 @@ def test_what_older_runs_did_not_measure_is_said(collected):
         for layer in record["layers"]:
             for name in ("share_above_0_3", "share_above_0_7", "share_above_0_9", "variance_entropy", *KERNELS):
                 del layer[name]
-        path.write_text(json.dumps(record))
+        path.write_text(sealed_text(record))
     collect(make_config(variants=["conv", "L"], seeds=[0]), root)
     figure = draw(root, redundancy_layers)
     assert texts(figure).count("not measured in\nthese runs") == 3

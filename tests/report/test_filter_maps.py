@@ -14,6 +14,7 @@ from linconv.report.drawing import STYLE, lay_out
 from linconv.report.filter_maps import filter_maps
 from linconv.report.source import load_experiment
 from linconv.results.collect import collect
+from linconv.results.integrity import sealed_text
 from tests.report.conftest import key
 from tests.results.factory import make_config
 
@@ -38,8 +39,8 @@ def test_maps_of_the_filters_show_all_layers_and_variants_after_training(collect
         plain = root / key("conv", seed).path / "result.json"
         layers = json.loads(plain.read_text())
         layers["layers"][2]["kernel_variance_entropy"] = None
-        plain.write_text(json.dumps(layers))
-    path.write_text(json.dumps(record))
+        plain.write_text(sealed_text(layers))
+    path.write_text(sealed_text(record))
     collect(make_config(), root, partial=True)
     figure = draw(root)
     shown = maps(figure)

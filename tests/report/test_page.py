@@ -12,7 +12,7 @@ import pytest
 
 from linconv.config import plan_runs
 from linconv.report.page import build_report, report_html
-from linconv.results import ResultError, RunResult, read_result, write_result, write_text
+from linconv.results import ResultError, RunResult, RunWarning, read_result, write_result, write_text
 from linconv.results.collect import collect
 from tests.report.conftest import key
 from tests.results.factory import make_config, make_run, write_experiment
@@ -163,7 +163,7 @@ def test_text_from_results_stays_text(tmp_path):
         result = read_result(file, RunResult)
         changed = {
             "provenance": result.provenance.model_copy(update=origin),
-            "config": result.config | {EVIL: EVIL},
+            "warnings": [RunWarning(code=EVIL, message=EVIL)],
             "layers": [layer.model_copy(update={"layer": f"{EVIL}{layer.position}"}) for layer in result.layers],
         }
         write_result(file, result.model_copy(update=changed))
@@ -221,8 +221,8 @@ def damaged_json(tmp_path):
 def newer_schema(tmp_path):
     root = toy(tmp_path)
     file = root / key("L", 1).path / "result.json"
-    file.write_text(file.read_text().replace('"schema_version": 1', '"schema_version": 2'))
-    return root, "written by a newer linconv (schema 2"
+    file.write_text(file.read_text().replace('"schema_version": 2', '"schema_version": 3'))
+    return root, "written by a newer linconv (schema 3"
 
 
 def stale(tmp_path):

@@ -11,6 +11,7 @@ from linconv.report.source import load_experiment
 from linconv.report.speed import OLDER, macs_ratio, speed, speed_figure
 from linconv.results import ComplexityResult, read_result, write_result
 from linconv.results.collect import collect
+from linconv.results.integrity import sealed_text
 from tests.report.test_tables import markdown_rows
 from tests.results.factory import make_config, read_rows, write_experiment, write_timings
 
@@ -68,7 +69,7 @@ def counted(timed, **counts):
     for model in record["models"]:
         if model["variant"] != "conv":
             model |= counts
-    path.write_text(json.dumps(record))
+    path.write_text(sealed_text(record))
     collect(make_config(throughput=GRID), timed, partial=True)
     return load_experiment(timed)
 

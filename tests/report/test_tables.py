@@ -19,8 +19,9 @@ from linconv.report.figures import FIGURES
 from linconv.report.formats import MISSING
 from linconv.report.paper import published
 from linconv.report.tables import FORMATS, planned_tables
-from linconv.results import ResultError, write_result
+from linconv.results import ResultError, RunResult, RunWarning, read_result, write_result
 from linconv.results.collect import collect
+from linconv.results.integrity import sealed_text
 from tests.report.conftest import UNTIMED, key
 from tests.results.factory import make_config, read_rows
 
@@ -238,7 +239,7 @@ def test_paper_columns_tell_a_wrong_count(collected):
         model["params"] += 10_000  # one unit of the last printed digit
     # cut, 16.3989 prints as the paper's 16.398: without a stated quirk that is no equality
     record["models"][3]["flops_paper"] = 16_398_900_000
-    (root / "complexity.json").write_text(json.dumps(record))
+    (root / "complexity.json").write_text(sealed_text(record))
     same = make_config(variants=["conv", "Lr"], complexity={"architectures": ["base", "mobilenetv2"]})
     collect(same, root, partial=True)
     render_tables(root)
@@ -260,7 +261,7 @@ def test_the_quality_of_filters_is_a_mean_over_layers_and_runs(collected):
         for layer, sparsity, entropy in zip(record["layers"], (0.0, 0.1, 0.2), (0.9, 0.6, None), strict=True):
             layer["kernel_sparsity"] = sparsity + 0.001 * seed
             layer["kernel_variance_entropy"] = entropy
-        path.write_text(json.dumps(record))
+        path.write_text(sealed_text(record))
     collect(make_config(variants=["conv", "L"]), root)
     render_tables(root)
     lines = (root / "tables" / "filter_quality.md").read_text().splitlines()
@@ -277,9 +278,8 @@ def test_layers_that_cannot_become_orthogonal_are_named_below_the_tables(collect
     root = collected(variants=["conv", "L"], seeds=[0, 1])
     for seed in range(2):
         path = root / key("L", seed).path / "result.json"
-        record = json.loads(path.read_text())
-        record["never_orthogonal"] = [{"layer": "features.conv2", "reason": "a rank of 64 is needed"}]
-        path.write_text(json.dumps(record))
+        found = RunWarning(code="never_orthogonal", layer="features.conv2", message="a rank of 64 is needed")
+        write_result(path, read_result(path, RunResult).model_copy(update={"warnings": [found]}))
     collect(make_config(variants=["conv", "L"], seeds=[0, 1]), root)
     render_tables(root)
     for name in ("runs", "filter_quality"):

@@ -17,6 +17,7 @@ from linconv.report.pareto import pareto
 from linconv.report.source import load_experiment
 from linconv.report.throughput import throughput_figure
 from linconv.results.collect import collect
+from linconv.results.integrity import sealed_text
 from tests.results.factory import make_config, write_experiment, write_timings
 
 GRID = {"architectures": ["base"], "variants": ["Lr", "LRr"], "batches": [50, 1, 8], "rounds": 3}
@@ -35,7 +36,7 @@ def timed(tmp_path):
         for path in (tmp_path / "throughput").iterdir() if change else ():
             record = json.loads(path.read_text())
             change(record)
-            path.write_text(json.dumps(record))
+            path.write_text(sealed_text(record))
         collect(config, tmp_path, partial=True)
         return load_experiment(tmp_path)
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from linconv.config import RunKey, plan_runs, resolve_run
-from linconv.results import NeverOrthogonal, ResultError, RunResult, read_result, write_result
+from linconv.results import ResultError, RunResult, RunWarning, read_result, write_result
 from linconv.results.collect import collect
 from linconv.results.tidy import COLUMNS
 from tests.results.factory import LAYERS, make_config, make_correlations, make_run, read_rows, write_experiment
@@ -50,11 +50,14 @@ def test_layers_that_cannot_become_orthogonal_are_collected_as_text(tmp_path):
     config = make_config(variants=["conv", "L"], seeds=[0])
     write_experiment(tmp_path, config)
     path = tmp_path / key("L").path / "result.json"
-    found = [NeverOrthogonal(layer=name, reason=why) for name, why in (("a", "thin"), ("", "low rank"), ("b", "thin"))]
-    write_result(path, read_result(path, RunResult).model_copy(update={"never_orthogonal": found}))
+    reasons = (("a", "thin"), ("", "low rank"), ("b", "thin"))
+    found = [RunWarning(code="never_orthogonal", layer=name, message=why) for name, why in reasons]
+    found.append(RunWarning(code="recipe_unreached", message="milestone 9 of 6 epochs"))
+    write_result(path, read_result(path, RunResult).model_copy(update={"warnings": found}))
     collect(config, tmp_path)
     rows = read_rows(tmp_path / "data" / "runs.csv")
     assert [r["never_orthogonal"] for r in rows] == ["", "a, b: thin; (the model): low rank"]
+    assert [r["warnings"] for r in rows] == ["", "recipe_unreached: milestone 9 of 6 epochs"]
 
 
 def test_accuracies_survive_to_eight_digits(tmp_path):

@@ -47,6 +47,8 @@ def type_text(annotation: typing.Any) -> str:
     origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
     if origin is typing.Literal:
         return " or ".join(json.dumps(a) for a in arguments)
+    if origin is typing.Annotated:
+        return type_text(arguments[0])
     if origin in (typing.Union, types.UnionType):
         return " or ".join(type_text(a) for a in arguments)
     if origin in (list, tuple):
@@ -90,12 +92,12 @@ def test_a_result_survives_its_file(result, tmp_path):
 def test_a_newer_version_is_refused_politely(kind, result, tmp_path):
     file = tmp_path / "result.json"
     written = result if kind is RunResult else make_complexity(make_config())
-    values = json.loads(written.model_dump_json()) | {"schema_version": 2, "of_tomorrow": 1}
+    values = json.loads(written.model_dump_json()) | {"schema_version": 3, "of_tomorrow": 1}
     file.write_text(json.dumps(values))
     with pytest.raises(ResultError) as error:
         read_result(file, kind)
     assert str(error.value) == (
-        f"{file}: schema_version: written by a newer linconv (schema 2; this one reads up to 1); update linconv"
+        f"{file}: schema_version: written by a newer linconv (schema 3; this one reads up to 2); update linconv"
     )
 
 
@@ -109,8 +111,8 @@ def test_a_newer_version_is_refused_politely(kind, result, tmp_path):
         (lambda text: text.replace('"status":"ok"', '"status":"fine"'), "status: "),
         (lambda text: text.replace('"seed":0,"config_hash"', '"config_hash"'), "seed: Field required"),
         (lambda text: text.replace('"kind":"run"', '"kind":"complexity"'), "kind: "),
-        (lambda text: text.replace('"schema_version":1', '"schema_version":0'), "schema_version: "),
-        (lambda text: text.replace('"train_top1":', '"train_top_1":'), "history.0."),
+        (lambda text: text.replace('"schema_version":2', '"schema_version":0'), "schema_version: "),
+        (lambda text: text.replace('"train_top1":', '"train_top_1":'), "metrics."),
     ],
 )
 def test_damage_is_named_with_file_and_field(damage, message, result, tmp_path):

@@ -13,6 +13,8 @@ from typing import Any
 import pytest
 import torch
 
+from linconv.config import ResolvedRun
+from linconv.results.integrity import sealed_text
 from linconv.training import run as training_run
 from linconv.training.callbacks import LogLines
 from linconv.training.checkpoint import CURRENT, PREVIOUS
@@ -122,14 +124,14 @@ class _NoLog:
 
 
 def outcome_of(folder: Path) -> dict[str, bytes]:
-    """The files of a finished run, result.json without its provenance, those set aside left out."""
+    """The files of a finished run, result.json without its provenance and digest, those set aside left out."""
     files = {
         path.name: path.read_bytes()
         for path in folder.iterdir()
         if path.suffix != ".unusable" and ".of-" not in path.name
     }
     result = json.loads(files["result.json"])
-    del result["provenance"]
+    del result["provenance"], result["digest"]
     return files | {"result.json": json.dumps(result).encode()}
 
 
@@ -216,7 +218,19 @@ def test_half_written_files_of_a_killed_process_are_replaced(
 
 def write_as(**changes: Any) -> Callable[[Path], None]:
     def damage(file: Path) -> None:
-        file.write_text(json.dumps({**json.loads(file.read_text()), **changes}))
+        file.write_text(sealed_text({**json.loads(file.read_text()), **changes}))
+
+    return damage
+
+
+def write_run(**changes: Any) -> Callable[[Path], None]:
+    """Make the result that of another run, whole and true to itself."""
+
+    def damage(file: Path) -> None:
+        values = json.loads(file.read_text())
+        run = ResolvedRun.model_validate(values["config"] | changes)
+        coordinates = {**run.key._asdict(), "config": run.model_dump(mode="json"), "config_hash": run.hash}
+        file.write_text(sealed_text(values | coordinates))
 
     return damage
 
@@ -228,11 +242,25 @@ RESULTS: dict[str, tuple[str, Callable[[Path], object], str]] = {
     "a field missing": ("result.json", write_as(metrics={"top1": 3}), r"damaged: metrics\.test_loss: Field required"),
     "a newer version": (
         "result.json",
-        write_as(schema_version=2),
+        write_as(schema_version=3),
         "damaged: schema_version: written by a newer linconv",
     ),
-    "another run's": ("result.json", write_as(seed=1), "damaged: holds the run digits/base/conv/seed1; delete it"),
-    "another configuration's": ("result.json", write_as(config_hash="0" * 16), r"stale: made with configuration 0{16}"),
+    "another run's": ("result.json", write_run(seed=1), "damaged: holds the run digits/base/conv/seed1; delete it"),
+    "another configuration's": (
+        "result.json",
+        write_run(augment=False),
+        r"stale: made with configuration [0-9a-f]{16}, this one is",
+    ),
+    "a false hash": (
+        "result.json",
+        write_as(config_hash="0" * 16),
+        "damaged: file: config_hash is 0{16}, the hash of config is [0-9a-f]{16}; delete",
+    ),
+    "a digit changed": (
+        "result.json",
+        lambda p: p.write_text(p.read_text().replace('"train_loss": 0.', '"train_loss": 1.', 1)),
+        "damaged: .*; delete",
+    ),
     "missing": ("result.json", Path.unlink, "missing: "),
     "correlations damaged": (
         "correlations.npz",

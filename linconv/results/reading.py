@@ -1,0 +1,68 @@
+"""Reading a result file: whole, unchanged since it was written, and valid."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import ValidationError
+
+from linconv.results.integrity import DIGEST, content_digest, parse
+from linconv.results.record import SCHEMA_VERSION, Record, ResultError
+
+R = TypeVar("R", bound=Record)
+
+
+def read_result(path: str | Path, kind: type[R]) -> R:
+    """Read and check one result file.
+
+    Raises:
+        ResultError: the file is missing, damaged, of another kind, or written by a newer version.
+    """
+    path = Path(path)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ResultError(f"{path}: cannot be read ({error})") from None
+    try:
+        values = parse(text)
+    except ValueError as error:
+        raise _damaged(path, "file", f"Invalid JSON: {error}") from None
+    version = values.get("schema_version") if isinstance(values, dict) else None
+    if isinstance(version, int) and version > SCHEMA_VERSION:
+        raise ResultError(
+            f"{path}: schema_version: written by a newer linconv (schema {version}; this one reads up to "
+            f"{SCHEMA_VERSION}); update linconv"
+        )
+    content = _current(values) if isinstance(values, dict) else values
+    try:
+        result = kind.model_validate_json(json.dumps(content), strict=True)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise _damaged(
+            path, ".".join(map(str, first["loc"])) or "file", first["msg"].removeprefix("Value error, ")
+        ) from None
+    # version 1 had no digest, so one there says that the number of the version was changed
+    wanted = None if version == 1 else content_digest(values)
+    if values.get(DIGEST) != wanted:
+        raise _damaged(path, DIGEST, "the file is not as it was written")
+    return result
+
+
+def _damaged(path: Path, field: str, reason: str) -> ResultError:
+    return ResultError(f"{path}: {field}: {reason}; delete the file to have it made again")
+
+
+def _current(values: dict[str, Any]) -> dict[str, Any]:
+    """The record as this version writes it, without its digest."""
+    content = {name: value for name, value in values.items() if name != DIGEST}
+    if content.get("schema_version") != 1:
+        return content
+    content["schema_version"] = SCHEMA_VERSION
+    if content.get("kind") == "run":
+        never = content.pop("never_orthogonal", None)
+        content["warnings"] = [
+            {"code": "never_orthogonal", "layer": w["layer"], "message": w["reason"]} for w in never or ()
+        ]
+    return content

@@ -1,0 +1,29 @@
+"""What every record of a result file shares: its base, the bounds of its values, and the error of a bad file."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from linconv.config.errors import UserError
+
+SCHEMA_VERSION: Literal[2] = 2
+
+Percent = Annotated[float, Field(ge=0, le=100)]
+Share = Annotated[float, Field(ge=0, le=1)]
+NonNegative = Annotated[float, Field(ge=0)]
+Count = Annotated[int, Field(ge=0)]
+Positive = Annotated[int, Field(ge=1)]
+Hash = Annotated[str, Field(pattern="^[0-9a-f]{16}$")]
+Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+
+
+class ResultError(UserError):
+    """A result file that cannot be used; the message names the file, the field and the remedy."""
+
+
+class Record(BaseModel):
+    """Part of a result file: frozen, without unknown fields, every number finite."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)

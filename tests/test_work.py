@@ -1,0 +1,104 @@
+"""Runs of several configurations trained by one process: the same results as alone, within a time, after a stop."""
+
+import time
+
+import pytest
+import yaml
+
+from linconv.config import RunKey
+from linconv.config.errors import UserError
+from linconv.results import RunResult, read_result
+from linconv.training.checkpoint import CURRENT
+from linconv.training.graphs import Rerun
+from linconv.work import Worker, find_jobs
+
+RATE = 2**-10  # exact in single precision, which the device holds the rate in
+
+
+def configuration(folder, name="few", **values):
+    raw = {
+        "experiment": name,
+        "datasets": ["synthetic"],
+        "architectures": ["base"],
+        "variants": ["conv", "LRr"],
+        "seeds": [0, 1],
+        "recipe": {"overrides": [{"set": {"epochs": 2, "learning_rate": RATE}}]},
+        "correlation_layers": [1],
+        **values,
+    }
+    path = folder / f"{name}.yaml"
+    path.write_text(yaml.safe_dump(raw))
+    return path
+
+
+def test_all_variants_of_a_seed_come_before_the_next_seed(tmp_path):
+    first, second = configuration(tmp_path, "first"), configuration(tmp_path, "second", seeds=[5], variants=["conv"])
+    jobs = find_jobs([first, second], tmp_path / "results")
+    assert [(j.run.experiment, j.run.key.variant, j.run.key.seed) for j in jobs] == [
+        ("first", "conv", 0), ("first", "LRr", 0), ("first", "conv", 1), ("first", "LRr", 1), ("second", "conv", 5),
+    ]  # fmt: skip
+    assert jobs[1].command == (
+        "linconv train first.yaml --dataset synthetic --architecture base --variant LRr --seed 0 --results results"
+    )
+
+
+def test_side_by_side_each_run_computes_what_it_computes_alone(tmp_path):
+    config = configuration(tmp_path)
+    alone, together = tmp_path / "alone", tmp_path / "together"
+    done = Worker("cpu").work(find_jobs([config], alone))
+    assert [job.outcome for job in done] == ["done"] * 4
+    done = Worker("cpu", side_by_side=3, device_side=Rerun).work(find_jobs([config], together))
+    assert sorted(job.outcome for job in done) == ["done"] * 4
+    for job in find_jobs([config], tmp_path / "none"):
+        relative = job.folder.relative_to(tmp_path / "none")
+        wanted, found = (read_result(root / relative / "result.json", RunResult) for root in (alone, together))
+        assert found.history == wanted.history
+        assert found.outcomes == wanted.outcomes
+        assert found.provenance.numerics["runs_side_by_side"] == 3
+        assert not (together / relative / CURRENT).exists()
+    assert find_jobs([config], together) == [], "a second worker has nothing to do"
+
+
+def test_a_failed_run_leaves_the_others(tmp_path):
+    config = configuration(tmp_path, datasets=["svhn", "synthetic"], seeds=[0], data_root=str(tmp_path / "nothing"))
+    done = Worker("cpu").work(find_jobs([config], tmp_path / "results"))
+    assert [(job.key.dataset, job.outcome) for job in done] == [
+        ("svhn", "failed"), ("svhn", "failed"), ("synthetic", "done"), ("synthetic", "done"),
+    ]  # fmt: skip
+    assert "SVHN: missing" in done[0].detail
+
+
+def test_no_run_begins_after_its_time(tmp_path):
+    done = Worker("cpu", budget_seconds=0.0).work(find_jobs([configuration(tmp_path)], tmp_path / "results"))
+    assert {job.outcome for job in done} == {"no time"}
+    assert not (tmp_path / "results").exists()
+
+
+@pytest.mark.parametrize("device_side", [None, Rerun])
+def test_a_run_cut_off_by_its_time_continues_to_the_same_result(tmp_path, device_side):
+    recipe = {"overrides": [{"set": {"epochs": 4, "learning_rate": RATE}}]}
+    config = configuration(tmp_path, variants=["conv"], seeds=[0], recipe=recipe)
+    options = {} if device_side is None else {"device_side": device_side}
+    Worker("cpu", **options).work(find_jobs([config], tmp_path / "whole"))
+
+    class Impatient(Worker):
+        def _ends(self):
+            return time.monotonic() - self._started > 0 and bool(self.asked.append(1) or len(self.asked) > 2)
+
+    impatient = Impatient("cpu", **options)
+    impatient.asked = []
+    (cut,) = impatient.work(find_jobs([config], tmp_path / "cut"))
+    assert cut.outcome == "stopped"
+    (job,) = find_jobs([config], tmp_path / "cut")
+    assert (job.folder / CURRENT).exists()
+    (continued,) = Worker("cpu", **options).work([job])
+    assert continued.outcome == "done"
+    key = RunKey("synthetic", "base", "conv", 0)
+    wanted, found = (read_result(tmp_path / n / "few" / key.path / "result.json", RunResult) for n in ("whole", "cut"))
+    assert found.history == wanted.history
+    assert [p.epochs for p in found.provenance.earlier_processes] == [2]
+
+
+def test_a_cpu_takes_one_run_at_a_time():
+    with pytest.raises(UserError, match="--side-by-side 1"):
+        Worker("cpu", side_by_side=2)
