@@ -94,7 +94,14 @@ def _without_docstrings(tree: ast.AST) -> ast.AST:
 def versions() -> dict[str, str]:
     """Versions of Python and of the packages that affect a result."""
     packages = ("linconv", "torch", "torchvision", "numpy", "scikit-learn")
-    return {"python": platform.python_version()} | {p: metadata.version(p) for p in packages}
+    return {"python": platform.python_version()} | {p: _version(p) for p in packages}
+
+
+def _version(package: str) -> str:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:  # a copy of the tree that was never installed
+        return str(getattr(sys.modules.get(package), "__version__", "unknown"))
 
 
 def hardware() -> dict[str, Any]:
