@@ -13,7 +13,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -252,7 +252,7 @@ class Worker:
         folder.mkdir(parents=True, exist_ok=True)
         remove_leftovers(folder)
         data = self._dataset(run, config)
-        loop = DeviceLoop(self._turns.wait, self.device_side) if graphs else Loop()
+        loop = DeviceLoop(self._turns.wait, self.device_side, self._launching) if graphs else Loop()
         side_by_side = {"runs_side_by_side": count}
 
         def process(training: Training) -> dict[str, Any]:
@@ -275,6 +275,10 @@ class Worker:
         )
         finish_run(training, run, config, folder, self.device, command=job.command, processes=processes)
         remove_checkpoints(folder)
+
+    def _launching(self) -> AbstractContextManager[None]:
+        # what `Rerun` launches is Python itself, which needs its turn
+        return nullcontext() if self.device_side is Rerun else self._turns.given_up()
 
     def _dataset(self, run: ResolvedRun, config: Config) -> Dataset:
         """The data set of a run on the device; runs share it."""

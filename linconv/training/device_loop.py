@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple
@@ -55,12 +56,16 @@ class DeviceLoop(Loop):
     Args:
         wait: called when the host needs what the device computes; waits for the current stream.
         device_side: makes what captures steps; `Rerun` is for devices without graphs.
+        launching: the context of launches, which block the host while the device's queue is full.
     """
 
     def __init__(
-        self, wait: Callable[[], None] = wait_for_stream, device_side: Callable[[], CudaCapture | Rerun] = CudaCapture
+        self,
+        wait: Callable[[], None] = wait_for_stream,
+        device_side: Callable[[], CudaCapture | Rerun] = CudaCapture,
+        launching: Callable[[], AbstractContextManager[None]] = nullcontext,
     ) -> None:
-        self._wait, self._make_capture = wait, device_side
+        self._wait, self._make_capture, self._launching = wait, device_side, launching
         self._of: Training | None = None
 
     def train_epoch(self, training: Training) -> Metrics:
@@ -72,16 +77,13 @@ class DeviceLoop(Loop):
         while done < last and not training.stop:
             kinds = self._next_kinds(training, source, done)
             if all(self._warmed.get(kind, 0) >= WARM_UP for kind in kinds):
-                if kinds not in self._replays:
-                    steps = partial(self._steps, training, kinds)
-                    self._replays[kinds] = capture(self._capture, steps)
-                self._replays[kinds]()
+                made = self._launch(training, source, kinds, done)
             else:
-                kinds = kinds[:1]
-                self._warmed[kinds[0]] = self._warmed.get(kinds[0], 0) + 1
-                self._capture.warm_up(partial(self._steps, training, kinds))
-            done += len(kinds)
-            for kind in kinds:
+                made = kinds[:1]
+                self._warmed[made[0]] = self._warmed.get(made[0], 0) + 1
+                self._capture.warm_up(partial(self._steps, training, made))
+            done += len(made)
+            for kind in made:
                 training.step += 1
                 training.images += kind.images
                 for callback in training.callbacks:
@@ -97,6 +99,18 @@ class DeviceLoop(Loop):
         self._wait()
         loss_sum, right = sums.tolist()
         return loss_sum / samples, 100 * right / samples
+
+    def _launch(self, training: Training, source: BatchSource, kinds: tuple[Kind, ...], done: int) -> tuple[Kind, ...]:
+        """Replay these steps, and again as often as they come in a row; the steps that were made."""
+        if kinds not in self._replays:
+            self._replays[kinds] = capture(self._capture, partial(self._steps, training, kinds))
+        full = len(source.labels) // source.batch_size - done
+        count = full // len(kinds) if 1 < len(kinds) == math.prod(self._together) else 1
+        replay = self._replays[kinds]
+        with self._launching():
+            for _ in range(count):
+                replay()
+        return kinds * count
 
     def _prepare(self, training: Training, source: BatchSource) -> None:
         """Lay the epoch out on the device."""
