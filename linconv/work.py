@@ -166,12 +166,14 @@ class Worker:
     Args:
         device: "cpu" or "cuda", already reserved.
         side_by_side: runs at the same time; more than one needs a GPU, unless `device_side` is `Rerun`.
+        form: the exact form that LinearConv trains in, see `linconv.training.run.train`.
         device_side: makes what captures steps, see `DeviceLoop`.
     """
 
     device: str
     side_by_side: int = 1
     budget_seconds: float | None = None
+    form: str = "auto"
     device_side: Callable[[], CudaCapture | Rerun] = CudaCapture
     stop: bool = False
     done: list[Done] = field(default_factory=list)
@@ -247,17 +249,20 @@ class Worker:
     def _perform(self, job: Job, count: int) -> None:
         run, folder = job.run, job.folder
         graphs = (job.config.cuda_graph or self.device_side is Rerun) and not run.definition.changed_by
-        config = job.config.model_copy(update={"cuda_graph": graphs and self.device == "cuda"})
+        # in single precision cuDNN's deterministic kernels are two to three times slower in channels_last (H200)
+        half = run.recipe.precision in ("bf16", "fp16")
+        layout = job.config.channels_last and (self.device != "cuda" or half)
+        config = job.config.model_copy(update={"cuda_graph": graphs and self.device == "cuda", "channels_last": layout})
         check_device(config, run.recipe, self.device)
         folder.mkdir(parents=True, exist_ok=True)
         remove_leftovers(folder)
         data = self._dataset(run, config)
         loop = DeviceLoop(self._turns.wait, self.device_side, self._launching) if graphs else Loop()
-        side_by_side = {"runs_side_by_side": count}
+        how = {"runs_side_by_side": count, "form": self.form}
 
         def process(training: Training) -> dict[str, Any]:
             found = describe_process(training, run, config, self.device)
-            return found | {"numerics": found["numerics"] | side_by_side}
+            return found | {"numerics": found["numerics"] | how}
 
         processes = ProcessLog(process)
         callbacks = [StopWhen(self._ends), *([] if graphs else [AfterEachStep(self._turns)])]
@@ -272,6 +277,7 @@ class Worker:
             loop=loop,
             show=Progress(run.key),
             checkpoint_seconds=CHECKPOINT_SECONDS,
+            form=self.form,
         )
         finish_run(training, run, config, folder, self.device, command=job.command, processes=processes)
         remove_checkpoints(folder)

@@ -21,6 +21,7 @@ def work(
     budget: Annotated[str | None, typer.Option(help="the time until it ends, such as 9m; none without it")] = None,
     side_by_side: Annotated[int, typer.Option(min=1, help="runs at the same time on a GPU")] = 1,
     device: Annotated[str, typer.Option(help="cpu, cuda or auto")] = "auto",
+    form: Annotated[str, typer.Option(help="exact form LinearConv trains in: auto, weight or feature")] = "auto",
 ) -> None:
     """Train the runs that have no result yet, one after another, until none is left or the time is over.
 
@@ -34,7 +35,7 @@ def work(
         from linconv.work import Worker, find_jobs  # torch must see the device chosen above
 
         limit = None if budget is None else seconds(budget)
-        worker = Worker(here, side_by_side, limit)
+        worker = Worker(here, side_by_side, limit, form)
         done = worker.work(find_jobs(configs, results))
     log = logging.getLogger("linconv")
     for name in ("done", "failed", "stopped", "no time"):

@@ -25,6 +25,7 @@ from linconv.layers import (
     never_orthogonal,
     orthogonal_penalty,
     replaced_layers,
+    set_mode,
 )
 from linconv.models import build_model
 from linconv.results.provenance import code_hash
@@ -191,6 +192,7 @@ def train(
     loop: Loop | None = None,
     show: Callback | None = None,
     checkpoint_seconds: float = 0.0,
+    form: str = "auto",
 ) -> Training:
     """Train one run, resuming from a checkpoint in `folder` where one belongs to it: same configuration, same code.
 
@@ -204,6 +206,7 @@ def train(
         loop: brings the batches to the network; None takes the one that fits the device and the data.
         show: shows the progress in place of the bar or the log's lines.
         checkpoint_seconds: the least time between two checkpoints.
+        form: the exact form that LinearConv layers of mode "auto" train in: "auto", "weight" or "feature".
 
     Raises:
         linconv.data.DataError: the data set is missing or damaged, or a process that decodes images died.
@@ -226,6 +229,8 @@ def train(
         compile=config.compile,
         cuda_graph=config.cuda_graph,
     )
+    if form != "auto" and run.definition.linear is not None and run.definition.linear.mode == "auto":
+        set_mode(training.model, form)
     in_memory = isinstance(data.train_images, Tensor) and isinstance(data.test_images, Tensor)
     training.loop = loop or (DeviceLoop() if config.cuda_graph and in_memory else Loop())
     last = final_layers(run, training.model, data.info.classes, data.info.channels)
