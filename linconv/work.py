@@ -248,7 +248,7 @@ class Worker:
 
     def _perform(self, job: Job, count: int) -> None:
         run, folder = job.run, job.folder
-        graphs = (job.config.cuda_graph or self.device_side is Rerun) and not run.definition.changed_by
+        graphs = self.uses_graphs(run)
         # in single precision cuDNN's deterministic kernels are two to three times slower in channels_last (H200)
         half = run.recipe.precision in ("bf16", "fp16")
         layout = job.config.channels_last and (self.device != "cuda" or half)
@@ -281,6 +281,10 @@ class Worker:
         )
         finish_run(training, run, config, folder, self.device, command=job.command, processes=processes)
         remove_checkpoints(folder)
+
+    def uses_graphs(self, run: ResolvedRun) -> bool:
+        """Whether the steps of a run are captured: on every GPU, unless the network changes while it is trained."""
+        return (self.device == "cuda" or self.device_side is Rerun) and not run.definition.changed_by
 
     def _launching(self) -> AbstractContextManager[None]:
         # what `Rerun` launches is Python itself, which needs its turn

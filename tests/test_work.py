@@ -102,3 +102,11 @@ def test_a_run_cut_off_by_its_time_continues_to_the_same_result(tmp_path, device
 def test_a_cpu_takes_one_run_at_a_time():
     with pytest.raises(UserError, match="--side-by-side 1"):
         Worker("cpu", side_by_side=2)
+
+
+def test_a_gpu_trains_by_graphs_unless_the_network_changes(tmp_path):
+    define = {"pruned": {"layer": "conv", "pruning": {"criterion": "l1", "params": 0.5}}}
+    config = configuration(tmp_path, variants=["conv", "LRr", "pruned"], seeds=[0], define=define)
+    runs = [job.run for job in find_jobs([config], tmp_path)]
+    assert [Worker("cuda").uses_graphs(run) for run in runs] == [True, True, False]
+    assert not any(Worker("cpu").uses_graphs(run) for run in runs)

@@ -91,10 +91,16 @@ def _without_docstrings(tree: ast.AST) -> ast.AST:
     return tree
 
 
-def versions() -> dict[str, str]:
-    """Versions of Python and of the packages that affect a result."""
+@functools.cache
+def _versions() -> dict[str, str]:
+    # looking for the packages' metadata takes up to seconds on a slow disk, and a run asks after every epoch
     packages = ("linconv", "torch", "torchvision", "numpy", "scikit-learn")
     return {"python": platform.python_version()} | {p: _version(p) for p in packages}
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python and of the packages that affect a result."""
+    return dict(_versions())
 
 
 def _version(package: str) -> str:
@@ -154,6 +160,7 @@ def _git(*arguments: str) -> str:
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
 
 
+@functools.cache
 def _cpu_model() -> str:
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.exists():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -49,12 +50,19 @@ class CudaCapture:
         torch.cuda.current_stream().wait_stream(self._stream)
 
     def capture(self, function: Callable[[], None]) -> Replay:
-        """Record `function` without running it; the result runs what was recorded."""
+        """Record `function` without running it; the result runs what was recorded.
+
+        It holds `function` and with it the tensors that the graph reads: their memory must not be used again.
+        """
         graph = torch.cuda.CUDAGraph()
         # thread_local: a thread that pins memory for a loader must not spoil the capture
         with torch.cuda.graph(graph, pool=self._pool, stream=self._stream, capture_error_mode="thread_local"):
             function()
-        return graph.replay
+        return partial(_replay, graph, function)
+
+
+def _replay(graph: torch.cuda.CUDAGraph, holds: Callable[[], None]) -> None:
+    graph.replay()
 
 
 @dataclass

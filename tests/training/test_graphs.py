@@ -1,7 +1,11 @@
 """Graphed steps compute what eager ones do, to the bit. On the CPU a recorder takes the place of CUDA's graphs."""
 
+import contextlib
+import dataclasses
 import functools
+import gc
 import math
+import weakref
 
 import pytest
 import torch
@@ -139,8 +143,8 @@ def test_running_out_of_memory_while_capturing_is_no_other_error(recorded, monke
 @pytest.fixture(scope="module")
 def small(tmp_path_factory):
     synthetic = load("synthetic", tmp_path_factory.mktemp("data"), device="cpu")
-    return type(synthetic)(synthetic.info, synthetic.train_images[:50], synthetic.train_labels[:50],
-                           synthetic.test_images[:20], synthetic.test_labels[:20])  # fmt: skip
+    sizes = {"train_images": 50, "train_labels": 50, "test_images": 20, "test_labels": 20}
+    return dataclasses.replace(synthetic, **{name: getattr(synthetic, name)[:size] for name, size in sizes.items()})
 
 
 def sparse_run(**recipe):
@@ -231,3 +235,26 @@ def test_on_a_gpu_the_sparse_network_graphs_and_continues(tmp_path_factory, tmp_
     resumed = prepare(run, data, "cuda", [Callback()], cuda_graph=True)
     assert restore_checkpoint(tmp_path, resumed, "x")
     assert_same(fit(resumed), graphed)
+
+
+def test_a_replay_keeps_what_its_graph_reads(monkeypatch):
+    class Graph:
+        replayed = 0
+
+        def replay(self):
+            self.replayed += 1
+
+    monkeypatch.setattr(torch.cuda, "CUDAGraph", Graph)
+    monkeypatch.setattr(torch.cuda, "graph", lambda *_, **__: contextlib.nullcontext())
+    monkeypatch.setattr(torch.cuda, "Stream", object)
+    monkeypatch.setattr(torch.cuda, "graph_pool_handle", lambda: None)
+    x = torch.ones(3)
+    held = weakref.ref(x)
+    replay = graphs.CudaCapture().capture(functools.partial(torch.add, x, 1))
+    del x
+    gc.collect()
+    assert held() is not None
+    replay()
+    del replay
+    gc.collect()
+    assert held() is None
