@@ -13,7 +13,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -30,7 +30,7 @@ from linconv.results.commands import shown_command
 from linconv.runner import describe_process, finish_run
 from linconv.training.callbacks import ProcessLog, TrainingStoppedError
 from linconv.training.checkpoint import remove_checkpoints
-from linconv.training.device_loop import DeviceLoop, wait_for_stream
+from linconv.training.device_loop import DeviceLoop, Host
 from linconv.training.engine import Callback, Loop, Training
 from linconv.training.graphs import CudaCapture, Rerun
 from linconv.training.numerics import check_device, set_numerics
@@ -61,11 +61,16 @@ class Done(NamedTuple):
     detail: str = ""
 
 
-class Turns:
-    """One thread at a time has its turn; it gives the turn up while it waits for the device."""
+class Turns(Host):
+    """One thread at a time has its turn; it gives the turn up while it waits for the device or launches.
+
+    A capture waits until no other thread launches, since the device refuses launches during a capture.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
+        self._launches = threading.Condition()
+        self._launching = 0
 
     def __enter__(self) -> None:
         self._lock.acquire()
@@ -83,12 +88,40 @@ class Turns:
             self._lock.acquire()
 
     def wait(self) -> None:
-        """Wait for the current stream."""
         with self.given_up():
             if torch.cuda.is_available():
-                wait_for_stream()
+                super().wait()
             else:
                 time.sleep(0)
+
+    @contextmanager
+    def launching(self) -> Iterator[None]:
+        self._count(1)
+        with self.given_up():
+            try:
+                yield
+            finally:
+                self._count(-1)
+
+    @contextmanager
+    def capturing(self) -> Iterator[None]:
+        # no launch can begin meanwhile: it would need the turn, which the capturing thread has
+        with self._launches:
+            self._launches.wait_for(lambda: self._launching == 0)
+        yield
+
+    def _count(self, change: int) -> None:
+        with self._launches:
+            self._launching += change
+            self._launches.notify_all()
+
+
+class TurnsOfPython(Turns):
+    """`Turns` for `Rerun`, whose launches are Python and need the turn."""
+
+    @contextmanager
+    def launching(self) -> Iterator[None]:
+        yield
 
 
 class AfterEachStep(Callback):
@@ -182,7 +215,7 @@ class Worker:
         if self.side_by_side > 1 and self.device != "cuda" and self.device_side is not Rerun:
             raise UserError("runs side by side in one process need a GPU; use --side-by-side 1 on a CPU")
         self._started = time.monotonic()
-        self._turns = Turns()
+        self._turns = TurnsOfPython() if self.device_side is Rerun else Turns()
         self._data: dict[Any, Dataset] = {}
 
     @property
@@ -257,7 +290,7 @@ class Worker:
         folder.mkdir(parents=True, exist_ok=True)
         remove_leftovers(folder)
         data = self._dataset(run, config)
-        loop = DeviceLoop(self._turns.wait, self.device_side, self._launching) if graphs else Loop()
+        loop = DeviceLoop(self._turns, self.device_side) if graphs else Loop()
         how = {"runs_side_by_side": count, "form": self.form}
 
         def process(training: Training) -> dict[str, Any]:
@@ -265,7 +298,7 @@ class Worker:
             return found | {"numerics": found["numerics"] | how}
 
         processes = ProcessLog(process)
-        callbacks = [StopWhen(self._ends), *([] if graphs else [AfterEachStep(self._turns)])]
+        callbacks = [StopWhen(self._ends), AfterEachStep(self._turns)]  # always both: a checkpoint fits both devices
         training = train(
             run,
             config,
@@ -285,10 +318,6 @@ class Worker:
     def uses_graphs(self, run: ResolvedRun) -> bool:
         """Whether the steps of a run are captured: on every GPU, unless the network changes while it is trained."""
         return (self.device == "cuda" or self.device_side is Rerun) and not run.definition.changed_by
-
-    def _launching(self) -> AbstractContextManager[None]:
-        # what `Rerun` launches is Python itself, which needs its turn
-        return nullcontext() if self.device_side is Rerun else self._turns.given_up()
 
     def _dataset(self, run: ResolvedRun, config: Config) -> Dataset:
         """The data set of a run on the device; runs share it."""

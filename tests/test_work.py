@@ -1,5 +1,6 @@
 """Runs of several configurations trained by one process: the same results as alone, within a time, after a stop."""
 
+import threading
 import time
 
 import pytest
@@ -10,7 +11,7 @@ from linconv.config.errors import UserError
 from linconv.results import RunResult, read_result
 from linconv.training.checkpoint import CURRENT
 from linconv.training.graphs import Rerun
-from linconv.work import Worker, find_jobs
+from linconv.work import Turns, Worker, find_jobs
 
 RATE = 2**-10  # exact in single precision, which the device holds the rate in
 
@@ -110,3 +111,31 @@ def test_a_gpu_trains_by_graphs_unless_the_network_changes(tmp_path):
     runs = [job.run for job in find_jobs([config], tmp_path)]
     assert [Worker("cuda").uses_graphs(run) for run in runs] == [True, True, False]
     assert not any(Worker("cpu").uses_graphs(run) for run in runs)
+
+
+def test_a_capture_waits_for_the_launches_of_other_threads():
+    turns = Turns()
+    order = []
+    launched, release = threading.Event(), threading.Event()
+
+    def launches():
+        with turns, turns.launching():
+            launched.set()
+            release.wait(5)
+            order.append("launched")
+
+    def captures():
+        launched.wait(5)
+        with turns, turns.capturing():
+            order.append("captured")
+
+    threads = [threading.Thread(target=target) for target in (launches, captures)]
+    for thread in threads:
+        thread.start()
+    launched.wait(5)
+    time.sleep(0.1)
+    assert order == []
+    release.set()
+    for thread in threads:
+        thread.join(5)
+    assert order == ["launched", "captured"]

@@ -16,9 +16,9 @@ from linconv.measure.timing import Part, synchronise
 
 def held_memory(device: str) -> int:
     """Bytes of all tensors that exist on a device: on a CPU of those that Python knows, and of their gradients."""
+    gc.collect()  # what an earlier network left in cycles would be freed later, and counted as negative memory
     if device == "cuda":
         return torch.cuda.memory_allocated()
-    gc.collect()
     found = [o for o in gc.get_objects() if type(o) in (Tensor, nn.Parameter)]  # no fake tensors of torch.compile
     found += [t.grad for t in found if t.is_leaf and t.grad is not None]
     storages = [t.untyped_storage() for t in found if t.device.type == "cpu" and t.layout == torch.strided]

@@ -27,9 +27,20 @@ from linconv.training.step import Metrics, Term
 MAX_STEPS_PER_LAUNCH = 10
 
 
-def wait_for_stream() -> None:
-    """Wait until the current stream has done all it was given."""
-    torch.cuda.current_stream().synchronize()
+class Host:
+    """How a loop shares the host with the loops of other threads: here there are none."""
+
+    def wait(self) -> None:
+        """Wait until the current stream has done all it was given."""
+        torch.cuda.current_stream().synchronize()
+
+    def launching(self) -> AbstractContextManager[None]:
+        """The context of launches, which block the host while the device's queue is full."""
+        return nullcontext()
+
+    def capturing(self) -> AbstractContextManager[None]:
+        """The context of a capture, during which nothing may be launched."""
+        return nullcontext()
 
 
 class Kind(NamedTuple):
@@ -54,18 +65,12 @@ class DeviceLoop(Loop):
     """`Loop` without the host: for data sets that are in the device's memory.
 
     Args:
-        wait: called when the host needs what the device computes; waits for the current stream.
+        host: shares the host with other loops.
         device_side: makes what captures steps; `Rerun` is for devices without graphs.
-        launching: the context of launches, which block the host while the device's queue is full.
     """
 
-    def __init__(
-        self,
-        wait: Callable[[], None] = wait_for_stream,
-        device_side: Callable[[], CudaCapture | Rerun] = CudaCapture,
-        launching: Callable[[], AbstractContextManager[None]] = nullcontext,
-    ) -> None:
-        self._wait, self._make_capture, self._launching = wait, device_side, launching
+    def __init__(self, host: Host | None = None, device_side: Callable[[], CudaCapture | Rerun] = CudaCapture) -> None:
+        self._host, self._make_capture = host or Host(), device_side
         self._of: Training | None = None
 
     def train_epoch(self, training: Training) -> Metrics:
@@ -88,26 +93,27 @@ class DeviceLoop(Loop):
                 training.images += kind.images
                 for callback in training.callbacks:
                     callback.on_step_end(training)
-        self._wait()
+        self._host.wait()
         return training.stepper.read_metrics()
 
     def evaluate(self, training: Training, batches: Batches) -> tuple[float, float]:
         assert isinstance(batches, BatchSource)
         if batches not in self._evaluations:
             self._evaluations[batches] = _Evaluation(training, batches)
-        sums, samples = self._evaluations[batches](self._capture)
-        self._wait()
+        sums, samples = self._evaluations[batches](self._capture, self._host)
+        self._host.wait()
         loss_sum, right = sums.tolist()
         return loss_sum / samples, 100 * right / samples
 
     def _launch(self, training: Training, source: BatchSource, kinds: tuple[Kind, ...], done: int) -> tuple[Kind, ...]:
         """Replay these steps, and again as often as they come in a row; the steps that were made."""
         if kinds not in self._replays:
-            self._replays[kinds] = capture(self._capture, partial(self._steps, training, kinds))
+            with self._host.capturing():
+                self._replays[kinds] = capture(self._capture, partial(self._steps, training, kinds))
         full = len(source.labels) // source.batch_size - done
         count = full // len(kinds) if 1 < len(kinds) == math.prod(self._together) else 1
         replay = self._replays[kinds]
-        with self._launching():
+        with self._host.launching():
             for _ in range(count):
                 replay()
         return kinds * count
@@ -170,14 +176,15 @@ class _Evaluation:
         self._passes = 0
         self._replay: Replay | None = None
 
-    def __call__(self, device_side: CudaCapture | Rerun) -> tuple[Tensor, int]:
+    def __call__(self, device_side: CudaCapture | Rerun, host: Host) -> tuple[Tensor, int]:
         self._training.forward.eval()
         self._passes += 1
         if self._passes == 1:
             device_side.warm_up(self._pass)
         else:
             if self._replay is None:
-                self._replay = capture(device_side, self._pass)
+                with host.capturing():
+                    self._replay = capture(device_side, self._pass)
             self._replay()
         return self._sums, len(self._labels)
 

@@ -34,6 +34,15 @@ def fused(monkeypatch):
     monkeypatch.setattr(engine, "make_optimizer", functools.partial(make_optimizer, fused=True))
 
 
+class NoDevice(device_loop.Host):
+    """Counts how often a loop would wait."""
+
+    waits = 0
+
+    def wait(self):
+        self.waits += 1
+
+
 def data_with_crops(device="cpu"):
     data = few_images()
     tensors = {
@@ -84,10 +93,10 @@ def assert_same(a, b):
 def test_it_trains_to_the_same_bits(fused, variant, recipe, capture):
     run = run_of(variant, **recipe)
     wanted = trained(run, engine.Loop())
-    waits = []
-    found = trained(run, DeviceLoop(lambda: waits.append(1), capture))
+    host = NoDevice()
+    found = trained(run, DeviceLoop(host, capture))
     assert_same(wanted, found)
-    assert len(waits) == 2 * run.recipe.epochs  # one for the steps of an epoch, one for its evaluation
+    assert host.waits == 2 * run.recipe.epochs  # one for the steps of an epoch, one for its evaluation
 
 
 def test_steps_of_a_cycle_are_one_launch(fused, monkeypatch):
@@ -96,7 +105,7 @@ def test_steps_of_a_cycle_are_one_launch(fused, monkeypatch):
     monkeypatch.setattr(
         DeviceLoop, "_steps", lambda self, t, kinds: captured.append(len(kinds)) or original(self, t, kinds)
     )
-    trained(run_of("Lr2"), DeviceLoop(lambda: None, CpuCapture))
+    trained(run_of("Lr2"), DeviceLoop(NoDevice(), CpuCapture))
     assert max(captured) == 2  # the cycle of a term that comes with every second step
     assert len(captured) < 3 * 8, "24 steps, and fewer calls: the others were replayed"
 
@@ -112,7 +121,7 @@ def test_a_callback_that_acts_after_each_step_is_called_in_time(fused):
 
     run = run_of("Lr2")
     wanted = trained(run, engine.Loop(), callbacks=[Doubles()])
-    found = trained(run, DeviceLoop(lambda: None, CpuCapture), callbacks=[Doubles()])
+    found = trained(run, DeviceLoop(NoDevice(), CpuCapture), callbacks=[Doubles()])
     assert Doubles.steps == 2 * wanted.step
     assert_same(wanted, found)
 
