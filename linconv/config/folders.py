@@ -31,7 +31,8 @@ class ImageFolderOptions(Frozen):
     """
 
     path: Annotated[str, Field(min_length=1)]
-    image_size: Annotated[int, Field(ge=32)] = 32  # the deepest of the networks halves its input five times
+    # the deepest of the networks halves its input five times; an image of the largest side has 48 MiB
+    image_size: Annotated[int, Field(ge=32, le=4096)] = 32
     crop_padding: Annotated[int, Field(ge=0)] = 0
     flip: bool = False
     test_share: Annotated[float, Field(gt=0, lt=1)] = 0.2
