@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import shutil
+import struct
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -79,3 +81,18 @@ def write(name: str, content: bytes) -> Change:
         (pets / name).write_bytes(content)
 
     return change
+
+
+def cut(name: str, keep: int) -> Change:
+    return lambda pets: (pets / name).write_bytes((pets / name).read_bytes()[:keep])
+
+
+def deep_png(name: str, color_type: int, channels: int) -> Change:
+    """A PNG file of 16 bits per channel, which Pillow itself would cut to 8 without a word."""
+
+    def chunk(kind: bytes, content: bytes) -> bytes:
+        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", 32, 32, 16, color_type, 0, 0, 0))
+    rows = zlib.compress((b"\0" + b"\x12\x34" * channels * 32) * 32)
+    return write(name, b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", rows) + chunk(b"IEND", b""))

@@ -117,13 +117,16 @@ def _list_folders(folder: Path) -> Listed:
     """`folder`/<class>/*.png."""
     classes = subfolders(os.fspath(folder))
     refuse_same_names(os.fspath(folder), classes)
-    files = []
+    files: list[tuple[str, int]] = []
     for label, name in enumerate(classes):
+        before = len(files)
         for entry in entries(folder / name):
             if is_folder(entry) or (entry.name.lower().endswith(ENDINGS) and not entry.name.lower().endswith(".png")):
                 raise DataError(f"{shown(entry.path)} is not a PNG file; class folders hold nothing else: remove it")
             if entry.name.lower().endswith(".png"):
                 files.append((entry.path, label))
+        if len(files) == before:
+            raise DataError(f"{shown(folder / name)} holds no PNG file; add its images")
     return Listed(tuple(classes), files)
 
 

@@ -6,6 +6,7 @@ import hashlib
 import logging
 import os
 from collections import defaultdict
+from pathlib import Path
 
 import numpy as np
 from torch import Tensor
@@ -20,10 +21,11 @@ TAIL = 4096  # bytes at the end of a file, which differ between compressed image
 log = logging.getLogger("linconv")
 
 
-def warn_of_overlap(name: str, arrays: Arrays, parts: tuple[Images, Images]) -> None:
+def warn_of_overlap(name: str, arrays: Arrays, parts: tuple[Images, Images], root: Path) -> None:
     """Log a warning where test images are also training images, with whatever label.
 
     Images in memory are compared by their pixels as the network gets them, streamed ones by the bytes of their files.
+    Files are named relative to `root`, since warnings go into results.
     """
     train, test = arrays.train_images, arrays.test_images
     if not (isinstance(train, ImageFiles) and isinstance(test, ImageFiles)):
@@ -38,12 +40,12 @@ def warn_of_overlap(name: str, arrays: Arrays, parts: tuple[Images, Images]) -> 
         log.warning(
             "data set '%s': %d of %d test images are in the training part too, %d of them with another label (%s is "
             "%s); remove them from one part, or the test accuracy says too much",
-            name, len(pairs), len(test), other, _file(test, j), _file(train, i),
+            name, len(pairs), len(test), other, _file(test, j, root), _file(train, i, root),
         )  # fmt: skip
 
 
-def _file(files: ImageFiles, index: int) -> str:
-    return shown(os.fsdecode(files.paths[index]))
+def _file(files: ImageFiles, index: int, root: Path) -> str:
+    return shown(os.path.relpath(os.fsdecode(files.paths[index]), root))
 
 
 def _same_pixels(train: Tensor, test: Tensor) -> list[tuple[int, int]]:
@@ -56,17 +58,17 @@ def _same_pixels(train: Tensor, test: Tensor) -> list[tuple[int, int]]:
 
 def _same_files(train: ImageFiles, test: ImageFiles) -> list[tuple[int, int]]:
     """Only files of equal size are opened, and only those with an equal end are read."""
-    by_size: dict[int, list[int]] = defaultdict(list)
+    sizes = [os.stat(path).st_size for path in test.paths]
+    wanted = set(sizes)
+    known: dict[tuple[int, bytes], list[int]] = defaultdict(list)
     for i, path in enumerate(train.paths):
-        by_size[os.stat(path).st_size].append(i)
-    pairs = []
-    for j, path in enumerate(test.paths):
         size = os.stat(path).st_size
-        end = _hash(path, size - TAIL) if size in by_size else b""
-        for i in by_size.get(size, ()):
-            if _hash(train.paths[i], size - TAIL) == end and _hash(train.paths[i]) == _hash(path):
-                pairs.append((i, j))
-                break
+        if size in wanted:
+            known[size, _hash(path, size - TAIL)].append(i)
+    pairs = []
+    for j, (path, size) in enumerate(zip(test.paths, sizes, strict=True)):
+        alike = known.get((size, _hash(path, size - TAIL)), ())
+        pairs += [(i, j) for i in alike if _hash(train.paths[i]) == _hash(path)][:1]
     return pairs
 
 

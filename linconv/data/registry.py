@@ -122,7 +122,7 @@ def load(
     )
     if imagefolder is not None:
         info = describe_imagefolder(name, imagefolder, train, classes=len(arrays.origin.classes))
-        warn_of_overlap(name, listed, (train, test))
+        warn_of_overlap(name, listed, (train, test), root)
     _check(f"data set '{name}', training part", train, arrays.train_labels, info)
     _check(f"data set '{name}', test part", test, arrays.test_labels, info)
     content, test_order = describe_content(name, arrays, (train, test), root)

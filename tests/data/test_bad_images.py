@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import struct
-import zlib
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from tests.image_folders import Change, assert_refused, write, write_parts
+from tests.image_folders import Change, assert_refused, cut, deep_png, write, write_parts
 
 
 def image(name: str, mode: str = "RGB", value: object = 0, **options: object) -> Change:
@@ -20,21 +18,6 @@ def image(name: str, mode: str = "RGB", value: object = 0, **options: object) ->
 def values(name: str, dtype: str, mode: str | None = None) -> Change:
     """A grey image of these values."""
     return lambda pets: Image.fromarray(np.arange(1024).reshape(32, 32).astype(dtype), mode).save(pets / name)
-
-
-def cut(name: str, keep: int) -> Change:
-    return lambda pets: (pets / name).write_bytes((pets / name).read_bytes()[:keep])
-
-
-def deep_png(name: str, color_type: int, channels: int) -> Change:
-    """A PNG file of 16 bits per channel, which Pillow itself would cut to 8 without a word."""
-
-    def chunk(kind: bytes, content: bytes) -> bytes:
-        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
-
-    header = chunk(b"IHDR", struct.pack(">IIBBBBB", 32, 32, 16, color_type, 0, 0, 0))
-    rows = zlib.compress((b"\0" + b"\x12\x34" * channels * 32) * 32)
-    return write(name, b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", rows) + chunk(b"IEND", b""))
 
 
 CUT_OFF = r"train/ant/9\.{} has {}, not 8 bits per channel; replace it by an 8-bit copy"
