@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import PurePosixPath
 from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from linconv.config.names import MACHINE, Frozen
+from linconv.config.names import DATASETS, MACHINE, Frozen
 
 Unit = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
@@ -31,7 +32,8 @@ class ImageFolderOptions(Frozen):
     """
 
     path: Annotated[str, Field(min_length=1)]
-    image_size: Annotated[int, Field(ge=32)] = 32  # the deepest of the networks halves its input five times
+    # the deepest of the networks halves its input five times; an image of the largest side has 48 MiB
+    image_size: Annotated[int, Field(ge=32, le=4096)] = 32
     crop_padding: Annotated[int, Field(ge=0)] = 0
     flip: bool = False
     test_share: Annotated[float, Field(gt=0, lt=1)] = 0.2
@@ -54,3 +56,19 @@ class ImageFolderOptions(Frozen):
         if (self.mean is None) != (self.std is None):
             raise ValueError("mean and std belong together: give both, or neither to have them measured")
         return self
+
+
+def check_new_names(names: Iterable[str]) -> None:
+    """Raise ValueError where a data set of one's own would share a name with another one, in folders or in tables.
+
+    Folders on many disks ignore case; tables print "CIFAR-10" for `cifar10`.
+    """
+    built_in = {name: name for name in DATASETS}
+    folded: dict[str, str] = {}
+    for name in names:
+        if known := built_in.get("".join(c for c in name.casefold() if c.isalnum())):
+            same = "is" if name == known else f"is written like '{known}', which is"
+            raise ValueError(f"'{name}' {same} a built-in data set; choose another name")
+        other = folded.setdefault(name.casefold(), name)
+        if other != name:
+            raise ValueError(f"'{other}' and '{name}' share a folder on disks that ignore case; rename one")

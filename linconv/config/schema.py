@@ -10,8 +10,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from linconv.config.checks import check_whole
-from linconv.config.folders import ImageFolderOptions, ValidationOptions
-from linconv.config.names import ARCHITECTURES, DATASETS, Frozen, ReportEpoch, check_known
+from linconv.config.folders import ImageFolderOptions, ValidationOptions, check_new_names
+from linconv.config.names import ARCHITECTURES, Frozen, ReportEpoch, check_known
 from linconv.config.options import ComplexityOptions, FigureOptions, Hole, Name, Names, StatisticsOptions
 from linconv.config.ranking import RankingOptions
 from linconv.config.recipes import RecipeChoice
@@ -106,9 +106,7 @@ class Config(Frozen):
     @field_validator("imagefolders")
     @classmethod
     def _new_names(cls, folders: dict[str, ImageFolderOptions]) -> dict[str, ImageFolderOptions]:
-        for name in folders:
-            if name in DATASETS:
-                raise ValueError(f"'{name}' is a built-in data set; choose another name")
+        check_new_names(folders)
         return folders
 
     @field_validator("architectures")

@@ -36,12 +36,12 @@ Decoded = dict[str, DecodedPart]  # by the name of the part: "train", "test"
 Decode = Callable[[], dict[str, tuple[np.ndarray, np.ndarray]]]
 
 
-def files_key(files: Iterable[Path], *settings: object) -> str:
+def files_key(files: Iterable[str], *settings: object) -> str:
     """A digest of the names, sizes and times of files, and of the settings that decide what becomes of them."""
     key = hashlib.sha256(repr((FORMAT, *settings)).encode())
     for file in files:
-        state = file.stat()
-        key.update(f"{os.fspath(file)}\0{state.st_size}\0{state.st_mtime_ns}\n".encode(errors="surrogateescape"))
+        state = os.stat(file)
+        key.update(f"{file}\0{state.st_size}\0{state.st_mtime_ns}\n".encode(errors="surrogateescape"))
     return key.hexdigest()[:32]
 
 
@@ -70,8 +70,9 @@ def decode_once(root: Path, label: str, key: str, decode: Decode) -> Decoded:
                 found = _hashed(decode())
                 _write(shelf, key, found)
             return found
-    except OSError as error:
-        log.info("decoded images are not kept in %s (%s): every run decodes them again", shelf, error.strerror)
+    except (OSError, NotImplementedError) as error:  # the latter of a file system without locks
+        reason = getattr(error, "strerror", None) or error
+        log.info("decoded images are not kept in %s (%s): every run decodes them again", shelf, reason)
         return found if found is not None else _hashed(decode())
 
 

@@ -10,7 +10,7 @@ import logging
 import os
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
@@ -21,7 +21,9 @@ import torch
 
 from linconv.data.cache import decode_once, files_key
 from linconv.data.dataset import Arrays, DataError, DatasetInfo, Origin
+from linconv.data.parts import refuse_same_names, subfolders
 from linconv.data.pixels import read_pixels
+from linconv.data.walk import ENDINGS, entries, is_folder, shown
 from linconv.results.data import Container
 
 # What a data set's original files are recognised by, below data_root; the first of several containers is used.
@@ -45,7 +47,7 @@ class Listed(NamedTuple):
     """The files of one part: class names in order, and every file with its label."""
 
     classes: tuple[str, ...]
-    files: list[tuple[Path, int]]
+    files: list[tuple[str, int]]
 
 
 def load_published(name: str, info: DatasetInfo, root: Path) -> Arrays:
@@ -62,7 +64,7 @@ def load_published(name: str, info: DatasetInfo, root: Path) -> Arrays:
         return info.loader(root)
     container = there[0]
     try:
-        listed = {part: LISTERS[container](folder / part) for part in PARTS}
+        listed = {part: _list(container, folder / part) for part in PARTS}
         _check_classes(name, folder, info.classes, listed)
         return _read(name, container, info, root, listed)
     except DataError as error:
@@ -78,29 +80,24 @@ def _is_there(container: Container, name: str, root: Path) -> bool:
         return any((root / file).exists() for file in ARCHIVES[name])
     columns = container == "image columns"
     return any(
-        bool(COLUMN.fullmatch(entry.name)) if columns else entry.is_dir()
+        bool(COLUMN.fullmatch(entry.name)) if columns else is_folder(entry)
         for part in PARTS
-        for entry in _entries(root / name / part)
+        if (root / name / part).is_dir()
+        for entry in entries(root / name / part)
     )
-
-
-def _entries(folder: Path) -> Iterator[os.DirEntry[str]]:
-    """What a folder holds, by name, without hidden files; nothing where there is no folder."""
-    if folder.is_dir():
-        yield from sorted((e for e in os.scandir(folder) if not e.name.startswith(".")), key=lambda entry: entry.name)
 
 
 def _list_columns(folder: Path) -> Listed:
     """`folder`/<label>-<class>.<number>.webp (or .png), numbers from 0."""
-    found: dict[tuple[int, str], dict[int, Path]] = defaultdict(dict)
-    for entry in _entries(folder):
+    found: dict[tuple[int, str], dict[int, str]] = defaultdict(dict)
+    for entry in entries(folder):
         match = COLUMN.fullmatch(entry.name)
-        if not match:
-            raise DataError(f"{entry.path} is not named <label>-<class>.<number>.webp; remove or rename it")
+        if not match or is_folder(entry):
+            raise DataError(f"{shown(entry.path)} is no file <label>-<class>.<number>.webp; remove or rename it")
         own = found[int(match["label"]), match["name"]]
         if int(match["number"]) in own:
-            raise DataError(f"{entry.path} and {own[int(match['number'])].name} are the same column; remove one")
-        own[int(match["number"])] = Path(entry.path)
+            raise DataError(f"{shown(entry.path)} and {own[int(match['number'])]} are the same column; remove one")
+        own[int(match["number"])] = entry.path
     keys = sorted(found)
     classes = tuple(name for _, name in keys)
     if [label for label, _ in keys] != list(range(len(keys))) or list(classes) != sorted(classes):
@@ -118,13 +115,18 @@ def _list_columns(folder: Path) -> Listed:
 
 def _list_folders(folder: Path) -> Listed:
     """`folder`/<class>/*.png."""
-    classes, files = [], []
-    for label, class_folder in enumerate(entry for entry in _entries(folder) if entry.is_dir()):
-        classes.append(class_folder.name)
-        for entry in _entries(Path(class_folder.path)):
-            if not entry.name.lower().endswith(".png") or not entry.is_file():
-                raise DataError(f"{entry.path} is not a PNG file; remove it: class folders hold nothing else")
-            files.append((Path(entry.path), label))
+    classes = subfolders(os.fspath(folder))
+    refuse_same_names(os.fspath(folder), classes)
+    files: list[tuple[str, int]] = []
+    for label, name in enumerate(classes):
+        before = len(files)
+        for entry in entries(folder / name):
+            if is_folder(entry) or (entry.name.lower().endswith(ENDINGS) and not entry.name.lower().endswith(".png")):
+                raise DataError(f"{shown(entry.path)} is not a PNG file; class folders hold nothing else: remove it")
+            if entry.name.lower().endswith(".png"):
+                files.append((entry.path, label))
+        if len(files) == before:
+            raise DataError(f"{shown(folder / name)} holds no PNG file; add its images")
     return Listed(tuple(classes), files)
 
 
@@ -132,6 +134,14 @@ LISTERS: dict[str, Callable[[Path], Listed]] = {
     "image columns": _list_columns,
     "png class folders": _list_folders,
 }
+
+
+def _list(container: Container, folder: Path) -> Listed:
+    if not folder.is_dir():
+        raise DataError(
+            f"no folder {shown(folder)}; add it, or remove {shown(folder.parent)} to have the original files fetched"
+        )
+    return LISTERS[container](folder)
 
 
 def _check_classes(name: str, folder: Path, classes: int, listed: dict[str, Listed]) -> None:
@@ -174,12 +184,12 @@ def _read(name: str, container: Container, info: DatasetInfo, root: Path, listed
 def _decode(listed: Listed, side: int, channels: int, stacked: bool) -> tuple[np.ndarray, np.ndarray]:
     """Images uint8 (n, c, side, side) and labels int64 (n,) of one part."""
 
-    def read(file: Path) -> np.ndarray:
+    def read(file: str) -> np.ndarray:
         pixels = read_pixels(file, channels)  # (h, w, c)
         height, width = pixels.shape[:2]
         if width != side or height % side or (height != side and not stacked):
             wanted = f"columns of images of {side} x {side}" if stacked else f"{side} x {side}"
-            raise DataError(f"{file} has {width} x {height} pixels, not {wanted}; replace it")
+            raise DataError(f"{shown(file)} has {width} x {height} pixels, not {wanted}; replace it")
         return pixels.reshape(-1, side, side, channels).transpose(0, 3, 1, 2)
 
     # Decoding releases the interpreter.

@@ -18,6 +18,7 @@ from linconv.data.dataset import Arrays, DataError
 from linconv.data.sources import Images
 from linconv.results.data import DataContent, PartContent
 
+LISTED = 20  # classes in a log line
 CHUNK = 500  # images whose pixels are rearranged at once: small enough for the processor's cache
 
 
@@ -109,9 +110,12 @@ def describe_content(name: str, arrays: Arrays, parts: tuple[Images, Images], ro
 def summary(content: DataContent) -> str:
     """One line for the log."""
     checked = {True: "the published content", None: "no digest to compare with is known"}[content.known]
+    counts = zip(content.classes, content.train.per_class, content.test.per_class, strict=True)
+    classes = [f"{name} ({train} + {test})" for name, train, test in counts]
+    more = f" and {len(classes) - LISTED} more" if len(classes) > LISTED else ""
     return (
-        f"{content.train.images} training and {content.test.images} test images of {len(content.classes)} classes, "
-        f"from {content.container}; {checked}"
+        f"{content.train.images} training and {content.test.images} test images from {content.container}, {checked}; "
+        f"{len(classes)} classes: {', '.join(classes[:LISTED])}{more}"
     )
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from linconv.data.dataset import Arrays, DataError, Origin
 from linconv.data.folders import decoder, find_classes, list_files, same_classes
+from linconv.data.walk import Walk, shown
 
 CLASSES = 1000
 IMAGE_SIZE = 256
@@ -33,11 +34,14 @@ def load_imagenet(root: Path) -> Arrays:
                     f"no folder {folder / part}; ImageNet must be fetched by hand from image-net.org (ILSVRC 2012) and "
                     f"unpacked into {folder}/train/<wnid>/ and {folder}/val/<wnid>/"
                 )
-        train, val = find_classes(folder / "train"), find_classes(folder / "val")
+        walk = Walk()
+        train, val = find_classes(folder / "train", walk), find_classes(folder / "val", walk)
         same_classes(folder, {"train": train, "val": val})
         if len(train.classes) != CLASSES:
             raise DataError(f"{folder}/train holds {len(train.classes)} class folders, not {CLASSES}; complete it")
     except DataError as error:
         raise DataError(f"data set 'imagenet': {error}") from None
-    (x, y), (val_x, val_y) = (list_files("imagenet", part.samples, IMAGE_SIZE, fit="crop") for part in (train, val))
-    return Arrays(x, y, val_x, val_y, Origin("imagenet", tuple(train.classes), decoder()))
+    (x, y), (val_x, val_y) = (
+        list_files("imagenet", part.samples, IMAGE_SIZE, fit="crop", upright=False) for part in (train, val)
+    )
+    return Arrays(x, y, val_x, val_y, Origin("imagenet", tuple(map(shown, train.classes)), decoder()))

@@ -1,50 +1,110 @@
-"""Exact pixels of lossless image files."""
+"""Image files opened by Pillow: 8 bits per channel, upright; or their exact pixels."""
 
 from __future__ import annotations
 
+import os
+import re
 from pathlib import Path
 
 import numpy as np
+from PIL import Image, ImageFile
 
 from linconv.data.dataset import DataError
+from linconv.data.walk import shown
 
-EIGHT_BIT = ("1", "L", "LA", "P", "PA", "RGB", "RGBA")
+# Others that Pillow knows run programs (EPS) or are no images of a data set; a wrong ending is no harm.
+FORMATS = ("BMP", "DIB", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
+LOSSLESS = ("PNG", "WEBP")
+MODES = ("1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr", "HSV")
+ORIENTATION = 0x0112  # the EXIF tag
+UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 
 
-def read_pixels(file: Path, channels: int) -> np.ndarray:
-    """The pixels of a PNG or lossless WebP file, uint8 (h, w, channels); nothing is rounded.
+def open_image(
+    file: str | os.PathLike[str], *, upright: bool = True, formats: tuple[str, ...] = FORMATS
+) -> Image.Image:
+    """An image of 8 bits per channel, decoded.
+
+    Args:
+        upright: turn it as its EXIF orientation says.
+
+    Raises:
+        DataError: it has more than 8 bits per channel, which would be cut off; the message has no path.
+        Exception: whatever Pillow raises where it cannot be decoded.
+    """
+    with Image.open(file, formats=formats) as image:
+        assert isinstance(image, ImageFile.ImageFile)  # as all that comes from a file
+        depth = _depth(image)
+        if depth:
+            raise DataError(f"{depth}, not 8 bits per channel")
+        image.load()
+        turn = UPRIGHT.get(_orientation(image)) if upright else None
+        return image.copy() if turn is None else image.transpose(turn)
+
+
+def _depth(image: ImageFile.ImageFile) -> str | None:
+    """What is deeper than 8 bits; Pillow itself would cut it off without a word."""
+    if image.mode not in MODES:
+        return f"mode {image.mode}"
+    for tile in image.tile:
+        words = tile.args if isinstance(tile.args, tuple) else (tile.args,)
+        # "RGB;16B" are 16 bits per channel, "BGR;16" are 16 bits per pixel; "ppm" has the largest value
+        if any(isinstance(word, str) and re.search(r";(16|32)[A-Z]", word) for word in words):
+            return "more than 8 bits"
+        if tile.codec_name.startswith("ppm") and any(isinstance(word, int) and word > 255 for word in words):
+            return f"values up to {max(word for word in words if isinstance(word, int))}"
+    return None
+
+
+def _orientation(image: Image.Image) -> int:
+    try:
+        return int(image.getexif().get(ORIENTATION, 1))
+    except Exception:  # damaged metadata of a sound image
+        return 1
+
+
+def read_pixels(file: str, channels: int) -> np.ndarray:
+    """The pixels of a PNG or lossless WebP file, uint8 (h, w, channels); nothing is rounded or turned.
 
     Grey (1 channel) of a coloured file is its red channel, where red, green and blue are equal.
 
     Raises:
         DataError: it cannot be decoded, is lossy or has more than 8 bits, colour that is wanted grey, or transparency.
     """
-    from PIL import Image
-
-    if file.suffix.lower() == ".webp":
-        with file.open("rb") as stream:
+    if file.lower().endswith(".webp"):
+        with Path(file).open("rb") as stream:
             head = stream.read(16)
         if head[12:16] != b"VP8L":
-            raise DataError(f"{file} is not a plain lossless WebP file; save it losslessly")
+            raise DataError(f"{shown(file)} is not a plain lossless WebP file; save it losslessly")
     try:
-        with Image.open(file, formats=("PNG", "WEBP")) as image:
-            image.load()
-            mode = image.mode
-            if mode in EIGHT_BIT:
-                pixels = np.asarray(image if mode in ("L", "RGB") else image.convert("RGBA"))
+        image = open_image(file, upright=False, formats=LOSSLESS)
+        pixels = np.asarray(image if image.mode in ("L", "RGB") else image.convert("RGBA"))
     except Exception as error:  # a damaged file makes a decoder raise anything, SyntaxError included
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise DataError(f"{file} cannot be decoded ({reason}); replace it") from None
-    if mode not in EIGHT_BIT:
-        raise DataError(f"{file} is of mode {mode}, not 8 bits per channel; replace it by an 8-bit copy")
+        raise undecodable(file, error) from None
     if pixels.ndim == 2:
         return np.repeat(pixels[:, :, None], channels, axis=2)
     if pixels.shape[2] == 4:
         if (pixels[:, :, 3] != 255).any():
-            raise DataError(f"{file} has transparent pixels; replace it by a copy without transparency")
+            raise DataError(f"{shown(file)} has transparent pixels; replace it by a copy without transparency")
         pixels = pixels[:, :, :3]
     if channels == 1:
         if (pixels != pixels[:, :, :1]).any():
-            raise DataError(f"{file} has colours, and the data set is grey; replace it")
+            raise DataError(f"{shown(file)} has colours, and the data set is grey; replace it")
         return pixels[:, :, :1]
     return pixels
+
+
+def undecodable(file: str, error: Exception) -> DataError:
+    """The error of a file that is no image that can be used."""
+    if isinstance(error, DataError):
+        return DataError(f"{shown(file)} has {error}; replace it by an 8-bit copy")
+    reason = " ".join(str(error).split()) or type(error).__name__
+    return DataError(f"{shown(file)} cannot be decoded ({shown(reason)}); replace or delete it")

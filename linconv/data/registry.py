@@ -18,8 +18,9 @@ from linconv.data.containers import ARCHIVES, load_published
 from linconv.data.content import describe_content, summary
 from linconv.data.dataset import Arrays, DataError, Dataset, DatasetInfo
 from linconv.data.embedded import load_digits, load_synthetic
-from linconv.data.folders import describe_imagefolder, load_imagefolder
+from linconv.data.folders import describe_imagefolder, load_imagefolder, read_once
 from linconv.data.imagenet import load_imagenet
+from linconv.data.overlap import warn_of_overlap
 from linconv.data.published import load_cifar, load_mnist, load_svhn
 from linconv.data.sources import ImageFiles, Images, StreamedImages, fits_in_memory
 
@@ -110,12 +111,18 @@ def load(
         check_known([name], DATASETS, "data set")
         info = DATASETS[name]
         arrays = load_published(name, info, root) if name in ARCHIVES else info.loader(root)
-    stream = _streams(arrays, device, imagefolder)
-    if stream:
+    listed = arrays
+    if _streams(arrays, device, imagefolder):
         log.info("images of '%s' are streamed: %d workers decode them", name, workers)
-    train, test = (_decoded(images, device, workers, stream) for images in (arrays.train_images, arrays.test_images))
+    else:
+        arrays = read_once(name, arrays, root)
+    train, test = (
+        images if isinstance(images, Tensor) else StreamedImages(images, device, workers)
+        for images in (arrays.train_images, arrays.test_images)
+    )
     if imagefolder is not None:
-        info = describe_imagefolder(name, imagefolder, train, classes=int(arrays.train_labels.max()) + 1)
+        info = describe_imagefolder(name, imagefolder, train, classes=len(arrays.origin.classes))
+        warn_of_overlap(name, listed, (train, test), root)
     _check(f"data set '{name}', training part", train, arrays.train_labels, info)
     _check(f"data set '{name}', test part", test, arrays.test_labels, info)
     content, test_order = describe_content(name, arrays, (train, test), root)
@@ -133,12 +140,6 @@ def load(
 
 def _place(images: Images, border: int, device: torch.device | str) -> Images:
     return F.pad(images, (border,) * 4).to(device) if isinstance(images, Tensor) else images
-
-
-def _decoded(images: Tensor | ImageFiles, device: torch.device | str, workers: int, stream: bool) -> Images:
-    if isinstance(images, Tensor):
-        return images
-    return StreamedImages(images, device, workers) if stream else images.read()
 
 
 def _streams(arrays: Arrays, device: torch.device | str, imagefolder: ImageFolderOptions | None) -> bool:

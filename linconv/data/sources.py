@@ -20,6 +20,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from linconv.data.dataset import DataError
+from linconv.data.pixels import open_image, undecodable
 
 CHANNELS = 3  # every image is read as RGB, a grey one with three equal channels
 
@@ -37,12 +38,14 @@ class ImageFiles:
         paths: file names as bytes (n,); an array, since worker processes would copy a list piece by piece.
         fit: "stretch" resizes to the square, "crop" resizes the shorter side to it and cuts out the centre. Bilinear,
             antialiased.
+        upright: turn images as their EXIF orientation says.
     """
 
     name: str
     paths: np.ndarray
     size: int
     fit: Literal["stretch", "crop"] = "stretch"
+    upright: bool = True
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -77,19 +80,15 @@ class ImageFiles:
     def _decode(self, file: str) -> np.ndarray:
         """One image, uint8 (3, size, size)."""
         # torchvision takes seconds to import, and the embedded data sets do without it.
-        from torchvision.datasets.folder import default_loader
         from torchvision.transforms.v2.functional import center_crop, resize
 
         size = [self.size, self.size]
         try:
-            image = default_loader(file)
+            image = open_image(file, upright=self.upright).convert("RGB")
             if self.fit == "crop":
                 image = center_crop(resize(image, [self.size], antialias=True), size)
         except Exception as error:  # a damaged file makes a decoder raise anything, SyntaxError included
-            reason = " ".join(str(error).split()) or type(error).__name__
-            raise DataError(
-                f"data set '{self.name}': {file} cannot be decoded ({reason}); replace or delete it"
-            ) from None
+            raise DataError(f"data set '{self.name}': {undecodable(file, error)}") from None
         if list(image.size) != size:
             image = resize(image, size, antialias=True)
         return np.asarray(image).transpose(2, 0, 1)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -178,6 +180,31 @@ def test_a_damaged_cache_is_built_again(
     caplog.clear()
     assert pixels_and_labels(load("cifar10", tmp_path)) == pixels_and_labels(first)
     assert "is damaged" not in caplog.text
+
+
+def test_runs_that_start_together_decode_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_columns("cifar10", tmp_path, *parts_of("cifar10"), monkeypatch)
+    decoded: list[str] = []
+    real = containers.read_pixels
+
+    def slow(file: str, channels: int) -> np.ndarray:
+        decoded.append(file)
+        time.sleep(0.02)
+        return real(file, channels)
+
+    monkeypatch.setattr(containers, "read_pixels", slow)
+    with ThreadPoolExecutor(4) as pool:
+        loaded = list(pool.map(lambda _: load("cifar10", tmp_path), range(4)))
+    assert len(decoded) == len(set(decoded)) == 20
+    assert len({pixels_and_labels(data) for data in loaded}) == 1
+
+
+def test_what_a_killed_process_left_is_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shelf = tmp_path / cache.FOLDER / "cifar10-image-columns"
+    (shelf / ".new-killed").mkdir(parents=True)
+    (shelf / ".new-killed" / "train_images.npy").write_bytes(b"half")
+    in_container(write_columns, "cifar10", tmp_path, parts_of("cifar10"), monkeypatch)
+    assert [entry.name.startswith(".new-") for entry in shelf.iterdir()] == [False]
 
 
 def test_a_folder_that_cannot_be_written_to_does_without_a_cache(

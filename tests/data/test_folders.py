@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import logging
+import os
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -11,32 +12,10 @@ import pytest
 import torch
 from PIL import Image
 
-from linconv.config import ImageFolderOptions
-from linconv.data import DataError, Dataset, load
+from linconv.data import Dataset, ImageFiles
 from linconv.models import ARCHITECTURES, build_model
-
-CLASSES = ("ant", "bee", "cat")
-
-
-def pixels(seed: int, size: int = 32, mode: str = "RGB") -> np.ndarray:
-    shape = (size, size) if mode == "L" else (size, size, len(mode))
-    return np.random.RandomState(seed).randint(0, 256, shape, dtype=np.uint8)
-
-
-def write(file: Path, values: np.ndarray) -> None:
-    file.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(values).save(file)
-
-
-def write_classes(folder: Path, each: int, first_seed: int = 0) -> None:
-    """`each` PNG files of every class; the seeds of their pixels count up in the order of the files."""
-    for k, name in enumerate(CLASSES):
-        for i in range(each):
-            write(folder / name / f"{i:02}.png", pixels(first_seed + each * k + i))
-
-
-def load_pets(root: Path, **options: object) -> Dataset:
-    return load("pets", root, imagefolder=ImageFolderOptions.model_validate({"path": "pets", **options}))
+from tests.image_folders import load_pets, pixels, write_classes
+from tests.image_folders import write_image as write
 
 
 @pytest.fixture
@@ -141,73 +120,163 @@ def test_files_that_are_no_images_are_not_read(parts: Path) -> None:
     assert torch.equal(load_pets(parts).train_images, before.train_images)
 
 
-def test_a_class_may_be_called_train(classes_only: Path) -> None:
-    (classes_only / "pets" / "cat").rename(classes_only / "pets" / "train")
-    assert load_pets(classes_only).info.classes == 3
-
-
-def truncate(folder: Path) -> None:
-    file = folder / "train" / "bee" / "01.png"
-    file.write_bytes(file.read_bytes()[:-1500])
-
-
-def replace_by_text(folder: Path) -> None:
-    (folder / "test" / "cat" / "00.png").write_text("<html>not found</html>")
-
-
-def truncate_jpeg(folder: Path) -> None:
-    file = folder / "train" / "ant" / "x.jpg"
-    write(file, pixels(0))
-    file.write_bytes(file.read_bytes()[:-300])
-
-
-def empty_class(folder: Path) -> None:
-    for file in (folder / "train" / "bee").iterdir():
-        file.unlink()
-
-
-def one_class(folder: Path) -> None:
-    shutil.rmtree(folder / "train")
-    (folder / "test").rename(folder / "pictures")
-
-
-def make_constant(folder: Path) -> None:
-    for file in (folder / "train").rglob("*.png"):
-        write(file, np.full((32, 32, 3), 7, dtype=np.uint8))
-
-
-def single_image(folder: Path) -> None:
-    shutil.rmtree(folder / "train")
-    for file in [*(folder / "test").rglob("00.png")]:
-        file.unlink()
-    for class_folder in [*(folder / "test").iterdir()]:
-        class_folder.rename(folder / class_folder.name)
-    (folder / "test").rmdir()
-
-
 @pytest.mark.parametrize(
-    ("damage", "message"),
+    ("train", "test"),
     [
-        (shutil.rmtree, r"no folder .*pets; put the images there, or change data_root or the data set's path"),
-        (lambda folder: shutil.rmtree(folder / "test"), r"has train/<class>/ but no test/<class>/; add it"),
-        (lambda folder: shutil.rmtree(folder / "train"), r"has test/<class>/ but no train/<class>/; add it"),
-        (lambda folder: [shutil.rmtree(p) for p in folder.iterdir()], r"Couldn't find any class folder in .*pets"),
-        (one_class, r"at least two class folders are needed, found only 'pictures'"),
-        (single_image, r"class 'ant' has one image; training and test part need one each"),
-        (lambda folder: shutil.rmtree(folder / "test" / "bee"), r"the same classes; 'bee' only in train/"),
-        (lambda folder: write(folder / "test" / "dog" / "0.png", pixels(0)), r"'dog' only in test/"),
-        (empty_class, r"train: Found no valid file for the classes bee\. Supported extensions are: \.jpg"),
-        (truncate, r"train/bee/01\.png cannot be decoded \(.*\); replace or delete it"),
-        (truncate_jpeg, r"train/ant/x\.jpg cannot be decoded \(.*truncated.*\)"),
-        (replace_by_text, r"test/cat/00\.png cannot be decoded"),
-        (make_constant, r"one value in all training images; give mean and std"),
+        ("Train", "Test"), ("TRAIN", "TEST"), ("training", "testing"), ("training_set", "test_set"),
+        ("trainset", "testset"), ("train_images", "test_images"), ("images-train", "images-test"),
+        ("TrainData", "TestData"), ("train2017", "val2017"), ("train", "val"), ("train", "valid"),
+        ("Training", "Validation"), ("train", "dev"), ("train", "eval"), ("train", "Evaluation"), ("learn", "holdout"),
+        ("trainval", "test"), ("train_val", "test"), ("1_train", "2_test"), ("seg_train", "seg_test"),
+        ("pets-train", "pets-valid"),
     ],
-)
-def test_what_is_wrong_is_one_message_that_names_it(
-    damage: Callable[[Path], object], message: str, parts: Path
+)  # fmt: skip
+def test_parts_are_recognised_under_their_usual_names(train: str, test: str, parts: Path) -> None:
+    wanted = load_pets(parts)
+    (parts / "pets" / "train").rename(parts / "pets" / train)
+    (parts / "pets" / "test").rename(parts / "pets" / test)
+    data = load_pets(parts)
+    assert data.content == wanted.content
+    assert torch.equal(data.test_images, wanted.test_images)
+
+
+def test_the_test_part_comes_before_a_validation_part(parts: Path, caplog: pytest.LogCaptureFixture) -> None:
+    wanted = load_pets(parts)
+    write_classes(parts / "pets" / "validation", 1, first_seed=500)
+    assert load_pets(parts).content == wanted.content
+    assert "not read, beside the parts: validation/" in caplog.text
+    shutil.rmtree(parts / "pets" / "test")
+    for i in range(3):
+        write(parts / "pets" / "test" / f"{i}.png", 900 + i)  # as published without labels
+    assert load_pets(parts).content.test.images == 3
+
+
+@pytest.mark.parametrize("name", ["train", "Test", "dev", "valid_set", "train_station"])
+def test_a_class_may_be_called_like_a_part(name: str, classes_only: Path) -> None:
+    (classes_only / "pets" / "cat").rename(classes_only / "pets" / name)
+    assert sorted(load_pets(classes_only).content.classes) == sorted(["ant", "bee", name])
+
+
+def test_what_systems_add_is_ignored(parts: Path) -> None:
+    before = load_pets(parts)
+    pets = parts / "pets"
+    for folder in (pets, pets / "train", pets / "train" / "ant"):
+        for name in (".ipynb_checkpoints", "__MACOSX", ".Trash", "@eaDir"):
+            write(folder / name / "0.png", 700)
+            write(folder / name / "train" / "ant" / "0.png", 701)
+        (folder / ".empty").mkdir()
+        (folder / "._0.png").write_text("a fork of a Macintosh file")
+        write(folder / ".hidden.png", 702)
+        (folder / ".nowhere").symlink_to("gone")
+    assert pixels_and_content(load_pets(parts)) == pixels_and_content(before)
+
+
+def pixels_and_content(data: Dataset) -> tuple[object, ...]:
+    assert isinstance(data.train_images, torch.Tensor)
+    assert isinstance(data.test_images, torch.Tensor)
+    return data.train_images.numpy().tobytes(), data.test_images.numpy().tobytes(), data.content
+
+
+def test_links_serve_once_within_a_class(parts: Path, tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    write(outside / "x.png", 800)
+    ant = parts / "pets" / "train" / "ant"
+    (ant / "a").symlink_to(outside)
+    once = load_pets(parts)
+    assert once.content.train.per_class == (4, 3, 3)
+    for name in ("b", "c"):
+        (ant / name).symlink_to(outside)
+    (ant / "y.png").symlink_to(outside / "x.png")
+    (ant / "z.png").symlink_to("0.png")
+    os.link(ant / "1.png", ant / "1b.png")
+    assert load_pets(parts).content == once.content
+
+
+def test_classes_and_parts_may_be_links(parts: Path, tmp_path: Path) -> None:
+    wanted = load_pets(parts)
+    (parts / "pets" / "train" / "ant").rename(tmp_path / "moved")
+    (parts / "pets" / "train" / "ant").symlink_to(tmp_path / "moved")
+    (parts / "pets" / "test").rename(tmp_path / "elsewhere")
+    (parts / "pets" / "test").symlink_to(tmp_path / "elsewhere")
+    assert pixels_and_content(load_pets(parts)) == pixels_and_content(wanted)
+
+
+def test_names_of_any_bytes_are_read_and_stored(parts: Path) -> None:
+    for part in ("train", "test"):
+        folder = parts / "pets" / part
+        (folder / "bee").rename(folder / os.fsdecode(b'b\xff\n"e'))
+    content = load_pets(parts).content
+    assert content.classes == ("ant", 'b\\udcff\\n"e', "cat")
+    assert type(content).model_validate_json(content.model_dump_json()) == content
+
+
+STORED = {  # how a camera stores a scene, by the EXIF orientation that says so
+    1: lambda scene: scene,
+    2: lambda scene: scene[:, ::-1],
+    3: lambda scene: scene[::-1, ::-1],
+    4: lambda scene: scene[::-1],
+    5: lambda scene: scene.transpose(1, 0, 2),
+    6: lambda scene: np.rot90(scene),
+    7: lambda scene: scene[::-1, ::-1].transpose(1, 0, 2),
+    8: lambda scene: np.rot90(scene, -1),
+}
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp", ".tif"])
+@pytest.mark.parametrize("orientation", STORED)
+def test_images_are_turned_upright_by_their_exif_orientation(orientation: int, suffix: str, parts: Path) -> None:
+    scene = np.zeros((32, 32, 3), np.uint8)
+    scene[:16, :8] = 255  # neither mirrored nor turned it is the same
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    stored = Image.fromarray(np.ascontiguousarray(STORED[orientation](scene)))
+    stored.save(parts / "pets" / "train" / "cat" / f"9{suffix}", exif=exif)
+    upright = load_pets(parts).train_images[-1].numpy().transpose(1, 2, 0)
+    assert np.abs(upright.astype(int) - scene).mean() < 4  # JPEG and WebP lose a little
+
+
+@pytest.mark.parametrize("stream", [True, False])
+def test_the_same_image_in_both_parts_is_warned_about(
+    stream: bool, parts: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    damage(parts / "pets")
-    with pytest.raises(DataError, match=message) as caught:
-        load_pets(parts)
-    assert str(caught.value).startswith("data set 'pets': ")
-    assert len(str(caught.value).splitlines()) == 1
+    load_pets(parts, stream=stream)
+    assert "in the training part too" not in caplog.text
+    shutil.copy(parts / "pets" / "train" / "ant" / "0.png", parts / "pets" / "test" / "bee" / "7.png")
+    shutil.copy(parts / "pets" / "train" / "cat" / "1.png", parts / "pets" / "test" / "cat" / "8.png")
+    load_pets(parts, stream=stream)
+    assert "2 of 8 test images are in the training part too, 1 of them with another label" in caplog.text
+    assert "(pets/test/bee/7.png is pets/train/ant/0.png); remove them" in caplog.text
+
+
+def test_classes_and_counts_are_logged_and_stored(parts: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "linconv")
+    (parts / "pets" / "train" / "ant" / "0.png").unlink()
+    (parts / "pets" / "train" / "ant" / "film.GIF").write_text("not read")
+    content = load_pets(parts).content
+    assert "3 classes: ant (2 + 2), bee (3 + 2), cat (3 + 2)" in caplog.text
+    assert "1 files are not read, by their endings (1 .gif)" in caplog.text
+    assert (content.container, content.classes, content.known) == ("image folder", ("ant", "bee", "cat"), None)
+    assert (content.train.per_class, content.test.per_class) == ((2, 3, 3), (2, 2, 2))
+    assert content.train.digest != content.test.digest
+    streamed = load_pets(parts, stream=True)
+    assert (streamed.content.train.digest, streamed.content.train.per_class) == (None, (2, 3, 3))
+    assert streamed.test_order.tolist() == list(range(6))
+
+
+def test_images_are_decoded_once(parts: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = load_pets(parts)
+
+    def refuse(*_: object) -> None:
+        raise AssertionError("nothing is to be decoded again")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ImageFiles, "read", refuse)
+        assert pixels_and_content(load_pets(parts)) == pixels_and_content(first)
+        for change in ({"image_size": 40}, {"path": "pets/train"}):
+            with pytest.raises(AssertionError, match="nothing is to be decoded"):
+                load_pets(parts, **change)
+    os.utime(parts / "pets" / "train" / "ant" / "0.png", (5, 5))
+    with monkeypatch.context() as patch:
+        patch.setattr(ImageFiles, "read", refuse)
+        with pytest.raises(AssertionError, match="nothing is to be decoded"):
+            load_pets(parts)

@@ -135,7 +135,7 @@ def test_what_is_missing_is_one_message(root: Path, tmp_path: Path) -> None:
         shutil.copy(root / "sample0.JPEG", val / f"n{k:08}")
     refused(r"train/ and val/ must have the same classes; 'n00000003' only in train/.* and 992 more")
     train.unlink()
-    train.symlink_to(val)
+    shutil.copytree(val, train)
     refused(r"imagenet/train holds 3 class folders, not 1000; complete it")
 
 

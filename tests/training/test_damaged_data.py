@@ -177,7 +177,7 @@ DATA: dict[str, tuple[str, Damage, str]] = {
     "images: empty class": (
         "pets",
         lambda root, patch: [file.unlink() for file in (root / "pets/train/bee").iterdir()],
-        r"train: Found no valid file for the classes bee\. Supported extensions are: \.jpg",
+        r"train: class 'bee' has no image; add some \(files ending in jpg, ",
     ),
     "images: one class only": ("pets", one_class, r"at least two class folders are needed, found only 'ant'"),
     "images: nothing to split": ("pets", no_parts_and_one_image, r"class 'ant' has one image; training and test part"),
@@ -185,7 +185,7 @@ DATA: dict[str, tuple[str, Damage, str]] = {
     "images: zero bytes": ("pets", fill("pets/train/bee/1.png", b""), UNDECODABLE.format("train/bee/1.png")),
     "images: PNG truncated": ("pets", cut("pets/train/ant/2.png", -1500), UNDECODABLE.format("train/ant/2.png")),
     "images: JPEG truncated": ("pets", truncated_jpeg, UNDECODABLE.format("train/ant/x.jpg")),
-    "images: one colour": ("pets", one_colour, r"one value in all training images; give mean and std"),
+    "images: one colour": ("pets", one_colour, r"one value in all training images \(.*\); give mean and std"),
     "imagenet: missing": ("imagenet", remove("pets"), r"no folder .*imagenet/train; ImageNet must be fetched by hand"),
     "imagenet: too few classes": (
         "imagenet",
