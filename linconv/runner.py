@@ -25,9 +25,9 @@ from linconv.results import (
     remove_leftovers,
     write_result,
 )
+from linconv.results.arrays import write_npz
 from linconv.results.outcomes import write_outcomes
 from linconv.results.provenance import code_hash, git_state, now_utc, peak_memory_mib, versions
-from linconv.results.tidy import write_npz
 from linconv.training.callbacks import BestEpoch, ProcessLog, StopOnSignal
 from linconv.training.checkpoint import remove_checkpoints
 from linconv.training.engine import Training
