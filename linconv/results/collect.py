@@ -15,6 +15,7 @@ from linconv.config import Config, RunKey, plan_runs, resolve_run
 from linconv.config.runs import complexity_hash
 from linconv.config.throughput import plan_throughput
 from linconv.results.arrays import read_npz, write_npz
+from linconv.results.run_folder import remove_spent_checkpoints
 from linconv.results.schema import ComplexityResult, ResultError, RunResult, read_result
 from linconv.results.throughput import ThroughputResult, read_cells, throughput_hash
 from linconv.results.tidy import COLUMNS, complexity_rows, run_rows, throughput_rows, write_csv
@@ -55,6 +56,8 @@ class _Failure:
 def collect(config: Config, root: Path, *, partial: bool = False, data: Path | None = None) -> Collected:
     """Read every planned result below `root` and write the tidy data to `data`, by default `root`/data.
 
+    By default the checkpoints of what has been collected go: no result can get lost any more.
+
     Args:
         config: the experiment; a result made with another configuration is refused.
         root: the experiment's folder, results/<experiment>.
@@ -89,9 +92,12 @@ def collect(config: Config, root: Path, *, partial: bool = False, data: Path | N
     rows = run_rows(results) | complexity_rows(None if isinstance(complexity, _Failure) else complexity)
     rows["throughput"] = throughput_rows(cells)
     rows["failures"] = [failure.row() for failure in failures]
-    data = data or root / "data"
+    spent, data = data is None, data or root / "data"
     files = [write_csv(data / f"{name}.csv", columns, rows[name]) for name, columns in COLUMNS.items()]
     files.append(write_npz(data / "correlations.npz", arrays))
+    if spent:
+        for key in results:
+            remove_spent_checkpoints(root / key.path)
     return Collected(
         planned=len(plan_runs(config)),
         collected=len(results),
