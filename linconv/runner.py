@@ -25,11 +25,11 @@ from linconv.results import (
     remove_leftovers,
     write_result,
 )
-from linconv.results.outcomes import write_outcomes
+from linconv.results.arrays import write_npz
+from linconv.results.outcomes import FILE, write_outcomes
 from linconv.results.provenance import code_hash, git_state, now_utc, peak_memory_mib, versions
-from linconv.results.tidy import write_npz
+from linconv.results.run_folder import PREVIOUS, finished, locked, remove_checkpoints
 from linconv.training.callbacks import BestEpoch, ProcessLog, StopOnSignal
-from linconv.training.checkpoint import remove_checkpoints
 from linconv.training.engine import Training
 from linconv.training.memory import is_out_of_memory, not_enough_memory
 from linconv.training.numerics import asked, check_device, numerics, set_numerics
@@ -42,14 +42,25 @@ ATTEMPTS = 3  # to see the reported accuracy again, image by image
 
 
 def perform_run(
-    run: ResolvedRun, config: Config, folder: Path, device: str, *, command: str, progress: bool = False
+    run: ResolvedRun,
+    config: Config,
+    folder: Path,
+    device: str,
+    *,
+    command: str,
+    progress: bool = False,
+    force: bool = False,
 ) -> RunResult:
-    """Train a run in `folder`, measure its filters, and write result.json (and correlations.npz) there.
+    """Train a run in `folder`, measure its filters, and write result.json and the files that belong to it there.
+
+    A result of the same configuration and code that is there already is returned as it is. The last checkpoint stays:
+    whoever loses the result of a process that was killed as it ended has it again in a moment.
 
     Args:
         device: "cpu" or "cuda", already reserved.
         command: the command line that reproduces the result.
         progress: show a bar where standard error is a terminal.
+        force: train even so, from the start.
 
     Raises:
         linconv.data.DataError: the data set is missing or damaged.
@@ -59,7 +70,13 @@ def perform_run(
     """
     check_device(config, run.recipe, device)
     try:
-        with StopOnSignal() as signals:
+        with StopOnSignal() as signals, locked(folder):
+            if force:
+                remove_checkpoints(folder)
+            elif (result := finished(folder, run)) is not None:
+                log.info("%s: already there", run.key)
+                return result
+            remove_leftovers(folder)
             return _perform(run, config, folder, device, command, progress, signals)
     except Exception as error:
         if is_out_of_memory(error):
@@ -74,12 +91,10 @@ def _perform(
     log.info(
         "%s: %s, configuration %s, code %s", run.key, device, run.hash, code_hash("training", *run.definition.layers)
     )
-    folder.mkdir(parents=True, exist_ok=True)
-    remove_leftovers(folder)
     processes = ProcessLog(lambda training: describe_process(training, run, config, device))
     training = train(run, config, folder, device, callbacks=[signals], process_log=processes, progress=progress)
     result = finish_run(training, run, config, folder, device, command=command, processes=processes)
-    remove_checkpoints(folder)
+    (folder / PREVIOUS).unlink(missing_ok=True)
     return result
 
 
@@ -152,6 +167,7 @@ def write_image_outcomes(
     The outcomes must give the accuracy that the training reported. Where the device does not repeat itself so exactly,
     the network is evaluated again, and in the end left without outcomes, with a warning.
     """
+    (folder / FILE).unlink(missing_ok=True)  # of an earlier training
     if training.diverged or training.data is None:
         return None, []
     order = training.data.test_order.numpy()

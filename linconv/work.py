@@ -27,9 +27,9 @@ from linconv.data import Dataset
 from linconv.models import build_model
 from linconv.results import ResultError, RunResult, read_result, remove_leftovers
 from linconv.results.commands import shown_command
+from linconv.results.run_folder import InUseError, locked, remove_checkpoints
 from linconv.runner import describe_process, finish_run
 from linconv.training.callbacks import ProcessLog, TrainingStoppedError
-from linconv.training.checkpoint import remove_checkpoints
 from linconv.training.device_loop import DeviceLoop, Host
 from linconv.training.engine import Callback, Loop, Training
 from linconv.training.graphs import CudaCapture, Rerun
@@ -270,9 +270,12 @@ class Worker:
 
     def _attempt(self, job: Job, count: int) -> tuple[Outcome, str]:
         try:
-            self._perform(job, count)
+            with locked(job.folder, wait=False):
+                self._perform(job, count)
         except TrainingStoppedError:
             return "stopped", ""
+        except InUseError as busy:
+            return "stopped", str(busy)
         except Exception as error:  # one run's failure must not end the others
             if not isinstance(error, UserError):
                 log.exception("%s", job.run.key)
@@ -287,7 +290,6 @@ class Worker:
         layout = job.config.channels_last and (self.device != "cuda" or half)
         config = job.config.model_copy(update={"cuda_graph": graphs and self.device == "cuda", "channels_last": layout})
         check_device(config, run.recipe, self.device)
-        folder.mkdir(parents=True, exist_ok=True)
         remove_leftovers(folder)
         data = self._dataset(run, config)
         loop = DeviceLoop(self._turns, self.device_side) if graphs else Loop()

@@ -24,6 +24,8 @@ CONFIG = {
     "seeds": [7], "recipe": {"overrides": [{"set": {"epochs": 1, "batch_size": 100}}]}, "device": "cpu",
     "correlation_layers": [2], "keep_weights": True, "complexity": {"architectures": ["base"]},
 }  # fmt: skip
+# the files of a finished run, before its result is collected
+WHOLE = {"result.json", "correlations.npz", "outcomes.npz", "weights.pt", "checkpoint.pt"}
 
 
 @pytest.fixture
@@ -63,7 +65,7 @@ def test_train_writes_one_whole_result_with_its_provenance(config, tmp_path):
     done = process("train", config, *options, "--results", tmp_path / "results", "--log", log, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     folder = tmp_path / "results" / "tiny" / "runs" / "synthetic" / "base" / "Lr" / "seed7"
-    assert {p.name for p in folder.iterdir()} == {*("result.json", "correlations.npz", "outcomes.npz", "weights.pt")}
+    assert {p.name for p in folder.iterdir()} == WHOLE
     result = read_result(folder / "result.json", RunResult)
     assert (result.status, result.metrics.epoch, len(result.history)) == ("ok", 1, 1)
     # per layer P D + S P + N for 32, 64, 128, 256 filters; then batch normalisation and the classifier
@@ -115,7 +117,7 @@ def test_a_training_asked_to_stop_exits_with_75_and_the_same_command_finishes_it
     assert process("train", config, *options, cwd=tmp_path).returncode == 0
     assert "continuing after epoch" in log.read_text()
     assert read_result(folder / "result.json", RunResult).metrics.epoch == 3
-    assert {p.name for p in folder.iterdir()} == {*("result.json", "correlations.npz", "outcomes.npz", "weights.pt")}
+    assert {p.name for p in folder.iterdir()} == WHOLE
 
 
 def test_a_folder_of_images_is_trained_on_and_described_in_the_result(tmp_path):
@@ -138,7 +140,7 @@ def test_a_folder_of_images_is_trained_on_and_described_in_the_result(tmp_path):
 
     damaged = tmp_path / "pictures" / "own" / "dark" / "3.png"
     damaged.write_bytes(damaged.read_bytes()[:100])
-    done = process("train", config, *options, cwd=tmp_path)
+    done = process("train", config, *options, "--force", cwd=tmp_path)
     assert done.returncode == 2
     assert "error: data set 'own': pictures/own/dark/3.png cannot be decoded" in done.stderr
     assert "Traceback" not in done.stderr
@@ -155,7 +157,25 @@ def test_a_diverged_run_is_a_result(config, tmp_path):
     result = read_result(folder / "result.json", RunResult)
     assert (result.status, result.metrics.top1, result.layers) == ("diverged", None, [])
     assert None in (result.history[-1].train_loss, result.history[-1].test_loss)
-    assert not (folder / "checkpoint.pt").exists()
+    assert result.outcomes is None
+    assert not (folder / "outcomes.npz").exists()
+
+
+def test_a_finished_run_is_already_there_until_it_is_forced_or_the_configuration_is_another(config, tmp_path):
+    options = ["--dataset", "synthetic", "--architecture", "base", "--variant", "conv", "--seed", "7"]
+    folder = tmp_path / "results" / "tiny" / "runs" / "synthetic" / "base" / "conv" / "seed7"
+    times = []
+    for more, said in (([], "epoch 1/1"), ([], "already there"), (["--force"], "epoch 1/1"), ([], "already there")):
+        done = process("train", config, *options, *more, cwd=tmp_path)
+        assert (done.returncode, said in done.stderr) == (0, True), done.stderr
+        assert ("epoch 1/1" in done.stderr) == (said == "epoch 1/1")
+        assert {p.name for p in folder.iterdir()} == WHOLE
+        times.append((folder / "result.json").stat().st_mtime_ns)
+    assert times[0] == times[1] < times[2] == times[3]
+    raw = yaml.safe_load(config.read_text())
+    config.write_text(yaml.safe_dump(raw | {"augment": False}))
+    assert "epoch 1/1" in process("train", config, *options, cwd=tmp_path).stderr
+    assert {p.name for p in folder.iterdir() if ".of-" not in p.name} == WHOLE
 
 
 @pytest.mark.parametrize(

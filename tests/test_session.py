@@ -12,7 +12,7 @@ import yaml
 from linconv import cli, session
 from linconv.config import parse_config, plan_runs
 from linconv.results.correctness import Check, CorrectnessResult
-from linconv.results.integrity import sealed_text
+from linconv.results.integrity import content_digest, sealed_text
 from tests.results.factory import make_run
 
 PROGRAM = """
@@ -87,7 +87,9 @@ def act(tmp_path, monkeypatch):
         program.with_suffix(".calls").unlink(missing_ok=True)
         report = session.run_session(config, tmp_path / "out", device="cpu", budget_seconds=budget)
         calls = program.with_suffix(".calls")
-        assert json.loads((tmp_path / "out" / "session.json").read_text()) == report.model_dump()
+        written = json.loads((tmp_path / "out" / "session.json").read_text())
+        assert written.pop("digest") == content_digest(written)
+        assert written == report.model_dump()
         return {step.name: step for step in report.steps}, calls.read_text().splitlines() if calls.exists() else []
 
     return run

@@ -12,6 +12,7 @@ import yaml
 from linconv.cli.options import INTERRUPTED, ConfigFile, Results, check_layers, command_line, log_to, read_config
 from linconv.config import Config, ConfigError, ResolvedRun, RunKey, load_config, plan_runs, resolve_run
 from linconv.config.throughput import seconds
+from linconv.results.run_folder import finished, settle
 
 app = typer.Typer()
 
@@ -38,14 +39,22 @@ def train(
     seed: Annotated[int, typer.Option(help="seed of the run")],
     results: Results = Path("results"),
     log: Annotated[Path | None, typer.Option(help="write plain lines there instead of a progress bar")] = None,
+    force: Annotated[bool, typer.Option("--force", help="train again what is already there")] = False,
 ) -> None:
     """Train one run of a configuration and write its result file; resumes where an interrupted one stopped.
+
+    A result of the same configuration and code that is already there stays as it is.
 
     SIGTERM or Ctrl-C ends a training after the step in progress, with exit code 75; the same command continues it.
     """
     log_to(log)
     settings = load_config(config)
     run = _resolve(settings, RunKey(dataset, architecture, variant, seed))
+    folder = results / settings.experiment / run.key.path
+    if not force and finished(folder, run) is not None:
+        settle(folder)
+        logging.getLogger("linconv").info("%s: already there, %s", run.key, folder / "result.json")
+        return
     from linconv.devices import device_slot
 
     with device_slot(settings.device, settings.runs_per_gpu) as device:
@@ -54,9 +63,10 @@ def train(
         check_layers(settings)
         from linconv.training.callbacks import TrainingStoppedError
 
-        folder = results / settings.experiment / run.key.path
         try:
-            result = perform_run(run, settings, folder, device, command=command_line(), progress=log is None)
+            result = perform_run(
+                run, settings, folder, device, command=command_line(), progress=log is None, force=force
+            )
         except TrainingStoppedError as stopped:
             logging.getLogger("linconv").warning("%s: %s", run.key, stopped)
             raise typer.Exit(INTERRUPTED) from None

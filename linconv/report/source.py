@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from linconv.config import Config, ConfigError, load_config, plan_cells
+from linconv.results.arrays import read_npz
 from linconv.results.equivalence import Comparison, compare_cells
 from linconv.results.schema import ResultError
 from linconv.results.statistics import Cell, cell_statistics
@@ -118,11 +119,11 @@ class Experiment:
     def correlations(self, dataset: str, architecture: str) -> dict[tuple[str, int, str], np.ndarray]:
         """Filter correlations in [-1, 1], (N, N) each, by variant, seed and name of the layer."""
         arrays = {}
-        with np.load(self.root / "data" / "correlations.npz") as stored:
-            for name in stored.files:
-                at, of, variant, seed, layer = name.split("/", 4)
-                if (at, of) == (dataset, architecture):
-                    arrays[variant, int(seed), layer] = stored[name].astype(np.float32) / 127
+        stored = read_npz(self.root / "data" / "correlations.npz", remedy="run `linconv collect` again")
+        for name, array in stored.items():
+            at, of, variant, seed, layer = name.split("/", 4)
+            if (at, of) == (dataset, architecture):
+                arrays[variant, int(seed), layer] = array.astype(np.float32) / 127
         return arrays
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import zipfile
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,9 +14,11 @@ import numpy as np
 from linconv.config import Config, RunKey, plan_runs, resolve_run
 from linconv.config.runs import complexity_hash
 from linconv.config.throughput import plan_throughput
+from linconv.results.arrays import read_npz, write_npz
+from linconv.results.run_folder import remove_spent_checkpoints
 from linconv.results.schema import ComplexityResult, ResultError, RunResult, read_result
 from linconv.results.throughput import ThroughputResult, read_cells, throughput_hash
-from linconv.results.tidy import COLUMNS, complexity_rows, run_rows, throughput_rows, write_csv, write_npz
+from linconv.results.tidy import COLUMNS, complexity_rows, run_rows, throughput_rows, write_csv
 
 Reason = Literal["missing", "damaged", "stale", "diverged"]
 
@@ -55,6 +56,8 @@ class _Failure:
 def collect(config: Config, root: Path, *, partial: bool = False, data: Path | None = None) -> Collected:
     """Read every planned result below `root` and write the tidy data to `data`, by default `root`/data.
 
+    By default the checkpoints of what has been collected go: no result can get lost any more.
+
     Args:
         config: the experiment; a result made with another configuration is refused.
         root: the experiment's folder, results/<experiment>.
@@ -89,9 +92,12 @@ def collect(config: Config, root: Path, *, partial: bool = False, data: Path | N
     rows = run_rows(results) | complexity_rows(None if isinstance(complexity, _Failure) else complexity)
     rows["throughput"] = throughput_rows(cells)
     rows["failures"] = [failure.row() for failure in failures]
-    data = data or root / "data"
+    spent, data = data is None, data or root / "data"
     files = [write_csv(data / f"{name}.csv", columns, rows[name]) for name, columns in COLUMNS.items()]
     files.append(write_npz(data / "correlations.npz", arrays))
+    if spent:
+        for key in results:
+            remove_spent_checkpoints(root / key.path)
     return Collected(
         planned=len(plan_runs(config)),
         collected=len(results),
@@ -193,12 +199,13 @@ def _correlations(
     for key in _shown(config, results):
         file = key.path / "correlations.npz"
         try:
-            with np.load(root / file) as stored:
-                arrays |= {f"{'/'.join(map(str, key))}/{name}": stored[name] for name in stored.files}
-        except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+            stored = read_npz(root / file, remedy="delete the run's folder and train it again")
+        except ResultError as error:
             reason: Reason = "damaged" if (root / file).exists() else "missing"
-            detail = f"{file.name}: {type(error).__name__}; delete the run's folder or run it again"
+            detail = f"{file.name}: {str(error).removeprefix(f'{root / file}: ')}"
             failures.append(_Failure(key, reason, file.as_posix(), detail, ""))
+            continue
+        arrays |= {f"{'/'.join(map(str, key))}/{name}": array for name, array in stored.items()}
     return arrays, failures
 
 

@@ -24,7 +24,10 @@ def shown_path(path: str | Path) -> str:
     if text == sys.executable:
         return "python"
     here = Path.cwd()
-    whole = Path(os.path.normpath(here / Path(text).expanduser()))
+    try:
+        whole = Path(os.path.normpath(here / Path(text).expanduser()))
+    except RuntimeError:  # of a user whom this machine does not know
+        return Path(text).name if "/" in text else "~"
     if whole.is_relative_to(here):
         return whole.relative_to(here).as_posix()
     return whole.name or "."

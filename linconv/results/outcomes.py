@@ -7,14 +7,15 @@ order), so the outcomes of two runs can be paired image by image, whatever their
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
+from linconv.results.arrays import read_npz, write_npz
 from linconv.results.record import ResultError
 from linconv.results.run import RunOutcomes, RunResult
-from linconv.results.tidy import write_npz
 
 FILE = "outcomes.npz"
 LOWEST = -60000.0  # float16 ends at -65504
@@ -29,15 +30,8 @@ class Outcomes(NamedTuple):
 
 def write_outcomes(folder: Path, outcomes: Outcomes) -> RunOutcomes:
     """Write the outcomes of a run to `folder`; log-probabilities are rounded to float16."""
-    path = write_npz(
-        folder / FILE,
-        {
-            "correct": np.packbits(outcomes.correct),
-            "log_prob": np.maximum(outcomes.log_prob, LOWEST).astype(np.float16),
-            "n": np.array([len(outcomes.correct)]),
-        },
-        compress=False,  # same values, same bytes, whatever the version of zlib
-    )
+    # uncompressed: same values, same bytes, whatever the version of zlib
+    path = write_npz(folder / FILE, pack(outcomes), compress=False)
     return RunOutcomes(
         file=FILE,
         count=len(outcomes.correct),
@@ -55,12 +49,24 @@ def read_outcomes(folder: Path, result: RunResult) -> Outcomes | None:
     if (wanted := result.outcomes) is None:
         return None
     path = folder / wanted.file
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise ResultError(f"{path}: cannot be read ({error.strerror}); train the run again") from None
-    if hashlib.sha256(content).hexdigest() != wanted.sha256:
-        raise ResultError(f"{path}: is not the file that result.json names; delete both and train the run again")
-    with np.load(path) as stored:
-        correct = np.unpackbits(stored["correct"], count=int(stored["n"][0])).astype(bool)
-        return Outcomes(correct, stored["log_prob"].astype(np.float32))
+    remedy = "delete the run's folder and train it again"
+    stored = read_npz(path, remedy=remedy, sha256=wanted.sha256, names=("correct", "log_prob", "n"))
+    outcomes = unpack(stored)
+    if int(outcomes.correct.sum()) != wanted.correct or len(outcomes.correct) != wanted.count:
+        raise ResultError(f"{path}: holds other outcomes than result.json says; {remedy}")
+    return outcomes
+
+
+def pack(outcomes: Outcomes) -> dict[str, np.ndarray]:
+    """The outcomes as they are stored: right or not as bits, log-probabilities as float16."""
+    return {
+        "correct": np.packbits(outcomes.correct),
+        "log_prob": np.maximum(outcomes.log_prob, LOWEST).astype(np.float16),
+        "n": np.array([len(outcomes.correct)]),
+    }
+
+
+def unpack(stored: Mapping[str, np.ndarray]) -> Outcomes:
+    """The outcomes that `pack` stored."""
+    correct = np.unpackbits(stored["correct"], count=int(stored["n"][0])).astype(bool)
+    return Outcomes(correct, stored["log_prob"].astype(np.float32))

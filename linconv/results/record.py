@@ -26,4 +26,4 @@ class ResultError(UserError):
 class Record(BaseModel):
     """Part of a result file: frozen, without unknown fields, every number finite."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, ser_json_inf_nan="constants")

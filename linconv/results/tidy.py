@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import csv
 import io
-import zipfile
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from linconv.config import RunKey
-from linconv.results.files import atomic_path, write_text
+from linconv.results.files import write_text
 from linconv.results.schema import (
     Complexity,
     ComplexityResult,
@@ -171,14 +168,3 @@ def _cell(value: Any) -> str:
         case list() | tuple():
             return "x".join(map(str, value))
     return str(value)
-
-
-def write_npz(path: Path, arrays: Mapping[str, np.ndarray], *, compress: bool = True) -> Path:
-    """Write a .npz whose bytes depend on the arrays alone: every member has one fixed date."""
-    with atomic_path(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
-        for name in sorted(arrays):
-            member = zipfile.ZipInfo(f"{name}.npy", date_time=(1980, 1, 1, 0, 0, 0))
-            member.compress_type = zipfile.ZIP_DEFLATED if compress else zipfile.ZIP_STORED
-            with archive.open(member, "w", force_zip64=True) as file:
-                np.lib.format.write_array(file, np.ascontiguousarray(arrays[name]), allow_pickle=False)
-    return path

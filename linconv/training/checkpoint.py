@@ -15,10 +15,10 @@ import torch
 
 from linconv.config.errors import UserError
 from linconv.results import Epoch, atomic_path
+from linconv.results.run_folder import CURRENT, PREVIOUS
 from linconv.training.engine import Training
 
 log = logging.getLogger("linconv")
-CURRENT, PREVIOUS = "checkpoint.pt", "checkpoint.previous.pt"
 VERSION = 4
 DIGEST_BYTES = hashlib.sha256().digest_size
 
@@ -96,12 +96,6 @@ def restore_checkpoint(folder: Path, training: Training, identity: str) -> str |
                     _aside(folder / PREVIOUS, identity).unlink(missing_ok=True)
                 return path.name
     return None
-
-
-def remove_checkpoints(folder: Path) -> None:
-    """Remove both generations; files set aside stay."""
-    for name in (PREVIOUS, CURRENT):  # a kill in between leaves the newer one
-        (folder / name).unlink(missing_ok=True)
 
 
 class ForeignError(Exception):

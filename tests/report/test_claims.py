@@ -21,7 +21,7 @@ SMALL = {"variants": ["conv", "L", "Lr", "LRr"], "complexity": {"architectures":
 def accuracies(**offsets):
     """Three seeds per variant: those of conv vary by 0.2, the others differ by their offset, give or take 0.02."""
     return {
-        key(v, seed): 97 + 0.2 * seed + offset + 0.02 * (seed - 1) * (v != "conv")
+        key(v, seed): 96 + 0.2 * seed + offset + 0.02 * (seed - 1) * (v != "conv")
         for v, offset in ({"conv": 0.0} | offsets).items()
         for seed in range(3)
     }

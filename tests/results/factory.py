@@ -91,6 +91,8 @@ def make_run(config: Config, key: RunKey, *, status: str = "ok", top1: float | N
         metrics=RunMetrics(
             top1=None if diverged else history[-1].test_top1,
             test_loss=history[-1].test_loss,
+            train_loss=history[-1].train_loss,
+            train_top1=history[-1].train_top1,
             epoch=epochs,
             params=params,
             params_nonzero=params - 15_000 if key.variant == "LSr" else params,

@@ -12,7 +12,7 @@ from linconv.config import Recipe
 from linconv.config.errors import UserError
 from linconv.results import remove_leftovers
 from linconv.training.callbacks import CheckpointCallback
-from linconv.training.checkpoint import CURRENT, PREVIOUS, remove_checkpoints, restore_checkpoint
+from linconv.training.checkpoint import CURRENT, PREVIOUS, restore_checkpoint
 from linconv.training.engine import Callback, Training, fit
 
 BATCHES = [(torch.ones(4, 3), torch.tensor([0, 1, 1, 0]))] * 2
@@ -176,9 +176,3 @@ def test_a_diverged_training_stays_diverged(tmp_path):
     resumed = training()
     assert restore_checkpoint(tmp_path, resumed, "mine")
     assert fit(resumed).epoch == 1
-
-
-def test_removal_takes_both_generations_and_nothing_else(folder):
-    (folder / "result.json").touch()
-    remove_checkpoints(folder)
-    assert [p.name for p in folder.iterdir()] == ["result.json"]

@@ -124,11 +124,14 @@ class _NoLog:
 
 
 def outcome_of(folder: Path) -> dict[str, bytes]:
-    """The files of a finished run, result.json without its provenance and digest, those set aside left out."""
+    """The files of a finished run, result.json without its provenance and digest.
+
+    Its last checkpoint and checkpoints that were set aside are left out.
+    """
     files = {
         path.name: path.read_bytes()
         for path in folder.iterdir()
-        if path.suffix != ".unusable" and ".of-" not in path.name
+        if path.suffix != ".unusable" and ".of-" not in path.name and path.name != CURRENT
     }
     result = json.loads(files["result.json"])
     del result["provenance"], result["digest"]

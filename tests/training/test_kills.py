@@ -27,7 +27,7 @@ MOMENTS = {
     "while the checkpoint of epoch 2 is written": 1,
     "between the two moves of the checkpoint of epoch 2": 1,
     "before the result is written": 3,
-    "before the checkpoints are removed": 3,
+    "before it is known that the result is written": 3,
 }
 
 
@@ -72,8 +72,9 @@ def die_at(moment: str | None) -> None:
         callbacks.StopOnSignal.on_step_end = step_end  # type: ignore[method-assign]
     elif moment == "before the result is written":
         runner.write_result = die  # type: ignore[assignment, attr-defined]
-    elif moment == "before the checkpoints are removed":
-        runner.remove_checkpoints = die  # type: ignore[assignment, attr-defined]
+    elif moment == "before it is known that the result is written":
+        write = runner.write_result  # type: ignore[attr-defined]
+        runner.write_result = lambda *given: write(*given) or die()  # type: ignore[attr-defined]
     elif moment is not None:
         callbacks.save_checkpoint = saving  # type: ignore[attr-defined]
 
@@ -111,7 +112,7 @@ def test_killed_at_the_worst_moments_nothing_is_lost_but_the_epoch_in_progress(t
     reference, trial = (script.Trial(config, tmp_path / name) for name in ("reference", "killed"))
     assert attempt(reference) == 0
     expected = reference.outcome()
-    assert expected.keys() == {"result.json", "correlations.npz", "weights.pt"}
+    assert expected.keys() == {"result.json", "correlations.npz", "outcomes.npz", "weights.pt"}
 
     done = 0
     for moment, finds in MOMENTS.items():
@@ -121,7 +122,14 @@ def test_killed_at_the_worst_moments_nothing_is_lost_but_the_epoch_in_progress(t
     files = {path.name for path in trial.folder.iterdir()}
     assert {"result.json", "checkpoint.pt", "checkpoint.previous.pt"} <= files
     assert attempt(trial) == 0
+    assert "already there" in trial.text()
+    script.compare(expected, trial.outcome())
+    # as Snakemake deletes the outputs of a job that was killed after it had finished
+    for name in ("result.json", "correlations.npz"):
+        (trial.folder / name).unlink()
+    assert attempt(trial) == 0
     assert "continuing after epoch 3 " in trial.text()
+    assert trial.epochs() == []
     script.compare(expected, trial.outcome())
 
 

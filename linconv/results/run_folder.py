@@ -1,0 +1,119 @@
+"""The folder of a run: one process works in it at a time, and a finished run in it is found again."""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from linconv.config import ResolvedRun
+from linconv.config.errors import UserError
+from linconv.results.files import remove_leftovers
+from linconv.results.outcomes import read_outcomes
+from linconv.results.provenance import code_hash
+from linconv.results.reading import read_result
+from linconv.results.record import ResultError
+from linconv.results.run import RunResult
+
+log = logging.getLogger("linconv")
+CURRENT, PREVIOUS = "checkpoint.pt", "checkpoint.previous.pt"  # the two generations of a run's checkpoint
+_LOCK = ".lock"
+_POLL_SECONDS = 0.2
+
+
+class InUseError(UserError):
+    """Another process works in the folder."""
+
+    exit_code = 75
+
+
+@contextmanager
+def locked(folder: Path, *, wait: bool = True) -> Iterator[None]:
+    """Keep other processes out of a run's folder, which is made where it is missing.
+
+    The lock ends with the process, however that ends.
+
+    Args:
+        wait: for a process that has the folder, with one line in the log.
+
+    Raises:
+        InUseError: not `wait`, and another process has the folder.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / _LOCK
+    descriptor = _take(path, wait)
+    try:
+        yield
+    finally:
+        path.unlink(missing_ok=True)  # while it is held: who waits sees that its file is gone, and takes the next one
+        os.close(descriptor)
+
+
+def _take(path: Path, wait: bool) -> int:
+    said = False
+    while True:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if _is_still(path, descriptor):
+                return descriptor
+        except BlockingIOError:
+            if not wait:
+                os.close(descriptor)
+                raise InUseError(f"{path.parent}: another process trains this run; wait for it, or stop it") from None
+            if not said:
+                log.info("waiting for another process that trains this run (%s)", path.parent)
+                said = True
+            time.sleep(_POLL_SECONDS)
+        except BaseException as error:
+            if isinstance(error, OSError):  # a file system without locks
+                log.warning("%s cannot be locked (%s): start no second process on this run", path, error.strerror)
+                return descriptor
+            os.close(descriptor)
+            raise
+        os.close(descriptor)
+
+
+def _is_still(path: Path, descriptor: int) -> bool:
+    """Whether the file at `path` is the one that was opened."""
+    try:
+        return os.path.samestat(path.stat(), os.fstat(descriptor))
+    except FileNotFoundError:
+        return False
+
+
+def finished(folder: Path, run: ResolvedRun) -> RunResult | None:
+    """The result in `folder` where it is whole and of this configuration and this code, with all that belongs to it."""
+    try:
+        result = read_result(folder / "result.json", RunResult)
+        if (result.config_hash, result.code_hash) != (run.hash, code_hash("training", *run.definition.layers)):
+            return None
+        read_outcomes(folder, result)
+    except ResultError:
+        return None
+    return result if (folder / "correlations.npz").is_file() else None
+
+
+def remove_checkpoints(folder: Path) -> None:
+    """Remove both generations; files set aside stay."""
+    for name in (PREVIOUS, CURRENT):  # a kill in between leaves the newer one
+        (folder / name).unlink(missing_ok=True)
+
+
+def settle(folder: Path) -> None:
+    """Remove what a process left that was killed after its result was written; the last checkpoint stays."""
+    with suppress(InUseError), locked(folder, wait=False):
+        remove_leftovers(folder)
+        (folder / PREVIOUS).unlink(missing_ok=True)
+
+
+def remove_spent_checkpoints(folder: Path) -> None:
+    """Remove the checkpoints of a run whose result has been collected; another process there keeps them."""
+    if any((folder / name).exists() for name in (PREVIOUS, CURRENT, _LOCK)):
+        with suppress(InUseError), locked(folder, wait=False):
+            remove_leftovers(folder)
+            remove_checkpoints(folder)
