@@ -1,0 +1,117 @@
+"""Every table, in the order of the page. A new table is a module in `linconv.report.tables` and an entry here."""
+
+from __future__ import annotations
+
+from linconv.catalogue._entry import by_name
+from linconv.catalogue.outputs import Output, ranks
+
+_RANKED = (
+    "Accuracy ranked at equal {cost}, as shares of the plain network's, with the differences to the reference variants "
+    "and the outcome of their tests."
+)
+
+TABLES: dict[str, Output] = by_name(
+    Output(
+        name="table1",
+        label="Accuracy and cost",
+        caption="Accuracy, parameters and operations of every network with every variant: mean and spread over the "
+        "seeds, differences to the plain convolution with the outcome of their tests.",
+        target="linconv.report.table1:table1",
+    ),
+    Output(
+        name="ranking_parameters",
+        label="Accuracy at equal parameters",
+        caption=_RANKED.format(cost="parameters"),
+        target="linconv.report.ranking:ranking_parameters",
+        needs=ranks("parameters"),
+    ),
+    Output(
+        name="ranking_macs",
+        label="Accuracy at equal multiply-accumulates",
+        caption=_RANKED.format(cost="multiply-accumulates of a forward pass"),
+        target="linconv.report.ranking:ranking_macs",
+        needs=ranks("macs"),
+    ),
+    Output(
+        name="ranking_latency",
+        label="Accuracy at equal latency",
+        caption=_RANKED.format(cost="measured latency of a forward pass"),
+        target="linconv.report.ranking:ranking_latency",
+        needs=ranks("latency"),
+    ),
+    Output(
+        name="table1_paper",
+        label="The paper's table 1",
+        caption="The paper's Table 1 as printed.",
+        target="linconv.report.paper_tables:printed_table",
+    ),
+    Output(
+        name="table1_comparison",
+        label="Ours beside the paper's",
+        caption="Ours, the paper's and the deviation, for the networks, variants and data sets that both have.",
+        target="linconv.report.paper_tables:comparison_table",
+    ),
+    Output(
+        name="table2",
+        label="The paper's table 2",
+        caption="The paper's Table 2 beside ours. What this experiment does not train is marked as not run.",
+        target="linconv.report.paper_tables:table2",
+    ),
+    Output(
+        name="paper_columns",
+        label="The paper's parameters and FLOPs, recomputed",
+        caption="The paper's parameter and FLOP columns beside the values counted here. The counting rule is the "
+        "paper's own; cells that need a quirk of the released code name it.",
+        target="linconv.report.paper:paper_columns",
+    ),
+    Output(
+        name="complexity",
+        label="Parameters and operations",
+        caption="Parameters (stored, trainable, folded) and multiply-accumulates per image in the three forms of the "
+        "layer: folded into a plain convolution, in feature space and in weight space. Counted by arithmetic on "
+        "shapes.",
+        target="linconv.report.cost_tables:complexity",
+    ),
+    Output(
+        name="overhead",
+        label="Operations of weight space, by batch",
+        caption="Multiply-accumulates per image of the weight-space form relative to the plain network, for several "
+        "batches, with feature space beside it. Computed from the counts per layer.",
+        target="linconv.report.cost_tables:overhead",
+    ),
+    Output(
+        name="speed",
+        label="Time relative to the plain network",
+        caption="Time of a call relative to the plain network, per variant and form: the median over interleaved "
+        "rounds of the ratio within a round, and its quartiles. A ratio within the A/A band, the spread of a second "
+        "plain network, counts as no difference.",
+        target="linconv.report.speed:speed",
+    ),
+    Output(
+        name="redundancy",
+        label="Redundancy of filters",
+        caption="How redundant the filters of each convolution are, before and after training: correlations of pairs "
+        "of filters, effective rank and variance entropy.",
+        target="linconv.report.redundancy_table:redundancy",
+    ),
+    Output(
+        name="filter_quality",
+        label="Quality of filters",
+        caption="Quality of the filters of every network with every variant, before and after training, by the "
+        "metrics of the CNN Filter DB: kernel sparsity, variance entropy of the kernels and orthogonality of the "
+        "filters, means over the convolutions.",
+        target="linconv.report.redundancy_table:filter_quality",
+    ),
+    Output(
+        name="runs",
+        label="All runs",
+        caption="Every single run behind the means: its status, accuracy and the training it had.",
+        target="linconv.report.run_tables:runs",
+    ),
+    Output(
+        name="failures",
+        label="Missing, damaged, stale or diverged",
+        caption="The runs that are missing, damaged, stale or diverged, and what their logs say last.",
+        target="linconv.report.run_tables:failures",
+    ),
+)
