@@ -18,7 +18,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from linconv.report import build_report, render_claims, render_figures, render_tables
-from linconv.report.drawing import usable_cores
+from linconv.report.figures.drawing import usable_cores
 from linconv.results.collect import collect
 from tests.results.factory import make_config, write_experiment
 

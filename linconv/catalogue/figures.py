@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from linconv.catalogue._entry import by_name
-from linconv.catalogue.outputs import BATCHES, MEMORY, RUNS, TIMES, Output
+from linconv.catalogue.outputs import BATCHES, CORRELATIONS, FILTERS, MEMORY, RUNS, TIMES, Output
 
 FIGURES: dict[str, Output] = by_name(
     Output(
@@ -11,7 +11,7 @@ FIGURES: dict[str, Output] = by_name(
         label="Relative time",
         caption="Time of a call relative to the plain network, over the multiply-accumulates that are left and over "
         "the batch: medians over interleaved rounds of the ratio within a round. The grey band is the A/A band.",
-        target="linconv.report.speed:speed_figure",
+        target="linconv.report.figures.speed:speed_figure",
         needs=TIMES,
     ),
     Output(
@@ -20,7 +20,7 @@ FIGURES: dict[str, Output] = by_name(
         caption="Peak memory of a call relative to the plain network, per network, variant and form, and over the "
         "batch where several were timed: of parameters, gradients, the optimizer's state, images and all that the "
         "call makes.",
-        target="linconv.report.memory:memory_figure",
+        target="linconv.report.figures.memory:memory_figure",
         needs=MEMORY,
     ),
     Output(
@@ -28,7 +28,7 @@ FIGURES: dict[str, Output] = by_name(
         label="Images per second",
         caption="Images per second over the batch, at inference and in training, for the plain network and each "
         "variant in the form auto, and optimized for inference.",
-        target="linconv.report.throughput:throughput_figure",
+        target="linconv.report.figures.throughput:throughput_figure",
         per="timed network",
         needs=BATCHES,
     ),
@@ -37,7 +37,7 @@ FIGURES: dict[str, Output] = by_name(
         label="Accuracy over cost",
         caption="Accuracy over parameters, over multiply-accumulates and, where it was measured, over time, for every "
         "network and variant on one data set.",
-        target="linconv.report.pareto:pareto",
+        target="linconv.report.figures.pareto:pareto_figure",
         per="dataset",
         needs=RUNS,
     ),
@@ -46,7 +46,7 @@ FIGURES: dict[str, Output] = by_name(
         label="Differences to Conv",
         caption="Differences in accuracy to the plain convolution, paired by seed, with their intervals and the "
         "margin of equivalence.",
-        target="linconv.report.forest:differences",
+        target="linconv.report.figures.differences:differences_figure",
         per="dataset",
         needs=RUNS,
     ),
@@ -55,7 +55,7 @@ FIGURES: dict[str, Output] = by_name(
         label="Accuracy, parameters and operations",
         caption="Accuracy, parameters and operations of the variants of one network on one data set; the spread is "
         "over the seeds.",
-        target="linconv.report.panels:panels",
+        target="linconv.report.figures.panels:panels_figure",
         per="network",
         needs=RUNS,
     ),
@@ -64,16 +64,16 @@ FIGURES: dict[str, Output] = by_name(
         label="Correlations between filters",
         caption="Pearson correlations between the filters of chosen convolutions of a trained network: the plain "
         "convolution beside its LinearConv variants.",
-        target="linconv.report.heatmaps:correlations",
+        target="linconv.report.figures.correlations:correlations_figure",
         per="network",
-        needs=RUNS,
+        needs=CORRELATIONS,
     ),
     Output(
         name="curves",
         label="Learning curves",
         caption="Training loss and test accuracy of the variants of one network per epoch; the spread is over the "
         "seeds.",
-        target="linconv.report.curves:curves",
+        target="linconv.report.figures.curves:curves_figure",
         per="network",
         needs=RUNS,
     ),
@@ -82,17 +82,17 @@ FIGURES: dict[str, Output] = by_name(
         label="Redundancy by layer",
         caption="How redundant the filters of each convolution are, before and after training: correlations of pairs "
         "of filters, effective rank and variance entropy, layer by layer.",
-        target="linconv.report.layers:redundancy_layers",
+        target="linconv.report.figures.redundancy:redundancy_figure",
         per="network",
-        needs=RUNS,
+        needs=FILTERS,
     ),
     Output(
         name="filters",
         label="Filter metrics by layer",
         caption="Metrics of the trained filters, layer by layer, of all variants: correlation, effective rank, "
         "sparsity, variance entropy and orthogonality. Darker is more redundant.",
-        target="linconv.report.filter_maps:filter_maps",
+        target="linconv.report.figures.filters:filters_figure",
         per="network",
-        needs=RUNS,
+        needs=FILTERS,
     ),
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 
 from linconv.catalogue._entry import Entry
@@ -50,6 +51,18 @@ def _any_run(experiment: Any, dataset: str | None = None, architecture: str | No
     return not runs.empty
 
 
+def _any_filters(experiment: Any, dataset: str, architecture: str) -> bool:
+    return not experiment.of_network(experiment.layer_means, dataset, architecture).empty
+
+
+def _any_correlations(experiment: Any, dataset: str, architecture: str) -> bool:
+    shown = experiment.config.figures.heatmap_variants
+    return not experiment.correlated_variants(dataset, architecture).isdisjoint(shown)
+
+
+_CALL = ["backend", "precision", "architecture", "activity", "batch_size"]
+
+
 def _timings(experiment: Any, architecture: str | None) -> Any:
     """The rows of throughput.csv, of one network or of all."""
     rows = experiment.throughput
@@ -63,7 +76,12 @@ def _any_time(experiment: Any, architecture: str | None = None) -> bool:
 
 
 def _any_memory(experiment: Any, architecture: str | None = None) -> bool:
-    return bool(_timings(experiment, architecture)["peak_allocated_mib"].notna().any())
+    """Whether the peak memory of a variant and of the plain network is known at the same call."""
+    rows = _timings(experiment, architecture)
+    rows = rows[rows["peak_allocated_mib"].notna()]
+    plain = rows["form"] == "plain"
+    calls = [set(part[_CALL].itertuples(index=False, name=None)) for part in (rows[plain], rows[~plain])]
+    return bool(calls[0] & calls[1])
 
 
 def _several_batches(experiment: Any, architecture: str | None = None) -> bool:
@@ -73,10 +91,16 @@ def _several_batches(experiment: Any, architecture: str | None = None) -> bool:
 
 def ranks(cost: str) -> Need:
     """That the configuration asks to rank the variants at equal `cost`."""
-    return Need(lambda experiment: cost in experiment.config.rankings, f"the configuration ranks at no equal {cost}")
+    return Need(partial(_ranks, cost), f"the configuration ranks at no equal {cost}")
+
+
+def _ranks(cost: str, experiment: Any) -> bool:
+    return cost in experiment.config.rankings
 
 
 RUNS = Need(_any_run, "no run was collected")
 TIMES = Need(_any_time, "no variant was timed")
-MEMORY = Need(_any_memory, "no peak memory was measured")
+FILTERS = Need(_any_filters, "no finished run with measured filters")
+CORRELATIONS = Need(_any_correlations, "no finished run with filter correlations of figures.heatmap_variants")
+MEMORY = Need(_any_memory, "no peak memory of a variant was measured")
 BATCHES = Need(_several_batches, "not timed, or at one batch only")

@@ -16,53 +16,53 @@ TABLES: dict[str, Output] = by_name(
         label="Accuracy and cost",
         caption="Accuracy, parameters and operations of every network with every variant: mean and spread over the "
         "seeds, differences to the plain convolution with the outcome of their tests.",
-        target="linconv.report.table1:table1",
+        target="linconv.report.tables.table1:table1",
     ),
     Output(
         name="ranking_parameters",
         label="Accuracy at equal parameters",
         caption=_RANKED.format(cost="parameters"),
-        target="linconv.report.ranking:ranking_parameters",
+        target="linconv.report.tables.ranking:ranking_parameters_table",
         needs=ranks("parameters"),
     ),
     Output(
         name="ranking_macs",
         label="Accuracy at equal multiply-accumulates",
         caption=_RANKED.format(cost="multiply-accumulates of a forward pass"),
-        target="linconv.report.ranking:ranking_macs",
+        target="linconv.report.tables.ranking:ranking_macs_table",
         needs=ranks("macs"),
     ),
     Output(
         name="ranking_latency",
         label="Accuracy at equal latency",
         caption=_RANKED.format(cost="measured latency of a forward pass"),
-        target="linconv.report.ranking:ranking_latency",
+        target="linconv.report.tables.ranking:ranking_latency_table",
         needs=ranks("latency"),
     ),
     Output(
         name="table1_paper",
         label="The paper's table 1",
         caption="The paper's Table 1 as printed.",
-        target="linconv.report.paper_tables:printed_table",
+        target="linconv.report.tables.table1_paper:table1_paper",
     ),
     Output(
         name="table1_comparison",
         label="Ours beside the paper's",
         caption="Ours, the paper's and the deviation, for the networks, variants and data sets that both have.",
-        target="linconv.report.paper_tables:comparison_table",
+        target="linconv.report.tables.table1_comparison:table1_comparison",
     ),
     Output(
         name="table2",
         label="The paper's table 2",
         caption="The paper's Table 2 beside ours. What this experiment does not train is marked as not run.",
-        target="linconv.report.paper_tables:table2",
+        target="linconv.report.tables.table2:table2",
     ),
     Output(
         name="paper_columns",
         label="The paper's parameters and FLOPs, recomputed",
         caption="The paper's parameter and FLOP columns beside the values counted here. The counting rule is the "
         "paper's own; cells that need a quirk of the released code name it.",
-        target="linconv.report.paper:paper_columns",
+        target="linconv.report.tables.paper_columns:paper_columns_table",
     ),
     Output(
         name="complexity",
@@ -70,14 +70,14 @@ TABLES: dict[str, Output] = by_name(
         caption="Parameters (stored, trainable, folded) and multiply-accumulates per image in the three forms of the "
         "layer: folded into a plain convolution, in feature space and in weight space. Counted by arithmetic on "
         "shapes.",
-        target="linconv.report.cost_tables:complexity",
+        target="linconv.report.tables.complexity:complexity_table",
     ),
     Output(
         name="overhead",
         label="Operations of weight space, by batch",
         caption="Multiply-accumulates per image of the weight-space form relative to the plain network, for several "
         "batches, with feature space beside it. Computed from the counts per layer.",
-        target="linconv.report.cost_tables:overhead",
+        target="linconv.report.tables.overhead:overhead_table",
     ),
     Output(
         name="speed",
@@ -85,14 +85,14 @@ TABLES: dict[str, Output] = by_name(
         caption="Time of a call relative to the plain network, per variant and form: the median over interleaved "
         "rounds of the ratio within a round, and its quartiles. A ratio within the A/A band, the spread of a second "
         "plain network, counts as no difference.",
-        target="linconv.report.speed:speed",
+        target="linconv.report.tables.speed:speed_table",
     ),
     Output(
         name="redundancy",
         label="Redundancy of filters",
         caption="How redundant the filters of each convolution are, before and after training: correlations of pairs "
         "of filters, effective rank and variance entropy.",
-        target="linconv.report.redundancy_table:redundancy",
+        target="linconv.report.tables.redundancy:redundancy_table",
     ),
     Output(
         name="filter_quality",
@@ -100,18 +100,18 @@ TABLES: dict[str, Output] = by_name(
         caption="Quality of the filters of every network with every variant, before and after training, by the "
         "metrics of the CNN Filter DB: kernel sparsity, variance entropy of the kernels and orthogonality of the "
         "filters, means over the convolutions.",
-        target="linconv.report.redundancy_table:filter_quality",
+        target="linconv.report.tables.filter_quality:filter_quality_table",
     ),
     Output(
         name="runs",
         label="All runs",
         caption="Every single run behind the means: its status, accuracy and the training it had.",
-        target="linconv.report.run_tables:runs",
+        target="linconv.report.tables.runs:runs_table",
     ),
     Output(
         name="failures",
         label="Missing, damaged, stale or diverged",
         caption="The runs that are missing, damaged, stale or diverged, and what their logs say last.",
-        target="linconv.report.run_tables:failures",
+        target="linconv.report.tables.failures:failures_table",
     ),
 )

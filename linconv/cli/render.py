@@ -27,7 +27,7 @@ def render_tables(folder: Folder) -> None:
 def render_figures(folder: Folder, workers: Workers = None) -> None:
     """Write FOLDER/figures from FOLDER/data."""
     from linconv.report import render_figures as write
-    from linconv.report.drawing import usable_cores
+    from linconv.report.figures.drawing import usable_cores
 
     typer.echo("\n".join(str(path) for path in write(folder, workers=workers or usable_cores())))
 
@@ -36,7 +36,7 @@ def render_figures(folder: Folder, workers: Workers = None) -> None:
 def render_all(folder: Folders, workers: Workers = None) -> None:
     """Write tables, figures, claims and the report of each experiment's collected results."""
     from linconv.report import render_all as write
-    from linconv.report.drawing import usable_cores
+    from linconv.report.figures.drawing import usable_cores
 
     typer.echo("\n".join(str(path) for path in write(folder, workers=workers or usable_cores())))
 

@@ -49,7 +49,7 @@ def compare(
     output: Annotated[Path | None, typer.Option(help="write the Markdown there")] = None,
 ) -> None:
     """Two result folders side by side: accuracies with the interval of their difference, counts, times, origins."""
-    from linconv.report.compare import compare as compare_folders
+    from linconv.report.compare import compare_folders
 
     text = compare_folders(a, b)
     if output is None:
@@ -65,7 +65,7 @@ def report(
     workers: Workers = None,
 ) -> None:
     """One self-contained HTML page on the results in FOLDER, complete or not."""
-    from linconv.report.drawing import usable_cores
+    from linconv.report.figures.drawing import usable_cores
     from linconv.report.page import build_report
 
     typer.echo(str(build_report(folder, output, workers=workers or usable_cores())))

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from linconv.report.source import Experiment
+from linconv.report.source import CellKey, Experiment
 
 FORM = "auto"  # in which a layer runs by default: the exact form expected to be fastest
 
@@ -21,37 +21,36 @@ class Cost(NamedTuple):
     ratio: float = math.nan
 
 
-Place = tuple[str, str, str]  # data set, network, variant
-Measure = Callable[[Experiment, Place], Cost]
+CostMeasure = Callable[[Experiment, CellKey], Cost]
 
 
-def parameters(experiment: Experiment, place: Place) -> Cost:
+def parameter_cost(experiment: Experiment, cell: CellKey) -> Cost:
     """Parameters. Of a network whose size is found in training (pruning), the mean over its runs."""
-    dataset, architecture, _ = place
-    if found_in_training(experiment, place):
+    dataset, architecture, _ = cell
+    if found_in_training(experiment, cell):
         return _relative(
-            _trained(experiment, place, "params"), _trained(experiment, (dataset, architecture, "conv"), "params")
+            _trained(experiment, cell, "params"), _trained(experiment, (dataset, architecture, "conv"), "params")
         )
-    return _counted(experiment, place, "params")
+    return _counted(experiment, cell, "params")
 
 
-def macs(experiment: Experiment, place: Place) -> Cost:
-    """Multiply-accumulates per image at inference in the form `FORM`; of pruned networks as `parameters`."""
-    return _macs(experiment, place, "macs_auto")
+def macs_cost(experiment: Experiment, cell: CellKey) -> Cost:
+    """Multiply-accumulates per image at inference in the form `FORM`; of pruned networks the mean over their runs."""
+    return _macs(experiment, cell, "macs_auto")
 
 
-def macs_folded(experiment: Experiment, place: Place) -> Cost:
-    """Multiply-accumulates per image folded into plain convolutions; of pruned networks as `parameters`."""
-    return _macs(experiment, place, "macs_folded")
+def folded_macs_cost(experiment: Experiment, cell: CellKey) -> Cost:
+    """Multiply-accumulates per image folded into plain convolutions; of pruned networks the mean over their runs."""
+    return _macs(experiment, cell, "macs_folded")
 
 
-def latency(experiment: Experiment, place: Place) -> Cost:
+def latency_cost(experiment: Experiment, cell: CellKey) -> Cost:
     """Milliseconds per call at inference: the plain network's median times the ratio, the median within rounds.
 
     In the form `FORM`, at the batch, precision and backend that `timed_at` finds.
     """
-    _, architecture, variant = place
-    timed = timings(experiment)
+    _, architecture, variant = cell
+    timed = latency_timings(experiment)
     timed = timed[timed["architecture"] == architecture]
     plain = timed[timed["form"] == "plain"]  # two of them: the ratios are to the first
     found = timed[(timed["variant"] == variant) & (timed["form"] == FORM)]
@@ -61,8 +60,8 @@ def latency(experiment: Experiment, place: Place) -> Cost:
     return Cost(ratio * float(plain["latency_ms"].iloc[0]), ratio)
 
 
-def timings(experiment: Experiment) -> pd.DataFrame:
-    """The timings that `latency` reads: of the experiment's networks at inference, as `timed_at` says."""
+def latency_timings(experiment: Experiment) -> pd.DataFrame:
+    """The timings that `latency_cost` reads: of the experiment's networks at inference, as `timed_at` says."""
     frame, at = experiment.throughput, timed_at(experiment)
     if at is None:
         return frame.iloc[:0]
@@ -99,37 +98,37 @@ def _inference(experiment: Experiment) -> pd.DataFrame:
     return frame[own & (frame["status"] == "ok") & (frame["activity"] == "inference")]
 
 
-def _macs(experiment: Experiment, place: Place, column: str) -> Cost:
-    dataset, architecture, _ = place
-    trained = _trained(experiment, place, "macs")
+def _macs(experiment: Experiment, cell: CellKey, column: str) -> Cost:
+    dataset, architecture, _ = cell
+    trained = _trained(experiment, cell, "macs")
     if math.isnan(trained):
-        return _counted(experiment, place, column)
+        return _counted(experiment, cell, column)
     plain = _trained(experiment, (dataset, architecture, "conv"), "macs")
     if math.isnan(plain):
         plain = _counted(experiment, (dataset, architecture, "conv"), "macs_folded").value
     return _relative(trained, plain)
 
 
-def found_in_training(experiment: Experiment, place: Place) -> bool:
+def found_in_training(experiment: Experiment, cell: CellKey) -> bool:
     """Whether the size of a network is known from its runs alone, as of one that was pruned."""
-    return not math.isnan(_trained(experiment, place, "macs"))
+    return not math.isnan(_trained(experiment, cell, "macs"))
 
 
-def _counted(experiment: Experiment, place: Place, column: str) -> Cost:
+def _counted(experiment: Experiment, cell: CellKey, column: str) -> Cost:
     """From complexity.csv."""
-    _, architecture, variant = place
+    _, architecture, variant = cell
     model, plain = experiment.model(architecture, variant), experiment.model(architecture, "conv")
     if model is None:
         return Cost()
     return _relative(float(model[column]), math.nan if plain is None else float(plain[column]))
 
 
-def _trained(experiment: Experiment, place: Place, column: str) -> float:
+def _trained(experiment: Experiment, cell: CellKey, column: str) -> float:
     """The mean of a number over the finished runs of a cell; NaN where no run has it."""
     runs = experiment.runs
     if column not in runs:
         return math.nan
-    dataset, architecture, variant = place
+    dataset, architecture, variant = cell
     own = experiment.of_network(runs, dataset, architecture)
     return float(own.loc[(own["variant"] == variant) & (own["status"] == "ok"), column].mean())
 

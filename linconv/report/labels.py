@@ -1,9 +1,6 @@
-"""How names of the configuration are printed and which colour a variant has, everywhere the same."""
+"""How names of the configuration are printed, everywhere the same."""
 
 from __future__ import annotations
-
-import itertools
-from collections.abc import Sequence
 
 DATASETS = {
     "digits": "Digits",
@@ -25,8 +22,6 @@ ARCHITECTURES = {
     "squeezenet": "SqueezeNet",
 }
 
-# Okabe and Ito's palette, told apart with any kind of colour vision.
-COLOURS = {"conv": "#555555", "L": "#0072B2", "Lr": "#D55E00", "LRr": "#009E73", "LSr": "#CC79A7"}
 # Methods by the words that a variant's name begins with, and shares of the plain network that it ends with.
 METHODS = {
     "conv": "Conv",
@@ -47,10 +42,6 @@ METHODS = {
     "wconv": "WConv",
 }
 _SHARES = {"half": "1/2", "quarter": "1/4", "eighth": "1/8"}
-MISSING_COLOUR = "#B00000"  # of notes on what is missing
-_SPARE = ("#E69F00", "#56B4E9", "#000000", "#882255", "#999933", "#332288", "#44AA99", "#A6761D", "#AA4499")
-_DASHES = ("-", "--", ":", "-.")
-_MARKERS = ("o", "s", "^", "D", "v", "P", "X", "p", "h")
 
 
 def dataset_label(name: str) -> str:
@@ -91,36 +82,6 @@ def variant_of(architecture: str, variant: str) -> str:
     return f"{network}{label}" if label.startswith("-") else f"{network} {label}"
 
 
-def legend_columns(labels: Sequence[str], width: int) -> int:
-    """The most columns in which a legend of these labels fits into `width` characters, line samples counted as six."""
-    for columns in range(len(labels), 1, -1):
-        small, larger = divmod(len(labels), columns)  # filled from above; the first columns take what is left over
-        starts = [i * small + min(i, larger) for i in range(columns + 1)]
-        if sum(6 + max(map(len, labels[a:b])) for a, b in itertools.pairwise(starts)) <= width:
-            return columns
-    return 1
-
-
 def shortened(name: str, length: int = 20) -> str:
     """The end of a long name, which tells names of layers and variants apart."""
     return name if len(name) <= length else f"…{name[1 - length :]}"
-
-
-def network_markers(architectures: Sequence[str]) -> dict[str, str]:
-    """The shape of each network's points; the known networks always look the same."""
-    known = list(ARCHITECTURES)
-    places = {name: known.index(name) if name in known else len(known) + i for i, name in enumerate(architectures)}
-    return {name: _MARKERS[place % len(_MARKERS)] for name, place in places.items()}
-
-
-def variant_styles(variants: Sequence[str]) -> dict[str, tuple[str, str]]:
-    """Colour and line style of each variant.
-
-    The paper's variants always look the same; others take the spare colours in the order given, and dashes
-    when those run out.
-    """
-    others = [v for v in variants if v not in COLOURS]
-    styles = {v: (c, "-") for v, c in COLOURS.items()}
-    for i, name in enumerate(others):
-        styles[name] = (_SPARE[i % len(_SPARE)], _DASHES[i // len(_SPARE) % len(_DASHES)])
-    return {v: styles[v] for v in variants}

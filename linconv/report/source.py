@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -17,25 +17,37 @@ from linconv.results.schema import ResultError
 from linconv.results.statistics import Cell, cell_statistics
 from linconv.results.tidy import COLUMNS
 
-# A hash such as 12e4567890123456 or a variant called NA must not turn into a number or a hole.
+# A hash such as 12e4567890123456 or a variant called NA must not turn into a number or a missing value.
 _TEXT = dict.fromkeys(
-    (
-        *("dataset", "architecture", "variant", "status", "optimizer", "layer", "reason", "detail", "log"),
-        *("stage", "kind", "never_orthogonal", "warnings"),
-        *("config_hash", "code_hash", "git_commit", "git_dirty", "torch", "hardware", "command"),
-        *("flops_paper_quirk", "input_shape", "output_shape"),
-    ),
+    [
+        "dataset",
+        "architecture",
+        "variant",
+        "status",
+        "optimizer",
+        "layer",
+        "reason",
+        "detail",
+        "log",
+        "stage",
+        "kind",
+        "never_orthogonal",
+        "warnings",
+        "config_hash",
+        "code_hash",
+        "git_commit",
+        "git_dirty",
+        "torch",
+        "hardware",
+        "command",
+        "flops_paper_quirk",
+        "input_shape",
+        "output_shape",
+    ],
     str,
 )
-
-
-# Files and columns that data collected earlier lack: nothing was measured of them.
-_LATER = ("throughput.csv",)
-_LATER_COLUMNS = (
-    *("macs", "macs_train_auto", "kernel_sparsity", "kernel_variance_entropy", "orthogonality"),
-    *("never_orthogonal", "warnings", "images_per_second", "train_loss", "train_top1"),
-)
-_CELL = ["dataset", "architecture", "variant"]
+CELL = ["dataset", "architecture", "variant"]  # the columns that name a cell
+CellKey = tuple[str, str, str]
 IN_DETAIL = 9  # variants that can be told apart by colour
 
 
@@ -45,13 +57,22 @@ class Experiment:
 
     root: Path
     config: Config
-    runs: pd.DataFrame
-    history: pd.DataFrame
-    layers: pd.DataFrame
-    complexity: pd.DataFrame
-    complexity_layers: pd.DataFrame
-    failures: pd.DataFrame
-    throughput: pd.DataFrame
+    frames: Mapping[str, pd.DataFrame]  # the rows of data/<name>.csv by name
+
+    @property
+    def runs(self) -> pd.DataFrame:
+        """A row per run."""
+        return self.frames["runs"]
+
+    @property
+    def complexity(self) -> pd.DataFrame:
+        """The counts of a network with a variant per row."""
+        return self.frames["complexity"]
+
+    @property
+    def throughput(self) -> pd.DataFrame:
+        """The time of one form of a variant of a network per row, the plain network among them."""
+        return self.frames["throughput"]
 
     @cached_property
     def cells(self) -> list[Cell]:
@@ -98,14 +119,20 @@ class Experiment:
         rows = [row for _, row in self.complexity.iterrows()]
         return {(row["architecture"], row["variant"]): row for row in reversed(rows)}  # the first of two counts
 
+    @property
+    def counted_sizes(self) -> list[tuple[str, int]]:
+        """The sizes of images and numbers of classes for which networks were counted."""
+        sizes = self.complexity[["input_shape", "classes"]].drop_duplicates()
+        return list(sizes.itertuples(index=False, name=None))
+
     @cached_property
     def layer_means(self) -> pd.DataFrame:
-        """Means of the numbers of a layer over the finished runs of a cell, one row per cell, stage and layer."""
-        done = self.runs.loc[self.runs["status"] == "ok", [*_CELL, "seed"]]
-        layers = self.layers.merge(done, on=[*_CELL, "seed"])
-        keys = [*_CELL, "stage", "position", "layer"]
-        numbers = [c for c in layers.columns if c not in (*keys, "seed")]
-        means = layers.groupby(keys, sort=False)[numbers].mean().reset_index()
+        """Means of the metrics of a layer over the finished runs of a cell, one row per cell, stage and layer."""
+        done = self.runs.loc[self.runs["status"] == "ok", [*CELL, "seed"]]
+        layers = self.frames["layers"].merge(done, on=[*CELL, "seed"])
+        keys = [*CELL, "stage", "position", "layer"]
+        metrics = [c for c in layers.columns if c not in (*keys, "seed")]
+        means = layers.groupby(keys, sort=False)[metrics].mean().reset_index()
         means.insert(len(keys), "runs", layers.groupby(keys, sort=False)["seed"].count().to_numpy())
         order = {variant: i for i, variant in enumerate(self.config.variants)}
         means["order"] = means["variant"].map(order)
@@ -115,6 +142,12 @@ class Experiment:
     def of_network(self, frame: pd.DataFrame, dataset: str, architecture: str) -> pd.DataFrame:
         """The rows of a frame that belong to one network on one data set."""
         return frame[(frame["dataset"] == dataset) & (frame["architecture"] == architecture)]
+
+    def correlated_variants(self, dataset: str, architecture: str) -> set[str]:
+        """The variants of a network on a data set whose filter correlations are stored."""
+        with np.load(self.root / "data" / "correlations.npz") as stored:
+            names = [name.split("/", 4) for name in stored.files]
+        return {variant for at, of, variant, *_ in names if (at, of) == (dataset, architecture)}
 
     def correlations(self, dataset: str, architecture: str) -> dict[tuple[str, int, str], np.ndarray]:
         """Filter correlations in [-1, 1], (N, N) each, by variant, seed and name of the layer."""
@@ -138,25 +171,19 @@ def load_experiment(root: str | Path) -> Experiment:
         config = load_config(root / "config.yaml")
     except ConfigError as error:
         raise ResultError(str(error)) from None
-    names = ("runs", "history", "layers", "complexity", "complexity_layers", "failures", "throughput")
-    frames = {name: _read_csv(root / "data" / f"{name}.csv", COLUMNS[name]) for name in names}
+    frames = {name: _read_csv(root / "data" / f"{name}.csv", columns) for name, columns in COLUMNS.items()}
     if not (root / "data" / "correlations.npz").exists():
         raise ResultError(f"{root / 'data' / 'correlations.npz'}: missing; collect the results first")
-    return Experiment(root=root, config=config, **frames)
+    return Experiment(root=root, config=config, frames=frames)
 
 
 def _read_csv(path: Path, columns: Sequence[str]) -> pd.DataFrame:
-    if path.name in _LATER and not path.exists():  # collected before there were such files
-        return pd.DataFrame(columns=list(columns))
     try:
         frame = pd.read_csv(path, dtype=_TEXT, keep_default_na=False, na_values=[""])
     except FileNotFoundError:
         raise ResultError(f"{path}: missing; collect the results first") from None
     except (OSError, ValueError) as error:
         raise ResultError(f"{path}: cannot be read ({error}); collect the results again") from None
-    for name in _LATER_COLUMNS:
-        if name in columns and name not in frame.columns:
-            frame[name] = np.nan
     lacking = [name for name in columns if name not in frame.columns]
     if lacking:
         raise ResultError(f"{path}: no column '{lacking[0]}'; collect the results again")

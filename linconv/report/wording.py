@@ -9,11 +9,6 @@ from linconv.report.source import Experiment
 from linconv.results.equivalence import MIN_PAIRS
 
 
-def percent(share: float) -> str:
-    """A share as percent without needless decimals."""
-    return f"{100 * share:g} %"
-
-
 def tests_text(experiment: Experiment) -> str:
     """How the variants were compared with Conv, in two sentences."""
     options = experiment.config.statistics

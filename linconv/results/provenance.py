@@ -27,7 +27,7 @@ CODE = {
     ),
     "complexity": ("layers", "models", "measure"),
     "sensitivity": ("layers", "models", "data", "training", "measure/sensitivity.py"),
-    "report": ("results", "report"),
+    "report": ("results", "report", "catalogue"),
     "throughput": (
         "layers",
         "models",

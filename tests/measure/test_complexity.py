@@ -15,7 +15,7 @@ from linconv.config import ARCHITECTURES, VARIANTS, ComplexityOptions, Variant
 from linconv.measure.complexity import measure_grid
 from linconv.measure.text import complexity_text
 from linconv.measure.trace import trace
-from linconv.report.paper import published
+from linconv.report.published import published
 
 IMAGE = (3, 32, 32)
 GRID = [(a, v) for a in ARCHITECTURES for v in VARIANTS]

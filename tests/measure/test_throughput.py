@@ -17,7 +17,6 @@ from linconv.config.throughput import ThroughputKey, ThroughputOptions, plan_thr
 from linconv.layers import LinearConv2d
 from linconv.measure import steps, throughput
 from linconv.measure.text import throughput_text
-from linconv.report.source import load_experiment
 from linconv.results import Provenance, ResultError, read_result
 from linconv.results.collect import collect
 from linconv.results.throughput import Arm, ThroughputResult, read_cells, throughput_hash, timings
@@ -247,16 +246,6 @@ def test_timings_are_collected_into_one_table(tmp_path):
     assert {row["batch_size"] for row in rows} == {"2"}
     assert {row["samples"] for row in rows} == {"3"}
     assert all(float(row["ratio_low"]) <= float(row["ratio"]) <= float(row["ratio_high"]) for row in rows)
-
-
-def test_results_collected_before_there_were_timings_are_read(tmp_path):
-    config = make_config()
-    write_experiment(tmp_path, config)
-    collect(config, tmp_path)
-    (tmp_path / "data" / "throughput.csv").unlink()
-    experiment = load_experiment(tmp_path)
-    assert experiment.throughput.empty
-    assert "ratio" in experiment.throughput
 
 
 def test_the_command(tmp_path, monkeypatch, capsys):

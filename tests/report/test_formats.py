@@ -6,11 +6,13 @@ import math
 
 import pytest
 
-from linconv.report.formats import Column, Table, escape_latex, number, spread_text, to_latex, to_markdown
+from linconv.report.formats.latex import escape_latex, to_latex
+from linconv.report.formats.markdown import to_markdown
+from linconv.report.table import Column, Table
+from linconv.report.text import number, spread_text
 from linconv.results.statistics import spread
 
 TABLE = Table(
-    label="toy",
     caption="Accuracy in % & more",
     columns=[Column("network", align="l"), Column("ours", "CIFAR-10"), Column("paper", "CIFAR-10"), Column("n")],
     rows=[["a_b", "97.17 ± 0.20 (3)", "97.2", "1"], ["c|d", "-0.71 (1)", "", "-"]],
@@ -84,9 +86,8 @@ def test_latex_escapes(text, escaped):
 
 def test_long_latex_tables_are_cut_into_pages():
     rows = [[f"row{i}.", "1"] for i in range(120)]
-    table = Table(
-        "long", "Many.", [Column("a", align="l"), Column("b")], rows, ["At the end."], frozenset({40, 48, 97})
-    )
+    columns = [Column("a", align="l"), Column("b")]
+    table = Table("Many.", columns, rows, ["At the end."], frozenset({40, 48, 97}), label="long")
     parts = to_latex(table).split(r"\begin{table*}")[1:]
     shown = [[row[0] for row in rows if f"{row[0]} &" in part] for part in parts]
     assert [(names[0], names[-1]) for names in shown] == [

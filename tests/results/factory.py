@@ -15,7 +15,7 @@ import yaml
 from linconv.config import Config, RunKey, parse_config, plan_runs, resolve_run
 from linconv.config.runs import complexity_hash
 from linconv.config.throughput import plan_throughput
-from linconv.report.paper import published
+from linconv.report.published import published
 from linconv.results import (
     Complexity,
     ComplexityResult,

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import zipfile
 from pathlib import Path
 
 import yaml
 
+from linconv.catalogue.figures import FIGURES
+from linconv.catalogue.tables import TABLES
 from linconv.config import load_config, plan_runs, resolve_run
-from linconv.report.figures import FIGURES
-from linconv.report.tables import FORMATS, planned_tables
+from linconv.report.plan import plan_outputs
+from linconv.report.source import load_experiment
+from linconv.report.tables import FORMATS
 from linconv.results import RunResult, read_result
 from tests.workflow.conftest import Project
 
@@ -26,16 +30,14 @@ def test_default_target_makes_everything(finished: Project) -> None:
         assert read_result(root / folder / "result.json", RunResult).status == "ok"
     names = ("runs", "history", "layers", "complexity", "complexity_layers", "failures")
     assert {f"data/{name}.csv" for name in names} <= made
-    # the workflow repeats the names of the registries: it makes all of them, and nothing else
-    tables = {
-        f"tables/{name}.{suffix}" for name in planned_tables(load_config(root / "config.yaml")) for suffix in FORMATS
-    }
-    assert {path for path in made if path.startswith("tables/")} == tables
-    places = {"experiment": "", "dataset": "_synthetic", "network": "_synthetic_base"}
-    figures = {f"figures/{n}{places[kind.per]}.svg" for n, kind in FIGURES.items() if kind.per in places}
-    assert {path for path in made if path.startswith("figures/")} == figures
+    experiment = load_experiment(root)
+    for folder, outputs in (("tables", TABLES), ("figures", FIGURES)):
+        written = {Path(path) for path in made if path.startswith(f"{folder}/")}
+        own = {p for p in written if p.name not in ("index.json", ".snakemake_timestamp")}
+        assert {p.stem for p in own} == {p.stem for p in plan_outputs(experiment, outputs).made}
+        assert {p.suffix for p in own} == ({".svg"} if folder == "figures" else {f".{s}" for s in FORMATS})
+        assert all((root / path).stat().st_size for path in own)
     assert "claims.md" in made
-    assert all((root / path).stat().st_size for path in tables | figures)
     page = (root / "report.html").read_text(encoding="utf-8")
     assert "fast-run-synthetic-base-L" in page
     assert "2 of 2 finished" in page
@@ -78,10 +80,10 @@ def test_options_that_change_no_outcome_train_nothing(finished: Project) -> None
 def test_changed_code_reruns_its_own_stage(finished: Project, tmp_path: Path) -> None:
     project = finished.copy(tmp_path / "project")
     edited = project.root / "linconv"
-    with (edited / "report" / "tables.py").open("a") as file:
+    with (edited / "report" / "table.py").open("a") as file:
         file.write("# a comment decides nothing\n")
     assert not project.planned()
-    with (edited / "report" / "tables.py").open("a") as file:
+    with (edited / "report" / "table.py").open("a") as file:
         file.write("RESTYLED = True\n")
     assert project.planned() == RENDERING
     with (edited / "models" / "vgg.py").open("a") as file:
@@ -102,12 +104,27 @@ def test_stale_result_is_refused_without_snakemakes_records(finished: Project, t
     assert project.run_times() == finished.run_times()
 
 
+def test_a_timing_of_a_precision_that_the_device_lacks_loses_no_figure(finished: Project, tmp_path: Path) -> None:
+    """TF32 on a CPU: the timing says `not supported`, so that its figures are left out and all others are drawn."""
+    project = finished.copy(tmp_path / "project")
+    grid = {"architectures": ["base"], "variants": ["L"], "batches": [8], "precisions": ["tf32"], "rounds": 3}
+    project.write_config(throughput=grid, ranking=None)
+    done = project.snakemake()
+    assert done.returncode == 0, done.stdout
+    index = json.loads((project.results() / "figures" / "index.json").read_text())
+    assert {entry["name"] for entry in index["left out"]} == {"speed", "memory", "throughput_base"}
+    for entry in index["made"]:
+        assert all((project.results() / "figures" / name).exists() for name in entry["files"])
+    assert "not supported" in (project.results() / "tables" / "speed.md").read_text()
+    assert "Nothing to be done" in project.snakemake().stdout
+
+
 def test_another_experiment_shares_no_file(finished: Project) -> None:
     dry = finished.snakemake("--dry-run", "--config", "experiment=other")
     assert dry.returncode == 0, dry.stdout
     written = [line.split(": ", 1)[1] for line in dry.stdout.splitlines() if line.lstrip().startswith("output: ")]
     paths = [path for line in written for path in line.split(", ")]
-    assert len(paths) > 20
+    assert len(paths) > 10
     assert all(path.startswith("results/other/") for path in paths)
     assert finished.planned("--config", "experiment=other")["train"] == 2
 
@@ -119,6 +136,9 @@ def test_report_needs_no_network(finished: Project) -> None:
     assert done.returncode == 0, done.stdout
     with zipfile.ZipFile(finished.root / "report.zip") as archive:
         names = archive.namelist()
+        page = archive.read("report/report.html").decode()
+    assert FIGURES["curves"].caption in page
+    assert f'"title": "{TABLES["table1"].label}"' in page
     for figure in ("panels", "correlations", "curves"):
         assert any(name.endswith(f"{figure}_synthetic_base.svg") for name in names), names
     assert any(name.endswith("table1.md") for name in names), names

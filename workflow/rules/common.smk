@@ -1,14 +1,16 @@
 # What the rules share: the checked configuration, the paths made of it and the hashes that decide on reruns.
 # Parsed before any job starts, and again by every remote job: keep it free of torch and of work per run.
+import json
 import os
 import re
 import sys
-from itertools import product
 
 import yaml
 from snakemake.logging import logger
 
-from linconv.config import ConfigError, parse_config, plan_cells, plan_runs, resolve_run
+from linconv.catalogue.figures import FIGURES
+from linconv.catalogue.tables import TABLES
+from linconv.config import ConfigError, parse_config, plan_runs, resolve_run
 from linconv.config.runs import complexity_hash, digest
 from linconv.config.throughput import plan_throughput
 from linconv.devices import visible_gpus
@@ -56,9 +58,6 @@ TIMED_CODE = code_hash(
     "throughput", *(layer for name in TIMED_VARIANTS for layer in settings.known_variants[name].layers)
 )
 TIMED = [key.name for key in plan_throughput(settings.throughput)] if settings.throughput else []
-# the networks that are timed at several batches
-BY_BATCH = settings.throughput and len(set(settings.throughput.batches)) > 1
-NETWORKS_BY_BATCH = list(dict.fromkeys(settings.throughput.architectures)) if BY_BATCH else []
 TIMED_HASH = throughput_hash(settings.throughput, settings.known_variants) if settings.throughput else None
 
 
@@ -115,53 +114,21 @@ def threads_of(wildcards):
     return settings.threads + settings.loader_workers * streamed
 
 
-# The names that the registries of linconv.report have, which imports too much for here; a test compares both.
-TABLES = (
-    *("table1", "table1_paper", "table1_comparison", "table2", "paper_columns"),
-    *("complexity", "overhead", "speed", "redundancy", "filter_quality", "runs", "failures"),
-    *(f"ranking_{cost}" for cost in settings.rankings),
-)
-FIGURES = {
-    **dict.fromkeys(("panels", "correlations", "curves", "redundancy", "filters"), "network"),
-    **dict.fromkeys(("pareto", "differences"), "dataset"),
-    **dict.fromkeys(("speed", "memory"), "timings"),
-    "throughput": "batches",
-}
-
-
-def reported_tables():
-    """Every table in every format; Markdown, CSV and HTML go into the report."""
-    for name, extension in product(TABLES, ("md", "tex", "csv", "html")):
-        path = f"{RESULTS}/tables/{name}.{extension}"
-        if extension != "tex":
-            labels = {"table": name, "format": extension}
-            path = report(path, caption=f"../report/{name}.rst", category="Tables", labels=labels)
-        yield path
-
-
-def reported_figures():
-    """Every figure in every format; the first that a browser shows inline goes into the report."""
+def inline_format():
+    """The first format of the figures that a browser shows inside a page."""
     formats = settings.figures.formats
-    inline = next((f for f in formats if f != "pdf"), "pdf")
-    networks = dict.fromkeys((dataset, architecture) for dataset, architecture, _ in plan_cells(settings))
-    places = {
-        "network": list(networks),
-        "dataset": list(dict.fromkeys((d,) for d, _ in networks)),
-        "experiment": [()],
-        "timings": [()] if TIMED else [],
-        "batches": [(network,) for network in NETWORKS_BY_BATCH],
-    }
-    for kind, per in FIGURES.items():
-        for where, extension in product(places[per], formats):
-            path = f"{RESULTS}/figures/{'_'.join((kind, *where))}.{extension}"
-            if extension == inline:
-                of = ("network",) if per == "batches" else ("data set", "network")
-                labels = dict(zip(of, where)) or {"experiment": settings.experiment}
-                path = report(
-                    path,
-                    caption=f"../report/{kind}.rst",
-                    category="Figures",
-                    subcategory=kind.title(),
-                    labels=labels,
-                )
-            yield path
+    return next((f for f in formats if f != "pdf"), "pdf")
+
+
+def captions(outputs):
+    """The captions of tables or figures by name, for workflow/report/output.rst."""
+    return {entry.name: entry.caption for entry in outputs.values()}
+
+
+def labels_of(wildcards, output):
+    """What Snakemake's report says of a table or a figure beside its caption, from the index of its folder."""
+    with open(f"{output[0]}/index.json", encoding="utf-8") as file:
+        made = json.load(file)["made"]
+    entry = next(e for e in made if e["name"] == wildcards.what + wildcards.get("where", ""))
+    format = {"format": wildcards.format} if "format" in wildcards.keys() else {}
+    return {"title": entry["title"], **entry["made for"], **format}

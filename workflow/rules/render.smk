@@ -1,14 +1,23 @@
+# Which tables and figures there are is decided by what the collected files hold. So the folder is the output:
+# `linconv render` writes index.json into it, which lists what was made and why the rest was not.
 rule tables:
     input:
         rules.collect.output,
     output:
-        *reported_tables(),
+        report(
+            directory(f"{RESULTS}/tables"),
+            patterns=[f"{{what,{one_of(TABLES)}}}.{{format,md|csv|html}}"],
+            caption="../report/output.rst",
+            category="Tables",
+            labels=labels_of,
+        ),
     log:
         f"{LOGS}/tables.log",
     conda:
         ENVIRONMENT
     params:
         results=subpath(input[0], ancestor=2),
+        captions=captions(TABLES),
         code_hash=REPORT_CODE,
     shell:
         "linconv render tables {params.results} > {log} 2>&1"
@@ -18,7 +27,14 @@ rule figures:
     input:
         rules.collect.output,
     output:
-        *reported_figures(),
+        report(
+            directory(f"{RESULTS}/figures"),
+            patterns=[f"{{what,{one_of(FIGURES)}}}{{where,(_.+)?}}.{inline_format()}"],
+            caption="../report/output.rst",
+            category="Figures",
+            subcategory="{what}",
+            labels=labels_of,
+        ),
     log:
         f"{LOGS}/figures.log",
     conda:
@@ -26,6 +42,7 @@ rule figures:
     threads: DRAWING
     params:
         results=subpath(input[0], ancestor=2),
+        captions=captions(FIGURES),
         code_hash=REPORT_CODE,
     shell:
         "linconv render figures {params.results} --workers {threads} > {log} 2>&1"

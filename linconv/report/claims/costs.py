@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from linconv.config import VARIANTS
-from linconv.report.claims.model import OURS, PAPER, Claim, Verdict
+from linconv.report.claims.model import NOT_COUNTED, OURS, PAPER, Claim, Verdict
 from linconv.report.claims.scope import evidence
 from linconv.report.labels import architecture_label, variant_of
-from linconv.report.paper import Comparison, compare_columns
 from linconv.report.source import Experiment
 
 HALF = (0.45, 0.60)  # "about half" of the parameters
 HALF_MACS = (0.45, 0.65)  # of the multiply-accumulates; the first convolution and the classifier always stay above
 UNGROUPED = ("base", "vgg11", "allconv", "resnet18")  # networks of 3x3 convolutions with groups = 1
 MIN_NETWORKS = 2  # a claim about a kind of network needs more than one example
-_NOTHING = "No network with a variant was counted."
 
 
 class Ratio(NamedTuple):
@@ -52,30 +49,29 @@ def ratios(experiments: Sequence[Experiment], column: str) -> list[Ratio]:
 
 def _bounded(found: Sequence[Ratio], low: float, high: float, what: str) -> tuple[Verdict, str]:
     if not found:
-        return "not measured", _NOTHING
+        return "not measured", NOT_COUNTED
     outside = [r for r in found if not low <= r.value <= high]
     values = [r.value for r in found]
     text = f"{len(found) - len(outside)} of {len(found)} networks with a variant have {low:g} to {high:g} of {what}"
     text += f" (from {min(values):.2f} to {max(values):.2f})"
     text += f"; outside: {', '.join(map(str, outside))}." if outside else "."
-    return ("not supported" if outside else "supported"), text
+    return _verdict(found, outside), text
 
 
-def parameters(experiments: Sequence[Experiment]) -> Iterator[Claim]:
+def half_the_parameters(experiments: Sequence[Experiment]) -> Iterator[Claim]:
     """Parameters reduced by about half, for full and for low-rank coefficients."""
     found = ratios(experiments, "params")
     for low_rank, id_, names in (
         (False, "parameters-full", "full coefficients (L, Lr)"),
         (True, "parameters-low-rank", "low-rank coefficients (LRr)"),
     ):
-        own = [r for r in found if r.low_rank is low_rank]
-        verdict, evidence = _bounded(own, *HALF, "Conv's parameters")
+        verdict, text = _bounded([r for r in found if r.low_rank is low_rank], *HALF, "Conv's parameters")
         yield Claim(
             id_,
             f"LinearConv with {names} reduces the parameters of a network by about half.",
             PAPER,
             verdict,
-            evidence,
+            text,
             rule=f"Supported where every network counted has {HALF[0]:g} to {HALF[1]:g} of the plain network's "
             "parameters, not supported where one has not.",
         )
@@ -85,17 +81,16 @@ def inference(experiments: Sequence[Experiment]) -> Iterator[Claim]:
     """The same computation and speed at inference."""
     macs, params = ratios(experiments, "macs_folded"), ratios(experiments, "params_folded")
     others = [r for r in (*macs, *params) if r.value != 1]
-    verdict: Verdict = "not measured" if not macs else "not supported" if others else "supported"
-    text = f"{len(macs)} networks with a variant counted; folded, "
-    text += (
-        f"these differ from Conv: {', '.join(map(str, others))}." if others else "all have Conv's MACs and parameters."
-    )
+    if others:
+        same = f"these differ from Conv: {', '.join(map(str, others))}."
+    else:
+        same = "all have Conv's MACs and parameters."
     yield Claim(
         "inference-computation",
         "At inference a LinearConv network computes as much as the plain one.",
         PAPER,
-        verdict,
-        text if macs else _NOTHING,
+        _verdict(macs, others),
+        f"{len(macs)} networks with a variant counted; folded, {same}" if macs else NOT_COUNTED,
         rule="Supported where multiply-accumulates and parameters of every network folded into plain convolutions "
         "equal the plain network's. By the definition of folding, so this checks the code.",
     )
@@ -104,39 +99,38 @@ def inference(experiments: Sequence[Experiment]) -> Iterator[Claim]:
 def training_overhead(experiments: Sequence[Experiment]) -> Iterator[Claim]:
     """Low rank cuts the overhead of building the filters in training."""
     found = ratios(experiments, "macs_train_weight")
-    full = {r.architecture: r for r in found if not r.low_rank}
-    low = {r.architecture: r for r in found if r.low_rank}
+    full, low = ({r.architecture: r.value for r in found if r.low_rank is kind} for kind in (False, True))
     both = [a for a in full if a in low]
-    worse = [a for a in both if low[a].value >= full[a].value]
-    verdict: Verdict = "not measured" if not both else "not supported" if worse else "supported"
-    parts = [
-        f"{architecture_label(a)} {100 * (full[a].value - 1):.1f} % to {100 * (low[a].value - 1):.1f} %" for a in both
-    ]
+    parts = [f"{architecture_label(a)} {100 * (full[a] - 1):.1f} % to {100 * (low[a] - 1):.1f} %" for a in both]
+    text = f"Multiply-accumulates of a training step above Conv's, full to low rank: {', '.join(parts)}."
     yield Claim(
         "low-rank-overhead",
         "Low-rank coefficients cut the overhead of training in weight space.",
         PAPER,
-        verdict,
-        f"Multiply-accumulates of a training step above Conv's, full to low rank: {', '.join(parts)}. Operations, not "
-        "time."
-        if both
-        else _NOTHING,
+        _verdict(both, [a for a in both if low[a] >= full[a]]),
+        f"{text} Operations, not time." if both else NOT_COUNTED,
         rule="Supported where a training step in weight space needs fewer multiply-accumulates with low-rank than with "
         "full coefficients in every network counted.",
     )
 
 
+def _verdict(counted: Collection[object], against: Collection[object]) -> Verdict:
+    if not counted:
+        return "not measured"
+    return "not supported" if against else "supported"
+
+
 def feature_space(experiments: Sequence[Experiment]) -> Iterator[Claim]:
     """Ours: about half the multiply-accumulates in feature space."""
     found = [r for r in ratios(experiments, "macs_feature") if r.architecture in UNGROUPED]
-    verdict, evidence = _bounded(found, *HALF_MACS, "Conv's multiply-accumulates")
+    verdict, text = _bounded(found, *HALF_MACS, "Conv's multiply-accumulates")
     networks = ", ".join(map(architecture_label, UNGROUPED))
     yield Claim(
         "feature-space-macs",
         "In feature space, networks of ungrouped 3x3 convolutions need about half of the multiply-accumulates.",
         OURS,
         verdict,
-        evidence,
+        text,
         rule=f"Supported where {networks}, as far as counted, have {HALF_MACS[0]:g} to {HALF_MACS[1]:g} of the plain "
         "network's multiply-accumulates per image, not supported where one has not.",
     )
@@ -145,23 +139,18 @@ def feature_space(experiments: Sequence[Experiment]) -> Iterator[Claim]:
 def no_gain(experiments: Sequence[Experiment]) -> Iterator[Claim]:
     """Ours: where LinearConv does not pay."""
     params, macs = (_dearest(ratios(experiments, column)) for column in ("params", "macs_feature"))
-    both = [a for a in params if a in macs]
-    half = [a for a in both if params[a].value <= HALF[1] or macs[a].value <= HALF_MACS[1]]
-    dear = [architecture_label(a) for a in both if max(params[a].value, macs[a].value) > 1]
-    verdict: Verdict = "not measured" if not both else "undecided" if len(both) < MIN_NETWORKS else "supported"
-    if half:
-        verdict = "not supported"
-    listed = [f"{params[a]} and {macs[a].value:.2f}" for a in both]
+    both = {a: (params[a], macs[a]) for a in params if a in macs}
+    half = [a for a, (p, m) in both.items() if p.value <= HALF[1] or m.value <= HALF_MACS[1]]
+    verdict = _verdict(both, half)
+    if verdict == "supported" and len(both) < MIN_NETWORKS:
+        verdict = "undecided"
     yield Claim(
         "where-it-does-not-pay",
         "Full coefficients do not halve networks of 1x1, grouped or depthwise convolutions: they save less there, "
         "or cost more than they save.",
         OURS,
         verdict,
-        f"Parameters and multiply-accumulates in feature space, relative to Conv's: {', '.join(listed)}. More than "
-        f"Conv's in one of both: {', '.join(dear) or 'none'}."
-        if both
-        else "No network of 1x1, grouped or depthwise convolutions with full coefficients was counted.",
+        _evidence_of_no_gain(both),
         rule=f"Over the networks other than {', '.join(map(architecture_label, UNGROUPED))}: supported where "
         f"{MIN_NETWORKS} or more were counted and each has more than {HALF[1]:g} of the plain network's parameters and "
         f"more than {HALF_MACS[1]:g} of its multiply-accumulates in feature space; not supported where one has not; "
@@ -169,43 +158,18 @@ def no_gain(experiments: Sequence[Experiment]) -> Iterator[Claim]:
     )
 
 
+def _evidence_of_no_gain(both: Mapping[str, tuple[Ratio, Ratio]]) -> str:
+    if not both:
+        return "No network of 1x1, grouped or depthwise convolutions with full coefficients was counted."
+    listed = ", ".join(f"{params} and {macs.value:.2f}" for params, macs in both.values())
+    dear = ", ".join(architecture_label(a) for a, (p, m) in both.items() if max(p.value, m.value) > 1)
+    return (
+        f"Parameters and multiply-accumulates in feature space, relative to Conv's: {listed}. "
+        f"More than Conv's in one of both: {dear or 'none'}."
+    )
+
+
 def _dearest(found: Sequence[Ratio]) -> dict[str, Ratio]:
     """The largest ratio with full coefficients of each network that is not of ungrouped 3x3 convolutions."""
     full = [r for r in found if not r.low_rank and r.architecture not in UNGROUPED]
     return {r.architecture: r for r in sorted(full, key=lambda r: r.value)}
-
-
-def printed_columns(experiments: Sequence[Experiment]) -> Iterator[Claim]:
-    """The paper's parameter and FLOP columns come out of the definitions."""
-    best = max((_as_published(e) for e in experiments), key=_equal, default=[])
-    counted = [c for c in best if c.equal != "missing"]
-    wrong = [c for c in counted if c.equal == "no"]
-    verdict: Verdict = "not measured" if not counted else "not supported" if wrong else "supported"
-    if counted and not wrong and len(counted) < len(best):
-        verdict = "undecided"
-    quirks = sum(c.equal in ("as released", "truncated") for c in counted)
-    yield Claim(
-        "printed-columns",
-        "The paper's columns of parameters and FLOPs follow from its networks.",
-        PAPER,
-        verdict,
-        f"{_equal(best)} of {len(best)} printed cells come out to the printed digits, {quirks} of them only with a "
-        "quirk "
-        f"of the released code or of the print; {len(wrong)} differ, {len(best) - len(counted)} were not counted."
-        if counted
-        else _NOTHING,
-        rule="Supported where all cells are counted and equal, quirks that are named included; undecided where some "
-        "are "
-        "not counted.",
-    )
-
-
-def _as_published(experiment: Experiment) -> list[Comparison]:
-    """The printed cells beside ours; those whose variant the configuration defines otherwise count as missing."""
-    known = experiment.config.known_variants
-    changed = {name for name, variant in VARIANTS.items() if known[name] != variant}
-    return [c._replace(equal="missing") if c.variant in changed else c for c in compare_columns(experiment)]
-
-
-def _equal(cells: Sequence[object]) -> int:
-    return sum(getattr(c, "equal", "") in ("yes", "as released", "truncated") for c in cells)

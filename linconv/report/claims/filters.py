@@ -8,13 +8,13 @@ import pandas as pd
 
 from linconv.report.claims.model import PAPER, Claim, Verdict
 from linconv.report.claims.scope import evidence
-from linconv.report.source import Experiment
+from linconv.report.source import CELL, Experiment
 from linconv.report.wording import cell_label
 from linconv.results.equivalence import MIN_PAIRS, Comparison, compare_cells
 from linconv.results.statistics import Cell, cell_statistics
 
 ORTHOGONAL = 0.05  # mean |corr| of pairs of primaries below which they are called orthogonal
-_AT = ["dataset", "architecture", "variant", "seed"]
+_RUN = [*CELL, "seed"]
 # correlations times 100, so that the comparisons' bound on rounding fits them as it fits percentages
 _SCALE = 100
 
@@ -33,12 +33,10 @@ def orthogonal_primaries(experiments: Sequence[Experiment]) -> Iterator[Claim]:
         _evidence(found, "L", "mean |corr| of primaries, over the layers that admit 0")
         or "No runs of L and Lr to compare.",
         runs=_runs(found, "L"),
-        rule=f"Mean absolute correlation of pairs of primary filters, averaged over the layers with P <= D - 1 "
-        "(elsewhere "
-        f"0 cannot be reached). Supported where in every data set and network with {MIN_PAIRS} or more pairs of "
-        "runs it "
-        f"is lower with Lr than with L (paired t-test, Holm) and below {ORTHOGONAL:g}; not supported where it is "
-        f"{ORTHOGONAL:g} or more in one; undecided otherwise.",
+        rule="Mean absolute correlation of pairs of primary filters, averaged over the layers with P <= D - 1 "
+        f"(elsewhere 0 cannot be reached). Supported where in every data set and network with {MIN_PAIRS} or more "
+        f"pairs of runs it is lower with Lr than with L (paired t-test, Holm) and below {ORTHOGONAL:g}; not supported "
+        f"where it is {ORTHOGONAL:g} or more in one; undecided otherwise.",
     )
 
 
@@ -54,10 +52,8 @@ def controlled_redundancy(experiments: Sequence[Experiment]) -> Iterator[Claim]:
         _evidence(found, "Conv", "mean |corr| of all filters") or "No runs of Conv and Lr to compare.",
         runs=_runs(found, "conv"),
         rule="Mean absolute correlation of pairs of filters, primary and secondary, averaged over the layers. "
-        "Supported "
-        f"where in every data set and network with {MIN_PAIRS} or more pairs of runs it is lower with Lr than with "
-        "Conv "
-        "(paired t-test, Holm); not supported where it is higher in one; undecided otherwise.",
+        f"Supported where in every data set and network with {MIN_PAIRS} or more pairs of runs it is lower with Lr "
+        "than with Conv (paired t-test, Holm); not supported where it is higher in one; undecided otherwise.",
     )
 
 
@@ -79,11 +75,12 @@ def _paired(
 
 def _per_run(experiment: Experiment, column: str) -> pd.DataFrame:
     """The mean of a number over the layers of each run, in hundredths."""
-    layers = experiment.layers[experiment.layers["stage"] == "after"].dropna(subset=[column])
+    layers = experiment.frames["layers"]
+    layers = layers[layers["stage"] == "after"].dropna(subset=[column])
     if column.startswith("primary"):
         layers = layers[layers["primaries"] <= layers["filter_size"] - 1]
-    means = _SCALE * layers.groupby(_AT)[column].mean()
-    return experiment.runs[[*_AT, "status"]].merge(means.reset_index(), on=_AT, how="left")
+    means = _SCALE * layers.groupby(_RUN)[column].mean()
+    return experiment.runs[[*_RUN, "status"]].merge(means.reset_index(), on=_RUN, how="left")
 
 
 def _lower(comparison: Comparison) -> bool:

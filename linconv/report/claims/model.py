@@ -7,6 +7,7 @@ from typing import Literal
 
 Verdict = Literal["supported", "not supported", "undecided", "not measured"]
 PAPER, OURS = "paper", "this project"  # whose claim it is
+NOT_COUNTED = "No network with a variant was counted."  # evidence
 
 
 @dataclass(frozen=True)

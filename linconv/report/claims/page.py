@@ -1,15 +1,17 @@
-"""The claims as a page, with the deviations from the published protocol and the errata found."""
+"""The claims as a page, with the protocol_deviations from the published protocol and the errata found."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from linconv.config import PRESETS, VARIANTS
+from linconv.config import PRESETS, VARIANTS, Config
 from linconv.report.claims.model import Claim
 from linconv.report.claims.scope import evidence
-from linconv.report.formats import Column, Table, to_markdown
+from linconv.report.formats import to_markdown
 from linconv.report.labels import place_label, variant_label
 from linconv.report.source import Experiment
+from linconv.report.table import Column, Table
+from linconv.report.text import percent
 
 # Facts of the paper and of the authors' released code; docs/reproduction.md has their derivations.
 ERRATA = (
@@ -18,22 +20,17 @@ ERRATA = (
     "channels even in grouped convolutions. Decoded so, 14 of 18 cells come out to the printed digit; it is no cost "
     "model.",
     "AllConv: the released variants pad their 1x1 convolution by 1, the plain network does not. The FLOP cells of "
-    "Lr and "
-    "LRr include that, so the variant is not the baseline's network.",
+    "Lr and LRr include that, so the variant is not the baseline's network.",
     "AllConv: the released code drops units at test time too, and clips the class scores at 0.",
     "ResNet-18 is trained by Adam at a rate of 0.1: a weak baseline, 91.9 % on CIFAR-10 where a usual recipe gives "
-    "about "
-    "95 %.",
+    "about 95 %.",
     "ResNet-18 Lr: the FLOP cell counts a bias in every LinearConv, where the network has none. MobileNetV2 LRr: "
-    "the cell "
-    "is cut to its digits, not rounded.",
+    "the cell is cut to its digits, not rounded.",
     "Table 2: the 0.49 M parameters of SqueezeNet-LRr fit neither rank 10 in every layer (0.397 M) nor full "
-    "coefficients "
-    "(0.496 M).",
+    "coefficients (0.496 M).",
     "The sparse variant's schedule goes on during evaluation in the released code, and its threshold is not saved.",
     "The correlation penalty cannot reach 0 where a layer has as many primaries as numbers per filter, and is NaN "
-    "for a "
-    "constant filter.",
+    "for a constant filter.",
 )
 _FIXED = (
     "Dropout in AllConv acts in training only, no ReLU follows its class scores, its 1x1 convolution is padded "
@@ -47,9 +44,8 @@ _FIXED = (
 
 
 def claims_markdown(claims: Sequence[Claim], experiments: Sequence[Experiment] = ()) -> str:
-    """The verdicts, then each claim with its evidence and rule, deviations and errata, as Markdown."""
+    """The verdicts, then each claim with its evidence and rule, protocol_deviations and errata, as Markdown."""
     table = Table(
-        label="claims",
         caption="Verdicts are computed: supported and not supported follow the rule that stands with each claim; "
         "undecided: there are results, but they do not suffice; not measured: there are none.",
         columns=[Column("claim", align="l"), Column("of", align="l"), Column("verdict", align="l")],
@@ -63,17 +59,24 @@ def claims_markdown(claims: Sequence[Claim], experiments: Sequence[Experiment] =
         parts.append(f"## {claim.statement}\n\n**{claim.verdict[0].upper()}{claim.verdict[1:]}** ({claim.source}).\n")
         parts.append(f"* Evidence: {claim.evidence}\n* Rule: {claim.rule}")
         parts.append(f"* Runs: {', '.join(f'`{run}`' for run in claim.runs)}\n" if claim.runs else "")
-    parts += ["## Deviations from the published protocol\n", *(f"* {d}" for d in deviations(experiments)), ""]
+    parts += ["## Deviations from the published protocol\n", *(f"* {d}" for d in protocol_deviations(experiments)), ""]
     parts += ["## Errata found\n", *(f"* {erratum}" for erratum in ERRATA)]
     return "\n".join(parts) + "\n"
 
 
-def deviations(experiments: Sequence[Experiment]) -> list[str]:
+def protocol_deviations(experiments: Sequence[Experiment]) -> list[str]:
     """What was done otherwise than published: everywhere, and in these experiments by their configurations."""
     return [*_FIXED, *(text for experiment in experiments for text in _own(experiment))]
 
 
 def _own(experiment: Experiment) -> Iterator[str]:
+    """The protocol_deviations of one experiment."""
+    name = experiment.config.experiment
+    for text in (*_recipes(experiment), *_protocol(experiment.config), *_variants(experiment.config)):
+        yield f"`{name}`: {text}"
+
+
+def _recipes(experiment: Experiment) -> Iterator[str]:
     config = experiment.config
     places: dict[str, list[str]] = {}
     for dataset, architecture in dict.fromkeys((c.dataset, c.architecture) for c in experiment.cells):
@@ -86,24 +89,29 @@ def _own(experiment: Experiment) -> Iterator[str]:
         if changes:
             places.setdefault(", ".join(changes), []).append(place_label(architecture, dataset))
     for text, found in places.items():
-        yield f"`{config.experiment}`: {text} ({'; '.join(found)})."
+        yield f"{text} ({'; '.join(found)})."
+
+
+def _protocol(config: Config) -> Iterator[str]:
     if not config.augment:
-        yield f"`{config.experiment}`: no augmentation."
+        yield "no augmentation."
     if config.validation is not None:
-        share = f"{100 * config.validation.share:g} %"
-        yield f"`{config.experiment}`: {share} of the training images are held out for validation, not trained on."
+        yield f"{percent(config.validation.share)} of the training images are held out for validation, not trained on."
     if config.report_epoch == "best_validation":
         yield (
-            f"`{config.experiment}`: accuracies are those of the epoch with the best accuracy on the validation part, "
-            "chosen anew for every run."
+            "accuracies are those of the epoch with the best accuracy on the validation part, chosen anew for every "
+            "run."
         )
+
+
+def _variants(config: Config) -> Iterator[str]:
     for variant in config.variants:
         if variant in VARIANTS and config.known_variants[variant] != VARIANTS[variant]:
-            yield f"`{config.experiment}`: {variant_label(variant)} has a definition of its own, see its config.yaml."
+            yield f"{variant_label(variant)} has a definition of its own, see its config.yaml."
     others = [v for v in config.variants if v != "conv" and v not in evidence(config)]
     if others:
-        names = ", ".join(map(variant_label, others))
         yield (
-            f"`{config.experiment}`: no evidence for any claim, since they are not LinearConv in every convolution "
-            f"with half of the filters primary from the first step on, with the paper's regularisers alone: {names}."
+            "no evidence for any claim, since they are not LinearConv in every convolution with half of the filters "
+            "primary from the first step on, with the paper's regularisers alone: "
+            f"{', '.join(map(variant_label, others))}."
         )

@@ -10,7 +10,7 @@ from linconv.report.claims.model import OURS, PAPER, Claim, Verdict
 from linconv.report.claims.scope import evidence
 from linconv.report.labels import architecture_label, variant_label
 from linconv.report.source import Experiment
-from linconv.report.speed import where
+from linconv.report.timings import where_timed
 
 EQUAL = 0.05  # a ratio that near to 1 counts as the same speed
 _NOTHING = (
@@ -18,13 +18,14 @@ _NOTHING = (
 )
 
 
-def speed(experiments: Sequence[Experiment]) -> Iterator[Claim]:
+def measured_speed(experiments: Sequence[Experiment]) -> Iterator[Claim]:
     """Folded at inference, and `auto` at inference and in training, against the plain network."""
     frames = [
         e.throughput[(e.throughput["status"] == "ok") & e.throughput["variant"].isin(evidence(e.config))]
         for e in experiments
     ]
-    timed = pd.concat([f for f in frames if not f.empty]) if any(not f.empty for f in frames) else None
+    held = [f for f in frames if not f.empty]
+    timed = pd.concat(held) if held else None
     yield _folded(timed)
     for activity, what in (("inference", "At inference"), ("training", "In a training step")):
         yield _faster(
@@ -52,9 +53,8 @@ def _folded(timed: pd.DataFrame | None) -> Claim:
     text = (
         f"Time relative to the plain network: {_range(arms)} over {len(arms)} timings.{unfolded} {_list(off, 'Beyond')}"
     )
-    return Claim(
-        "inference-speed", statement, PAPER, verdict, f"{text} Timed on {where(arms)}.".replace("  ", " "), rule=rule
-    )
+    text = f"{text} Timed on {where_timed(arms)}.".replace("  ", " ")
+    return Claim("inference-speed", statement, PAPER, verdict, text, rule=rule)
 
 
 def _faster(timed: pd.DataFrame | None, activity: str, statement: str) -> Claim:
@@ -71,7 +71,7 @@ def _faster(timed: pd.DataFrame | None, activity: str, statement: str) -> Claim:
     verdict: Verdict = "supported" if len(faster) == len(arms) else "not supported" if slower else "undecided"
     text = (
         f"{len(faster)} of {len(arms)} are faster. {_list(faster, 'Faster')} "
-        f"{_list(arms[arms['difference'] != 'faster'], 'Not faster')} Timed on {where(arms)}."
+        f"{_list(arms[arms['difference'] != 'faster'], 'Not faster')} Timed on {where_timed(arms)}."
     )
     return Claim(id_, statement, OURS, verdict, text.replace("  ", " "), rule=rule)
 

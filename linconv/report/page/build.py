@@ -12,7 +12,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from linconv.report.claims import ERRATA, Claim, claims, deviations
+from linconv.report.claims import ERRATA, Claim, claims, protocol_deviations
 from linconv.report.labels import architecture_label, dataset_label, variant_label
 from linconv.report.page.sections import Section, anchor, section, slugs
 from linconv.report.source import Experiment, load_experiment
@@ -72,7 +72,7 @@ def report_html(folder: str | Path, *, workers: int = 1) -> str:
         verdicts=[(claim, _cells(claim, sections)) for claim in verdicts],
         counts=Counter(claim.verdict for claim in verdicts),
         symbols=VERDICTS,
-        remarks={"Deviations from the published protocol": deviations(experiments), "Errata found": ERRATA},
+        remarks={"Deviations from the published protocol": protocol_deviations(experiments), "Errata found": ERRATA},
     )
 
 

@@ -44,7 +44,7 @@ def _log(loss: float) -> float:
 def _plot(
     title: str, fields: tuple[str, str], form: str, scale: Callable[[float], float], runs: Sequence[RunResult]
 ) -> Plot | None:
-    values = [v for run in runs for e in run.history for f in fields if (v := getattr(e, f)) is not None]
+    values = [v for field in fields for v in _values(runs, field)]
     if not values:
         return None
     low, high = min(values), max(values)
@@ -59,6 +59,11 @@ def _plot(
     ends = f", on the test set {_range(last, form)} at the end" if last else ""
     description = f"{title} by epoch of {len(runs)} runs, from {form.format(low)} to {form.format(high)}{ends}"
     return Plot(title, description, form.format(low), form.format(high), epochs, curves)
+
+
+def _values(runs: Sequence[RunResult], field: str) -> list[float]:
+    """The finite values of a field in all epochs of some runs."""
+    return [value for run in runs for e in run.history if (value := getattr(e, field)) is not None]
 
 
 def _range(values: Sequence[float], form: str) -> str:

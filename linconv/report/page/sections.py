@@ -13,34 +13,22 @@ import pandas as pd
 import yaml
 from markupsafe import Markup
 
+from linconv.catalogue.figures import FIGURES
+from linconv.catalogue.tables import TABLES
 from linconv.config import RunKey, plan_cells
-from linconv.report.compare import origin_values
-from linconv.report.formats import spread_text, to_html
+from linconv.report.compare.origins import origin_values
+from linconv.report.formats import to_html
 from linconv.report.labels import architecture_label, dataset_label, variant_label
+from linconv.report.links import run_anchor
 from linconv.report.page.images import Image, images
 from linconv.report.page.plots import Plot, history_plots
-from linconv.report.run_tables import run_anchor
-from linconv.report.source import Experiment
-from linconv.report.tables import TABLES, planned_tables
+from linconv.report.plan import Planned, plan_outputs
+from linconv.report.source import CellKey, Experiment
+from linconv.report.tables import make_table
+from linconv.report.text import spread_text
 from linconv.results.folders import Results
 from linconv.results.schema import RunResult
 
-TITLES = {
-    "table1": "Accuracy and cost",
-    "ranking_parameters": "Accuracy at equal parameters",
-    "ranking_macs": "Accuracy at equal multiply-accumulates",
-    "ranking_latency": "Accuracy at equal latency",
-    "table1_paper": "The paper's table 1",
-    "table1_comparison": "Ours beside the paper's",
-    "table2": "The paper's table 2",
-    "paper_columns": "The paper's parameters and FLOPs, recomputed",
-    "complexity": "Parameters and operations",
-    "overhead": "Operations of weight space, by batch",
-    "redundancy": "Redundancy of filters",
-    "filter_quality": "Quality of filters",
-    "runs": "All runs",
-    "failures": "Missing, damaged, stale or diverged",
-}
 LOG_LINES = 12
 LONG = 48  # characters from which the text of a table's cell is broken into lines
 _CONTROL = re.compile(r"\x1b\[[0-9;]*[A-Za-z]|[\x00-\x08\x0b-\x1f\x7f-\x9f]")
@@ -82,7 +70,7 @@ class ShownCell:
 
 @dataclass(frozen=True)
 class Section:
-    """One experiment."""
+    """One experiment; `left_out` are the tables and figures that it does not have, each with the reason."""
 
     slug: str
     name: str
@@ -90,6 +78,7 @@ class Section:
     counts: dict[str, int]
     tables: list[ShownTable]
     figures: list[Image]
+    left_out: list[tuple[str, str]]
     cells: list[ShownCell]
     failures: ShownTable | None
 
@@ -112,22 +101,27 @@ def anchor(slug: str, dataset: str, architecture: str, variant: str) -> str:
 
 def section(slug: str, experiment: Experiment, results: Results, *, workers: int = 1) -> Section:
     """Everything the page says about one experiment."""
-    tables = {name: _table(slug, name, experiment) for name in planned_tables(experiment.config)}
+    planned, figures = plan_outputs(experiment, TABLES), plan_outputs(experiment, FIGURES)
+    tables = {table.stem: _table(slug, table, experiment) for table in planned.made}
     failures = tables.pop("failures")
     failed = _failed(experiment)
     cells = [_cell(slug, cell, experiment, results, failed) for cell in plan_cells(experiment.config)]
-    planned = len(plan_cells(experiment.config)) * len(experiment.config.seeds)
     reasons = Counter(reason for key, (reason, _) in failed.items() if key is not None)
     finished = int((experiment.runs["status"] == "ok").sum())
     return Section(
         slug=slug,
         name=experiment.config.experiment,
         facts=list(_facts(experiment)),
-        counts={"planned": planned, "finished": finished, **dict(sorted(reasons.items()))},
+        counts={
+            "planned": len(cells) * len(experiment.config.seeds),
+            "finished": finished,
+            **dict(sorted(reasons.items())),
+        },
         tables=list(tables.values()),
-        figures=images(slug, experiment, workers=workers),
+        figures=images(slug, experiment, figures.made, workers=workers),
+        left_out=[(p.title, p.why_not) for p in (*planned.left_out, *figures.left_out)],
         cells=cells,
-        failures=None if experiment.failures.empty else failures,
+        failures=None if experiment.frames["failures"].empty else failures,
     )
 
 
@@ -145,21 +139,20 @@ def _facts(experiment: Experiment) -> Iterator[tuple[str, str]]:
         yield "Hardware", ", ".join(hardware)
 
 
-def _table(slug: str, name: str, experiment: Experiment) -> ShownTable:
-    """One table of the registry, its caption taken out to stand above, its links made the experiment's own."""
-    table, _ = TABLES[name](experiment)
-    title = TITLES.get(name, name.replace("_", " ").capitalize())
+def _table(slug: str, planned: Planned, experiment: Experiment) -> ShownTable:
+    """One table, its caption taken out to stand above, its links made the experiment's own."""
+    table, _ = make_table(experiment, planned.stem)
     text = to_html(table).replace('href="#run-', f'href="#{slug}-run-')
-    text = re.sub(r"<caption>.*?</caption>", f"<caption>{title}</caption>", text, count=1, flags=re.DOTALL)
+    text = re.sub(r"<caption>.*?</caption>", f"<caption>{planned.title}</caption>", text, count=1, flags=re.DOTALL)
     text = re.sub(rf'(<td class="text)(?=[^>]*>[^<]{{{LONG},}}<)', r"\1 long", text)
     body, end, notes = text.partition("</table>")
-    return ShownTable(f"{slug}-table-{name}", title, table.caption, Markup(body + end), Markup(notes))
+    return ShownTable(f"{slug}-table-{planned.stem}", planned.title, table.caption, Markup(body + end), Markup(notes))
 
 
 def _failed(experiment: Experiment) -> dict[RunKey | None, tuple[str, str]]:
     """Reason and detail of each run without a usable result (None: of the experiment itself)."""
     out: dict[RunKey | None, tuple[str, str]] = {}
-    for _, row in experiment.failures.iterrows():
+    for _, row in experiment.frames["failures"].iterrows():
         key = None
         if not pd.isna(row["seed"]):
             key = RunKey(row["dataset"], row["architecture"], row["variant"], int(row["seed"]))
@@ -170,33 +163,32 @@ def _failed(experiment: Experiment) -> dict[RunKey | None, tuple[str, str]]:
 
 def _cell(
     slug: str,
-    cell: tuple[str, str, str],
+    cell: CellKey,
     experiment: Experiment,
     results: Results,
     failed: dict[RunKey | None, tuple[str, str]],
 ) -> ShownCell:
     dataset, architecture, variant = cell
-    seeds = []
-    for number in experiment.config.seeds:
-        key = RunKey(*cell, number)
-        reason, detail = failed.get(key, ("", ""))
-        usable = reason in ("", "diverged")
-        result = results.runs.get(key) if usable else None
-        seeds.append(Seed(number, result, reason, detail, _log_end(results.root / key.log)))
+    seeds = [_seed(RunKey(*cell, seed), results, failed) for seed in experiment.config.seeds]
     found = [seed.result for seed in seeds if seed.result is not None]
     statistics = next(c for c in experiment.cells if c[:3] == cell)
     reasons = Counter(seed.reason for seed in seeds if seed.reason)
-    origins = {name: ", ".join(values) for name, values in origin_values(found).items()}
     return ShownCell(
         id=anchor(slug, *cell),
         title=f"{architecture_label(architecture)} {variant_label(variant)} on {dataset_label(dataset)}",
-        top1=f"{spread_text(statistics.value)}" if statistics.value.n else "",
+        top1=spread_text(statistics.value) if statistics.value.n else "",
         status=", ".join(f"{n} {reason}" for reason, n in sorted(reasons.items())),
         seeds=seeds,
         plots=history_plots(found),
         configuration=_configuration(found),
-        origins=origins,
+        origins={name: ", ".join(values) for name, values in origin_values(found).items()},
     )
+
+
+def _seed(key: RunKey, results: Results, failed: dict[RunKey | None, tuple[str, str]]) -> Seed:
+    reason, detail = failed.get(key, ("", ""))
+    usable = reason in ("", "diverged")
+    return Seed(key.seed, results.runs.get(key) if usable else None, reason, detail, _log_end(results.root / key.log))
 
 
 def _configuration(found: Sequence[RunResult]) -> str:

@@ -1,0 +1,43 @@
+"""B minus A of values by seed, with its interval."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Literal, NamedTuple
+
+from scipy import stats
+
+from linconv.results.statistics import spread
+
+
+class Change(NamedTuple):
+    """Mean of B minus A with a 95 % interval, and how it was found: paired by n seeds, Welch's, or without one."""
+
+    how: Literal["paired", "Welch", "none"]
+    n: int
+    mean: float
+    low: float
+    high: float
+
+
+def change(a: Mapping[int, float], b: Mapping[int, float]) -> Change:
+    """B minus A of values by seed.
+
+    Paired where two seeds or more are in both: one seed gives both runs the same initial values and order of images,
+    and a paired interval holds whether or not this makes them alike. Else Welch's, for two independent
+    samples of any variances; without an interval where one side has a single run.
+    """
+    common = sorted(a.keys() & b.keys())
+    if len(common) >= 2:
+        paired = spread([b[seed] - a[seed] for seed in common])
+        return Change("paired", paired.n, paired.mean, paired.low, paired.high)
+    ours, theirs = spread(a.values()), spread(b.values())
+    mean = theirs.mean - ours.mean
+    n = min(ours.n, theirs.n)
+    if n < 2:
+        return Change("none", n, mean, math.nan, math.nan)
+    if ours.sd == theirs.sd == 0:  # no variance to estimate a degree of freedom from
+        return Change("Welch", n, mean, mean, mean)
+    interval = stats.ttest_ind(list(b.values()), list(a.values()), equal_var=False).confidence_interval(0.95)
+    return Change("Welch", n, mean, float(interval.low), float(interval.high))

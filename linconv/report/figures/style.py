@@ -1,0 +1,99 @@
+"""Colours, markers and legends: one meaning each, the same in every figure of an experiment."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from matplotlib.artist import Artist
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from linconv.report.labels import ARCHITECTURES, architecture_label, variant_label
+from linconv.report.source import Experiment
+
+# Okabe and Ito's palette, told apart with any kind of colour vision.
+BLUE, VERMILLION, GREEN, PURPLE = "#0072B2", "#D55E00", "#009E73", "#CC79A7"
+COLOURS = {"conv": "#555555", "L": BLUE, "Lr": VERMILLION, "LRr": GREEN, "LSr": PURPLE}
+_SPARE = ("#E69F00", "#56B4E9", "#000000", "#882255", "#999933", "#332288", "#44AA99", "#A6761D", "#AA4499")
+_DASHES = ("-", "--", ":", "-.")
+_MARKERS = ("o", "s", "^", "D", "v", "P", "X", "p", "h")
+
+MISSING_COLOUR = "#B00000"  # notes on what is missing
+MARGIN = BLUE  # the margin of equivalence
+BLACK = "#000000"
+SIGN = "#555555"  # samples in a legend that stand for a shape or a line, not for a variant
+FAINT = "#777777"  # lines of minor importance
+GUIDE = "#999999"  # lines to compare with: equality, the best points
+OTHER = "#A0A0A0"  # methods that are not in the foreground
+HATCH = "#BBBBBB"  # where there is no value
+BAND = "#DDDDDD"  # the A/A band
+STRIPE = "#F5F5F5"  # every other row
+NO_VALUE = "#F4F4F4"  # below the hatching
+
+
+class Style(NamedTuple):
+    """How a variant is drawn: its colour, and the line style that tells variants of one colour apart."""
+
+    colour: str
+    dashes: str
+
+
+def variant_styles(experiment: Experiment) -> dict[str, Style]:
+    """The style of each variant that the configuration plans or defines.
+
+    The paper's variants always look the same. Others take the spare colours, those that figures show in detail first,
+    so that these differ by colour alone; then dashes tell variants of one colour apart.
+    """
+    config = experiment.config
+    return styles_of([*experiment.shown_in_detail(config.variants), *config.variants, *config.known_variants])
+
+
+def styles_of(variants: Sequence[str]) -> dict[str, Style]:
+    """The styles of some variants, in the order in which they take the spare colours."""
+    names = list(dict.fromkeys(variants))
+    others = [v for v in names if v not in COLOURS]
+    styles = {v: Style(colour, "-") for v, colour in COLOURS.items()}
+    for i, name in enumerate(others):
+        styles[name] = Style(_SPARE[i % len(_SPARE)], _DASHES[i // len(_SPARE) % len(_DASHES)])
+    return {v: styles[v] for v in names}
+
+
+def network_markers(architectures: Sequence[str]) -> dict[str, str]:
+    """The shape of each network's points; the known networks always look the same."""
+    known = list(ARCHITECTURES)
+    places = {name: known.index(name) if name in known else len(known) + i for i, name in enumerate(architectures)}
+    return {name: _MARKERS[place % len(_MARKERS)] for name, place in places.items()}
+
+
+def legend_columns(labels: Sequence[str], width: int) -> int:
+    """The most columns in which a legend of these labels fits into `width` characters, line samples counted as six."""
+    for columns in range(len(labels), 1, -1):
+        small, larger = divmod(len(labels), columns)  # filled from above; the first columns take what is left over
+        starts = [i * small + min(i, larger) for i in range(columns + 1)]
+        if sum(6 + max(map(len, labels[a:b])) for a, b in itertools.pairwise(starts)) <= width:
+            return columns
+    return 1
+
+
+def legend_below(figure: Figure, handles: Sequence[Artist]) -> None:
+    """A legend below the figure in as many columns as fit; nothing without a handle."""
+    if not handles:
+        return
+    labels = [str(handle.get_label()) for handle in handles]
+    columns = legend_columns(labels, int(15 * figure.get_figwidth()))
+    figure.legend(handles=handles, loc="outside lower center", ncols=columns)
+
+
+def variant_dots(variants: Sequence[str], styles: Mapping[str, Style], marker: str = "o") -> list[Line2D]:
+    """A sample of each variant's colour for a legend."""
+    return [Line2D([], [], ls="", marker=marker, color=styles[v].colour, label=variant_label(v)) for v in variants]
+
+
+def network_shapes(architectures: Sequence[str], markers: Mapping[str, str]) -> list[Line2D]:
+    """A sample of each network's shape for a legend."""
+    return [
+        Line2D([], [], ls="", marker=markers[a], color="none", mec="black", label=architecture_label(a))
+        for a in architectures
+    ]

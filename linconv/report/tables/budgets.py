@@ -1,0 +1,156 @@
+"""Which variants are compared at equal cost: budgets, places in them, and differences to reference variants."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterable, Sequence
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import pandas as pd
+
+from linconv.config import RankingOptions
+from linconv.report.costs import (
+    Cost,
+    CostMeasure,
+    folded_macs_cost,
+    latency_cost,
+    macs_cost,
+    parameter_cost,
+)
+from linconv.report.source import CELL, CellKey, Experiment
+from linconv.report.text import percent
+from linconv.results.equivalence import Comparison, compare_family
+from linconv.results.statistics import Cell, finished, paired_differences
+
+# Groups of rows beside those of the budgets, which are called by their share: "50 %".
+PLAIN_NETWORK, OTHER_COSTS, NOT_MEASURED = "plain", "other costs", "not measured"
+
+
+class CostColumn(NamedTuple):
+    """A cost as it is printed: its name in the CSV file, its header, its unit, its decimals, and what measures it."""
+
+    name: str
+    header: str
+    unit: float
+    digits: int
+    measure: CostMeasure
+
+
+class RankedBy(NamedTuple):
+    """What a ranking holds equal: its name, its name in a sentence, and its columns, of which the first ranks."""
+
+    name: str
+    what: str
+    columns: tuple[CostColumn, ...]
+
+    def budgets(self, options: RankingOptions) -> tuple[float, ...]:
+        return options.latency_budgets if self.name == "latency" else options.budgets
+
+    def tolerance(self, options: RankingOptions) -> float:
+        return options.latency_tolerance if self.name == "latency" else options.tolerance
+
+
+PARAMETERS = RankedBy("parameters", "parameters", (CostColumn("parameters", "params (M)", 1e6, 3, parameter_cost),))
+MACS = RankedBy(
+    "macs",
+    "multiply-accumulates",
+    (
+        CostColumn("macs", "MACs (M)", 1e6, 2, macs_cost),
+        CostColumn("macs_folded", "folded (M)", 1e6, 2, folded_macs_cost),
+    ),
+)
+LATENCY = RankedBy("latency", "measured latency", (CostColumn("latency", "ms per call", 1, 2, latency_cost),))
+
+
+class Ranked(NamedTuple):
+    """A row: the cell, its group (a budget, `OTHER_COSTS` ...), its place in it, and its costs."""
+
+    cell: Cell
+    group: str
+    budget: float | None
+    rank: int | None
+    costs: tuple[Cost, ...]
+
+    @property
+    def in_budget(self) -> bool:
+        """Whether it is ranked among others of its cost."""
+        return self.budget is not None and self.group != PLAIN_NETWORK
+
+
+class Ranking:
+    """One table: its rows in order, and the comparisons with the references, which are one family of tests."""
+
+    def __init__(self, experiment: Experiment, by: RankedBy) -> None:
+        self.experiment, self.by = experiment, by
+        self.options = experiment.config.ranking or RankingOptions()
+        self.budgets, self.tolerance = by.budgets(self.options), by.tolerance(self.options)
+
+    @cached_property
+    def places(self) -> list[list[Ranked]]:
+        """The rows of each data set and network."""
+        names = dict.fromkeys((c.dataset, c.architecture) for c in self.experiment.cells)
+        return [self._in_order([self._placed(cell) for cell in self.experiment.cells_of(*name)]) for name in names]
+
+    def _placed(self, cell: Cell) -> Ranked:
+        costs = tuple(column.measure(self.experiment, cell[:3]) for column in self.by.columns)
+        ratio = costs[0].ratio
+        budget = None if math.isnan(ratio) else self.options.budget_of(ratio, self.budgets, self.tolerance)
+        if cell.baseline:
+            group = PLAIN_NETWORK
+        elif math.isnan(ratio):
+            group = NOT_MEASURED
+        else:
+            group = OTHER_COSTS if budget is None else percent(budget)
+        return Ranked(cell, group, budget, None, costs)
+
+    def _in_order(self, rows: Sequence[Ranked]) -> list[Ranked]:
+        """The plain network, each budget by accuracy, other costs from the highest on, and what was not measured."""
+        groups: dict[str, list[Ranked]] = {}
+        for row in rows:
+            groups.setdefault(row.group, []).append(row)
+        budgets = (_by_accuracy(groups.get(percent(budget), ())) for budget in self.budgets)
+        others = sorted(groups.get(OTHER_COSTS, ()), key=lambda row: -row.costs[0].ratio)
+        plain, unknown = groups.get(PLAIN_NETWORK, ()), groups.get(NOT_MEASURED, ())
+        return [*plain, *itertools.chain.from_iterable(budgets), *others, *unknown]
+
+    @cached_property
+    def comparisons(self) -> dict[tuple[CellKey, str], Comparison]:
+        """By cell and reference."""
+        values = self._values
+        pairs = {
+            (row.cell[:3], name): (row.cell[:3], (*row.cell[:2], other))
+            for rows in self.places
+            for row in rows
+            for name in self.options.references
+            if (other := self.reference(row, name, rows)) not in (None, row.cell.variant)
+        }
+        options = self.experiment.config.statistics
+        family = [paired_differences(values[own], values[other]).tolist() for own, other in pairs.values()]
+        found = compare_family(family, margin=options.margin, alpha=options.alpha)
+        return dict(zip(pairs, found, strict=True))
+
+    @cached_property
+    def _values(self) -> dict[CellKey, pd.Series]:
+        """Accuracies by seed of every planned cell."""
+        runs = self.experiment.runs
+        groups: dict[Any, pd.DataFrame] = dict(iter(runs.groupby(CELL, sort=False)))
+        return {c[:3]: finished(groups.get(c[:3], runs.iloc[:0]), "top1") for c in self.experiment.cells}
+
+    def reference(self, row: Ranked, name: str, rows: Sequence[Ranked]) -> str | None:
+        """What a row is compared with: the one variant, or of several the nearest to the middle of the row's budget."""
+        chosen, planned = self.options.references[name], {r.cell.variant: r for r in rows}
+        if row.group == PLAIN_NETWORK:  # compared with nothing, and perhaps what others are compared with
+            return row.cell.variant if row.cell.variant in self.options.variants_of(name) else None
+        if isinstance(chosen, str):
+            return chosen if chosen in planned else None
+        near = [planned[v] for v in chosen if v in planned and planned[v].budget == row.budget is not None]
+        middle = row.budget or math.nan
+        return min(near, key=lambda r: abs(r.costs[0].ratio - middle)).cell.variant if near else None
+
+
+def _by_accuracy(rows: Iterable[Ranked]) -> list[Ranked]:
+    """The best first, with their ranks; those without a finished run last, and without one."""
+    done = sorted(rows, key=lambda row: (not row.cell.value.n, -row.cell.value.mean))
+    return [row._replace(rank=i if row.cell.value.n else None) for i, row in enumerate(done, 1)]
