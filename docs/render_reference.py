@@ -54,7 +54,7 @@ def collect_and_render(folder: Path) -> None:
     """Make everything that the results in `folder` give, while an import of torch fails."""
     from linconv.config import load_config
     from linconv.report import render_all
-    from linconv.report.drawing import usable_cores
+    from linconv.report.figures.drawing import usable_cores
     from linconv.results.collect import collect
 
     for config in sorted(folder.glob("*/config.yaml")):
