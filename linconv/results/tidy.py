@@ -9,7 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from linconv.config import RunKey
+<<<<<<< HEAD
 from linconv.results.files import write_text
+=======
+from linconv.results.files import atomic_path, write_text
+from linconv.results.measured import MEASURED
+>>>>>>> 170018c (Profiles, regularizers, sensitivities and checks are collected and have tables)
 from linconv.results.schema import (
     Complexity,
     ComplexityResult,
@@ -55,6 +60,7 @@ COLUMNS: dict[str, list[str]] = {
         *("ratio", "ratio_low", "ratio_high", "band", "difference", "peak_allocated_mib", "peak_reserved_mib"),
         *("git_commit", "command"),
     ],
+    **{name: list(kind.columns) for name, kind in MEASURED.items()},
     "failures": [*_COORDINATES, "reason", "detail", "log"],
 }
 
