@@ -1,12 +1,13 @@
-"""Render everything that the reference results give, without torch, and compare the committed tables with it.
+"""Collect and render the reference results again, without torch, and compare the golden files with the outcome.
 
-`results/reference/` has configurations, result files and tidy tables of real runs. Beside them are golden files:
-the few tables and pictures made of the results that the documentation shows. This script copies the results without
-the golden files to `build/reference/` and renders all tables, figures, claims and the report there.
+`results/reference/<experiment>/` has the configuration and the result files of real runs. Beside them are golden
+files: the tidy tables in `data/`, and the few tables and pictures that the documentation shows. This script copies the
+results without the golden files to `build/reference/`, collects them there and renders everything.
 
-    python docs/render_reference.py             # ends there
-    python docs/render_reference.py --check     # and compares the golden files: tables byte by byte, pictures nearly
-    python docs/render_reference.py --update    # and replaces the golden files
+    python docs/render_reference.py                 # ends there
+    python docs/render_reference.py --check         # and compares the golden files: byte by byte, pictures nearly
+    python docs/render_reference.py --update        # and replaces the golden files
+    python docs/render_reference.py --add FOLDER    # first takes the finished experiment FOLDER into results/reference
 """
 
 from __future__ import annotations
@@ -23,22 +24,11 @@ from PIL import Image
 ROOT = Path(__file__).resolve().parent.parent
 REFERENCE = ROOT / "results" / "reference"
 RENDERED = ROOT / "build" / "reference"
+GOLDEN = ("claims.md", "*/data/*", "*/tables/*", "*/figures/*")
+MADE = ("data", "tables", "figures", "claims.md", "report.html")
+NOT_KEPT = ("logs", "weights.pt", "checkpoint*", "correlations.npz")
 REPORT_BYTES = 5_000_000  # what a browser on a small machine still opens at once
-PICTURE_DIFFERENCE = (
-    0.5  # mean over a picture in gray levels of 255: other machines rasterize fonts a little differently
-)
-
-
-def golden_files(reference: Path) -> list[Path]:
-    """The golden files, relative to `reference`."""
-    files = [*reference.glob("claims.md"), *reference.glob("*/tables/*"), *reference.glob("*/figures/*")]
-    return sorted(file.relative_to(reference) for file in files)
-
-
-def copy_results(reference: Path, copy: Path) -> None:
-    """Copy configurations, result files and tidy tables, and nothing that is rendered from them."""
-    shutil.rmtree(copy, ignore_errors=True)
-    shutil.copytree(reference, copy, ignore=shutil.ignore_patterns("tables", "figures", "claims.md", "report.html"))
+PICTURE_DIFFERENCE = 0.5  # mean over a picture, in gray levels of 255: other machines draw letters a little differently
 
 
 class WithoutTorch(MetaPathFinder):
@@ -49,13 +39,40 @@ class WithoutTorch(MetaPathFinder):
             raise ImportError(f"{name} is imported: rendering needs no torch")
 
 
-def render(folder: Path) -> None:
-    """Render all of `folder` while an import of torch fails."""
-    sys.meta_path.insert(0, WithoutTorch())
+def golden_files(reference: Path) -> list[Path]:
+    """The golden files, relative to `reference`."""
+    return sorted(file.relative_to(reference) for pattern in GOLDEN for file in reference.glob(pattern))
+
+
+def copy_results(reference: Path, copy: Path) -> None:
+    """Copy configurations and result files, and nothing that is made of them."""
+    shutil.rmtree(copy, ignore_errors=True)
+    shutil.copytree(reference, copy, ignore=shutil.ignore_patterns(*MADE))
+
+
+def collect_and_render(folder: Path) -> None:
+    """Make everything that the results in `folder` give, while an import of torch fails."""
+    from linconv.config import load_config
     from linconv.report import render_all
     from linconv.report.drawing import usable_cores
+    from linconv.results.collect import collect
 
+    for config in sorted(folder.glob("*/config.yaml")):
+        collect(load_config(config), config.parent)
     render_all(folder, workers=usable_cores())
+
+
+def add(experiment: Path, reference: Path) -> None:
+    """Take in the result files of a collected experiment, and the filter correlations that a figure shows."""
+    kept = reference / experiment.name
+    copy = shutil.ignore_patterns(*MADE, *NOT_KEPT)
+    shutil.copytree(experiment, kept, ignore=copy)
+    with np.load(experiment / "data" / "correlations.npz") as shown:
+        runs = {tuple(name.split("/")[:4]) for name in shown.files}
+    for dataset, architecture, variant, seed in sorted(runs):
+        file = Path("runs", dataset, architecture, variant, f"seed{seed}", "correlations.npz")
+        shutil.copyfile(experiment / file, kept / file)
+    shutil.copytree(experiment / "data", kept / "data", ignore=shutil.ignore_patterns("*.npz"))
 
 
 def same_picture(one: Path, other: Path) -> bool:
@@ -70,11 +87,11 @@ def differences(reference: Path, rendered: Path) -> list[str]:
     for file in golden_files(reference):
         committed, made = reference / file, rendered / file
         if not made.is_file():
-            lines.append(f"{file}: no longer rendered")
+            lines.append(f"{file}: no longer made")
         elif file.suffix == ".png" and not same_picture(committed, made):
-            lines.append(f"{file}: the rendered picture differs")
+            lines.append(f"{file}: the picture differs from what is rendered")
         elif file.suffix != ".png" and committed.read_bytes() != made.read_bytes():
-            lines.append(f"{file}: the rendered file differs")
+            lines.append(f"{file}: differs from what is made of the results")
     report = rendered / "report.html"
     if not report.is_file() or report.stat().st_size > REPORT_BYTES:
         lines.append(f"report.html: missing or above {REPORT_BYTES:,} bytes")
@@ -82,17 +99,22 @@ def differences(reference: Path, rendered: Path) -> list[str]:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description="Render the reference results into build/reference, without torch.")
+    parser = argparse.ArgumentParser(description="Collect and render the reference results into build/reference.")
     choice = parser.add_mutually_exclusive_group()
-    choice.add_argument("--check", action="store_true", help="compare the golden files with the result")
-    choice.add_argument("--update", action="store_true", help="replace the golden files")
+    choice.add_argument("--check", action="store_true", help="compare the golden files with the outcome")
+    choice.add_argument("--update", action="store_true", help="replace the golden files by the outcome")
+    choice.add_argument("--add", type=Path, metavar="FOLDER", help="take a finished experiment in before all else")
     arguments = parser.parse_args()
+    sys.meta_path.insert(0, WithoutTorch())
+    if arguments.add:
+        add(arguments.add.resolve(), REFERENCE)
     copy_results(REFERENCE, RENDERED)
-    render(RENDERED)
-    sys.stdout.write(f"{RENDERED.relative_to(ROOT)}: rendered\n")
-    if arguments.update:
+    collect_and_render(RENDERED)
+    sys.stdout.write(f"{RENDERED.relative_to(ROOT)}: collected and rendered\n")
+    if arguments.update or arguments.add:
         for file in golden_files(REFERENCE):
-            shutil.copyfile(RENDERED / file, REFERENCE / file)
+            if (RENDERED / file).is_file():
+                shutil.copyfile(RENDERED / file, REFERENCE / file)
     lines = differences(REFERENCE, RENDERED) if arguments.check or arguments.update else []
     sys.stderr.writelines(f"results/reference/{line}\n" for line in lines)
     if lines and arguments.check:

@@ -9,6 +9,9 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from linconv.results.collect import collect
+from tests.results.factory import make_config, write_experiment
+
 ROOT = Path(__file__).parents[2]
 REFERENCE = ROOT / "results" / "reference"
 RUNS = sorted(REFERENCE.glob("*/runs/mnist/base/*/*/result.json"))
@@ -68,12 +71,12 @@ def test_equal_files_have_no_differences(small):
 def test_a_table_that_differs_in_one_byte_is_named(small):
     table = small[1] / "digits" / "tables" / "table1.md"
     table.write_bytes(table.read_bytes() + b"\n")
-    assert render_reference.differences(*small) == ["digits/tables/table1.md: the rendered file differs"]
+    assert render_reference.differences(*small) == ["digits/tables/table1.md: differs from what is made of the results"]
 
 
-def test_a_table_that_is_no_longer_rendered_is_named(small):
+def test_a_table_that_is_no_longer_made_is_named(small):
     (small[1] / "claims.md").unlink()
-    assert render_reference.differences(*small) == ["claims.md: no longer rendered"]
+    assert render_reference.differences(*small) == ["claims.md: no longer made"]
 
 
 @pytest.mark.parametrize("change", ["size", "content"])
@@ -87,9 +90,8 @@ def test_another_picture_is_named(small, change):
     else:
         other.paste((0, 0, 0), (width // 4, height // 4, width // 2, height // 2))
     other.save(file)
-    assert render_reference.differences(*small) == [
-        "digits/figures/panels_digits_base.png: the rendered picture differs"
-    ]
+    name = "digits/figures/panels_digits_base.png"
+    assert render_reference.differences(*small) == [f"{name}: the picture differs from what is rendered"]
 
 
 @pytest.mark.parametrize("report", ["missing", "large"])
@@ -106,6 +108,31 @@ def test_golden_files_are_not_copied(small, tmp_path):
     (reference / "digits" / "config.yaml").write_text("experiment: digits\n")
     render_reference.copy_results(reference, tmp_path / "copy")
     assert [path.name for path in (tmp_path / "copy").rglob("*") if path.is_file()] == ["config.yaml"]
+
+
+def test_an_experiment_is_added_with_what_is_needed_to_render_it(tmp_path):
+    """Of the correlations only those that a figure shows; no log, no weights, nothing rendered."""
+    config = make_config(seeds=[0, 1], variants=["conv", "L"], figures={"heatmap_variants": ["conv"]})
+    experiment = write_experiment(tmp_path / config.experiment, config)
+    collect(config, experiment)
+    run = experiment / "runs" / "digits" / "base" / "conv" / "seed0"
+    for file in (run / "weights.pt", run / "checkpoint.pt", experiment / "tables" / "table1.md"):
+        file.parent.mkdir(exist_ok=True)
+        file.write_text("x")
+    render_reference.add(experiment, tmp_path / "reference")
+    added = tmp_path / "reference" / experiment.name
+    kept = {path.relative_to(added).as_posix() for path in added.rglob("*") if path.is_file()}
+    runs = [f"runs/digits/base/{variant}/seed{seed}" for variant in ("conv", "L") for seed in (0, 1)]
+    assert {name for name in kept if name.startswith("runs")} == {
+        *(f"{run}/result.json" for run in runs),
+        "runs/digits/base/conv/seed0/correlations.npz",
+    }
+    assert kept >= {"config.yaml", "complexity.json", "data/runs.csv"}
+    assert not any(
+        name.startswith(("tables", "logs")) or name.endswith((".pt", "data/correlations.npz")) for name in kept
+    )
+    render_reference.copy_results(tmp_path / "reference", tmp_path / "copy")
+    assert collect(config, tmp_path / "copy" / experiment.name).collected == 4
 
 
 def test_importing_torch_while_rendering_fails():
