@@ -14,12 +14,9 @@ import numpy as np
 from linconv.config import Config, RunKey, plan_runs, resolve_run
 from linconv.config.runs import complexity_hash
 from linconv.config.throughput import plan_throughput
-<<<<<<< HEAD
 from linconv.results.arrays import read_npz, write_npz
-from linconv.results.run_folder import remove_spent_checkpoints
-=======
 from linconv.results.measured import MEASURED, read_measured, rows_of
->>>>>>> 170018c (Profiles, regularizers, sensitivities and checks are collected and have tables)
+from linconv.results.run_folder import remove_spent_checkpoints
 from linconv.results.schema import ComplexityResult, ResultError, RunResult, read_result
 from linconv.results.throughput import ThroughputResult, read_cells, throughput_hash
 from linconv.results.tidy import COLUMNS, complexity_rows, run_rows, throughput_rows, write_csv

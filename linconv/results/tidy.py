@@ -9,12 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from linconv.config import RunKey
-<<<<<<< HEAD
 from linconv.results.files import write_text
-=======
-from linconv.results.files import atomic_path, write_text
 from linconv.results.measured import MEASURED
->>>>>>> 170018c (Profiles, regularizers, sensitivities and checks are collected and have tables)
 from linconv.results.schema import (
     Complexity,
     ComplexityResult,

@@ -1,11 +1,13 @@
-"""config/README.md names every key of the schema and every configuration; these are sound."""
+"""The documentation names what there is: keys and files of configuration, pages, tools. Configurations are sound."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+import yaml
 from pydantic import BaseModel
 
 from linconv.config import (
@@ -65,3 +67,55 @@ def test_committed_configurations_are_sound(path) -> None:
 def test_experiments_have_names_of_their_own() -> None:
     names = [load_config(path).experiment for path in (REPOSITORY / "config").glob("*.yaml")]
     assert len(set(names)) == len(names)
+
+
+NAMES = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "config/README.md")
+PAGES = [*(REPOSITORY / name for name in NAMES), *sorted((REPOSITORY / "docs").glob("*.md"))]
+CODE = re.compile(r"^ *```.*?^ *```$", flags=re.MULTILINE | re.DOTALL)
+
+
+def anchors(page: Path) -> set[str]:
+    """What a link may name after `#`: the headings as GitHub writes them."""
+    headings = re.findall(r"^#+ (.*)$", CODE.sub("", page.read_text(encoding="utf-8")), flags=re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading).strip().lower().replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=str)
+def test_links_lead_somewhere(page: Path) -> None:
+    broken = []
+    for link in re.findall(r"\]\(([^)\s]+)\)", CODE.sub("", page.read_text(encoding="utf-8"))):
+        if link.startswith(("http://", "https://")):
+            continue
+        path, _, anchor = link.partition("#")
+        target = (page.parent / path).resolve() if path else page
+        if not target.exists() or (anchor and anchor not in anchors(target)):
+            broken.append(link)
+    assert broken == []
+
+
+WIDE = ("CHANGELOG.md", "config/README.md", "docs/adding-a-method.md", "docs/results.md")
+
+
+@pytest.mark.parametrize("page", [p for p in PAGES if p.relative_to(REPOSITORY).as_posix() not in WIDE], ids=str)
+def test_lines_are_short(page: Path) -> None:
+    """Tables are one line a row; so is what `docs/embed_tables.py` copies."""
+    text = re.sub(r"<!-- table: .*?<!-- /table -->", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
+    long = [line for line in text.splitlines() if len(line) > 100 and not line.lstrip().startswith("|")]
+    assert long == []
+
+
+def test_hooks_run_the_locked_tools() -> None:
+    """The hooks install their own tools, so that they run outside of the environment of `make`."""
+    hooks = yaml.safe_load((REPOSITORY / ".pre-commit-config.yaml").read_text(encoding="utf-8"))["repos"][0]["hooks"]
+    lock = (REPOSITORY / "requirements.lock").read_text(encoding="utf-8")
+    wanted = [tool for hook in hooks for tool in hook["additional_dependencies"]]
+    assert len(wanted) == len(hooks)
+    assert [tool for tool in wanted if f"\n{tool} " not in lock] == []
+
+
+@pytest.mark.parametrize("path", sorted((REPOSITORY / ".github").rglob("*.yml")), ids=lambda path: path.name)
+def test_files_that_workflows_name_are_there(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    assert yaml.safe_load(text)
+    named = re.findall(r"(?<![\w/])(?:tests|docs|config)/[\w/.]+", text)
+    assert [name for name in named if not (REPOSITORY / name).exists()] == []
