@@ -98,6 +98,15 @@ def _ranks(cost: str, experiment: Any) -> bool:
     return cost in experiment.config.rankings
 
 
+def measured(kind: str) -> Need:
+    """That a measurement of a kind was collected: data/<kind>.csv has a row."""
+    return Need(partial(_measured, kind), f"no {kind} was measured")
+
+
+def _measured(kind: str, experiment: Any) -> bool:
+    return not experiment.frames[kind].empty
+
+
 RUNS = Need(_any_run, "no run was collected")
 TIMES = Need(_any_time, "no variant was timed")
 FILTERS = Need(_any_filters, "no finished run with measured filters")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from linconv.catalogue._entry import by_name
-from linconv.catalogue.outputs import Output, ranks
+from linconv.catalogue.outputs import Output, measured, ranks
 
 _RANKED = (
     "Accuracy ranked at equal {cost}, as shares of the plain network's, with the differences to the reference variants "
@@ -86,6 +86,38 @@ TABLES: dict[str, Output] = by_name(
         "rounds of the ratio within a round, and its quartiles. A ratio within the A/A band, the spread of a second "
         "plain network, counts as no difference.",
         target="linconv.report.tables.speed:speed_table",
+    ),
+    Output(
+        name="profile",
+        label="Time by kind of operation",
+        caption="Where the time of a call goes, by kind of operation, in the plain network and in a variant: "
+        "milliseconds under the profiler and shares of the call.",
+        target="linconv.report.tables.profile:profile_table",
+        needs=measured("profile"),
+    ),
+    Output(
+        name="regularizer",
+        label="Cost of the regularizer",
+        caption="What the correlation regularizer adds to a training step, on the steps that it acts on and on "
+        "average, by its own derivative and by automatic differentiation.",
+        target="linconv.report.tables.regularizer:regularizer_table",
+        needs=measured("regularizer"),
+    ),
+    Output(
+        name="sensitivity",
+        label="Sensitivity of the layers",
+        caption="What each layer's replacement adds to the validation loss, per parameter saved, with all other "
+        "layers plain.",
+        target="linconv.report.tables.sensitivity:sensitivity_table",
+        needs=measured("sensitivity"),
+    ),
+    Output(
+        name="correctness",
+        label="Correctness of the forms",
+        caption="The largest errors of outputs and gradients of every form of the layer on a device, against double "
+        "precision on a CPU.",
+        target="linconv.report.tables.correctness:correctness_table",
+        needs=measured("correctness"),
     ),
     Output(
         name="redundancy",

@@ -121,11 +121,13 @@ def measure_regularizer(
     """
     definition = one_model(architecture, variant, "3x32x32", 10, batch).known_variants[variant]
     from linconv.devices import device_slot
+    from linconv.report.formats import to_markdown
+    from linconv.report.source import measured_frame
     from linconv.results import write_result
 
     with device_slot(device) as held:
         from linconv.measure.regularizer import measure_regularizer as time_penalty
-        from linconv.measure.text import regularizer_text
+        from linconv.report.tables.regularizer import regularizer_costs
 
         result = time_penalty(
             architecture, variant, definition, batch_size=batch, channels_last=channels_last, rounds=rounds,
@@ -133,7 +135,7 @@ def measure_regularizer(
         )  # fmt: skip
     if output is not None:
         write_result(output, result)
-    typer.echo(regularizer_text(result), nl=False)
+    typer.echo(to_markdown(regularizer_costs(measured_frame("regularizer", [result]))), nl=False)
 
 
 @app.command("profile")
@@ -153,11 +155,13 @@ def measure_profile(
     """
     definition = one_model(architecture, variant, "3x32x32", 10, batch).known_variants[variant]
     from linconv.devices import device_slot
+    from linconv.report.formats import to_markdown
+    from linconv.report.source import measured_frame
     from linconv.results import write_result
 
     with device_slot(device) as held:
         from linconv.measure.profile import measure_profile as take_profile
-        from linconv.measure.text import profile_text
+        from linconv.report.tables.profile import profiles
 
         result = take_profile(
             architecture, variant, definition, activity=activity, batch_size=batch, channels_last=channels_last,
@@ -165,7 +169,7 @@ def measure_profile(
         )  # fmt: skip
     if output is not None:
         write_result(output, result)
-    typer.echo(profile_text(result), nl=False)
+    typer.echo(to_markdown(profiles(measured_frame("profile", [result]))), nl=False)
 
 
 @app.command("correctness")
@@ -210,15 +214,20 @@ def measure_sensitivity(
     if keep is not None and not 0 < keep <= 1:
         raise ConfigError(f"--keep: a share of the saving in (0, 1] is expected, not {keep}")
     from linconv.devices import device_slot
+    from linconv.report.formats import to_markdown
+    from linconv.report.source import measured_frame
     from linconv.results import write_result
 
     with device_slot(settings.device, settings.runs_per_gpu) as held:
         from linconv.measure.sensitivity import measure_sensitivity as probe
-        from linconv.measure.text import sensitivity_text
+        from linconv.measure.text import excluding_text
+        from linconv.report.tables.sensitivity import sensitivities
 
         result = probe(
             settings, dataset, architecture, variant, held, command=command_line(), epochs=epochs, steps=steps
         )  # fmt: skip
     if output is not None:
         write_result(output, result)
-    typer.echo(sensitivity_text(result, keep), nl=False)
+    typer.echo(to_markdown(sensitivities(measured_frame("sensitivity", [result]))), nl=False)
+    if keep is not None:
+        typer.echo("\n" + excluding_text(result, keep), nl=False)

@@ -13,7 +13,8 @@ import pandas as pd
 from linconv.config import Config, ConfigError, load_config, plan_cells
 from linconv.results.arrays import read_npz
 from linconv.results.equivalence import Comparison, compare_cells
-from linconv.results.schema import ResultError
+from linconv.results.measured import rows_of
+from linconv.results.record import Record, ResultError
 from linconv.results.statistics import Cell, cell_statistics
 from linconv.results.tidy import COLUMNS
 
@@ -31,6 +32,9 @@ _TEXT = dict.fromkeys(
         "log",
         "stage",
         "kind",
+        "operations",
+        "call",
+        "start",
         "never_orthogonal",
         "warnings",
         "config_hash",
@@ -175,6 +179,11 @@ def load_experiment(root: str | Path) -> Experiment:
     if not (root / "data" / "correlations.npz").exists():
         raise ResultError(f"{root / 'data' / 'correlations.npz'}: missing; collect the results first")
     return Experiment(root=root, config=config, frames=frames)
+
+
+def measured_frame(kind: str, results: Sequence[Record]) -> pd.DataFrame:
+    """Some results of a kind of measurement as the rows of data/<kind>.csv, without the detour by the file."""
+    return pd.DataFrame(rows_of(kind, results), columns=COLUMNS[kind])
 
 
 def _read_csv(path: Path, columns: Sequence[str]) -> pd.DataFrame:

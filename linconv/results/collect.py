@@ -15,6 +15,7 @@ from linconv.config import Config, RunKey, plan_runs, resolve_run
 from linconv.config.runs import complexity_hash
 from linconv.config.throughput import plan_throughput
 from linconv.results.arrays import read_npz, write_npz
+from linconv.results.measured import MEASURED, read_measured, rows_of
 from linconv.results.run_folder import remove_spent_checkpoints
 from linconv.results.schema import ComplexityResult, ResultError, RunResult, read_result
 from linconv.results.throughput import ThroughputResult, read_cells, throughput_hash
@@ -85,12 +86,14 @@ def collect(config: Config, root: Path, *, partial: bool = False, data: Path | N
     failures += untimed
     arrays, unreadable = _correlations(config, root, results)
     failures += unreadable
+    measured, unreadable = _read_measured(root)
+    failures += unreadable
     unusable = [f for f in failures if f.reason != "diverged"]
     if unusable and not partial:
         raise ResultError(_refusal(config, unusable))
 
     rows = run_rows(results) | complexity_rows(None if isinstance(complexity, _Failure) else complexity)
-    rows["throughput"] = throughput_rows(cells)
+    rows |= measured | {"throughput": throughput_rows(cells)}
     rows["failures"] = [failure.row() for failure in failures]
     spent, data = data is None, data or root / "data"
     files = [write_csv(data / f"{name}.csv", columns, rows[name]) for name, columns in COLUMNS.items()]
@@ -164,6 +167,17 @@ def _read_throughput(config: Config, root: Path) -> tuple[list[ThroughputResult]
         for name, problem in problems.items()
     ]
     return cells, failures
+
+
+def _read_measured(root: Path) -> tuple[dict[str, list[dict[str, Any]]], list[_Failure]]:
+    """The rows of every other kind of measurement, and the files of them that cannot be read."""
+    rows: dict[str, list[dict[str, Any]]] = {}
+    failures: list[_Failure] = []
+    for kind in MEASURED:
+        results, damaged = read_measured(root, kind)
+        rows[kind] = rows_of(kind, results)
+        failures += [_Failure(None, "damaged", file, f"{file}: {detail}", "") for file, detail in damaged.items()]
+    return rows, failures
 
 
 def _last_word(log: Path) -> str | None:

@@ -10,6 +10,7 @@ from typing import Any
 
 from linconv.config import RunKey
 from linconv.results.files import write_text
+from linconv.results.measured import MEASURED
 from linconv.results.schema import (
     Complexity,
     ComplexityResult,
@@ -55,6 +56,7 @@ COLUMNS: dict[str, list[str]] = {
         *("ratio", "ratio_low", "ratio_high", "band", "difference", "peak_allocated_mib", "peak_reserved_mib"),
         *("git_commit", "command"),
     ],
+    **{name: list(kind.columns) for name, kind in MEASURED.items()},
     "failures": [*_COORDINATES, "reason", "detail", "log"],
 }
 

@@ -16,7 +16,9 @@ from linconv import LinearConv2d
 from linconv.cli import main
 from linconv.config import VARIANTS
 from linconv.measure import profile
-from linconv.measure.text import profile_text
+from linconv.report.formats import to_markdown
+from linconv.report.source import measured_frame
+from linconv.report.tables.profile import profiles
 from linconv.results import read_result
 from linconv.results.profile import ProfileResult
 from linconv.training.run import penalty_terms
@@ -165,7 +167,12 @@ def test_the_command(activity, tmp_path, monkeypatch, capsys):
             calls[operation.kind] += operation.calls
         assert calls["batch norm"] == (4 if activity == "inference" else 8)
         assert calls["k x k convolutions"] == (4 if activity == "inference" else 8)
-    assert capsys.readouterr().out == profile_text(result)
+    table = profiles(measured_frame("profile", [result]))
+    assert capsys.readouterr().out == to_markdown(table)
+    total, unprofiled = table.rows[-2:]
+    for column, network in zip((5, 7), result.networks, strict=True):
+        assert total[column].value == pytest.approx(network.profiled_milliseconds)
+        assert unprofiled[column].value == pytest.approx(network.milliseconds)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")

@@ -14,7 +14,9 @@ from linconv.config import VARIANTS
 from linconv.config.errors import UserError
 from linconv.measure import steps
 from linconv.measure.regularizer import measure_regularizer, penalty_by_autograd
-from linconv.measure.text import regularizer_text
+from linconv.report.formats import to_markdown
+from linconv.report.source import measured_frame
+from linconv.report.tables.regularizer import regularizer_costs
 from linconv.results import read_result
 from linconv.results.regularizer import RegularizerResult, TimedCall, band, costs
 
@@ -48,7 +50,7 @@ def test_a_result_for_real(measured):
     assert all(len(arm.seconds_per_call) == 3 and min(arm.seconds_per_call) > 0 for arm in measured.arms)
     assert measured.filters == [(16, 27), (32, 288), (64, 576), (128, 1152)]
     assert (measured.period, measured.provenance.command) == (10, "x")
-    assert "correlation regulariser of 4 layers on every 10. step" in regularizer_text(measured)
+    assert measured_frame("regularizer", [measured])["layers"].tolist() == [4] * 5
 
 
 def test_only_the_step_with_the_penalty_has_it_in_its_loss(monkeypatch):
@@ -80,7 +82,9 @@ def test_costs_are_paired_within_rounds_and_averaged_over_the_period(measured):
     assert (penalty.ratio, penalty.low, penalty.high, penalty.averaged) == pytest.approx((0.2, 0.2, 0.25, 0.02))
     assert (plain.ratio, plain.averaged) == pytest.approx((0.4, 0.04))
     assert band(result) == pytest.approx(0.01)
-    assert "A/A band 1.0 %" in regularizer_text(result)
+    table = regularizer_costs(measured_frame("regularizer", [result]))
+    assert [cell.text for cell in table.rows[3][5:6] + table.rows[3][8:]] == ["1.0", "0.200 (0.200 to 0.250)", "+2.00"]
+    assert table.rows[0][9] == ""
 
 
 def test_a_variant_without_it_is_refused():
@@ -98,4 +102,4 @@ def test_the_command(tmp_path, monkeypatch, capsys):
     result = read_result(path, RegularizerResult)
     assert (result.batch_size, result.channels_last, result.provenance.numerics["channels_last"]) == (1, True, True)
     assert result.provenance.command.startswith("linconv measure regularizer --architecture base")
-    assert capsys.readouterr().out == regularizer_text(result)
+    assert capsys.readouterr().out == to_markdown(regularizer_costs(measured_frame("regularizer", [result])))

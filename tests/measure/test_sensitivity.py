@@ -17,8 +17,11 @@ from linconv.data import load
 from linconv.layers import convert, method_class
 from linconv.measure import sensitivity
 from linconv.measure.sensitivity import measure_sensitivity, train_alone
-from linconv.measure.text import sensitivity_text
+from linconv.measure.text import excluding_text
 from linconv.models import vgg
+from linconv.report.formats import to_markdown
+from linconv.report.source import measured_frame
+from linconv.report.tables.sensitivity import sensitivities
 from linconv.results import read_result, write_result
 from linconv.results.sensitivity import LayerSensitivity, SensitivityResult, cheapest
 from linconv.training.engine import evaluate
@@ -187,14 +190,17 @@ def test_the_table_is_sorted_and_the_exclude_list_goes_into_a_variant(tmp_path):
     result = result.model_copy(update={"layers": layers})
     write_result(tmp_path / "s.json", result)
     assert read_result(tmp_path / "s.json", SensitivityResult) == result
-    text = sensitivity_text(result, keep=0.9)
-    assert text.index("features.conv3") < text.index("features.conv2")
+    rows = sensitivities(measured_frame("sensitivity", [result])).rows
+    assert [(row[3], row[8].text, row[9].text) for row in rows] == [
+        ("features.conv3", "+0.1000", "+1.11"),
+        ("features.conv2", "+0.5000", "+50"),
+    ]
+    text = excluding_text(result, 0.9)
     assert "1 of 2 layers replaced save 90 of 100 parameters; sum of increases +0.1000" in text
     printed = yaml.safe_load(text.splitlines()[-1])
     assert printed == {"exclude": ["features.conv1", "features.conv2"]}  # the variant's own first
     chosen = {"define": RAW["define"] | {"late": RAW["define"]["late"] | printed}}
     assert [la.layer for la in probe("late", steps=0, changes=chosen).layers] == ["features.conv3"]
-    assert "exclude" not in sensitivity_text(result)
 
 
 def test_the_command_prints_the_table_and_writes_the_file(tmp_path):
@@ -205,7 +211,8 @@ def test_the_command_prints_the_table_and_writes_the_file(tmp_path):
     done = CliRunner().invoke(app, [*command, "--steps", "1", "--keep", "0.5", "--output", str(output)])
     assert done.exit_code == 0, done.output
     result = read_result(output, SensitivityResult)
-    assert sensitivity_text(result, 0.5) in done.output
+    assert to_markdown(sensitivities(measured_frame("sensitivity", [result]))) in done.output
+    assert excluding_text(result, 0.5) in done.output
     assert (result.kind, result.steps, json.loads(output.read_text())["schema_version"]) == ("sensitivity", 1, 2)
     for wrong, message in {
         ("--variant", "quater"): "did you mean 'quarter'",

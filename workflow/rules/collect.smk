@@ -6,11 +6,9 @@ rule collect:
         of_every_run("correlations.npz"),
         rules.complexity.output.complexity,
         timed_cells(),
+        other_measurements(),
     output:
-        expand(
-            f"{RESULTS}/data/{{name}}.csv",
-            name=["runs", "history", "layers", "complexity", "complexity_layers", "failures", "throughput"],
-        ),
+        expand(f"{RESULTS}/data/{{name}}.csv", name=COLUMNS),
         f"{RESULTS}/data/correlations.npz",
         touch(f"{RESULTS}/data/.config-{CONFIG_HASH}"),
     log:

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import sys
+from pathlib import Path
 
 import yaml
 from snakemake.logging import logger
@@ -16,7 +17,9 @@ from linconv.config.throughput import plan_throughput
 from linconv.devices import visible_gpus
 from linconv.results import write_text
 from linconv.results.provenance import code_hash
+from linconv.results.measured import MEASURED, measured_files
 from linconv.results.throughput import throughput_hash
+from linconv.results.tidy import COLUMNS
 
 # Jobs find the commands of the environment that runs Snakemake, whether or not it is activated.
 os.environ.update(PATH=os.pathsep.join([os.path.dirname(sys.executable), os.environ.get("PATH", "")]))
@@ -82,6 +85,11 @@ def of_every_run(name):
 def timed_cells():
     """The result file of every timing."""
     return [f"{RESULTS}/throughput/{name}.json" for name in TIMED]
+
+
+def other_measurements():
+    """The result files of profiles and other measurements that are made by hand, as far as there are any."""
+    return [str(path) for kind in MEASURED for path in measured_files(Path(RESULTS), kind)]
 
 
 def run_hash(wildcards):
