@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from linconv import LinearConv2d
-from linconv.layers.linear_conv import FAR, STACKED
+from linconv.layers.forms import MAX_STACKED_PRIMARIES, MIN_STACKED_VALUES
 
 TOLERANCE = 1e-10
 
@@ -58,7 +58,7 @@ def relative_error(a, b):
 
 
 @settings(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True)
-@given(layers(), st.sampled_from([0, FAR]))
+@given(layers(), st.sampled_from([0, MIN_STACKED_VALUES]))
 def test_weight_feature_and_folded_forms_agree_in_outputs_and_all_gradients(case, far):
     options, shape = case
     assume(int(options["primary_ratio"] * options["out_channels"]) >= 1)
@@ -83,7 +83,7 @@ def test_weight_feature_and_folded_forms_agree_in_outputs_and_all_gradients(case
     layouts = [x] if x.dim() == 3 else [x, x.detach().contiguous(memory_format=torch.channels_last).requires_grad_()]
     for mode, maps in itertools.product(modes, layouts):
         layer.mode = mode
-        with patch("linconv.layers.linear_conv.FAR", far):  # both ways of joining the halves
+        with patch("linconv.layers.forms.MIN_STACKED_VALUES", far):  # both ways of joining the halves
             output = layer(maps)
         assert relative_error(output, expected) < TOLERANCE, mode
         found = gradients(layer, output, maps, cotangent)
@@ -146,13 +146,13 @@ def test_proportions_are_not_fooled_by_floating_point():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"primary_ratio": 0.0}, "primary_ratio must lie in"),
-        ({"primary_ratio": 1.0}, "primary_ratio must lie in"),
+        ({"primary_ratio": 0.0}, "primary_ratio must be a number in"),
+        ({"primary_ratio": 1.0}, "primary_ratio must be a number in"),
         ({"primary_ratio": 0.05}, "leaves no primary filter"),
         ({"rank": 0}, "rank must be"),
         ({"rank": 1.5}, "rank must be"),
         ({"rank": True}, "rank must be"),
-        ({"sparsity": 1.0}, "sparsity must lie in"),
+        ({"sparsity": 1.0}, "sparsity must be a number in"),
         ({"rank": 2, "sparsity": 0.5}, "exclude each other"),
         ({"mode": "fast"}, "mode must be one of"),
         ({"groups": 2, "mode": "feature"}, "exact for groups=1 only, not groups=2"),
@@ -190,8 +190,8 @@ def test_auto_takes_feature_space_where_it_saves_more_than_it_moves(layer, shape
     x = torch.randn(shape)
     assert layer.form_for(x) == form
     if form == "feature":
-        pixels = x.shape[0] * layer(x)[0, 0].numel()
-        assert sum(layer.macs("feature", pixels)) < sum(layer.macs("weight", pixels))
+        counted = [(x.shape[0], layer(x)[0, 0].numel())] * 2  # the pixels of the whole batch
+        assert sum(layer.macs_at("feature", *counted)) < sum(layer.macs_at("weight", *counted))
 
 
 @pytest.mark.parametrize("options", [{}, {"rank": 3}, {"rank": 1}, {"sparsity": 0.5}])
@@ -201,7 +201,7 @@ def test_both_ways_of_joining_the_halves_agree_with_the_folded_layer(options, bi
     plain = layer.to_conv2d()
     x = torch.randn(4, 16, 7, 7, dtype=torch.float64)
     assert not layer._stacks(x.contiguous(memory_format=torch.channels_last))  # in the cache
-    monkeypatch.setattr("linconv.layers.linear_conv.FAR", 4 * 12 * 49)
+    monkeypatch.setattr("linconv.layers.forms.MIN_STACKED_VALUES", 4 * 12 * 49)
     for layout in (torch.contiguous_format, torch.channels_last):
         maps = x.contiguous(memory_format=layout)
         assert layer._stacks(maps) is (layout is torch.channels_last and options != {"rank": 1})
@@ -210,7 +210,7 @@ def test_both_ways_of_joining_the_halves_agree_with_the_folded_layer(options, bi
     assert not layer._stacks(maps[:3])
     seeds = torch.stack([maps, 2 * maps])
     torch.testing.assert_close(torch.func.vmap(layer)(seeds), torch.stack([layer(x) for x in seeds]))
-    assert not LinearConv2d(16, 2 * STACKED + 2, 3, padding=1, mode="feature", **options)._stacks(maps)
+    assert not LinearConv2d(16, 2 * MAX_STACKED_PRIMARIES + 2, 3, padding=1, mode="feature", **options)._stacks(maps)
 
 
 def test_paper_initialisation_and_the_variance_preserving_one():

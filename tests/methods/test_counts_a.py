@@ -8,7 +8,7 @@ from torchvision.models import resnet18
 
 import linconv
 from linconv.config import Variant
-from linconv.layers import RefusedError
+from linconv.layers import UnsupportedConvError
 from linconv.layers.methods import check_methods, method_class
 from linconv.methods.basis import BasisConv2d, LinearBasisConv2d
 from linconv.methods.bsconv import BSConvS2d, BSConvU2d
@@ -66,20 +66,20 @@ def test_macs_are_those_that_run(cls, options, expected):
     with FlopCounterMode(display=False) as counter:
         assert layer(x).shape == (1, 9, 4, 5)
     assert counter.get_total_flops() == 2 * sum(expected)
-    assert layer.macs("folded", 20, 72).per_image == (9 * 36 * 20 if cls.folds else sum(expected))
+    assert layer.macs_at("folded", (4, 5), (8, 9)).per_image == (9 * 36 * 20 if cls.folds else sum(expected))
 
 
 REFUSED = [
     *((cls, (8, 8, 3), {"groups": 2}, "groups=2") for cls in ALL.values()),
     *((cls, (8, 8, 1), {}, "1x1") for name, cls in ALL.items() if name != "ghost"),
     (GhostConv2d, (8, 1, 3), {}, "at least 2 filters"),
-    (HetConv2d, (3, 8, 3), {}, "part=4 needs as many input channels, not 3"),
+    (HetConv2d, (3, 8, 3), {}, "part=4 needs as many inputs, not 3"),
 ]
 
 
 @pytest.mark.parametrize(("cls", "arguments", "more", "reason"), REFUSED)
 def test_what_cannot_be_replaced_is_refused_and_stays_plain(cls, arguments, more, reason):
-    with pytest.raises(RefusedError, match=reason):
+    with pytest.raises(UnsupportedConvError, match=reason):
         cls(*arguments, **more)
     name = next(name for name, other in ALL.items() if other is cls)
     model = nn.Sequential(

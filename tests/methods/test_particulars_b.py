@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from linconv.layers import RefusedError
+from linconv.layers import UnsupportedConvError
 from linconv.methods.cp import CPConv2d
 from linconv.methods.dcls import DCLSConv2d
 from linconv.methods.dynamic import DynamicConv2d
@@ -201,5 +201,5 @@ def test_octconv_takes_an_image_whole_and_counts_odd_sizes():
     assert octave(6, 8).macs_at("feature", (7, 5), (14, 9)).per_image == 108 * 35 + (108 + 216) * 12
     with pytest.raises(TypeError, match="equals no plain convolution"):
         layer.to_conv2d()
-    with pytest.raises(RefusedError, match="does not keep the size"):
+    with pytest.raises(UnsupportedConvError, match="does not keep the size"):
         OctConv2d(8, 8, 3, padding=1, dilation=2)

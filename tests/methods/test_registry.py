@@ -18,7 +18,7 @@ from linconv.config import methods as registry
 from linconv.config.errors import UserError
 from linconv.config.methods import METHODS, known_methods, method_sources, method_version
 from linconv.config.runs import ResolvedRun
-from linconv.layers import ConvReplacement, RefusedError, check_methods, method_class
+from linconv.layers import ConvReplacement, UnsupportedConvError, check_methods, method_class
 from linconv.layers.methods import options_of
 from linconv.results.provenance import code_hash
 
@@ -92,7 +92,7 @@ def test_new_filters_have_the_deviation_of_those_they_replace(name):
     conv = nn.Conv2d(32, 64, 3, padding=1)
     nn.init.kaiming_uniform_(conv.weight, nonlinearity="relu")
     layer = method_class(name).from_conv2d(conv)
-    if layer.folds and layer.scaled is not None:
+    if layer.folds and layer.scaled:
         torch.testing.assert_close(layer.weight.std(), conv.weight.std(), rtol=1e-4, atol=0)
 
 
@@ -113,8 +113,11 @@ def test_a_regulariser_on_what_the_layer_does_not_have_is_refused():
     class Bare(ConvReplacement):
         folds = False
 
-        def __init__(self, *arguments, **geometry):
-            super().__init__(*arguments, **geometry)
+        def build(self, factory):
+            pass
+
+        def reset_parameters(self):
+            pass
 
     parsed = parse_config(config({"layer": "lowrank", "regularizers": [{"name": "orthogonal"}]}))
     check_methods(parsed.planned_variants)
@@ -193,6 +196,6 @@ def test_two_packages_with_one_name_are_refused(monkeypatch):
 
 
 def test_the_default_from_conv2d_of_a_method_that_refuses_says_so():
-    with pytest.raises(RefusedError):
+    with pytest.raises(UnsupportedConvError):
         method_class("lowrank").from_conv2d(nn.Conv2d(8, 8, 3, groups=8))
     assert options_of(method_class("lowrank")) == {"rank": 0.5, "freeze_basis": False, "init": "matched"}
