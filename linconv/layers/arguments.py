@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from linconv.layers.geometry import conv2d_output_size, geometry
+from linconv.layers.geometry import conv2d_output_size, geometry, in_layout_of
 from linconv.layers.options import check_init, check_options, option_parameters
 
 Device = torch.device | str | int | None
@@ -156,7 +156,7 @@ class Conv2dArguments(nn.Module):
         groups = self.groups if groups is None else groups
         if self.padding_mode == "zeros":
             return F.conv2d(input, weight, bias, self.stride, self.padding, self.dilation, groups)
-        input = F.pad(input, self.pad_widths, mode=self.padding_mode)
+        input = in_layout_of(input, F.pad(input, self.pad_widths, mode=self.padding_mode))  # circular padding loses it
         return F.conv2d(input, weight, bias, self.stride, 0, self.dilation, groups)
 
     def reset_bias(self) -> None:

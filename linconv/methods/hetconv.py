@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from linconv.config.rules import at_least
 from linconv.layers import ConvReplacement, Factory, Stage, UnsupportedConvError
+from linconv.layers.geometry import in_layout_of
 
 
 class HetConv2d(ConvReplacement):
@@ -91,6 +92,7 @@ class HetConv2d(ConvReplacement):
         matrix = self._spread(self.points, self.points_at, self.out_channels * self.in_channels)
         matrix = matrix.view(self.out_channels, self.in_channels, 1, 1)
         output = self._filter_groups(batch) + F.conv2d(self._centre_taps(batch), matrix, self.bias)
+        output = in_layout_of(batch, output)
         return output if input.dim() == 4 else output[0]
 
     def _filter_groups(self, batch: Tensor) -> Tensor:
