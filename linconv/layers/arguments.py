@@ -78,9 +78,9 @@ class Conv2dArguments(nn.Module):
     ) -> None:
         super().__init__()
         cls = type(self)
-        check_options(cls.__name__, cls.build, options)
         if cls.inits:
             check_init(options.get("init", cls.inits[0]), cls.inits, cls.fits)
+        check_options(cls.__name__, cls.build, options)
         self.set_geometry(
             in_channels=in_channels,
             out_channels=out_channels,

@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from linconv.layers import ConvReplacement, Count, Factory, Stage, pointwise
+from linconv.layers.geometry import in_layout_of
 
 
 class _SlicedConv2d(ConvReplacement):
@@ -45,7 +46,7 @@ class _SlicedConv2d(ConvReplacement):
         # slices are further images to the filters they share
         slices = batch.unflatten(1, (self.slices, self.slice_channels)).flatten(0, 1)
         maps = self.convolve(slices, self.filters, bias)
-        return maps.unflatten(0, (batch.shape[0], self.slices)).flatten(1, 2)
+        return in_layout_of(batch, maps.unflatten(0, (batch.shape[0], self.slices)).flatten(1, 2))
 
     def extra_repr(self) -> str:
         return f"{super().extra_repr()}, slice_channels={self.slice_channels}, filters={len(self.filters)}"

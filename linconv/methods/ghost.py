@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from linconv.config.rules import at_least, is_int
 from linconv.layers import ConvReplacement, Factory, Rule, Stage, UnsupportedConvError
+from linconv.layers.geometry import in_layout_of
 
 ODD = Rule("an odd int of at least 1", lambda size: is_int(size) and size >= 1 and size % 2 == 1)
 
@@ -64,6 +65,7 @@ class GhostConv2d(ConvReplacement):
         output = torch.cat([primary, F.relu(self.cheap_norm(self._cheap(primary)))], dim=1)
         if self.bias is not None:
             output = output + self.bias.to(output.dtype)[:, None, None]
+        output = in_layout_of(batch, output)
         return output if input.dim() == 4 else output[0]
 
     def _cheap(self, primary: Tensor) -> Tensor:
