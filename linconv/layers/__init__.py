@@ -1,4 +1,4 @@
-"""LinearConv, its coefficients and regularisers, what every method builds on, and the conversion of models."""
+"""LinearConv, its coefficients and regularizers, what every method builds on, and the conversion of models."""
 
 from linconv.config.rules import Count, Positive, Rank, Rule, Share
 from linconv.layers.arguments import Factory, UnsupportedConvError, pointwise

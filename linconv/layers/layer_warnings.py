@@ -1,4 +1,4 @@
-"""What a network and its regularisers cannot reach together: warnings, each with a code, a layer and a message.
+"""What a network and its regularizers cannot reach together: warnings, each with a code, a layer and a message.
 
 Source: E. M. Achour, F. Malgouyres, F. Mamalet, "Existence, Stability and Scalability of Orthogonal Convolutional
 Neural Networks", JMLR 23 (2022), for orthogonal convolutions.
@@ -62,12 +62,12 @@ def _impossible(rows: int, channels: int, places: int, seen: int, rank: float) -
     return f"a rank of {needed} is needed, and the {rank} primary filters give no more" if needed > rank else None
 
 
-# What warns for a regulariser, by its name: from the model and what the regulariser acts on.
+# What warns for a regularizer, by its name: from the model and what the regularizer acts on.
 PRODUCERS: dict[str, Callable[[nn.Module, On], list[LayerWarning]]] = {"conv_orthogonal": never_orthogonal}
 
 
 def network_warnings(model: nn.Module, regularizers: Iterable[Regularizer]) -> list[LayerWarning]:
-    """Every warning about a model that is trained with some regularisers, in the order of the regularisers."""
+    """Every warning about a model that is trained with some regularizers, in the order of the regularizers."""
     return [
         warning
         for regularizer in regularizers

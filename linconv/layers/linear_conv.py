@@ -35,7 +35,7 @@ class LinearConv2d(ConvReplacement):
     feature space: y = V * x, then [y; A y], a 1x1 convolution: P D + S P MACs per pixel, not N D; groups = 1 only;
     folded: `to_conv2d()`, a plain convolution once training is over.
 
-    `weight` is made anew at each access, so initialising it in place changes nothing: use `reset_parameters()` or
+    `weight` is made anew at each access, so initializing it in place changes nothing: use `reset_parameters()` or
     `from_conv2d`. With groups > 1 the primaries fill the first groups of W, so primary and secondary filters see
     different input channels; that is the paper's scheme.
 
@@ -50,7 +50,7 @@ class LinearConv2d(ConvReplacement):
             `linconv.fold` and `linconv.optimize`.
         init: "paper" (V Xavier-uniform, coefficients and bias uniform in (-0.1, 0.1)) or "variance_preserving"
             (V He-uniform for ReLU, bias 0, coefficients scaled so that secondary filters have the primaries'
-            variance; for networks without batch normalisation).
+            variance; for networks without batch normalization).
 
     Raises:
         UnsupportedConvError: fewer than 1 primary filter.

@@ -43,7 +43,7 @@ def method_class(name: str) -> type[ConvReplacement]:
 
 
 def check_methods(variants: Mapping[str, Variant]) -> None:
-    """Raise UserError where a variant's options are not those of its layer, before anything is trained.
+    """Raise UserError where a variant has options that its layer does not have, before anything is trained.
 
     Values are tried on convolutions of several kernel sizes, large enough for every method; some may be refused.
     """

@@ -35,13 +35,14 @@ def conv_orthogonal_penalty(model: nn.Module, on: On = "primaries", *, skip_stem
 
     A convolution with filters V (M, C, k, k) and stride S is a matrix with a row per output and a column per input.
     M <= C S^2 (no more outputs than inputs): its rows are orthonormal iff V, convolved with itself at stride S and
-    padding floor((k - 1) / S) S, is the identity at the centre and 0 elsewhere (Wang et al., lemma 1).
-    M > C S^2: its columns, likewise, of the C S^2 channels into which the stride deals the inputs, at stride 1. The
-    squares of the two differ by the constant M - C S^2 (Achour et al., section 3), but only this one can become 0.
+    padding floor((k - 1) / S) S, is the identity at the center and 0 elsewhere (Wang et al., lemma 1).
+    M > C S^2: its columns are orthonormal iff the same holds at stride 1 for the transpose, whose C S^2 channels are
+    those into which the stride deals the inputs. The squares of both norms differ by the constant M - C S^2 (Achour et
+    al., section 3), but only the norm of the columns can become 0.
 
-    Rows of different groups never meet: each group counts for itself. Dilation d only spreads the taps: they meet as
-    those of an undilated convolution of stride S / gcd(S, d). A 1x1 kernel is a matrix and is taken as
-    `orthogonal_penalty` takes it. The norm is not squared, as in the authors' released code. Borders, where
+    Rows of different groups never meet: each group counts for itself. Dilation d only spreads the taps: the filters
+    meet as the filters of an undilated convolution of stride S / gcd(S, d). A 1x1 kernel is a matrix, for which the
+    penalty is that of `orthogonal_penalty`. The norm is not squared, as in the authors' released code. Borders, where
     zero padding breaks orthogonality, are left out of account.
 
     Args:

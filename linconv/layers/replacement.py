@@ -24,7 +24,7 @@ class ConvReplacement(Conv2dArguments):
     A method is a subclass. It writes `build`, which makes the parameters and whose keyword-only arguments are the
     method's options, and `reset_parameters`. A method whose layer equals one plain convolution writes `weight`; then
     `forward`, `stages`, folding and conversion follow. A method that runs another way writes `forward`, `stages` and
-    `forms`. `inspect.signature` of a method is that of `nn.Conv2d`, then the options.
+    `forms`. The signature of a method is the signature of `nn.Conv2d`, then the options.
 
     Attributes:
         folds: whether the layer equals one plain convolution, with `weight` and `bias`, at inference.
@@ -60,7 +60,7 @@ class ConvReplacement(Conv2dArguments):
 
     @property
     def basis(self) -> Tensor | None:
-        """The k x k filters that the layer learns, (P, c', kh, kw), on which regularisers of primaries act; or None."""
+        """The k x k filters that the layer learns, (P, c', kh, kw), on which regularizers of primaries act; or None."""
         return None
 
     @property

@@ -65,7 +65,7 @@ class BSConvU2d(ConvReplacement):
 class BSConvS2d(ConvReplacement):
     """W[n, i] = (M P)[n, i] B[n]: as `BSConvU2d` with scales of rank m, P (m, c) and M (N, m), and blueprints B.
 
-    m (c + N) + N k^2 parameters, plus the bias. The source adds 0.1 ||P P^T - I||_F to the loss: the regulariser
+    m (c + N) + N k^2 parameters, plus the bias. The source adds 0.1 ||P P^T - I||_F to the loss: the regularizer
     `orthogonal` of weight 0.1, which acts on `basis`.
 
     Args:

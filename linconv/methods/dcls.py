@@ -32,7 +32,7 @@ class DCLSConv2d(ConvReplacement):
 
     t spreads a weight over the four pixels around its position (bilinear interpolation). The layer is a convolution
     with the dilated kernel, padded further so that its output has the size that the replaced convolution's has;
-    `kernel_size`, `padding` and `dilation` are those of that larger convolution.
+    `kernel_size`, `padding` and `dilation` describe that larger convolution.
 
     Args:
         kernel_count: m, at least 1; None takes a third of the kernel, so that there are no more parameters than plain.
@@ -65,7 +65,7 @@ class DCLSConv2d(ConvReplacement):
         self.set_geometry(**geometry(self) | larger)
         shape = (self.out_channels, self.in_channels // self.groups, kernel_count)
         self.values = factory.parameter(*shape)
-        self.positions = factory.parameter(2, *shape)  # from the centre: y, x
+        self.positions = factory.parameter(2, *shape)  # from the center: y, x
 
     @torch.no_grad()
     def reset_parameters(self) -> None:

@@ -30,7 +30,7 @@ class DynamicConv2d(ConvReplacement):
 
     Args:
         banks: J.
-        budget: banks and C have at most that share of the N D numbers of plain filters; None gives J full banks.
+        budget: banks and C have at most that share of the N D values of plain filters; None gives J full banks.
         hidden: h as a share of the input channels; at least 4.
 
     Raises:

@@ -19,12 +19,12 @@ from linconv.layers.geometry import in_layout_of
 
 
 class HetConv2d(ConvReplacement):
-    """W[n, i] is a k x k kernel where i = n (mod p), elsewhere 0 but for the tap at its centre.
+    """W[n, i] is a k x k kernel where i = n (mod p), elsewhere 0 but for the tap at its center.
 
     c N (k^2/p + 1 - 1/p) parameters where p divides c, plus the bias. It runs as a grouped convolution, whose p groups
     are the filters and inputs of the same n and i (mod p), and a dense 1x1 convolution with zeros where the groups
     are: c N (k^2/p + 1) multiply-accumulates per pixel, c N / p more than it has parameters; widths that p does not
-    divide are filled up with zeros. The centre of an even kernel is the tap before the middle.
+    divide are filled up with zeros. The center of an even kernel is the tap before the middle.
 
     Args:
         part: p, an int of at least 2.
@@ -91,7 +91,7 @@ class HetConv2d(ConvReplacement):
         batch = input if input.dim() == 4 else input[None]
         matrix = self._spread(self.points, self.points_at, self.out_channels * self.in_channels)
         matrix = matrix.view(self.out_channels, self.in_channels, 1, 1)
-        output = self._filter_groups(batch) + F.conv2d(self._centre_taps(batch), matrix, self.bias)
+        output = self._filter_groups(batch) + F.conv2d(self._center_taps(batch), matrix, self.bias)
         output = in_layout_of(batch, output)
         return output if input.dim() == 4 else output[0]
 
@@ -111,8 +111,8 @@ class HetConv2d(ConvReplacement):
             kernels = self._spread(kernels, self.grouped_at, p * filters * inputs)
         return kernels.view(p * filters, inputs, *self.kernel_size)
 
-    def _centre_taps(self, batch: Tensor) -> Tensor:
-        """(n, c, h, w) -> (n, c, h', w'), the input that the centre of a kernel meets for each output."""
+    def _center_taps(self, batch: Tensor) -> Tensor:
+        """(n, c, h, w) -> (n, c, h', w'), the input that the center of a kernel meets for each output."""
         (kh, kw), (dh, dw), (sh, sw) = self.kernel_size, self.dilation, self.stride
         top, left = (kh - 1) // 2 * dh, (kw - 1) // 2 * dw
         reach = (left, (kw - 1) * dw - left, top, (kh - 1) * dh - top)
@@ -131,8 +131,8 @@ class HetConv2d(ConvReplacement):
     @property
     def weight(self) -> Tensor:
         (kh, kw), pairs = self.kernel_size, self.out_channels * self.in_channels
-        centre = (kh - 1) // 2 * kw + (kw - 1) // 2
-        points = F.pad(self.points, (centre, kh * kw - 1 - centre))
+        center = (kh - 1) // 2 * kw + (kw - 1) // 2
+        points = F.pad(self.points, (center, kh * kw - 1 - center))
         kernels = self._spread(self.kernels.flatten(1), self.kernels_at, pairs)
         return (kernels + self._spread(points, self.points_at, pairs)).view(self.out_channels, *self.filter_shape)
 

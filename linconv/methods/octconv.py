@@ -22,14 +22,14 @@ IMAGE_CHANNELS = 4  # an input of so few channels is an image, which has no low-
 class OctConv2d(ConvReplacement):
     """Y_H = W_HH X_H + up(W_HL X_L), Y_L = W_LL X_L + W_LH pool(X_H); N D parameters, as plain.
 
-    The last floor(alpha c) channels of the input are averaged over 2x2 pixels; the last floor(alpha N) of the output
-    are computed at half resolution and repeated, so that the layer takes and gives what `nn.Conv2d` does. What one such
-    layer repeats, the next one's averaging undoes where sizes are even: a chain of them, with normalisation and ReLU
-    between, computes what maps kept at two resolutions would. Max-pooling between them (base, VGG11) is another matter:
-    the maximum of 2x2 repeated pixels is the pixel itself, so the low-frequency maps go through it unchanged and the
-    next layer averages them, where a network with maps at two resolutions would take their maximum. A strided layer
-    averages its input and convolves at stride 1, which keeps the two resolutions aligned. "reflect" and "circular"
-    padding need feature maps larger than the padding at half resolution too.
+    The last floor(alpha c) channels of the input are averaged over 2x2 pixels. The last floor(alpha N) channels of the
+    output are computed at half resolution and repeated, so that the layer takes and gives what `nn.Conv2d` does. Where
+    sizes are even, the averaging of the next layer undoes the repetition: a chain of these layers, with normalization
+    and ReLU between them, computes what feature maps kept at two resolutions would. Max-pooling between the layers
+    (base, VGG11) is different: the maximum of 2x2 repeated pixels is the pixel itself. The low-frequency channels go
+    through the pooling unchanged and the next layer averages them, where a network with two resolutions would take
+    their maximum. A strided layer averages its input and convolves at stride 1, which keeps the two resolutions
+    aligned. "reflect" and "circular" padding need feature maps larger than the padding at half resolution too.
 
     Args:
         alpha: the share of low-frequency channels, in (0, 1). An input of up to 4 channels is an image, all of it

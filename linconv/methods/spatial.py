@@ -42,7 +42,7 @@ class SpatialConv2d(ConvReplacement):
         self.horizontal = factory.parameter(self.out_channels - first, self.in_channels, 1, width)
 
     def reset_parameters(self) -> None:
-        # the fan-in of what is not zero: outputs have the variance that nn.Conv2d's initialisation gives them
+        # the fan-in of what is not zero: outputs have the variance that nn.Conv2d's initialization gives them
         nn.init.kaiming_uniform_(self.vertical, a=math.sqrt(5))
         nn.init.kaiming_uniform_(self.horizontal, a=math.sqrt(5))
         self.reset_bias()

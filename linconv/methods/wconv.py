@@ -1,4 +1,4 @@
-"""Weighted convolution: filters multiplied by a density of the distance from the kernel's centre.
+"""Weighted convolution: filters multiplied by a density of the distance from the kernel's center.
 
 Source: S. Cammarasana, G. Patanè, "Optimal Weighted Convolution for Classification and Denosing", arXiv 2505.24558,
 2025. There the density is a constant found by a search around the training; here it may also be learned.
@@ -32,12 +32,12 @@ class WConv2d(ConvReplacement):
     it.
 
     Args:
-        density: the values at the distances 1, 2, ... from the centre, as many as the longer side needs, or one number
+        density: the values at the distances 1, 2, ... from the center, as many as the longer side needs, or one number
             for all of them; where it learns, the values it starts from.
         learned: whether the density is trained with the filters.
 
     Raises:
-        UnsupportedConvError: a kernel with an even side, which has no centre, a 1x1 kernel, or a kernel with more or
+        UnsupportedConvError: a kernel with an even side, which has no center, a 1x1 kernel, or a kernel with more or
             fewer distances than `density` has values.
     """
 
@@ -53,9 +53,9 @@ class WConv2d(ConvReplacement):
     ) -> None:
         height, width = self.kernel_size
         if height % 2 == 0 or width % 2 == 0:
-            raise UnsupportedConvError(f"a {height}x{width} kernel has no centre to measure distances from")
+            raise UnsupportedConvError(f"a {height}x{width} kernel has no center to measure distances from")
         if height == width == 1:
-            raise UnsupportedConvError("a 1x1 kernel has a centre alone, where the density is 1")
+            raise UnsupportedConvError("a 1x1 kernel has a center alone, where the density is 1")
         distances = max(height, width) // 2
         values = list(density) if isinstance(density, Sequence) else [density] * distances
         if len(values) != distances:

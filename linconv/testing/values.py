@@ -50,7 +50,7 @@ def close(found: Tensor, wanted: Tensor, what: str, tolerance: float = TOLERANCE
 
 
 def check_outputs(subject: Subject) -> None:
-    """The shape is that of `nn.Conv2d`; the values are those of the plain convolution with the layer's `weight`."""
+    """The output has the shape that `nn.Conv2d` gives, and the values that `nn.Conv2d` with `weight` gives."""
     for case in subject.cases:
         with located(case):
             layer, x = shaken(subject.layer(case)), case.images()
@@ -64,7 +64,7 @@ def check_outputs(subject: Subject) -> None:
                 assert output.shape == shape, f"the output has shape {tuple(output.shape)}, not {tuple(shape)}"
                 assert output.isfinite().all(), "the output has values that are not finite"
                 if layer.folds:
-                    close(output, folded_by_hand(layer, case)(x), "the output, beside that of `weight`,")
+                    close(output, folded_by_hand(layer, case)(x), "the output, beside a convolution with `weight`,")
 
 
 def check_padding_mode(subject: Subject) -> None:
@@ -94,7 +94,7 @@ def check_groups(subject: Subject) -> None:
 
 
 def check_gradients(subject: Subject) -> None:
-    """Gradients are those that autograd carries through `weight`, or else those of a numerical derivative."""
+    """Gradients equal what autograd carries through `weight`, or else a numerical derivative."""
     for case in subject.cases:
         layer = shaken(subject.layer(case))
         for form in in_every_form(layer):

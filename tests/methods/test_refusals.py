@@ -28,7 +28,7 @@ NO_1X1 = ("basis", "basis_linear", "bsconv_s", "bsconv_u", "cp", "dcls", "hetcon
         ("hetconv", nn.Conv2d(3, 8, 3), {}, "part=4 needs as many inputs, not 3"),
         ("spatial", nn.Conv2d(4, 8, (3, 1)), {}, "3x1 kernel is one pixel wide"),
         ("spatial", nn.Conv2d(4, 1, 3), {}, "one filter"),
-        ("wconv", nn.Conv2d(4, 8, (3, 4)), {}, "3x4 kernel has no centre"),
+        ("wconv", nn.Conv2d(4, 8, (3, 4)), {}, "3x4 kernel has no center"),
         ("wconv", nn.Conv2d(4, 8, 5), {"density": [0.5]}, r"needs 2 value\(s\)"),
         ("dcls", nn.Conv2d(4, 8, 3), {"dilated_kernel_size": 4}, "at least 3x3, the reach of the kernel, and exceed"),
         ("dynamic", GROUPED, {"budget": 0.5}, "groups=2"),
