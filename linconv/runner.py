@@ -155,7 +155,7 @@ def finish_run(
 def run_warnings(run: ResolvedRun, layers: nn.Module) -> list[RunWarning]:
     """What whoever reads the result should know of the run; `layers` is a network with the layers it ends with."""
     never = where_never_orthogonal(run.definition.regularizers, layers) or ()
-    found = [RunWarning(code="never_orthogonal", layer=layer, message=reason) for layer, reason in never]
+    found = [RunWarning(**warning._asdict()) for warning in never]
     return found + [RunWarning(code="recipe_unreached", message=part) for part in run.recipe.unreached]
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import itertools
-import math
 from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
 from linconv.config.names import ARCHITECTURES, DATASETS, check_known
+from linconv.config.rules import share_of
 
 if TYPE_CHECKING:
     from linconv.config.schema import Config
@@ -77,7 +77,7 @@ def _check_rank(config: Config, name: str) -> None:
     if options is None or not isinstance(options.rank, int):
         return
     for architecture in {*config.architectures, *config.complexity.architectures}:
-        most = math.floor(options.primary_ratio * ARCHITECTURES[architecture])
+        most = share_of(options.primary_ratio, ARCHITECTURES[architecture])
         if options.rank > most:
             raise ValueError(
                 f"variant '{name}': rank {options.rank} is above the primaries of every convolution of "

@@ -10,8 +10,9 @@ from pydantic import Field, model_validator
 
 from linconv.config.errors import UserError
 from linconv.config.names import ARCHITECTURES, Frozen, check_known
+from linconv.config.variants import Mode
 
-TimedForm = Literal["auto", "weight", "feature", "folded"]
+TimedForm = Mode | Literal["folded"]
 Activity = Literal["inference", "training"]
 Precision = Literal["fp32", "tf32", "bf16"]
 Backend = Literal["eager", "compile", "cuda_graph"]

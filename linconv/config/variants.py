@@ -10,6 +10,7 @@ from pydantic import ConfigDict, Field, InstanceOf, field_validator, model_valid
 from linconv.config.methods import PLAIN, known_methods
 from linconv.config.names import LATER, Frozen, check_known
 from linconv.config.pruning import Pruning
+from linconv.config.rules import Rank, Share
 
 Mode = Literal["weight", "feature", "auto"]
 Init = Literal["paper", "variance_preserving"]
@@ -18,20 +19,11 @@ Init = Literal["paper", "variance_preserving"]
 class LinearOptions(Frozen):
     """Options of `linconv.LinearConv2d`, see its documentation."""
 
-    primary_ratio: Annotated[float, Field(gt=0, lt=1)] = 0.5
-    rank: int | float | None = None
-    sparsity: Annotated[float, Field(gt=0, lt=1)] | None = None
+    primary_ratio: Share = 0.5
+    rank: Rank | None = None
+    sparsity: Share | None = None
     mode: Mode = "auto"
     init: Init = "paper"
-
-    @field_validator("rank")
-    @classmethod
-    def _rank(cls, rank: int | float | None) -> int | float | None:
-        if isinstance(rank, int) and rank < 1:
-            raise ValueError("a constant rank must be at least 1")
-        if isinstance(rank, float) and not 0 < rank <= 1:
-            raise ValueError("a rank written as a proportion of the primaries must lie in (0, 1]")
-        return rank
 
     @model_validator(mode="after")
     def _one_kind(self) -> LinearOptions:

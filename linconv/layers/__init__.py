@@ -1,37 +1,37 @@
-"""LinearConv, its coefficients and regularisers, and the conversion of models."""
+"""LinearConv, its coefficients and regularizers, what every method builds on, and the conversion of models."""
 
-from linconv.layers.coefficients import (
-    Coefficients,
-    FullCoefficients,
-    LowRankCoefficients,
-    SparseCoefficients,
-)
+from linconv.config.rules import Count, Positive, Rank, Rule, Share
+from linconv.layers.arguments import Factory, UnsupportedConvError, pointwise
+from linconv.layers.coefficients import Coefficients, FullCoefficients, LowRankCoefficients, SparseCoefficients
 from linconv.layers.conversion import convert, fold, replaced_layers, set_mode
+from linconv.layers.costs import Macs, Stage
+from linconv.layers.layer_warnings import LayerWarning, network_warnings, never_orthogonal
 from linconv.layers.linear_conv import LinearConv2d
 from linconv.layers.methods import check_methods, fitting_init, method_class, warm_start_init
 from linconv.layers.optimize import optimize
-from linconv.layers.orthogonality import (
-    NeverOrthogonal,
-    conv_orthogonal_penalty,
-    never_orthogonal,
-    orthogonal_penalty,
-)
+from linconv.layers.orthogonality import conv_orthogonal_penalty, orthogonal_penalty
 from linconv.layers.regularizers import coefficient_l1, correlation_penalty
-from linconv.layers.replacement import ConvReplacement, Macs, RefusedError, Stage
+from linconv.layers.replacement import ConvReplacement
 from linconv.layers.sparsity import SparsitySchedule
 
 __all__ = [
     "Coefficients",
     "ConvReplacement",
+    "Count",
+    "Factory",
     "FullCoefficients",
+    "LayerWarning",
     "LinearConv2d",
     "LowRankCoefficients",
     "Macs",
-    "NeverOrthogonal",
-    "RefusedError",
+    "Positive",
+    "Rank",
+    "Rule",
+    "Share",
     "SparseCoefficients",
     "SparsitySchedule",
     "Stage",
+    "UnsupportedConvError",
     "check_methods",
     "coefficient_l1",
     "conv_orthogonal_penalty",
@@ -40,9 +40,11 @@ __all__ = [
     "fitting_init",
     "fold",
     "method_class",
+    "network_warnings",
     "never_orthogonal",
     "optimize",
     "orthogonal_penalty",
+    "pointwise",
     "replaced_layers",
     "set_mode",
     "warm_start_init",

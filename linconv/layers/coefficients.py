@@ -7,19 +7,18 @@ Each kind is one small module with the same interface; `LinearConv2d` does not k
 from __future__ import annotations
 
 import abc
-import math
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-Device = torch.device | str | int | None
+from linconv.config.rules import rank_of
+from linconv.layers.arguments import Factory, pointwise
 
 
 class Coefficients(nn.Module, abc.ABC):
-    """Linear combinations of `primaries` rows into `secondaries` rows.
+    """Linear combinations of P rows, `primaries`, into S rows, `secondaries`.
 
-    `stages` are the multiply-accumulates that combine one column of P numbers, per matrix product; their sum,
+    `stages` are the multiply-accumulates that combine one column of P values, per matrix product. Their sum,
     `macs_per_column`, is spent D times in weight space (once per step), once per pixel and image in feature space.
     """
 
@@ -33,7 +32,7 @@ class Coefficients(nn.Module, abc.ABC):
         """A itself, (S, P)."""
 
     @abc.abstractmethod
-    def forward(self, primary: Tensor) -> Tensor:
+    def combine(self, primary: Tensor) -> Tensor:
         """A @ primary: (P, D) -> (S, D)."""
 
     @abc.abstractmethod
@@ -50,8 +49,13 @@ class Coefficients(nn.Module, abc.ABC):
 
     @property
     def macs_per_column(self) -> int:
-        """Multiply-accumulates that combine one column of P numbers."""
+        """Multiply-accumulates that combine one column of P values."""
         return sum(self.stages)
+
+    @property
+    def paper_flops_per_column(self) -> int:
+        """Multiplications and additions of the same, as the paper's Table 1 counts: 2 K - 1 for a sum of K products."""
+        raise NotImplementedError
 
     @property
     def params_expected(self) -> int:
@@ -71,13 +75,11 @@ def _uniform_(tensor: Tensor, variance: float) -> None:
 class FullCoefficients(Coefficients):
     """One free coefficient per pair of primary and secondary filter: S P parameters."""
 
-    def __init__(
-        self, primaries: int, secondaries: int, *, device: Device = None, dtype: torch.dtype | None = None
-    ) -> None:
+    def __init__(self, primaries: int, secondaries: int, factory: Factory) -> None:
         super().__init__()
         self.primaries, self.secondaries = primaries, secondaries
         self.stages = (secondaries * primaries,)
-        self.weight = nn.Parameter(torch.empty(secondaries, primaries, device=device, dtype=dtype))
+        self.weight = factory.parameter(secondaries, primaries)
 
     def reset_parameters(self) -> None:
         # Var(sum_p a_p v_p) = P Var(a) Var(v), hence Var(a) = 1 / P keeps the variance
@@ -86,11 +88,15 @@ class FullCoefficients(Coefficients):
     def matrix(self) -> Tensor:
         return self.weight
 
-    def forward(self, primary: Tensor) -> Tensor:
+    def combine(self, primary: Tensor) -> Tensor:
         return self.matrix() @ primary  # (S, P) @ (P, D)
 
     def pointwise(self, features: Tensor, bias: Tensor | None = None) -> Tensor:
-        return F.conv2d(features, self.matrix()[:, :, None, None], bias)
+        return pointwise(features, self.matrix(), bias)
+
+    @property
+    def paper_flops_per_column(self) -> int:
+        return (2 * self.primaries - 1) * self.secondaries
 
     @torch.no_grad()
     def fit_(self, matrix: Tensor, primary: Tensor) -> None:
@@ -106,18 +112,10 @@ class SparseCoefficients(FullCoefficients):
 
     mask: Tensor
 
-    def __init__(
-        self,
-        primaries: int,
-        secondaries: int,
-        sparsity: float,
-        *,
-        device: Device = None,
-        dtype: torch.dtype | None = None,
-    ) -> None:
-        super().__init__(primaries, secondaries, device=device, dtype=dtype)
+    def __init__(self, primaries: int, secondaries: int, sparsity: float, factory: Factory) -> None:
+        super().__init__(primaries, secondaries, factory)
         self.sparsity = sparsity
-        self.register_buffer("mask", torch.ones(secondaries, primaries, device=device, dtype=torch.bool))
+        self.register_buffer("mask", torch.ones(secondaries, primaries, device=factory.device, dtype=torch.bool))
 
     def reset_parameters(self) -> None:
         super().reset_parameters()
@@ -152,14 +150,12 @@ class SparseCoefficients(FullCoefficients):
 class LowRankCoefficients(Coefficients):
     """A = C R with C (S x r), `left`, and R (r x P), `right`: r (S + P) parameters."""
 
-    def __init__(
-        self, primaries: int, secondaries: int, rank: int, *, device: Device = None, dtype: torch.dtype | None = None
-    ) -> None:
+    def __init__(self, primaries: int, secondaries: int, rank: int, factory: Factory) -> None:
         super().__init__()
         self.primaries, self.secondaries, self.rank = primaries, secondaries, rank
         self.stages = (rank * primaries, secondaries * rank)
-        self.left = nn.Parameter(torch.empty(secondaries, rank, device=device, dtype=dtype))
-        self.right = nn.Parameter(torch.empty(rank, primaries, device=device, dtype=dtype))
+        self.left = factory.parameter(secondaries, rank)
+        self.right = factory.parameter(rank, primaries)
 
     def reset_parameters(self) -> None:
         # Var((C R)_sp) = r Var(c) Var(r'); 1 / P in all keeps the variance
@@ -169,12 +165,15 @@ class LowRankCoefficients(Coefficients):
     def matrix(self) -> Tensor:
         return self.left @ self.right
 
-    def forward(self, primary: Tensor) -> Tensor:
+    def combine(self, primary: Tensor) -> Tensor:
         return self.left @ (self.right @ primary)  # (S, r) @ ((r, P) @ (P, D))
 
     def pointwise(self, features: Tensor, bias: Tensor | None = None) -> Tensor:
-        thin = F.conv2d(features, self.right[:, :, None, None])
-        return F.conv2d(thin, self.left[:, :, None, None], bias)
+        return pointwise(pointwise(features, self.right), self.left, bias)
+
+    @property
+    def paper_flops_per_column(self) -> int:
+        return (2 * self.primaries - 1) * self.rank + (2 * self.rank - 1) * self.secondaries
 
     @torch.no_grad()
     def fit_(self, matrix: Tensor, primary: Tensor) -> None:
@@ -188,23 +187,12 @@ class LowRankCoefficients(Coefficients):
         self.right[:k] = (root[:, None] * vh[:k]) @ torch.linalg.pinv(primary)
 
 
-def count_primaries(ratio: float, filters: int) -> int:
-    """P = floor(ratio * filters), not fooled by a product such as 0.29 * 100 = 28.999999999999996."""
-    return math.floor(ratio * filters + 1e-9)
-
-
 def make_coefficients(
-    primaries: int,
-    secondaries: int,
-    rank: int | float | None,
-    sparsity: float | None,
-    device: Device,
-    dtype: torch.dtype | None,
+    primaries: int, secondaries: int, rank: int | float | None, sparsity: float | None, factory: Factory
 ) -> Coefficients:
-    """The kind of coefficients that the options of `LinearConv2d` ask for, not yet initialised."""
+    """The kind of coefficients that the options of `LinearConv2d` ask for, not yet drawn."""
     if rank is not None:
-        wanted = max(1, count_primaries(rank, primaries)) if isinstance(rank, float) else rank
-        return LowRankCoefficients(primaries, secondaries, min(wanted, primaries), device=device, dtype=dtype)
+        return LowRankCoefficients(primaries, secondaries, rank_of(rank, primaries), factory)
     if sparsity is not None:
-        return SparseCoefficients(primaries, secondaries, sparsity, device=device, dtype=dtype)
-    return FullCoefficients(primaries, secondaries, device=device, dtype=dtype)
+        return SparseCoefficients(primaries, secondaries, sparsity, factory)
+    return FullCoefficients(primaries, secondaries, factory)

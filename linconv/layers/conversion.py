@@ -13,10 +13,11 @@ from torch import nn
 from linconv.config import VARIANTS, Variant
 from linconv.config.methods import PLAIN
 from linconv.config.names import check_known
+from linconv.layers.arguments import UnsupportedConvError
+from linconv.layers.forms import check_mode
 from linconv.layers.geometry import geometry
-from linconv.layers.linear_conv import LinearConv2d
 from linconv.layers.methods import check_options, method_class
-from linconv.layers.replacement import ConvReplacement, RefusedError
+from linconv.layers.replacement import ConvReplacement
 
 log = logging.getLogger("linconv")
 
@@ -34,10 +35,10 @@ def convert(
 ) -> nn.Module:
     """Replace every `nn.Conv2d` of a model, in place, and return the model (or the layer that replaces `model` itself).
 
-    Device, dtype, train/eval state and whether parameters are frozen carry over; a module used in several places
-    stays shared. Left alone: subclasses of nn.Conv2d, convolutions whose weight is parametrized, normalised or pruned,
-    and those the method refuses (LinearConv: too few filters to have a primary one), for the reason that is logged.
-    Nothing is replaced where an error is raised.
+    Device, dtype, memory layout, train/eval state and whether parameters are frozen carry over; a module used in
+    several places stays shared. Left alone: subclasses of nn.Conv2d, convolutions whose weight is parametrized,
+    normalized or pruned, and convolutions that the method cannot replace (LinearConv: too few filters to have a
+    primary one), for the reason that is logged. Nothing is replaced where an error is raised.
 
     Args:
         variant: a name (`conv`, `L`, `Lr`, `LRr`, `LSr`) or a `linconv.config.Variant`.
@@ -45,10 +46,11 @@ def convert(
         exclude: patterns of names to leave plain.
         skip_first: leave the first convolution, in order of registration, plain.
         skip_last: leave the last one plain, such as the classifier of a network without a linear layer.
-        only_where_saves: leave plain whatever would not lose parameters (LinearConv: D <= P, at low rank D <= r N / S).
-        options: override the variant's, which are the layer's own by keyword: `LinearConv2d`'s are `primary_ratio`,
-            `rank`, `sparsity`, `mode`, `init`. New filters are drawn by default; the `init` that starts from a trained
-            model's own is "least_squares" for LinearConv, "svd" for low-rank layers.
+        only_where_saves: leave plain every convolution that would not lose parameters (LinearConv: D <= P, at low rank
+            D <= r N / S).
+        options: of the layer, by keyword; they override the variant's. `LinearConv2d` has `primary_ratio`, `rank`,
+            `sparsity`, `mode`, `init`. New filters are drawn by default; the `init` that starts from the filters of a
+            trained model is "least_squares" for LinearConv, "svd" for low-rank layers.
 
     Raises:
         ValueError: an unknown variant, an option the layer does not have or out of its range, a pattern of the
@@ -69,8 +71,8 @@ def convert(
     layer_class = method_class(variant.layer)
     options = variant.layer_options | options
     check_options(variant.layer, options)
-    if issubclass(layer_class, LinearConv2d):
-        options = {"init": "paper"} | options  # from_conv2d alone would start from the filters given
+    if layer_class.inits:  # LinearConv2d.from_conv2d alone would start from the given filters
+        options = {"init": layer_class.inits[0]} | options
     named = _convolutions(model)
     _check_patterns((*(include or ()), *exclude), [name for name, _ in named])
     include = include if include is not None else variant.include
@@ -116,15 +118,17 @@ def replaced_layers(model: nn.Module) -> list[str]:
 
 
 def set_mode(model: nn.Module, mode: str) -> nn.Module:
-    """Set the mode of every `LinearConv2d` and return the model; grouped ones, for which only the weight-space form is
-    exact, take "weight" where "feature" is asked for.
+    """Set the form in which every replaced convolution runs, "weight", "feature" or "auto", and return the model.
+
+    A layer that does not have that form keeps its own: a grouped LinearConv runs in weight space alone.
 
     Raises:
         ValueError: an unknown mode.
     """
+    check_mode(mode)
     for module in model.modules():
-        if isinstance(module, LinearConv2d):
-            module.mode = "weight" if mode == "feature" and module.groups > 1 else mode
+        if isinstance(module, ConvReplacement):
+            module.mode = mode if mode in ("auto", *module.forms) else module.forms[0]
     return model
 
 
@@ -167,7 +171,7 @@ def _blank(layer_class: type[ConvReplacement], conv: nn.Conv2d, options: dict[st
 def _refused(layer_class: type[ConvReplacement], conv: nn.Conv2d, name: str, options: dict[str, Any]) -> bool:
     try:
         _blank(layer_class, conv, options)
-    except RefusedError as error:
+    except UnsupportedConvError as error:
         log.info("%s stays plain: %s", name, error)
         return True
     return False

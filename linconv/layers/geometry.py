@@ -1,18 +1,15 @@
-"""The geometry that a plain convolution and its replacements share."""
+"""The geometry and the memory layout that a plain convolution and its replacements share."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
-from torch import Tensor, nn
-
-if TYPE_CHECKING:
-    from linconv.layers.replacement import ConvReplacement
+from torch import Tensor
 
 
-def conv2d_output_size(conv: nn.Conv2d | ConvReplacement, input_size: tuple[int, int] | torch.Size) -> tuple[int, int]:
-    """Height and width of a convolution's output for an input of that height and width."""
+def conv2d_output_size(conv: Any, input_size: tuple[int, int] | torch.Size) -> tuple[int, int]:
+    """Height and width of a convolution's output for an input of that height and width; any layer like `nn.Conv2d`."""
     if conv.padding == "same":
         return input_size[0], input_size[1]
     padding = (0, 0) if isinstance(conv.padding, str) else conv.padding
@@ -23,8 +20,8 @@ def conv2d_output_size(conv: nn.Conv2d | ConvReplacement, input_size: tuple[int,
     return sizes[0], sizes[1]
 
 
-def geometry(conv: nn.Conv2d | ConvReplacement) -> dict[str, Any]:
-    """The arguments of `nn.Conv2d` that both layers share."""
+def geometry(conv: Any) -> dict[str, Any]:
+    """The arguments of `nn.Conv2d` that say the shape of a layer like it; `bias`, `device` and `dtype` are left out."""
     names = (
         "in_channels",
         "out_channels",
@@ -43,3 +40,21 @@ def in_channels_last(maps: Tensor) -> bool:
     if torch._C._functorch.is_batchedtensor(maps):  # refuses to tell its layout
         return False
     return maps.is_contiguous(memory_format=torch.channels_last) and not maps.is_contiguous()
+
+
+def in_layout_of(input: Tensor, output: Tensor) -> Tensor:
+    """The output in the memory layout of the input, in which `nn.Conv2d` gives it."""
+    return output.contiguous(memory_format=torch.channels_last) if in_channels_last(input) else output
+
+
+def asks_for_channels_last(filters: Tensor) -> bool:
+    """Whether the strides of a four-dimensional tensor are those that `.to(memory_format=torch.channels_last)` gives.
+
+    Sizes of 1 count as well: filters (N, 1, kh, kw) lie in memory alike either way, and their strides still say how
+    the layer was laid out.
+    """
+    if filters.dim() != 4:
+        return False
+    _, channels, height, width = filters.shape
+    strides = (channels * height * width, 1, width * channels, channels)
+    return filters.stride() == strides != (channels * height * width, height * width, width, 1)

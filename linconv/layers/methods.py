@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import inspect
 from collections.abc import Mapping
 from importlib import import_module
 from typing import Any
@@ -14,7 +13,9 @@ from linconv.config import Regularizer, Variant
 from linconv.config.errors import UserError
 from linconv.config.methods import PLAIN, known_methods
 from linconv.config.names import check_known, nearest
-from linconv.layers.replacement import ConvReplacement, RefusedError
+from linconv.layers.arguments import UnsupportedConvError
+from linconv.layers.options import option_parameters
+from linconv.layers.replacement import ConvReplacement
 
 KERNELS = (3, 1, 5, 7, 2)  # on which options are tried, the usual one first
 
@@ -42,7 +43,7 @@ def method_class(name: str) -> type[ConvReplacement]:
 
 
 def check_methods(variants: Mapping[str, Variant]) -> None:
-    """Raise UserError where a variant's options are not those of its layer, before anything is trained.
+    """Raise UserError where a variant has options that its layer does not have, before anything is trained.
 
     Values are tried on convolutions of several kernel sizes, large enough for every method; some may be refused.
     """
@@ -58,7 +59,7 @@ def check_methods(variants: Mapping[str, Variant]) -> None:
             for regularizer in variant.regularizers:
                 if regularizer.name != "coefficient_l1":
                     _check_acts(regularizer, variant.layer, layer)
-        except RefusedError as error:
+        except UnsupportedConvError as error:
             raise UserError(f"variant '{name}': no convolution can be replaced: {error}") from None
         except (ValueError, TypeError) as error:
             raise UserError(f"variant '{name}': {error}") from None
@@ -69,7 +70,7 @@ def _tried(cls: type[ConvReplacement], options: Mapping[str, Any]) -> ConvReplac
     for side in KERNELS:
         try:
             return cls.from_conv2d(nn.Conv2d(256, 256, side, padding=side // 2, device="meta"), **options)
-        except RefusedError as error:
+        except UnsupportedConvError as error:
             refused = error
     raise refused
 
@@ -117,6 +118,5 @@ def warm_start_init(variant: Variant) -> str:
 
 
 def options_of(cls: type[ConvReplacement]) -> dict[str, Any]:
-    """The options of a method and their defaults: the arguments that are passed by keyword only."""
-    parameters = inspect.signature(cls).parameters.values()
-    return {p.name: p.default for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY}
+    """The options of a method and their defaults."""
+    return {parameter.name: parameter.default for parameter in option_parameters(cls.build)}

@@ -12,7 +12,6 @@ from torch import Tensor, nn
 
 from linconv.layers.conversion import replace_modules
 from linconv.layers.geometry import in_channels_last
-from linconv.layers.linear_conv import LinearConv2d
 from linconv.layers.replacement import ConvReplacement
 
 ROUNDS = 7
@@ -22,11 +21,11 @@ BLOCK_SECONDS = 0.01
 def optimize(model: nn.Module, sample_input: Tensor) -> nn.Module:
     """A copy of the model for inference whose replaced convolutions each run in their fastest exact form.
 
-    Each layer is timed alone on the input it gets from `sample_input`, in interleaved rounds: folded into a plain
-    convolution against as it runs (a `LinearConv2d`: in feature space). One that does not fold stays as it is. The
-    faster one is kept; outputs stay equal up to rounding. What is fastest depends on the device, the batch, the dtype,
-    the memory layout and the number of threads, so optimise under those the model will run with. The copy shares no
-    tensor with `model` and does not train.
+    Each layer is timed alone on the input that it gets from `sample_input`, in interleaved rounds: folded into a plain
+    convolution, and in feature space. The faster form is kept; outputs stay equal up to rounding. A layer that does
+    not fold stays as it is; a layer without a form in feature space is folded untimed. What is fastest depends on the
+    device, the batch, the dtype, the memory layout and the number of threads, so optimize under the conditions in
+    which the model will run. The copy shares no tensor with `model` and does not train.
 
     Args:
         model: any model; it is left as it is. Layers that `sample_input` does not reach are folded.
@@ -51,10 +50,11 @@ def _inputs(model: nn.Module, sample_input: Tensor) -> dict[nn.Module, Tensor]:
     """The input of every layer that one pass reaches, of its first call."""
     inputs: dict[nn.Module, Tensor] = {}
 
-    def remember(layer: nn.Module, arguments: tuple[Tensor, ...]) -> None:
-        inputs.setdefault(layer, arguments[0].clone())
+    def remember(layer: nn.Module, arguments: tuple[Tensor, ...], named: dict[str, Tensor]) -> None:
+        inputs.setdefault(layer, next(iter((*arguments, *named.values()))).clone())
 
-    hooks = [m.register_forward_pre_hook(remember) for m in model.modules() if isinstance(m, ConvReplacement)]
+    layers = [m for m in model.modules() if isinstance(m, ConvReplacement)]
+    hooks = [layer.register_forward_pre_hook(remember, with_kwargs=True) for layer in layers]
     try:
         model(sample_input)
     finally:
@@ -68,12 +68,9 @@ def _fastest(layer: ConvReplacement, x: Tensor | None) -> nn.Module:
     folded = layer.to_conv2d()
     if x is not None and in_channels_last(x):
         folded = folded.to(memory_format=torch.channels_last)
-    if x is None:
+    if x is None or "feature" not in layer.forms:
         return folded
-    if isinstance(layer, LinearConv2d):
-        if layer.groups > 1:
-            return folded
-        layer.mode = "feature"
+    layer.mode = "feature"
     candidates: list[nn.Module] = [folded, layer]
     seconds: list[list[float]] = [[] for _ in candidates]
     calls = [_calls(candidate, x) for candidate in candidates]

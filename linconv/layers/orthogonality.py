@@ -1,4 +1,4 @@
-"""Penalties that draw filters, or whole convolutions, towards orthogonality, and where no convolution can get there.
+"""Penalties that draw filters, or whole convolutions, towards orthogonality.
 
 Sources: J. Wang, Y. Chen, R. Chakraborty, S. X. Yu, "Orthogonal Convolutional Neural Networks", CVPR 2020;
 E. M. Achour, F. Malgouyres, F. Mamalet, "Existence, Stability and Scalability of Orthogonal Convolutional Neural
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -35,13 +35,14 @@ def conv_orthogonal_penalty(model: nn.Module, on: On = "primaries", *, skip_stem
 
     A convolution with filters V (M, C, k, k) and stride S is a matrix with a row per output and a column per input.
     M <= C S^2 (no more outputs than inputs): its rows are orthonormal iff V, convolved with itself at stride S and
-    padding floor((k - 1) / S) S, is the identity at the centre and 0 elsewhere (Wang et al., lemma 1).
-    M > C S^2: its columns, likewise, of the C S^2 channels into which the stride deals the inputs, at stride 1. The
-    squares of the two differ by the constant M - C S^2 (Achour et al., section 3), but only this one can become 0.
+    padding floor((k - 1) / S) S, is the identity at the center and 0 elsewhere (Wang et al., lemma 1).
+    M > C S^2: its columns are orthonormal iff the same holds at stride 1 for the transpose, whose C S^2 channels are
+    those into which the stride deals the inputs. The squares of both norms differ by the constant M - C S^2 (Achour et
+    al., section 3), but only the norm of the columns can become 0.
 
-    Rows of different groups never meet: each group counts for itself. Dilation d only spreads the taps: they meet as
-    those of an undilated convolution of stride S / gcd(S, d). A 1x1 kernel is a matrix and is taken as
-    `orthogonal_penalty` takes it. The norm is not squared, as in the authors' released code. Borders, where
+    Rows of different groups never meet: each group counts for itself. Dilation d only spreads the taps: the filters
+    meet as the filters of an undilated convolution of stride S / gcd(S, d). A 1x1 kernel is a matrix, for which the
+    penalty is that of `orthogonal_penalty`. The norm is not squared, as in the authors' released code. Borders, where
     zero padding breaks orthogonality, are left out of account.
 
     Args:
@@ -52,63 +53,19 @@ def conv_orthogonal_penalty(model: nn.Module, on: On = "primaries", *, skip_stem
     norms = []
     for _, module, filters in filters_of(model, on):
         if module is not stem:
-            size = _group_size(module, filters)
+            size = group_size(module, filters)
             blocks = _by_group(filters, size)
-            norms.append(_norm([d for block in blocks for d in _deviations(block, _effective_stride(module))]))
+            norms.append(_norm([d for block in blocks for d in _deviations(block, effective_stride(module))]))
     return total(model, norms)
 
 
-class NeverOrthogonal(NamedTuple):
-    """A layer that no choice of filters makes an orthogonal convolution, and why."""
-
-    layer: str
-    reason: str
-
-
-def never_orthogonal(model: nn.Module, on: On = "primaries") -> list[NeverOrthogonal]:
-    """The layers that no choice of filters makes an orthogonal convolution, in order of registration.
-
-    M filters of C channels and k x k taps, stride S, a circular signal at least as large as the kernel:
-    with M <= C S^2 there is a convolution with orthonormal rows iff M <= C k^2; with M >= C S^2 there is one with
-    orthonormal columns iff S <= k (Achour et al., theorem on existence). Both say that the taps, taken modulo the
-    stride, reach q of the S^2 places of an input block: M <= C q is needed, since the rows live on what is seen, and
-    is enough, since filters with one tap per place overlap nowhere but with themselves; all S^2 must be seen for
-    orthonormal columns. In that form it holds for dilated and oblong kernels, and for each group by itself.
-    LinearConv's full bank has the rank P of its primary filters and no more: with `on="filters"` M <= P, or
-    C S^2 <= P, is needed as well. What other layers make of their filters is not looked at. A 1x1 convolution may be
-    among them (a shortcut of stride 2 that doubles the channels is) though its penalty, that of a matrix, can become 0.
-    """
-    found = []
-    for name, module, filters in filters_of(model, on):
-        rows, channels = min(_group_size(module, filters), len(filters)), filters.shape[1]
-        places = math.prod(module.stride)
-        seen = math.prod(map(min, filters.shape[-2:], _effective_stride(module)))
-        rank = getattr(module, "primaries", None) if on == "filters" else None
-        if reason := _impossible(rows, channels, places, seen, math.inf if rank is None else rank):
-            found.append(NeverOrthogonal(name, reason))
-    return found
-
-
-def _impossible(rows: int, channels: int, places: int, seen: int, rank: float) -> str | None:
-    """Why no `rows` filters of `channels` channels make an orthogonal convolution; None where some do."""
-    if rows <= channels * places:
-        needed, limit = rows, channels * seen
-        if rows > limit:
-            return f"{rows} orthonormal rows need as many seen inputs per block, and there are {limit}"
-    else:
-        needed = channels * places
-        if seen < places:
-            return f"the kernel sees {seen} of {places} inputs per block and channel, the rest have zero columns"
-    return f"a rank of {needed} is needed, and the {rank} primary filters give no more" if needed > rank else None
-
-
-def _effective_stride(module: Any) -> tuple[int, int]:
+def effective_stride(module: Any) -> tuple[int, int]:
     """The stride at which an undilated convolution's filters meet each other as this one's do: S / gcd(S, d)."""
     (sh, sw), (dh, dw) = module.stride, module.dilation
     return sh // math.gcd(sh, dh), sw // math.gcd(sw, dw)
 
 
-def _group_size(module: Any, filters: Tensor) -> int:
+def group_size(module: Any, filters: Tensor) -> int:
     """The filters that meet the same inputs; a basis may hold more than the layer has outputs."""
     return module.out_channels // module.groups if module.groups > 1 else len(filters)
 

@@ -1,6 +1,6 @@
 """Penalties on the filters of convolutions and on the coefficients of LinearConv layers.
 
-Source of the correlation regulariser: Kahatapitiya & Rodrigo, WACV 2021, section 3:
+Source of the correlation regularizer: Kahatapitiya & Rodrigo, WACV 2021, section 3:
 lambda * sum over layers of sum_ij |corr(V)_ij - I_ij|, lambda = 0.01, on every 10th batch.
 """
 
@@ -42,30 +42,35 @@ def filters_of(model: nn.Module, on: On) -> Iterator[tuple[str, Any, Tensor]]:
 
 
 def correlation_penalty(
-    model: nn.Module, mode: Literal["paper", "normalised"] = "paper", eps: float = 1e-6, *, on: On = "primaries"
+    model: nn.Module,
+    mode: Literal["paper", "normalized", "normalised"] = "paper",
+    eps: float = 1e-6,
+    *,
+    on: On = "primaries",
 ) -> Tensor:
     """How far the filters of every layer are from being uncorrelated; a differentiable scalar.
 
-    Centred filters of D numbers allow at most D - 1 uncorrelated ones, so the penalty cannot reach 0 where P >= D.
+    Centered filters of D values allow at most D - 1 uncorrelated ones, so the penalty cannot reach 0 where P >= D.
 
     Args:
-        mode: "paper": the sum over all layers and ordered pairs i != j of |corr_ij|. "normalised": the mean over
+        mode: "paper": the sum over all layers and ordered pairs i != j of |corr_ij|. "normalized": the mean over
             the pairs of a layer, averaged over the layers: between 0 and 1, whatever the network's size.
-        eps: a filter whose centred norm is not above this counts as uncorrelated and gets no gradient.
+        eps: a filter whose centered norm is not above this counts as uncorrelated and gets no gradient.
         on: "primaries": the primary filters of LinearConv layers, as in the paper. "filters": all filters of every
             convolution, plain ones included, which the paper does not try.
 
     Raises:
         ValueError: an unknown mode or `on`.
     """
-    if mode not in ("paper", "normalised"):
-        raise ValueError(f"mode must be 'paper' or 'normalised', not {mode!r}")
+    if mode not in ("paper", "normalized", "normalised"):  # the last is the spelling of older configurations
+        raise ValueError(f"mode must be 'paper' or 'normalized', not {mode!r}")
+    normalized = mode != "paper"
     sums = []
     for _, _, filters in filters_of(model, on):
         if len(filters) > 1:
             layer_sum = abs_correlation_sum(_rows(filters), eps)
-            sums.append(layer_sum / (len(filters) * (len(filters) - 1)) if mode == "normalised" else layer_sum)
-    return total(model, sums) / len(sums) if sums and mode == "normalised" else total(model, sums)
+            sums.append(layer_sum / (len(filters) * (len(filters) - 1)) if normalized else layer_sum)
+    return total(model, sums) / len(sums) if sums and normalized else total(model, sums)
 
 
 def coefficient_l1(model: nn.Module) -> Tensor:
@@ -88,8 +93,8 @@ def full_precision(filters: Tensor) -> Tensor:
 def abs_correlation_sum(filters: Tensor, eps: float = 1e-6) -> Tensor:
     """Sum over i != j of the absolute Pearson correlation between rows i and j of (P, D) filters; a scalar.
 
-    The backward pass is exact, one matrix product, and keeps P^2 + P numbers between the passes. Where it is
-    itself differentiated it computes these numbers again.
+    The backward pass is exact, one matrix product, and keeps P^2 + P values between the passes. Where it is
+    itself differentiated it computes these values again.
     """
     with torch.autocast(filters.device.type, enabled=False):
         return _AbsCorrelationSum.apply(full_precision(filters), eps)[0]
@@ -105,13 +110,13 @@ def _rows(filters: Tensor) -> Tensor:
 def _parts(filters: Tensor, eps: float) -> tuple[Tensor, Tensor, Tensor]:
     """The sum, a scalar, the matrix T of its derivative, (P, P), and the means of the (P, D) filters, (P, 1).
 
-    With C the centred filters and n_i = 1 / |c_i| (0 for a constant one): corr_ij = n_i n_j c_i c_j. The derivative of
+    With C the centered filters and n_i = 1 / |c_i| (0 for a constant one): corr_ij = n_i n_j c_i c_j. The derivative of
     the sum by the rows of C is 2 T C, T_ij = sign(corr_ij) n_i n_j off the diagonal, T_ii = -n_i^2 sum_j |corr_ij| from
-    the normalisation. Centring projects that onto rows of mean 0, which those of T C are.
+    the normalization. Centering projects the derivative onto rows of mean 0; the rows of T C have mean 0 already.
     """
     mean = filters.mean(dim=1, keepdim=True)
-    centred = filters - mean
-    gram = centred @ centred.T
+    centered = filters - mean
+    gram = centered @ centered.T
     square = gram.diagonal()
     varies = square > eps**2
     norm = torch.where(varies, square, 1).sqrt()  # no inf * 0 in the second derivative

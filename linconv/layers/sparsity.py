@@ -18,7 +18,7 @@ class SparsitySchedule:
     """Every `period` training steps, mask |A| > theta and move theta towards the wanted sparsity.
 
     theta += (2 / (1 + 10^(10 (z - z*))) - 1) * step_size, with z the achieved and z* the wanted sparsity; one theta
-    per layer, never below 0. Call `step()` after each optimiser step; save and restore `state_dict()`.
+    per layer, never below 0. Call `step()` after each optimizer step; save and restore `state_dict()`.
 
     Args:
         model: any model; its `SparseCoefficients` are scheduled.

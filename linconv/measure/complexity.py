@@ -15,8 +15,8 @@ from torch import nn
 
 from linconv.config import VARIANTS, ComplexityOptions, Variant
 from linconv.config.runs import complexity_hash, counted_variants
-from linconv.layers import ConvReplacement, LinearConv2d, Macs
-from linconv.layers.replacement import Form
+from linconv.layers import ConvReplacement, Macs
+from linconv.layers.forms import Form
 from linconv.measure.paper_flops import BIASED, PADDED, PAPER_INPUT, QUIRKS, count_flops_paper, flops_paper
 from linconv.measure.trace import CONVOLUTIONS, Call, trace
 from linconv.models import build_model
@@ -148,15 +148,10 @@ def _macs(call: Call, form: Form) -> Macs:
 
 
 def _exact_form(call: Call, form: str, batch_size: int) -> Form:
-    """The form a layer can really run: grouped layers have none in feature space; "auto" is the layer's choice."""
-    module = call.module
-    if form == "auto" and isinstance(module, LinearConv2d):
-        return module.cheapest_form(batch_size * math.prod(call.output_shape[1:]))
-    if form == "feature" and isinstance(module, LinearConv2d) and module.groups > 1:
-        return "weight"
-    if form == "auto":
-        return "feature" if isinstance(module, ConvReplacement) else "folded"
-    return form  # type: ignore[return-value]
+    """The form that a layer really runs where one is asked for; a plain convolution has the folded form alone."""
+    if isinstance(call.module, ConvReplacement):
+        return call.module.resolve_form(form, batch_size * math.prod(call.output_shape[1:]))
+    return "folded"
 
 
 def _macs_per_image(call: Call, form: str, batch_size: int) -> float:
@@ -166,45 +161,27 @@ def _macs_per_image(call: Call, form: str, batch_size: int) -> float:
 
 def _training_macs_per_image(call: Call, form: str, batch_size: int) -> float:
     """Forward, gradient of the weights unless they are frozen, gradient of the input where something needs it."""
-    exact = _exact_form(call, form, batch_size)
-    macs, module = _macs(call, exact), call.module
-    if isinstance(module, ConvReplacement) and not isinstance(module, LinearConv2d) and exact != "folded":
-        # what an earlier stage made needs a gradient wherever something before it learns
-        stages = module.stages_at(call.output_shape[1:], call.input_shape[1:])
-        below = [call.input_needs_grad if stage.reads_input else True for stage in stages]
-        per_image = sum((2 + needs) * stage.macs for stage, needs in zip(stages, below, strict=True))
-        return per_image + 3 * macs.per_step / batch_size
-    if not isinstance(module, LinearConv2d) or exact == "folded":
-        learns = any(p.requires_grad for name, p in module.named_parameters() if name != "bias")
-        return (1 + learns + call.input_needs_grad) * macs.per_image
-    primary, combines = (p.requires_grad for p in (module.primary_filters, next(module.coefficients.parameters())))
-    if exact == "weight":  # the convolution with W, and the product A V that is part of W
-        convolution = (1 + (primary or combines) + call.input_needs_grad) * macs.per_image
-        return convolution + _product_training_macs(module, combines, primary) * module.filter_size / batch_size
-    pixels = math.prod(call.output_shape[1:])
-    convolution = (1 + primary + call.input_needs_grad) * module.primaries * module.filter_size * pixels
-    return convolution + _product_training_macs(module, combines, primary or call.input_needs_grad) * pixels
-
-
-def _product_training_macs(layer: LinearConv2d, combines: bool, below: bool) -> int:
-    """Forward and gradients of A's product with one column; `below`: what A multiplies needs a gradient.
-
-    The second factor of A = C R multiplies what the first one makes, and so needs the gradient wherever A learns.
-    """
-    first, *later = layer.coefficients.stages
-    return (1 + combines + below) * first + (1 + combines + (combines or below)) * sum(later)
+    exact, module = _exact_form(call, form, batch_size), call.module
+    if isinstance(module, ConvReplacement):
+        macs = module.training_macs_at(exact, call.output_shape[1:], call.input_shape[1:], call.input_needs_grad)
+        return macs.per_image + macs.per_step / batch_size
+    learns = any(p.requires_grad for name, p in module.named_parameters() if name != "bias")
+    return (1 + learns + call.input_needs_grad) * _macs(call, exact).per_image
 
 
 def _layer(call: Call) -> LayerComplexity:
-    weight = _macs(call, "weight")
-    grouped = isinstance(call.module, LinearConv2d | nn.modules.conv._ConvNd) and call.module.groups > 1
+    weight, module = _macs(call, "weight"), call.module
+    if isinstance(module, ConvReplacement):
+        has_feature = "feature" in module.forms
+    else:
+        has_feature = not (isinstance(module, nn.modules.conv._ConvNd) and module.groups > 1)
     return LayerComplexity(
         layer=call.name,
         kind=type(call.module).__name__,
         output_shape=list(call.output_shape),
         params=sum(p.numel() for p in call.module.parameters()),
         macs_folded=_macs(call, "folded").per_image,
-        macs_feature=None if grouped else _macs(call, "feature").per_image,
+        macs_feature=_macs(call, "feature").per_image if has_feature else None,
         macs_weight_per_image=weight.per_image,
         macs_weight_per_step=weight.per_step,
     )

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from linconv.config import RunKey, Variant, parse_config, resolve_run
 from linconv.config.methods import known_methods
 from linconv.data import load
-from linconv.layers import LinearConv2d, convert
+from linconv.layers import ConvReplacement, LinearConv2d, convert
 from linconv.measure.origin import origin
 from linconv.results.correctness import Check, CorrectnessResult
 from linconv.results.provenance import code_hash
@@ -171,7 +171,7 @@ def _placed(
 
 def _form_outcome(layer: nn.Module, x: Tensor, form: str, context: AbstractContextManager[Any]) -> dict[str, Tensor]:
     """`_outcome` of a LinearConv in one of its forms; the folded one has no gradients but that of the input."""
-    assert isinstance(layer, LinearConv2d)
+    assert isinstance(layer, ConvReplacement)
     if form == "folded":
         found = _outcome(layer.to_conv2d(), x, context)
         return {name: found[name] for name in ("output", "input")}

@@ -13,7 +13,7 @@ import math
 
 from torch import nn
 
-from linconv.layers import ConvReplacement, LinearConv2d, LowRankCoefficients
+from linconv.layers import ConvReplacement
 from linconv.measure.trace import Call, trace
 
 # Cells of Table 1 that the rule alone does not give, with the quirk of the released code or the print that does.
@@ -42,7 +42,8 @@ def flops_paper(model: nn.Module, input_shape: tuple[int, int, int], *, linear_b
 
 def count_flops_paper(calls: list[Call], *, linear_bias: bool = False) -> int | None:
     """The same, from the calls of a forward pass."""
-    if any(isinstance(c.module, ConvReplacement) and not isinstance(c.module, LinearConv2d) for c in calls):
+    replaced = [call.module for call in calls if isinstance(call.module, ConvReplacement)]
+    if any(layer.paper_flops_of_filters is None for layer in replaced):
         return None
     return sum(_flops(call, linear_bias) for call in calls)
 
@@ -53,10 +54,9 @@ def _flops(call: Call, linear_bias: bool) -> int:
         case nn.Conv2d():
             window = math.prod(module.kernel_size) + (module.bias is not None)
             return elements * window * (module.in_channels // module.groups)
-        case LinearConv2d():
+        case ConvReplacement():
             window = math.prod(module.kernel_size) + (module.bias is not None or linear_bias)
-            product = _product(module) * module.in_channels * math.prod(module.kernel_size)
-            return elements * window * (module.in_channels // module.groups) + product
+            return elements * window * (module.in_channels // module.groups) + (module.paper_flops_of_filters or 0)
         case nn.BatchNorm2d():
             return 4 * elements
         case nn.ReLU():
@@ -67,11 +67,3 @@ def _flops(call: Call, linear_bias: bool) -> int:
         case nn.Linear():
             return (2 * module.in_features - 1) * elements
     return 0
-
-
-def _product(layer: LinearConv2d) -> int:
-    p, s = layer.primaries, layer.coefficients.secondaries
-    if isinstance(layer.coefficients, LowRankCoefficients):
-        r = layer.coefficients.rank
-        return (2 * p - 1) * r + (2 * r - 1) * s
-    return (2 * p - 1) * s

@@ -21,6 +21,7 @@ from linconv.config import Variant
 from linconv.config.errors import UserError
 from linconv.config.throughput import ThroughputKey, ThroughputOptions, plan_throughput
 from linconv.layers import fold, optimize, set_mode
+from linconv.layers.forms import MODES
 from linconv.measure.machine import machine_state
 from linconv.measure.memory import held_memory, peak_memory
 from linconv.measure.network import measured_network
@@ -198,21 +199,18 @@ def _make(key: ThroughputKey, options: ThroughputOptions, definition: Variant, f
         channels_last=options.channels_last,
     )
     if key.activity == "training":
-        return _training(key, options, definition, set_mode(model, form) if form in _MODES else model, device)
+        return _training(key, options, definition, set_mode(model, form) if form in MODES else model, device)
     x = torch.randn(key.batch_size, *options.input_shape, device=device).contiguous(memory_format=layout)
     if key.precision == "bf16":
         model, x = model.bfloat16(), x.bfloat16()
     model.eval()
-    if form in _MODES:
+    if form in MODES:
         set_mode(model, form)
     elif form == "folded":
         model = fold(model).to(memory_format=layout)
     elif form == "optimised":
         model = optimize(model, x)
     return [Part(_inference(key, model, x))]
-
-
-_MODES = ("auto", "weight", "feature")
 
 
 def _inference(key: ThroughputKey, model: nn.Module, x: Tensor) -> Call:

@@ -7,74 +7,46 @@ ICCV 2019. The form with batch norm and ReLU after the basis is the one of its V
 from __future__ import annotations
 
 import math
-from typing import Any
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from linconv.layers.replacement import ConvReplacement, Device, PaddingMode, RefusedError, Stage, pointwise
+from linconv.layers import ConvReplacement, Count, Factory, Stage, pointwise
+from linconv.layers.geometry import in_layout_of
 
 
 class _SlicedConv2d(ConvReplacement):
-    """The c inputs cut into slices of b channels, the same n_b filters on each, a 1x1 convolution on all they give."""
+    """The c inputs cut into slices of b channels, the same n_b filters on each slice, a 1x1 convolution on the maps."""
 
-    def __init__(
-        self,
-        in_channels: int,
-        out_channels: int,
-        kernel_size: int | tuple[int, int],
-        stride: int | tuple[int, int] = 1,
-        padding: str | int | tuple[int, int] = 0,
-        dilation: int | tuple[int, int] = 1,
-        groups: int = 1,
-        bias: bool = True,
-        padding_mode: PaddingMode = "zeros",
-        device: Device = None,
-        dtype: torch.dtype | None = None,
-        *,
-        slice_channels: int = 128,
-        filters: int = 128,
-    ) -> None:
-        super().__init__(
-            in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias, padding_mode, device, dtype
-        )
-        self._refuse_groups(groups)
-        if self.kernel_size == (1, 1):
-            raise RefusedError(f"{type(self).__name__} ends in a 1x1 convolution and replaces none")
-        for name, value in (("slice_channels", slice_channels), ("filters", filters)):
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise ValueError(f"{name} must be an int of at least 1, not {value!r}")
-        self.slice_channels = min(slice_channels, in_channels)
-        self.slices = -(-in_channels // self.slice_channels)
-        kernel = (self.slice_channels, *self.kernel_size)
-        self.filters = nn.Parameter(torch.empty(filters, *kernel, device=device, dtype=dtype))
-        self.combination = nn.Parameter(torch.empty(out_channels, self.slices * filters, device=device, dtype=dtype))
-        self._add_form(device=device, dtype=dtype)
-        self.reset_parameters()
+    forms = ("feature",)
 
-    def _add_form(self, **factory: Any) -> None:
-        """Make what a form has besides the filters and their combination, on that device and of that dtype."""
+    def build(self, factory: Factory, *, slice_channels: Count = 128, filters: Count = 128) -> None:
+        self.refuse_groups()
+        self.refuse_pointwise("it ends in one")
+        self.slice_channels = min(slice_channels, self.in_channels)
+        self.slices = -(-self.in_channels // self.slice_channels)
+        self.filters = factory.parameter(filters, self.slice_channels, *self.kernel_size)
+        self.combination = factory.parameter(self.out_channels, self.slices * filters)
 
     @property
     def basis(self) -> Tensor:
         return self.filters
 
     def stages(self, pixels: int, input_pixels: int) -> tuple[Stage, ...]:
-        """The filters on every slice, the last one filled up with zeros; the 1x1 convolution."""
+        """The filters on every slice, the last slice filled up with zeros; the 1x1 convolution."""
         return (
             Stage(self.slices * self.filters.numel() * pixels, reads_input=True),
             Stage(self.combination.numel() * pixels),
         )
 
     def _filter_slices(self, batch: Tensor, bias: Tensor | None = None) -> Tensor:
-        """(n, c, h, w) -> (n, slices * n_b, h', w'), the maps of one slice after those of another."""
+        """(n, c, h, w) -> (n, slices * n_b, h', w'), the feature maps of one slice after those of another."""
         if missing := self.slices * self.slice_channels - self.in_channels:
             batch = F.pad(batch, (0, 0, 0, 0, 0, missing))
         # slices are further images to the filters they share
         slices = batch.unflatten(1, (self.slices, self.slice_channels)).flatten(0, 1)
-        maps = self._conv(slices, self.filters, bias)
-        return maps.unflatten(0, (batch.shape[0], self.slices)).flatten(1, 2)
+        maps = self.convolve(slices, self.filters, bias)
+        return in_layout_of(batch, maps.unflatten(0, (batch.shape[0], self.slices)).flatten(1, 2))
 
     def extra_repr(self) -> str:
         return f"{super().extra_repr()}, slice_channels={self.slice_channels}, filters={len(self.filters)}"
@@ -84,25 +56,25 @@ class BasisConv2d(_SlicedConv2d):
     """y = C relu(BN(F * x_1, ..., F * x_s)): n_b filters F on each of the s = c/b slices x_i of b channels, then 1x1.
 
     n_b b k^2 + (c/b) n_b N parameters, 2 (c/b) n_b of the batch norm, and where the convolution has a bias n_b + N:
-    F and C each have one, as in the source. A last slice of fewer than b channels uses the first ones of the filters.
+    F and C each have one, as in the source. A last slice of fewer than b channels uses the first channels of F.
 
     Args:
         slice_channels: b, at least 1; lowered to c where c is smaller.
         filters: n_b, at least 1.
 
     Raises:
-        RefusedError: groups > 1, or a 1x1 kernel.
-        ValueError: an option out of its range, or whatever `nn.Conv2d` refuses.
+        UnsupportedConvError: groups > 1, or a 1x1 kernel.
     """
 
     folds = False
 
-    def _add_form(self, **factory: Any) -> None:
+    def build(self, factory: Factory, *, slice_channels: Count = 128, filters: Count = 128) -> None:
+        super().build(factory, slice_channels=slice_channels, filters=filters)
         if self.bias is None:
             self.register_parameter("filter_bias", None)
         else:
-            self.filter_bias = nn.Parameter(torch.empty(len(self.filters), **factory))
-        self.norm = nn.BatchNorm2d(self.combination.shape[1], **factory)
+            self.filter_bias = factory.parameter(filters)
+        self.norm = nn.BatchNorm2d(self.combination.shape[1], **factory._asdict())
 
     def reset_parameters(self) -> None:
         # both as nn.Conv2d draws; the norm takes away the scale of the first and what its bias adds
@@ -111,7 +83,7 @@ class BasisConv2d(_SlicedConv2d):
         if self.filter_bias is not None:
             nn.init.zeros_(self.filter_bias)
         self.norm.reset_parameters()
-        self._reset_bias()
+        self.reset_bias()
 
     def forward(self, input: Tensor) -> Tensor:
         batch = input if input.dim() == 4 else input[None]
@@ -123,26 +95,25 @@ class BasisConv2d(_SlicedConv2d):
 class LinearBasisConv2d(_SlicedConv2d):
     """W[:, slice i] = C_i F: n_b filters F (n_b, b, kh, kw) for each of the s = c/b slices, combined by C_i (N, n_b).
 
-    n_b b k^2 + (c/b) n_b N parameters, plus the bias. A last slice of fewer than b channels uses the first ones of the
-    filters.
+    n_b b k^2 + (c/b) n_b N parameters, plus the bias. A last slice of fewer than b channels uses the first channels
+    of F.
 
     Args:
         slice_channels: b, at least 1; lowered to c where c is smaller.
         filters: n_b, at least 1.
 
     Raises:
-        RefusedError: groups > 1, or a 1x1 kernel.
-        ValueError: an option out of its range, or whatever `nn.Conv2d` refuses.
+        UnsupportedConvError: groups > 1, or a 1x1 kernel.
     """
 
-    scaled = "combination"
+    scaled = ("combination",)
 
     def reset_parameters(self) -> None:
         # Var(W) = n_b Var(C) Var(F), with Var(F) = 1 / (3 b k^2) as nn.Conv2d draws, is nn.Conv2d's 1 / (3 c k^2)
         nn.init.kaiming_uniform_(self.filters, a=math.sqrt(5))
         bound = math.sqrt(3 * self.slice_channels / (self.in_channels * len(self.filters)))
         nn.init.uniform_(self.combination, -bound, bound)
-        self._reset_bias()
+        self.reset_bias()
 
     def forward(self, input: Tensor) -> Tensor:
         batch = input if input.dim() == 4 else input[None]

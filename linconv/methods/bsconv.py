@@ -7,11 +7,15 @@ Improved MobileNets", CVPR 2020.
 from __future__ import annotations
 
 import math
+from typing import Annotated
 
-import torch
 from torch import Tensor, nn
 
-from linconv.layers.replacement import ConvReplacement, Device, PaddingMode, RefusedError, Stage, pointwise
+from linconv.config.rules import is_number
+from linconv.layers import ConvReplacement, Count, Factory, Rule, Stage, pointwise
+
+RATIO = Rule("a number in (0, 1]", lambda ratio: is_number(ratio) and 0 < ratio <= 1)
+NO_KERNEL = "its filters have no kernel to share"
 
 
 class BSConvU2d(ConvReplacement):
@@ -20,44 +24,27 @@ class BSConvU2d(ConvReplacement):
     c N + N k^2 parameters, plus the bias. The 1x1 convolution runs at the resolution of the input.
 
     Raises:
-        RefusedError: groups > 1, or a 1x1 kernel.
-        ValueError: whatever `nn.Conv2d` refuses.
+        UnsupportedConvError: groups > 1, or a 1x1 kernel.
     """
 
-    scaled = "blueprints"
+    forms = ("feature",)
+    scaled = ("blueprints",)
 
-    def __init__(
-        self,
-        in_channels: int,
-        out_channels: int,
-        kernel_size: int | tuple[int, int],
-        stride: int | tuple[int, int] = 1,
-        padding: str | int | tuple[int, int] = 0,
-        dilation: int | tuple[int, int] = 1,
-        groups: int = 1,
-        bias: bool = True,
-        padding_mode: PaddingMode = "zeros",
-        device: Device = None,
-        dtype: torch.dtype | None = None,
-    ) -> None:
-        super().__init__(
-            in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias, padding_mode, device, dtype
-        )
-        _refuse_pointwise(self)
-        self._refuse_groups(groups)
-        self.mixing = nn.Parameter(torch.empty(out_channels, in_channels, device=device, dtype=dtype))
-        self.blueprints = nn.Parameter(torch.empty(out_channels, 1, *self.kernel_size, device=device, dtype=dtype))
-        self.reset_parameters()
+    def build(self, factory: Factory) -> None:
+        self.refuse_pointwise(NO_KERNEL)
+        self.refuse_groups()
+        self.mixing = factory.parameter(self.out_channels, self.in_channels)
+        self.blueprints = factory.parameter(self.out_channels, 1, *self.kernel_size)
 
     def reset_parameters(self) -> None:
         # Var(W) = Var(M) Var(B), with Var(M) = 1 / (3 c) as nn.Conv2d draws: B makes it nn.Conv2d's 1 / (3 c k^2)
         nn.init.kaiming_uniform_(self.mixing, a=math.sqrt(5))
         _draw_blueprints(self.blueprints)
-        self._reset_bias()
+        self.reset_bias()
 
     def forward(self, input: Tensor) -> Tensor:
         # without a bias the 1x1 convolution commutes with padding of any mode
-        return self._conv(pointwise(input, self.mixing), self.blueprints, self.bias, groups=self.out_channels)
+        return self.convolve(pointwise(input, self.mixing), self.blueprints, self.bias, groups=self.out_channels)
 
     @property
     def weight(self) -> Tensor:
@@ -78,7 +65,7 @@ class BSConvU2d(ConvReplacement):
 class BSConvS2d(ConvReplacement):
     """W[n, i] = (M P)[n, i] B[n]: as `BSConvU2d` with scales of rank m, P (m, c) and M (N, m), and blueprints B.
 
-    m (c + N) + N k^2 parameters, plus the bias. The source adds 0.1 ||P P^T - I||_F to the loss: the regulariser
+    m (c + N) + N k^2 parameters, plus the bias. The source adds 0.1 ||P P^T - I||_F to the loss: the regularizer
     `orthogonal` of weight 0.1, which acts on `basis`.
 
     Args:
@@ -86,56 +73,34 @@ class BSConvS2d(ConvReplacement):
         min_mid_channels: the least m, at least 1; c where c is smaller, since no P has a higher rank.
 
     Raises:
-        RefusedError: groups > 1, or a 1x1 kernel.
-        ValueError: an option out of its range, or whatever `nn.Conv2d` refuses.
+        UnsupportedConvError: groups > 1, or a 1x1 kernel.
     """
 
-    scaled = "blueprints"
+    forms = ("feature",)
+    scaled = ("blueprints",)
 
-    def __init__(
-        self,
-        in_channels: int,
-        out_channels: int,
-        kernel_size: int | tuple[int, int],
-        stride: int | tuple[int, int] = 1,
-        padding: str | int | tuple[int, int] = 0,
-        dilation: int | tuple[int, int] = 1,
-        groups: int = 1,
-        bias: bool = True,
-        padding_mode: PaddingMode = "zeros",
-        device: Device = None,
-        dtype: torch.dtype | None = None,
-        *,
-        mid_ratio: float = 0.25,
-        min_mid_channels: int = 4,
+    def build(
+        self, factory: Factory, *, mid_ratio: Annotated[float, RATIO] = 0.25, min_mid_channels: Count = 4
     ) -> None:
-        super().__init__(
-            in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias, padding_mode, device, dtype
-        )
-        if isinstance(mid_ratio, bool) or not 0 < mid_ratio <= 1:
-            raise ValueError(f"mid_ratio must be a number in (0, 1], not {mid_ratio!r}")
-        if isinstance(min_mid_channels, bool) or not isinstance(min_mid_channels, int) or min_mid_channels < 1:
-            raise ValueError(f"min_mid_channels must be an int of at least 1, not {min_mid_channels!r}")
-        _refuse_pointwise(self)
-        self._refuse_groups(groups)
+        self.refuse_pointwise(NO_KERNEL)
+        self.refuse_groups()
         # rounded before it is raised: 0.07 * 100 is 7.000000000000001
-        wanted = max(min_mid_channels, math.ceil(round(mid_ratio * in_channels, 9)))
-        self.mid_channels = min(in_channels, wanted)
-        self.projection = nn.Parameter(torch.empty(self.mid_channels, in_channels, device=device, dtype=dtype))
-        self.mixing = nn.Parameter(torch.empty(out_channels, self.mid_channels, device=device, dtype=dtype))
-        self.blueprints = nn.Parameter(torch.empty(out_channels, 1, *self.kernel_size, device=device, dtype=dtype))
-        self.reset_parameters()
+        wanted = max(min_mid_channels, math.ceil(round(mid_ratio * self.in_channels, 9)))
+        self.mid_channels = min(self.in_channels, wanted)
+        self.projection = factory.parameter(self.mid_channels, self.in_channels)
+        self.mixing = factory.parameter(self.out_channels, self.mid_channels)
+        self.blueprints = factory.parameter(self.out_channels, 1, *self.kernel_size)
 
     def reset_parameters(self) -> None:
         # Var(W) = m Var(M) Var(P) Var(B); P as nn.Conv2d draws, so Var(M) = 1 / m keeps what `BSConvU2d` has
         nn.init.kaiming_uniform_(self.projection, a=math.sqrt(5))
         nn.init.uniform_(self.mixing, -math.sqrt(3 / self.mid_channels), math.sqrt(3 / self.mid_channels))
         _draw_blueprints(self.blueprints)
-        self._reset_bias()
+        self.reset_bias()
 
     def forward(self, input: Tensor) -> Tensor:
         mixed = pointwise(pointwise(input, self.projection), self.mixing)
-        return self._conv(mixed, self.blueprints, self.bias, groups=self.out_channels)
+        return self.convolve(mixed, self.blueprints, self.bias, groups=self.out_channels)
 
     @property
     def weight(self) -> Tensor:
@@ -155,11 +120,6 @@ class BSConvS2d(ConvReplacement):
 
     def extra_repr(self) -> str:
         return f"{super().extra_repr()}, mid_channels={self.mid_channels}"
-
-
-def _refuse_pointwise(layer: ConvReplacement) -> None:
-    if layer.kernel_size == (1, 1):
-        raise RefusedError(f"{type(layer).__name__} replaces no 1x1 convolution: its filters have no kernel to share")
 
 
 def _draw_blueprints(blueprints: Tensor) -> None:

@@ -7,13 +7,24 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Annotated, Any
 
 import torch
 from torch import Tensor, nn
 
-from linconv.layers.replacement import ConvReplacement, Device, PaddingMode, RefusedError, Stage
+from linconv.config.rules import is_int
+from linconv.layers import ConvReplacement, Count, Factory, Rule, UnsupportedConvError
+from linconv.layers.geometry import geometry
 
 SPREAD = 0.5  # standard deviation of new positions in pixels, as in the source
+
+
+def _is_size(size: Any) -> bool:
+    sides = list(size) if isinstance(size, list | tuple) else [size, size]
+    return len(sides) == 2 and all(is_int(side) and side > 0 for side in sides)
+
+
+SIDES = Rule("an int of at least 1, or two", _is_size)
 
 
 class DCLSConv2d(ConvReplacement):
@@ -21,7 +32,7 @@ class DCLSConv2d(ConvReplacement):
 
     t spreads a weight over the four pixels around its position (bilinear interpolation). The layer is a convolution
     with the dilated kernel, padded further so that its output has the size that the replaced convolution's has;
-    `kernel_size`, `padding` and `dilation` are those of that larger convolution.
+    `kernel_size`, `padding` and `dilation` describe that larger convolution.
 
     Args:
         kernel_count: m, at least 1; None takes a third of the kernel, so that there are no more parameters than plain.
@@ -29,49 +40,32 @@ class DCLSConv2d(ConvReplacement):
             replaced kernel and odd where that is odd; None takes the reach that twice the dilation would have.
 
     Raises:
-        RefusedError: a 1x1 kernel.
-        ValueError: an option out of its range, or whatever `nn.Conv2d` refuses.
+        UnsupportedConvError: a 1x1 kernel.
     """
 
-    def __init__(
+    def build(
         self,
-        in_channels: int,
-        out_channels: int,
-        kernel_size: int | tuple[int, int],
-        stride: int | tuple[int, int] = 1,
-        padding: str | int | tuple[int, int] = 0,
-        dilation: int | tuple[int, int] = 1,
-        groups: int = 1,
-        bias: bool = True,
-        padding_mode: PaddingMode = "zeros",
-        device: Device = None,
-        dtype: torch.dtype | None = None,
+        factory: Factory,
         *,
-        kernel_count: int | None = None,
-        dilated_kernel_size: int | Sequence[int] | None = None,
+        kernel_count: Count | None = None,
+        dilated_kernel_size: Annotated[int | Sequence[int], SIDES] | None = None,
     ) -> None:
-        plain = nn.Conv2d(
-            in_channels, out_channels, kernel_size, stride, padding, dilation, groups, False, padding_mode, "meta"
-        )
-        if plain.kernel_size == (1, 1):
-            raise RefusedError("a 1x1 kernel has one weight, whose position would only shift the image")
+        if self.kernel_size == (1, 1):
+            raise UnsupportedConvError("a 1x1 kernel has one weight, whose position would only shift the image")
         if kernel_count is None:
-            kernel_count = max(1, math.prod(plain.kernel_size) // 3)
-        if isinstance(kernel_count, bool) or not isinstance(kernel_count, int) or kernel_count < 1:
-            raise ValueError(f"kernel_count must be an int of at least 1, not {kernel_count!r}")
-        reach = [d * (k - 1) + 1 for k, d in zip(plain.kernel_size, plain.dilation, strict=True)]
+            kernel_count = max(1, math.prod(self.kernel_size) // 3)
+        reach = [d * (k - 1) + 1 for k, d in zip(self.kernel_size, self.dilation, strict=True)]
         size = _sides(dilated_kernel_size, reach)
         further = [(large - small) // 2 for large, small in zip(size, reach, strict=True)]
-        if isinstance(padding, str):
-            outer: str | tuple[int, int] = "same" if padding == "same" else (further[0], further[1])
-        else:
-            given = plain.padding
-            outer = (int(given[0]) + further[0], int(given[1]) + further[1])
-        super().__init__(in_channels, out_channels, size, stride, outer, 1, groups, bias, padding_mode, device, dtype)
-        shape = (out_channels, in_channels // groups, kernel_count)
-        self.values = nn.Parameter(torch.empty(shape, device=device, dtype=dtype))
-        self.positions = nn.Parameter(torch.empty(2, *shape, device=device, dtype=dtype))  # from the centre: y, x
-        self.reset_parameters()
+        padding: str | tuple[int, ...] = "same"
+        if self.padding != "same":
+            given = (0, 0) if isinstance(self.padding, str) else self.padding
+            padding = tuple(inner + more for inner, more in zip(given, further, strict=True))
+        larger = {"kernel_size": size, "padding": padding, "dilation": 1}
+        self.set_geometry(**geometry(self) | larger)
+        shape = (self.out_channels, self.in_channels // self.groups, kernel_count)
+        self.values = factory.parameter(*shape)
+        self.positions = factory.parameter(2, *shape)  # from the center: y, x
 
     @torch.no_grad()
     def reset_parameters(self) -> None:
@@ -79,21 +73,17 @@ class DCLSConv2d(ConvReplacement):
         nn.init.uniform_(self.values, -1, 1)
         # outputs with the variance that nn.Conv2d's filters give: the squares of a filter sum to 1/3
         self.values.div_((3 * self._energy()).sqrt())
-        self._reset_bias()
+        self.reset_bias()
 
     def _energy(self) -> Tensor:
         """The sum of the squares of a filter, averaged over the N."""
         return self.weight.square().sum() / self.out_channels
 
-    @torch.no_grad()
-    def _match_(self, conv: nn.Conv2d) -> None:
+    def match_(self, conv: nn.Conv2d) -> None:
         # over more pixels, filters of the same standard deviation would make larger outputs
         drawn, wanted = float(self._energy()), float(conv.weight.square().sum() / self.out_channels)
         if drawn > 0 and math.isfinite(wanted):
             self.values.mul_(math.sqrt(wanted / drawn))
-
-    def forward(self, input: Tensor) -> Tensor:
-        return self._conv(input, self.weight, self.bias)
 
     @property
     def weight(self) -> Tensor:
@@ -114,9 +104,6 @@ class DCLSConv2d(ConvReplacement):
     def macs_per_step(self) -> int:
         return self.values.numel() * math.prod(self.kernel_size)
 
-    def stages(self, pixels: int, input_pixels: int) -> tuple[Stage, ...]:
-        return (Stage(self.out_channels * self.filter_size * pixels, reads_input=True),)
-
     def extra_repr(self) -> str:
         return f"{super().extra_repr()}, kernel_count={self.values.shape[-1]}"
 
@@ -128,10 +115,8 @@ def _sides(size: int | Sequence[int] | None, reach: list[int]) -> tuple[int, int
         sides = [r + 2 * math.ceil((r - 1) / 2) for r in reach]
     else:
         sides = [size, size] if isinstance(size, int) else list(size)
-    if len(sides) != 2 or not all(isinstance(s, int) and not isinstance(s, bool) and s > 0 for s in sides):
-        raise ValueError(f"dilated_kernel_size must be an int of at least 1, or two, not {size!r}")
     if any(s < r or (s - r) % 2 for s, r in zip(sides, reach, strict=True)):
-        raise RefusedError(
+        raise UnsupportedConvError(
             f"dilated_kernel_size must be at least {reach[0]}x{reach[1]}, the reach of the kernel, and exceed it by an "
             f"even number, not {size!r}"
         )

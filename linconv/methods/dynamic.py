@@ -13,16 +13,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from linconv.layers.coefficients import count_primaries
-from linconv.layers.replacement import (
-    ConvReplacement,
-    Device,
-    PaddingMode,
-    RefusedError,
-    Stage,
-    check_number,
-    pointwise,
-)
+from linconv.config.rules import share_of
+from linconv.layers import ConvReplacement, Count, Factory, Positive, Stage, UnsupportedConvError, pointwise
+from linconv.layers.geometry import in_layout_of
 
 LEAST_HIDDEN = 4
 
@@ -37,62 +30,37 @@ class DynamicConv2d(ConvReplacement):
 
     Args:
         banks: J.
-        budget: banks and C have at most that share of the N D numbers of plain filters; None gives J full banks.
+        budget: banks and C have at most that share of the N D values of plain filters; None gives J full banks.
         hidden: h as a share of the input channels; at least 4.
 
     Raises:
-        RefusedError: a budget for groups > 1, or one too small for a single filter in each bank.
-        ValueError: an option out of its range, or whatever `nn.Conv2d` refuses.
+        UnsupportedConvError: a budget for groups > 1, or one too small for a single filter in each bank.
     """
 
     folds = False
+    forms = ("feature",)
+    combination: nn.Parameter | None
 
-    def __init__(
-        self,
-        in_channels: int,
-        out_channels: int,
-        kernel_size: int | tuple[int, int],
-        stride: int | tuple[int, int] = 1,
-        padding: str | int | tuple[int, int] = 0,
-        dilation: int | tuple[int, int] = 1,
-        groups: int = 1,
-        bias: bool = True,
-        padding_mode: PaddingMode = "zeros",
-        device: Device = None,
-        dtype: torch.dtype | None = None,
-        *,
-        banks: int = 8,
-        budget: float | None = None,
-        hidden: float = 0.25,
+    def build(
+        self, factory: Factory, *, banks: Count = 8, budget: Positive | None = None, hidden: Positive = 0.25
     ) -> None:
-        super().__init__(
-            in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias, padding_mode, device, dtype
-        )
-        if isinstance(banks, bool) or not isinstance(banks, int) or banks < 1:
-            raise ValueError(f"banks must be an int of at least 1, not {banks!r}")
+        filters = self.out_channels
         if budget is not None:
-            check_number("budget", budget, "above 0", lambda share: 0 < share < math.inf)
-        check_number("hidden", hidden, "above 0", lambda share: 0 < share < math.inf)
-        filters = out_channels
-        if budget is not None:
-            self._refuse_groups(groups)
-            share = count_primaries(budget, out_channels * self.filter_size)
-            filters = min(out_channels, share // (banks * self.filter_size + out_channels))
+            self.refuse_groups()
+            share = share_of(budget, self.out_channels * self.filter_size)
+            filters = min(self.out_channels, share // (banks * self.filter_size + self.out_channels))
             if filters < 1:
-                raise RefusedError(f"a budget of {budget} leaves no filter for each of {banks} banks")
-        width = max(LEAST_HIDDEN, count_primaries(hidden, in_channels))
+                raise UnsupportedConvError(f"a budget of {budget} leaves no filter for each of {banks} banks")
+        width = max(LEAST_HIDDEN, share_of(hidden, self.in_channels))
         # all banks in one tensor of four dimensions, which has a channels_last layout as other filters do
-        self.filters = nn.Parameter(torch.empty(banks * filters, *self._filter_shape, device=device, dtype=dtype))
+        self.filters = factory.parameter(banks * filters, *self.filter_shape)
         self._filters_per_bank = filters
-        self.encode = nn.Linear(in_channels, width, device=device, dtype=dtype)
-        self.mix = nn.Linear(width, banks, device=device, dtype=dtype)
-        if budget is not None:
-            self.combination: nn.Parameter | None = nn.Parameter(
-                torch.empty(out_channels, filters, device=device, dtype=dtype)
-            )
-        else:
+        self.encode = nn.Linear(self.in_channels, width, **factory._asdict())
+        self.mix = nn.Linear(width, banks, **factory._asdict())
+        if budget is None:
             self.register_parameter("combination", None)
-        self.reset_parameters()
+        else:
+            self.combination = factory.parameter(self.out_channels, filters)
 
     def reset_parameters(self) -> None:
         banks, filters = self.banks.shape[:2]
@@ -105,7 +73,7 @@ class DynamicConv2d(ConvReplacement):
         nn.init.uniform_(self.filters, -bound, bound)
         if self.combination is not None:
             nn.init.uniform_(self.combination, -math.sqrt(3 / filters), math.sqrt(3 / filters))
-        self._reset_bias()
+        self.reset_bias()
 
     @property
     def banks(self) -> Tensor:
@@ -116,27 +84,29 @@ class DynamicConv2d(ConvReplacement):
         if input.dim() == 3:
             return self.forward(input[None])[0]
         images, filters = input.shape[0], self._filters_per_bank
+        if images == 0:  # a convolution of no groups is refused; any filters make an output without images
+            return self._combine(self.convolve(input, self.banks[0]))
         coefficients = self.mix(F.relu(self.encode(input.mean(dim=(-2, -1)))))  # (n, J)
         mixed = coefficients @ self.banks.flatten(1).to(coefficients.dtype)  # (n, r D)
-        weight = mixed.view(images * filters, *self._filter_shape)
+        weight = mixed.view(images * filters, *self.filter_shape)
         bias = None if self.bias is None or self.combination is not None else self.bias.repeat(images)
         together = input.reshape(1, -1, *input.shape[-2:])  # images side by side as channels, a group each
-        output = self._conv(together, weight, bias, groups=images * self.groups)
-        output = output.view(images, filters, *output.shape[-2:])
-        return output if self.combination is None else pointwise(output, self.combination, self.bias)
+        output = self.convolve(together, weight, bias, groups=images * self.groups)
+        return in_layout_of(input, self._combine(output.view(images, filters, *output.shape[-2:])))
+
+    def _combine(self, maps: Tensor) -> Tensor:
+        """(n, r, h', w') -> (n, N, h', w'), with the bias that the maps of banks without C have already."""
+        return maps if self.combination is None else pointwise(maps, self.combination, self.bias)
 
     @property
     def basis(self) -> Tensor:
         return self.filters
 
-    @torch.no_grad()
-    def _match_(self, conv: nn.Conv2d) -> None:
+    def match_(self, conv: nn.Conv2d) -> None:
         start = torch.tensordot(self.mix.bias, self.banks, 1).flatten(1)
         if self.combination is not None:
             start = self.combination @ start
-        drawn, wanted = float(start.std()), float(conv.weight.std())
-        if drawn > 0 and math.isfinite(wanted):
-            self.filters.mul_(wanted / drawn)
+        self.rescale_(float(start.std()), float(conv.weight.std()), self.filters)
 
     def stages(self, pixels: int, input_pixels: int) -> tuple[Stage, ...]:
         banks, filters = self.banks.shape[:2]

@@ -1,4 +1,4 @@
-"""Ghost module: a convolution makes 1/s of the maps, cheap depthwise filters make the others from them.
+"""Ghost module: a convolution makes 1/s of the feature maps, cheap depthwise filters make the others from them.
 
 Source: K. Han, Y. Wang, Q. Tian, J. Guo, C. Xu, C. Xu, "GhostNet: More Features from Cheap Operations", CVPR 2020.
 """
@@ -6,12 +6,17 @@ Source: K. Han, Y. Wang, Q. Tian, J. Guo, C. Xu, C. Xu, "GhostNet: More Features
 from __future__ import annotations
 
 import math
+from typing import Annotated
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from linconv.layers.replacement import ConvReplacement, Device, PaddingMode, RefusedError, Stage
+from linconv.config.rules import at_least, is_int
+from linconv.layers import ConvReplacement, Factory, Rule, Stage, UnsupportedConvError
+from linconv.layers.geometry import in_layout_of
+
+ODD = Rule("an odd int of at least 1", lambda size: is_int(size) and size >= 1 and size % 2 == 1)
 
 
 class GhostConv2d(ConvReplacement):
@@ -26,47 +31,25 @@ class GhostConv2d(ConvReplacement):
         cheap_size: d, an odd int of at least 1.
 
     Raises:
-        RefusedError: groups > 1, or a single filter.
-        ValueError: an option out of its range, or whatever `nn.Conv2d` refuses.
+        UnsupportedConvError: groups > 1, or a single filter.
     """
 
     folds = False
+    forms = ("feature",)
 
-    def __init__(
-        self,
-        in_channels: int,
-        out_channels: int,
-        kernel_size: int | tuple[int, int],
-        stride: int | tuple[int, int] = 1,
-        padding: str | int | tuple[int, int] = 0,
-        dilation: int | tuple[int, int] = 1,
-        groups: int = 1,
-        bias: bool = True,
-        padding_mode: PaddingMode = "zeros",
-        device: Device = None,
-        dtype: torch.dtype | None = None,
-        *,
-        ratio: int = 2,
-        cheap_size: int = 3,
+    def build(
+        self, factory: Factory, *, ratio: Annotated[int, at_least(2)] = 2, cheap_size: Annotated[int, ODD] = 3
     ) -> None:
-        super().__init__(
-            in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias, padding_mode, device, dtype
-        )
-        if isinstance(ratio, bool) or not isinstance(ratio, int) or ratio < 2:
-            raise ValueError(f"ratio must be an int of at least 2, not {ratio!r}")
-        if isinstance(cheap_size, bool) or not isinstance(cheap_size, int) or cheap_size < 1 or cheap_size % 2 == 0:
-            raise ValueError(f"cheap_size must be an odd int of at least 1, not {cheap_size!r}")
-        self._refuse_groups(groups)
-        if out_channels < 2:
-            raise RefusedError("GhostConv2d needs at least 2 filters: from a single one no other map is made")
+        self.refuse_groups()
+        if self.out_channels < 2:
+            raise UnsupportedConvError("GhostConv2d needs at least 2 filters: a single map makes no other")
         self.ratio, self.cheap_size = ratio, cheap_size
-        primary = -(-out_channels // ratio)
-        cheap = out_channels - primary
-        self.filters = nn.Parameter(torch.empty(primary, *self._filter_shape, device=device, dtype=dtype))
-        self.cheap_filters = nn.Parameter(torch.empty(cheap, 1, cheap_size, cheap_size, device=device, dtype=dtype))
-        self.norm = nn.BatchNorm2d(primary, device=device, dtype=dtype)
-        self.cheap_norm = nn.BatchNorm2d(cheap, device=device, dtype=dtype)
-        self.reset_parameters()
+        primary = -(-self.out_channels // ratio)
+        cheap = self.out_channels - primary
+        self.filters = factory.parameter(primary, *self.filter_shape)
+        self.cheap_filters = factory.parameter(cheap, 1, cheap_size, cheap_size)
+        self.norm = nn.BatchNorm2d(primary, **factory._asdict())
+        self.cheap_norm = nn.BatchNorm2d(cheap, **factory._asdict())
 
     def reset_parameters(self) -> None:
         # both as nn.Conv2d draws; the norms take away their scale
@@ -74,18 +57,19 @@ class GhostConv2d(ConvReplacement):
         nn.init.kaiming_uniform_(self.cheap_filters, a=math.sqrt(5))
         self.norm.reset_parameters()
         self.cheap_norm.reset_parameters()
-        self._reset_bias()
+        self.reset_bias()
 
     def forward(self, input: Tensor) -> Tensor:
         batch = input if input.dim() == 4 else input[None]
-        primary = F.relu(self.norm(self._conv(batch, self.filters)))
+        primary = F.relu(self.norm(self.convolve(batch, self.filters)))
         output = torch.cat([primary, F.relu(self.cheap_norm(self._cheap(primary)))], dim=1)
         if self.bias is not None:
             output = output + self.bias.to(output.dtype)[:, None, None]
+        output = in_layout_of(batch, output)
         return output if input.dim() == 4 else output[0]
 
     def _cheap(self, primary: Tensor) -> Tensor:
-        """N - m maps from the first of the m; the last one of these may make fewer than s - 1."""
+        """N - m feature maps from the first of the m; the last source may make fewer than s - 1."""
         cheap, sources = len(self.cheap_filters), self._sources
         filters: Tensor = self.cheap_filters
         if missing := sources * (self.ratio - 1) - cheap:
@@ -94,7 +78,7 @@ class GhostConv2d(ConvReplacement):
 
     @property
     def _sources(self) -> int:
-        """How many maps make others."""
+        """How many primary feature maps make others."""
         return -(-len(self.cheap_filters) // (self.ratio - 1))
 
     @property

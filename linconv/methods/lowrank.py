@@ -13,8 +13,8 @@ import math
 import torch
 from torch import Tensor, nn
 
-from linconv.layers.coefficients import count_primaries
-from linconv.layers.replacement import ConvReplacement, Device, PaddingMode, Stage, check_rank, pointwise
+from linconv.config.rules import rank_of
+from linconv.layers import ConvReplacement, Factory, Rank, Stage, pointwise
 
 
 class LowRankConv2d(ConvReplacement):
@@ -28,58 +28,33 @@ class LowRankConv2d(ConvReplacement):
             those replaced; "svd", in `from_conv2d`, takes the best rank-r approximation of the given filters.
 
     Raises:
-        RefusedError: groups > 1.
-        ValueError: an option out of its range, or whatever `nn.Conv2d` refuses.
+        UnsupportedConvError: groups > 1.
     """
 
     inits = ("matched",)
     fits = ("svd",)
-    scaled = "combination"
+    forms = ("feature",)
+    scaled = ("combination",)
 
-    def __init__(
-        self,
-        in_channels: int,
-        out_channels: int,
-        kernel_size: int | tuple[int, int],
-        stride: int | tuple[int, int] = 1,
-        padding: str | int | tuple[int, int] = 0,
-        dilation: int | tuple[int, int] = 1,
-        groups: int = 1,
-        bias: bool = True,
-        padding_mode: PaddingMode = "zeros",
-        device: Device = None,
-        dtype: torch.dtype | None = None,
-        *,
-        rank: int | float = 0.5,
-        freeze_basis: bool = False,
-        init: str = "matched",
-    ) -> None:
-        super().__init__(
-            in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias, padding_mode, device, dtype
-        )
-        self._refuse_groups(groups)
-        check_rank("rank", rank)
-        if init not in self.inits:
-            raise ValueError(f"init must be one of {', '.join((*self.inits, *self.fits))}, not {init!r}")
-        wanted = max(1, count_primaries(rank, out_channels)) if isinstance(rank, float) else rank
-        self.rank = min(wanted, out_channels, self.filter_size)
-        self.filters = nn.Parameter(torch.empty(self.rank, *self._filter_shape, device=device, dtype=dtype))
-        self.combination = nn.Parameter(torch.empty(out_channels, self.rank, device=device, dtype=dtype))
+    def build(self, factory: Factory, *, rank: Rank = 0.5, freeze_basis: bool = False, init: str = "matched") -> None:
+        self.refuse_groups()
+        self.rank = min(rank_of(rank, self.out_channels), self.filter_size)
+        self.filters = factory.parameter(self.rank, *self.filter_shape)
+        self.combination = factory.parameter(self.out_channels, self.rank)
         self.filters.requires_grad_(not freeze_basis)
-        self.reset_parameters()
 
     def reset_parameters(self) -> None:
         # Var(sum_r c_r b_r) = r Var(c) Var(b); B as nn.Conv2d draws, so Var(c) = 1 / r keeps its variance
         nn.init.kaiming_uniform_(self.filters, a=math.sqrt(5))
         nn.init.uniform_(self.combination, -math.sqrt(3 / self.rank), math.sqrt(3 / self.rank))
-        self._reset_bias()
+        self.reset_bias()
 
     def forward(self, input: Tensor) -> Tensor:
-        return pointwise(self._conv(input, self.filters), self.combination, self.bias)
+        return pointwise(self.convolve(input, self.filters), self.combination, self.bias)
 
     @property
     def weight(self) -> Tensor:
-        return (self.combination @ self.filters.flatten(1)).view(self.out_channels, *self._filter_shape)
+        return (self.combination @ self.filters.flatten(1)).view(self.out_channels, *self.filter_shape)
 
     @property
     def basis(self) -> Tensor:
@@ -91,8 +66,7 @@ class LowRankConv2d(ConvReplacement):
             Stage(self.out_channels * self.rank * pixels),
         )
 
-    @torch.no_grad()
-    def _fit_(self, conv: nn.Conv2d, init: str) -> None:
+    def fit_(self, conv: nn.Conv2d, init: str) -> None:
         # in double on the CPU: the same filters on every device, and in half precision too
         u, s, vh = torch.linalg.svd(conv.weight.detach().flatten(1).to("cpu", torch.float64), full_matrices=False)
         root = s[: self.rank].sqrt()

@@ -12,8 +12,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from linconv.layers.coefficients import count_primaries
-from linconv.layers.replacement import ConvReplacement, Device, PaddingMode, RefusedError, Stage, check_number
+from linconv.config.rules import share_of
+from linconv.layers import ConvReplacement, Factory, Share, Stage, UnsupportedConvError
+from linconv.layers.geometry import in_layout_of
 
 IMAGE_CHANNELS = 4  # an input of so few channels is an image, which has no low-frequency channels
 
@@ -21,84 +22,67 @@ IMAGE_CHANNELS = 4  # an input of so few channels is an image, which has no low-
 class OctConv2d(ConvReplacement):
     """Y_H = W_HH X_H + up(W_HL X_L), Y_L = W_LL X_L + W_LH pool(X_H); N D parameters, as plain.
 
-    The last floor(alpha c) channels of the input are averaged over 2x2 pixels; the last floor(alpha N) of the output
-    are computed at half resolution and repeated, so that the layer takes and gives what `nn.Conv2d` does. What one such
-    layer repeats, the next one's averaging undoes where sizes are even: a chain of them, with normalisation and ReLU
-    between, computes what maps kept at two resolutions would. Max-pooling between them (base, VGG11) is another matter:
-    the maximum of 2x2 repeated pixels is the pixel itself, so the low-frequency maps go through it unchanged and the
-    next layer averages them, where a network with maps at two resolutions would take their maximum. A strided layer
-    averages its input and convolves at stride 1, which keeps the two resolutions aligned. "reflect" and "circular"
-    padding need maps larger than the padding at half resolution too.
+    The last floor(alpha c) channels of the input are averaged over 2x2 pixels. The last floor(alpha N) channels of the
+    output are computed at half resolution and repeated, so that the layer takes and gives what `nn.Conv2d` does. Where
+    sizes are even, the averaging of the next layer undoes the repetition: a chain of these layers, with normalization
+    and ReLU between them, computes what feature maps kept at two resolutions would. Max-pooling between the layers
+    (base, VGG11) is different: the maximum of 2x2 repeated pixels is the pixel itself. The low-frequency channels go
+    through the pooling unchanged and the next layer averages them, where a network with two resolutions would take
+    their maximum. A strided layer averages its input and convolves at stride 1, which keeps the two resolutions
+    aligned. "reflect" and "circular" padding need feature maps larger than the padding at half resolution too.
 
     Args:
         alpha: the share of low-frequency channels, in (0, 1). An input of up to 4 channels is an image, all of it
             high-frequency, as in the source's first layer.
 
     Raises:
-        RefusedError: groups > 1, no low-frequency channel at all, or a padding that does not keep the size at stride 1,
-            with which the two resolutions would drift apart.
-        ValueError: an option out of its range, or whatever `nn.Conv2d` refuses.
+        UnsupportedConvError: groups > 1, no low-frequency channel at all, or a padding that does not keep the size at
+            stride 1, with which the two resolutions would drift apart.
     """
 
     folds = False
+    forms = ("feature",)
 
-    def __init__(
-        self,
-        in_channels: int,
-        out_channels: int,
-        kernel_size: int | tuple[int, int],
-        stride: int | tuple[int, int] = 1,
-        padding: str | int | tuple[int, int] = 0,
-        dilation: int | tuple[int, int] = 1,
-        groups: int = 1,
-        bias: bool = True,
-        padding_mode: PaddingMode = "zeros",
-        device: Device = None,
-        dtype: torch.dtype | None = None,
-        *,
-        alpha: float = 0.5,
-    ) -> None:
-        super().__init__(
-            in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias, padding_mode, device, dtype
-        )
-        self._refuse_groups(groups)
-        check_number("alpha", alpha, "in (0, 1)", lambda share: 0 < share < 1)
-        left, right, top, bottom = self._reversed_padding_repeated_twice
+    def build(self, factory: Factory, *, alpha: Share = 0.5) -> None:
+        self.refuse_groups()
+        left, right, top, bottom = self.pad_widths
         reach = [d * (k - 1) for d, k in zip(self.dilation, self.kernel_size, strict=True)]
         if [top + bottom, left + right] != reach:
-            raise RefusedError(
+            raise UnsupportedConvError(
                 f"padding {self.padding} does not keep the size of the map, as dilation * (kernel_size - 1) / 2 would"
             )
-        self.in_low = 0 if in_channels <= IMAGE_CHANNELS else count_primaries(alpha, in_channels)
-        self.out_low = count_primaries(alpha, out_channels)
+        self.in_low = 0 if self.in_channels <= IMAGE_CHANNELS else share_of(alpha, self.in_channels)
+        self.out_low = share_of(alpha, self.out_channels)
         if self.in_low == self.out_low == 0:
-            raise RefusedError(f"a share of {alpha} leaves no low-frequency channel among so few")
-        self.filters = nn.Parameter(torch.empty(out_channels, *self._filter_shape, device=device, dtype=dtype))
-        self.reset_parameters()
+            raise UnsupportedConvError(f"a share of {alpha} leaves no low-frequency channel among so few")
+        self.filters = factory.parameter(self.out_channels, *self.filter_shape)
 
     def reset_parameters(self) -> None:
         nn.init.kaiming_uniform_(self.filters, a=math.sqrt(5))
-        self._reset_bias()
+        self.reset_bias()
 
     def forward(self, input: Tensor) -> Tensor:
+        full = input
         if self.stride != (1, 1):
-            input = F.avg_pool2d(input, self.stride, ceil_mode=True)  # the size that the strided convolution gives
-        half = F.avg_pool2d(input, 2, ceil_mode=True)
+            full = F.avg_pool2d(input, self.stride, ceil_mode=True)  # the size that the strided convolution gives
+        half = F.avg_pool2d(full, 2, ceil_mode=True)
         in_high, out_high = self.in_channels - self.in_low, self.out_channels - self.out_low
         # an autocast or bfloat16 convolution decides the dtype, so the parts are added, not written into one tensor
-        high = self._same(input.narrow(-3, 0, in_high), self.filters[:out_high, :in_high])
+        high = self._same(full.narrow(-3, 0, in_high), self.filters[:out_high, :in_high])
         if self.in_low:
             low_to_high = self._same(half.narrow(-3, in_high, self.in_low), self.filters[:out_high, in_high:])
-            high = high + _twice(low_to_high, input)
+            high = high + _twice(low_to_high, full)
         output = high
         if self.out_low:
-            output = torch.cat([high, _twice(self._same(half, self.filters[out_high:]), input)], dim=-3)
-        return output if self.bias is None else output + self.bias.to(output.dtype)[:, None, None]
+            output = torch.cat([high, _twice(self._same(half, self.filters[out_high:]), full)], dim=-3)
+        if self.bias is not None:
+            output = output + self.bias.to(output.dtype)[:, None, None]
+        return in_layout_of(input, output)
 
     def _same(self, features: Tensor, filters: Tensor) -> Tensor:
         """The convolution at stride 1, which keeps the size."""
         if self.padding_mode != "zeros":
-            features = F.pad(features, self._reversed_padding_repeated_twice, mode=self.padding_mode)
+            features = F.pad(features, self.pad_widths, mode=self.padding_mode)
             return F.conv2d(features, filters, dilation=self.dilation)
         return F.conv2d(features, filters, padding=self.padding, dilation=self.dilation)
 
@@ -106,11 +90,8 @@ class OctConv2d(ConvReplacement):
     def basis(self) -> Tensor:
         return self.filters
 
-    @torch.no_grad()
-    def _match_(self, conv: nn.Conv2d) -> None:
-        drawn, wanted = float(self.filters.std()), float(conv.weight.std())
-        if drawn > 0 and math.isfinite(wanted):
-            self.filters.mul_(wanted / drawn)
+    def match_(self, conv: nn.Conv2d) -> None:
+        self.rescale_(float(self.filters.std()), float(conv.weight.std()), self.filters)
 
     def stages_at(self, output_size: tuple[int, ...], input_size: tuple[int, ...]) -> tuple[Stage, ...]:
         taps = math.prod(self.kernel_size)

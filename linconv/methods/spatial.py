@@ -12,8 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from linconv.layers.coefficients import count_primaries
-from linconv.layers.replacement import ConvReplacement, Device, PaddingMode, RefusedError, Stage
+from linconv.config.rules import share_of
+from linconv.layers import ConvReplacement, Factory, Share, Stage, UnsupportedConvError
 
 
 class SpatialConv2d(ConvReplacement):
@@ -25,52 +25,30 @@ class SpatialConv2d(ConvReplacement):
         vertical: the share of the N filters that are kh x 1; at least one filter is of each kind.
 
     Raises:
-        RefusedError: groups > 1, a kernel with a side of 1, or a single filter.
-        ValueError: an option out of its range, or whatever `nn.Conv2d` refuses.
+        UnsupportedConvError: groups > 1, a kernel with a side of 1, or a single filter.
     """
 
-    def __init__(
-        self,
-        in_channels: int,
-        out_channels: int,
-        kernel_size: int | tuple[int, int],
-        stride: int | tuple[int, int] = 1,
-        padding: str | int | tuple[int, int] = 0,
-        dilation: int | tuple[int, int] = 1,
-        groups: int = 1,
-        bias: bool = True,
-        padding_mode: PaddingMode = "zeros",
-        device: Device = None,
-        dtype: torch.dtype | None = None,
-        *,
-        vertical: float = 0.5,
-    ) -> None:
-        super().__init__(
-            in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias, padding_mode, device, dtype
-        )
-        self._refuse_groups(groups)
-        if not 0 < vertical < 1:
-            raise ValueError(f"vertical must lie in (0, 1), not {vertical!r}")
+    forms = ("feature",)
+
+    def build(self, factory: Factory, *, vertical: Share = 0.5) -> None:
+        self.refuse_groups()
         height, width = self.kernel_size
         if min(height, width) == 1:
-            raise RefusedError(f"a {height}x{width} kernel is one pixel wide already")
-        if out_channels < 2:
-            raise RefusedError("one filter cannot be both vertical and horizontal")
-        first = min(out_channels - 1, max(1, count_primaries(vertical, out_channels)))
-        self.vertical = nn.Parameter(torch.empty(first, in_channels, height, 1, device=device, dtype=dtype))
-        self.horizontal = nn.Parameter(
-            torch.empty(out_channels - first, in_channels, 1, width, device=device, dtype=dtype)
-        )
-        self.reset_parameters()
+            raise UnsupportedConvError(f"a {height}x{width} kernel is one pixel wide already")
+        if self.out_channels < 2:
+            raise UnsupportedConvError("one filter cannot be both vertical and horizontal")
+        first = min(self.out_channels - 1, max(1, share_of(vertical, self.out_channels)))
+        self.vertical = factory.parameter(first, self.in_channels, height, 1)
+        self.horizontal = factory.parameter(self.out_channels - first, self.in_channels, 1, width)
 
     def reset_parameters(self) -> None:
-        # the fan-in of what is not zero: outputs have the variance that nn.Conv2d's initialisation gives them
+        # the fan-in of what is not zero: outputs have the variance that nn.Conv2d's initialization gives them
         nn.init.kaiming_uniform_(self.vertical, a=math.sqrt(5))
         nn.init.kaiming_uniform_(self.horizontal, a=math.sqrt(5))
-        self._reset_bias()
+        self.reset_bias()
 
     def forward(self, input: Tensor) -> Tensor:
-        padding = self._reversed_padding_repeated_twice
+        padding = self.pad_widths
         if self.padding_mode != "zeros":
             input, padding = F.pad(input, padding, mode=self.padding_mode), [0, 0, 0, 0]
         left, right, top, bottom = padding
@@ -84,7 +62,7 @@ class SpatialConv2d(ConvReplacement):
         return torch.cat([vertical, horizontal], dim=-3)
 
     def _line(self, input: Tensor, filters: Tensor, bias: Tensor | None, padding: tuple[int, int, int, int]) -> Tensor:
-        """A convolution with so many zeros on the left, right, top and bottom; negative numbers cut the input."""
+        """A convolution with so many zeros on the left, right, top and bottom; negative values cut the input."""
         left, right, top, bottom = padding
         if left == right >= 0 and top == bottom >= 0:
             return F.conv2d(input, filters, bias, self.stride, (top, left), self.dilation)
@@ -103,15 +81,10 @@ class SpatialConv2d(ConvReplacement):
         below, after = self.kernel_size[0] - 1 - above, self.kernel_size[1] - 1 - beside
         return torch.cat([F.pad(self.vertical, (beside, after)), F.pad(self.horizontal, (0, 0, above, below))])
 
-    @torch.no_grad()
-    def _match_(self, conv: nn.Conv2d) -> None:
-        wanted = float(conv.weight.std())
-        if not math.isfinite(wanted):
-            return
+    def match_(self, conv: nn.Conv2d) -> None:
         for filters, side in ((self.vertical, self.kernel_size[1]), (self.horizontal, self.kernel_size[0])):
             drawn = float(filters.square().mean().sqrt()) / math.sqrt(side)  # zeros included
-            if drawn > 0:
-                filters.mul_(wanted / drawn)
+            self.rescale_(drawn, float(conv.weight.std()), filters)
 
     def stages(self, pixels: int, input_pixels: int) -> tuple[Stage, ...]:
         return (

@@ -13,16 +13,8 @@ import math
 import torch
 from torch import Tensor, nn
 
-from linconv.layers.coefficients import count_primaries
-from linconv.layers.replacement import (
-    ConvReplacement,
-    Device,
-    PaddingMode,
-    RefusedError,
-    Stage,
-    check_rank,
-    pointwise,
-)
+from linconv.config.rules import rank_of
+from linconv.layers import ConvReplacement, Factory, Rank, Stage, pointwise
 
 
 class TuckerConv2d(ConvReplacement):
@@ -32,54 +24,31 @@ class TuckerConv2d(ConvReplacement):
 
     Args:
         in_rank: r_c, an int of at least 1 or a float in (0, 1], a proportion of the c input channels.
-        out_rank: r_n, likewise of the N filters. Ranks that no W can have are lowered to the highest one it can.
+        out_rank: r_n, an int of at least 1 or a float in (0, 1], a proportion of the N filters. A rank that no W can
+            have is lowered to the highest rank that W can have.
         init: "matched" draws the three uniformly, the filters W with the standard deviation of `nn.Conv2d`'s or of
             those replaced; "svd", in `from_conv2d`, projects the given filters on the leading singular vectors of
             their two unfoldings (HOSVD).
 
     Raises:
-        RefusedError: groups > 1, or a 1x1 kernel.
-        ValueError: an option out of its range, or whatever `nn.Conv2d` refuses.
+        UnsupportedConvError: groups > 1, or a 1x1 kernel.
     """
 
     inits = ("matched",)
     fits = ("svd",)
-    scaled = "out_factor"
+    forms = ("feature",)
+    scaled = ("out_factor",)
 
-    def __init__(
-        self,
-        in_channels: int,
-        out_channels: int,
-        kernel_size: int | tuple[int, int],
-        stride: int | tuple[int, int] = 1,
-        padding: str | int | tuple[int, int] = 0,
-        dilation: int | tuple[int, int] = 1,
-        groups: int = 1,
-        bias: bool = True,
-        padding_mode: PaddingMode = "zeros",
-        device: Device = None,
-        dtype: torch.dtype | None = None,
-        *,
-        in_rank: int | float = 0.5,
-        out_rank: int | float = 0.5,
-        init: str = "matched",
-    ) -> None:
-        super().__init__(
-            in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias, padding_mode, device, dtype
-        )
-        self._refuse_groups(groups)
-        if init not in self.inits:
-            raise ValueError(f"init must be one of {', '.join((*self.inits, *self.fits))}, not {init!r}")
-        r_c, r_n = _rank("in_rank", in_rank, in_channels), _rank("out_rank", out_rank, out_channels)
+    def build(self, factory: Factory, *, in_rank: Rank = 0.5, out_rank: Rank = 0.5, init: str = "matched") -> None:
+        self.refuse_groups()
+        self.refuse_pointwise("its kernel has no space to factorize; 'lowrank' factorizes its channels")
+        r_c, r_n = rank_of(in_rank, self.in_channels), rank_of(out_rank, self.out_channels)
         taps = math.prod(self.kernel_size)
-        if taps == 1:
-            raise RefusedError("a 1x1 kernel has no space to factorise; 'lowrank' factorises its channels")
         r_n = min(r_n, r_c * taps)
         r_c = min(r_c, r_n * taps)
-        self.in_factor = nn.Parameter(torch.empty(r_c, in_channels, device=device, dtype=dtype))
-        self.core = nn.Parameter(torch.empty(r_n, r_c, *self.kernel_size, device=device, dtype=dtype))
-        self.out_factor = nn.Parameter(torch.empty(out_channels, r_n, device=device, dtype=dtype))
-        self.reset_parameters()
+        self.in_factor = factory.parameter(r_c, self.in_channels)
+        self.core = factory.parameter(r_n, r_c, *self.kernel_size)
+        self.out_factor = factory.parameter(self.out_channels, r_n)
 
     def reset_parameters(self) -> None:
         # Var(W) = r_n r_c Var(B) Var(G) Var(A); the core as nn.Conv2d draws, A and B so that each keeps the variance
@@ -87,11 +56,11 @@ class TuckerConv2d(ConvReplacement):
             bound = math.sqrt(3 / factor.shape[1])
             nn.init.uniform_(factor, -bound, bound)
         nn.init.kaiming_uniform_(self.core, a=math.sqrt(5))
-        self._reset_bias()
+        self.reset_bias()
 
     def forward(self, input: Tensor) -> Tensor:
         # without a bias the first 1x1 map commutes with padding of every mode
-        features = self._conv(pointwise(input, self.in_factor), self.core)
+        features = self.convolve(pointwise(input, self.in_factor), self.core)
         return pointwise(features, self.out_factor, self.bias)
 
     @property
@@ -109,8 +78,7 @@ class TuckerConv2d(ConvReplacement):
             Stage(self.out_factor.numel() * pixels),
         )
 
-    @torch.no_grad()
-    def _fit_(self, conv: nn.Conv2d, init: str) -> None:
+    def fit_(self, conv: nn.Conv2d, init: str) -> None:
         # in double on the CPU: the same filters on every device, and in half precision too
         filters = conv.weight.detach().to("cpu", torch.float64)
         r_n, r_c = self.core.shape[:2]
@@ -124,8 +92,3 @@ class TuckerConv2d(ConvReplacement):
 
     def extra_repr(self) -> str:
         return f"{super().extra_repr()}, in_rank={self.core.shape[1]}, out_rank={self.core.shape[0]}"
-
-
-def _rank(name: str, rank: int | float, channels: int) -> int:
-    check_rank(name, rank)
-    return min(channels, max(1, count_primaries(rank, channels)) if isinstance(rank, float) else rank)

@@ -1,4 +1,4 @@
-"""Weighted convolution: filters multiplied by a density of the distance from the kernel's centre.
+"""Weighted convolution: filters multiplied by a density of the distance from the kernel's center.
 
 Source: S. Cammarasana, G. Patanè, "Optimal Weighted Convolution for Classification and Denosing", arXiv 2505.24558,
 2025. There the density is a constant found by a search around the training; here it may also be learned.
@@ -8,11 +8,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Annotated, Any
 
 import torch
 from torch import Tensor, nn
 
-from linconv.layers.replacement import ConvReplacement, Device, PaddingMode, RefusedError, Stage
+from linconv.config.rules import is_number
+from linconv.layers import ConvReplacement, Factory, Rule, UnsupportedConvError
+
+
+def _is_density(density: Any) -> bool:
+    values = density if isinstance(density, list | tuple) else [density]
+    return len(values) > 0 and all(is_number(value) and value > 0 for value in values)
+
+
+DENSITY = Rule("a number above 0, or one for each distance", _is_density)
 
 
 class WConv2d(ConvReplacement):
@@ -22,63 +32,41 @@ class WConv2d(ConvReplacement):
     it.
 
     Args:
-        density: the values at the distances 1, 2, ... from the centre, as many as the longer side needs, or one number
+        density: the values at the distances 1, 2, ... from the center, as many as the longer side needs, or one number
             for all of them; where it learns, the values it starts from.
         learned: whether the density is trained with the filters.
 
     Raises:
-        RefusedError: a kernel with an even side, which has no centre, a 1x1 kernel, or one that reaches further or less
-            far than the values given.
-        ValueError: an option out of its range, or whatever `nn.Conv2d` refuses.
+        UnsupportedConvError: a kernel with an even side, which has no center, a 1x1 kernel, or a kernel with more or
+            fewer distances than `density` has values.
     """
 
-    scaled = "filters"
+    scaled = ("filters",)
+    density: Tensor
 
-    def __init__(
+    def build(
         self,
-        in_channels: int,
-        out_channels: int,
-        kernel_size: int | tuple[int, int],
-        stride: int | tuple[int, int] = 1,
-        padding: str | int | tuple[int, int] = 0,
-        dilation: int | tuple[int, int] = 1,
-        groups: int = 1,
-        bias: bool = True,
-        padding_mode: PaddingMode = "zeros",
-        device: Device = None,
-        dtype: torch.dtype | None = None,
+        factory: Factory,
         *,
-        density: float | Sequence[float] = 0.8,
+        density: Annotated[float | Sequence[float], DENSITY] = 0.8,
         learned: bool = False,
     ) -> None:
-        super().__init__(
-            in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias, padding_mode, device, dtype
-        )
         height, width = self.kernel_size
-        values = [density] if isinstance(density, int | float) else list(density)
-        if not values or not all(
-            isinstance(v, int | float) and not isinstance(v, bool) and 0 < v < math.inf for v in values
-        ):
-            raise ValueError(f"density must be a number above 0, or one for each distance, not {density!r}")
         if height % 2 == 0 or width % 2 == 0:
-            raise RefusedError(f"a {height}x{width} kernel has no centre to measure distances from")
+            raise UnsupportedConvError(f"a {height}x{width} kernel has no center to measure distances from")
         if height == width == 1:
-            raise RefusedError("a 1x1 kernel has a centre alone, where the density is 1")
+            raise UnsupportedConvError("a 1x1 kernel has a center alone, where the density is 1")
         distances = max(height, width) // 2
-        if isinstance(density, int | float):
-            values = values * distances
-        elif len(values) != distances:
-            raise RefusedError(f"a {height}x{width} kernel needs {distances} value(s) of density, not {len(values)}")
+        values = list(density) if isinstance(density, Sequence) else [density] * distances
+        if len(values) != distances:
+            needs = f"a {height}x{width} kernel needs {distances} value(s) of density"
+            raise UnsupportedConvError(f"{needs}, not {len(values)}")
         self._start = [float(v) for v in values]
-        self.filters = nn.Parameter(torch.empty(out_channels, *self._filter_shape, device=device, dtype=dtype))
-        tensor = torch.empty(distances, device=device, dtype=dtype)
+        self.filters = factory.parameter(self.out_channels, *self.filter_shape)
         if learned:
-            self.density = nn.Parameter(tensor)
+            self.density = factory.parameter(distances)
         else:
-            self.register_buffer("density", tensor)
-        self.reset_parameters()
-
-    density: Tensor
+            self.register_buffer("density", factory.empty(distances))
 
     @torch.no_grad()
     def reset_parameters(self) -> None:
@@ -86,7 +74,7 @@ class WConv2d(ConvReplacement):
         nn.init.kaiming_uniform_(self.filters, a=math.sqrt(5))
         # W with the variance of nn.Conv2d's filters
         self.filters.div_(self._weights().square().mean().sqrt())
-        self._reset_bias()
+        self.reset_bias()
 
     def _weights(self) -> Tensor:
         """a b^T, (kh, kw)."""
@@ -95,9 +83,6 @@ class WConv2d(ConvReplacement):
         rows, columns = (torch.cat([side.flip(0), one, side]) for side in sides)
         return torch.outer(rows, columns)
 
-    def forward(self, input: Tensor) -> Tensor:
-        return self._conv(input, self.weight, self.bias)
-
     @property
     def weight(self) -> Tensor:
         return self.filters * self._weights()
@@ -105,9 +90,6 @@ class WConv2d(ConvReplacement):
     @property
     def basis(self) -> Tensor:
         return self.weight
-
-    def stages(self, pixels: int, input_pixels: int) -> tuple[Stage, ...]:
-        return (Stage(self.filters.numel() * pixels, reads_input=True),)
 
     def extra_repr(self) -> str:
         learned = isinstance(self.density, nn.Parameter)

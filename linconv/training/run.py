@@ -17,12 +17,12 @@ from linconv.config.errors import UserError
 from linconv.config.methods import PLAIN
 from linconv.data import BatchSource, Dataset, Images, LoaderError, hold_out, load, loader_failures
 from linconv.layers import (
-    NeverOrthogonal,
+    LayerWarning,
     SparseCoefficients,
     coefficient_l1,
     conv_orthogonal_penalty,
     correlation_penalty,
-    never_orthogonal,
+    network_warnings,
     orthogonal_penalty,
     replaced_layers,
     set_mode,
@@ -67,15 +67,15 @@ def count_plain_parameters(run: ResolvedRun, classes: int, channels: int) -> int
     return sum(p.numel() for p in plain.parameters())
 
 
-def where_never_orthogonal(regularizers: tuple[Regularizer, ...], model: nn.Module) -> list[NeverOrthogonal] | None:
+def where_never_orthogonal(regularizers: tuple[Regularizer, ...], model: nn.Module) -> list[LayerWarning] | None:
     """The layers that no filters make an orthogonal convolution; None where no regulariser asks for one."""
-    asked = [regularizer.acts_on for regularizer in regularizers if regularizer.name == "conv_orthogonal"]
-    return [found for on in asked for found in never_orthogonal(model, on)] if asked else None
+    asked = any(regularizer.name == "conv_orthogonal" for regularizer in regularizers)
+    return network_warnings(model, regularizers) if asked else None
 
 
 def warn_where_never_orthogonal(regularizers: tuple[Regularizer, ...], model: nn.Module) -> None:
     """A line in the log for every layer of `where_never_orthogonal`."""
-    for layer, reason in where_never_orthogonal(regularizers, model) or ():
+    for _, layer, reason in where_never_orthogonal(regularizers, model) or ():
         log.warning("conv_orthogonal: no filters make layer %s orthogonal: %s", layer or "(the model)", reason)
 
 

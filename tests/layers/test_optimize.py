@@ -77,7 +77,7 @@ def test_grouped_and_unreached_layers_are_folded(monkeypatch):
             self.used = LinearConv2d(8, 8, 3)
 
         def forward(self, x):
-            return self.used(self.grouped(x))
+            return self.used(input=self.grouped(x))
 
     optimised = linconv.optimize(Two(), torch.randn(1, 4, 8, 8))
     assert type(optimised.grouped) is nn.Conv2d

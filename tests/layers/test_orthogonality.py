@@ -229,17 +229,21 @@ def test_never_orthogonal_is_what_the_rank_of_the_matrix_says(filters, channels,
 
 def test_reports_name_the_layer_and_the_reason():
     resnet = build_model("resnet18", "conv")
-    shortcuts = [name for name, _ in never_orthogonal(resnet, "filters")]
+    shortcuts = [warning.layer for warning in never_orthogonal(resnet, "filters")]
     assert shortcuts
     modules = dict(resnet.named_modules())
     assert all(modules[n].kernel_size == (1, 1) and modules[n].stride == (2, 2) for n in shortcuts)
     assert never_orthogonal(build_model("vgg11", "conv"), "filters") == []
     (unseen,) = never_orthogonal(nn.Sequential(nn.Conv2d(1, 10, 2, stride=3)), "filters")
-    assert unseen == ("0", "the kernel sees 4 of 9 inputs per block and channel, the rest have zero columns")
+    assert unseen == (
+        "never_orthogonal",
+        "0",
+        "the kernel sees 4 of 9 inputs per block and channel, the rest have zero columns",
+    )
     layer = LinearConv2d(8, 8, 3)
     assert never_orthogonal(layer) == []
-    ((_, reason),) = never_orthogonal(layer, "filters")
-    assert reason == "a rank of 8 is needed, and the 4 primary filters give no more"
+    (warning,) = never_orthogonal(layer, "filters")
+    assert warning.message == "a rank of 8 is needed, and the 4 primary filters give no more"
     assert never_orthogonal(LinearConv2d(4, 8, 3), "filters") == []  # 4 columns, 4 primaries
 
 

@@ -103,7 +103,7 @@ def test_modes_over_a_model_and_the_models_without_primaries():
     assert correlation_penalty(model, "normalised").item() == pytest.approx(sum(means) / 2, rel=1e-5)
     plain = correlation_penalty(nn.Conv2d(3, 4, 3))
     assert plain.item() == 0
-    with pytest.raises(ValueError, match="'paper' or 'normalised'"):
+    with pytest.raises(ValueError, match="'paper' or 'normalized'"):
         correlation_penalty(model, "mean")
 
 
@@ -154,12 +154,12 @@ def test_minimising_it_decorrelates():
     torch.manual_seed(0)
     layer = LinearConv2d(8, 16, 3)
     optimizer = torch.optim.Adam([layer.primary_filters], 1e-3)
-    start = correlation_penalty(layer, "normalised").item()
+    start = correlation_penalty(layer, "normalized").item()
     for _ in range(200):
         optimizer.zero_grad()
         correlation_penalty(layer).backward()
         optimizer.step()
-    assert correlation_penalty(layer, "normalised").item() < 0.2 * start
+    assert correlation_penalty(layer, "normalized").item() < 0.2 * start
 
 
 def test_l1_sums_sparse_coefficients_only():

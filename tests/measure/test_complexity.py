@@ -250,7 +250,7 @@ def test_grouped_layers_have_no_feature_space_form():
     assert record.layers[0].macs_feature is None
     assert record.macs_feature == record.macs_weight == 8 * 18 * 9 + 4 * 4 * 18 // 2
     with pytest.raises(ValueError, match="groups=1 only"):
-        model[0].macs("feature", 9)
+        model[0].macs_at("feature", (3, 3), (5, 5))
 
 
 def test_text_shows_models_and_layers():

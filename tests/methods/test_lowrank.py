@@ -6,10 +6,8 @@ from torch import nn
 
 from linconv import convert
 from linconv.config import Variant
-from linconv.layers import method_class
 from linconv.methods.lowrank import LowRankConv2d
-
-assert method_class("lowrank") is LowRankConv2d
+from tests.methods.common import LAYERS, by_hand, count, in_millions, measured
 
 
 @pytest.fixture
@@ -64,3 +62,19 @@ def test_other_ranks_are_refused(rank):
         LowRankConv2d(6, 16, 3, rank=rank)
     with pytest.raises(ValueError, match="init must be one of matched, svd, not 'paper'"):
         LowRankConv2d(6, 16, 3, init="paper")
+
+
+BUDGETS = {2: (("5.22", "88.8"), ("6.46", "318.4")), 4: (("2.62", "45.3"), ("3.24", "160.1"))}
+
+
+@pytest.mark.parametrize("share", BUDGETS)
+@pytest.mark.parametrize("architecture", LAYERS)
+def test_networks_have_the_budgets_counted_by_hand(architecture, share):
+    def lowrank(c, n, k, inputs, pixels):
+        weights = min(n // share, c * k**2) * (c * k**2 + n)
+        return weights, weights * pixels
+
+    counted = measured(architecture, "lowrank", {"rank": 1 / share})
+    assert counted == by_hand(architecture, lowrank, shortcuts=True)
+    assert in_millions(*counted) == BUDGETS[share][list(LAYERS).index(architecture)]
+    assert count(LowRankConv2d(12, 10, 3)) == 5 * (108 + 10) + 10

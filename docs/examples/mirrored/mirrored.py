@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from linconv.layers import ConvReplacement, RefusedError, Stage
+from linconv.layers import ConvReplacement, Factory, UnsupportedConvError
 
 
 class MirroredConv2d(ConvReplacement):
@@ -13,35 +13,22 @@ class MirroredConv2d(ConvReplacement):
         vertical: mirror top to bottom instead.
 
     Raises:
-        RefusedError: an odd number of filters, or groups > 1.
+        UnsupportedConvError: an odd number of filters, or groups > 1.
     """
 
-    scaled = "learned"
+    scaled = ("learned",)
 
-    def __init__(
-        self, in_channels, out_channels, kernel_size, stride=1, padding=0, dilation=1, groups=1, bias=True,
-        padding_mode="zeros", device=None, dtype=None, *, vertical=False,
-    ):  # fmt: skip
-        super().__init__(
-            in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias, padding_mode, device, dtype
-        )
-        self._refuse_groups(groups)
-        if out_channels % 2:
-            raise RefusedError(f"{out_channels} filters cannot be halved")
+    def build(self, factory: Factory, *, vertical: bool = False):
+        self.refuse_groups()
+        if self.out_channels % 2:
+            raise UnsupportedConvError(f"{self.out_channels} filters cannot be halved")
         self.axis = -2 if vertical else -1
-        self.learned = nn.Parameter(torch.empty(out_channels // 2, *self._filter_shape, device=device, dtype=dtype))
-        self.reset_parameters()
+        self.learned = factory.parameter(self.out_channels // 2, *self.filter_shape)
 
     def reset_parameters(self):
         nn.init.kaiming_uniform_(self.learned, a=5**0.5)
-        self._reset_bias()
+        self.reset_bias()
 
     @property
     def weight(self):
         return torch.cat([self.learned, self.learned.flip(self.axis)])
-
-    def forward(self, input):
-        return self._conv(input, self.weight, self.bias)
-
-    def stages(self, pixels, input_pixels):
-        return (Stage(self.out_channels * self.filter_size * pixels, reads_input=True),)
