@@ -58,7 +58,7 @@ def collect_and_render(folder: Path) -> None:
     from linconv.results.collect import collect
 
     for config in sorted(folder.glob("*/config.yaml")):
-        collect(load_config(config), config.parent)
+        collect(load_config(config), config.parent, partial=True)
     render_all(folder, workers=usable_cores())
 
 
