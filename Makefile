@@ -55,6 +55,7 @@ lint: $(READY) ## check style, types, imports and the workflow
 	mypy
 	lint-imports
 	python docs/embed_tables.py --check
+	python docs/answer.py --check
 
 format: $(READY) ## format the code and the workflow
 	ruff check --fix

@@ -119,3 +119,8 @@ def test_files_that_workflows_name_are_there(path: Path) -> None:
     assert yaml.safe_load(text)
     named = re.findall(r"(?<![\w/])(?:tests|docs|config)/[\w/.]+", text)
     assert [name for name in named if not (REPOSITORY / name).exists()] == []
+
+
+def test_the_answer_is_what_the_reference_results_give():
+    found = subprocess.run([sys.executable, REPOSITORY / "docs/answer.py", "--check"], capture_output=True, text=True)
+    assert found.returncode == 0, found.stderr

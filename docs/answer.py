@@ -1,0 +1,148 @@
+"""The table and the picture of "Should I use LinearConv?", from the reference results of CIFAR-10.
+
+    python docs/answer.py            # writes docs/answer/
+    python docs/answer.py --check    # says whether the committed table is what the results give
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib import pyplot as plt
+
+from linconv.results import ComplexityResult, RunResult, read_result
+from linconv.results.crossed import CrossedInterval, crossed_interval
+from linconv.results.outcomes import read_outcomes
+from linconv.results.throughput import ThroughputResult, timings
+
+ROOT = Path(__file__).resolve().parent.parent
+EXPERIMENT = ROOT / "results/reference/cifar10-short"
+OUTPUT = ROOT / "docs/answer"
+VARIANTS = {
+    "conv": ("plain", "#555555"),
+    "Lr": ("LinearConv Lr", "#d55e00"),
+    "LRr": ("LinearConv LRr", "#009e73"),
+    "LRr_preserving": ("LRr, variance-preserving", "#e69f00"),
+    "narrow": ("narrower plain network", "#56b4e9"),
+    "lowrank": ("low rank", "#000000"),
+}
+TIMED = {"conv": "plain", "Lr": "Lr folded", "LRr": "LRr folded", "narrow": "narrow auto"}
+
+
+class Row(NamedTuple):
+    """One variant: shares are those of the plain network; the intervals are differences of accuracy in points."""
+
+    variant: str
+    top1: float
+    params: float
+    macs: float
+    time: float | None
+    to_plain: CrossedInterval | None
+    to_narrow: CrossedInterval | None
+
+
+def read_scores() -> dict[str, np.ndarray]:
+    """100 where an image is classified rightly, else 0: (seeds, images) by variant."""
+    found: dict[str, dict[int, np.ndarray]] = {}
+    for path in sorted(EXPERIMENT.glob("runs/cifar10/base/*/*/result.json")):
+        result = read_result(path, RunResult)
+        outcomes = read_outcomes(path.parent, result)
+        if outcomes is None:
+            raise SystemExit(f"{path}: has no outcomes per image")
+        found.setdefault(result.variant, {})[result.seed] = 100.0 * outcomes.correct
+    return {variant: np.stack([scores[seed] for seed in sorted(scores)]) for variant, scores in found.items()}
+
+
+def rows() -> list[Row]:
+    """The variants, in the order of `VARIANTS`."""
+    scores = read_scores()
+    counted = {m.variant: m for m in read_result(EXPERIMENT / "complexity.json", ComplexityResult).models}
+    cell = read_result(EXPERIMENT / "throughput/base_inference_b50_fp32_cuda_graph.json", ThroughputResult)
+    times = {timing.arm.name: timing.ratio for timing in timings(cell)}
+    plain = counted["conv"]
+
+    def difference(variant: str, reference: str) -> CrossedInterval | None:
+        return None if variant == reference else crossed_interval(scores[variant] - scores[reference])
+
+    return [
+        Row(
+            variant,
+            float(scores[variant].mean()),
+            counted[variant].params / plain.params,
+            counted[variant].macs_auto / plain.macs_folded,
+            times[TIMED[variant]] if variant in TIMED else None,
+            difference(variant, "conv"),
+            difference(variant, "narrow"),
+        )
+        for variant in VARIANTS
+    ]
+
+
+def table(found: list[Row]) -> str:
+    """The rows as Markdown."""
+
+    def points(interval: CrossedInterval | None) -> str:
+        return "" if interval is None else f"{interval.mean:+.2f} [{interval.low:+.2f}, {interval.high:+.2f}]"
+
+    head = "| network | parameters | MACs | time on an H200 | top-1 (%) | minus plain | minus narrower |"
+    lines = [head, "| :-- | --: | --: | --: | --: | --: | --: |"]
+    for row in found:
+        time = "" if row.time is None else f"{row.time:.2f}"
+        cells = (VARIANTS[row.variant][0], f"{row.params:.3f}", f"{row.macs:.3f}", time, f"{row.top1:.2f}")
+        lines.append(f"| {' | '.join(cells)} | {points(row.to_plain)} | {points(row.to_narrow)} |")
+    return "\n".join(lines) + "\n"
+
+
+def picture(found: list[Row]) -> None:
+    """Difference of accuracy with its interval over parameters, MACs and time."""
+    mpl.use("Agg")
+    costs = {
+        "parameters": [row.params for row in found],
+        "multiply-accumulates": [row.macs for row in found],
+        "inference time, H200, batch 50": [row.time for row in found],
+    }
+    figure, panels = plt.subplots(1, 3, figsize=(10.5, 4.2), sharey=True, layout="constrained")
+    for axes, (name, values) in zip(panels, costs.items(), strict=True):
+        axes.axhline(0, color="#bbbbbb", linewidth=1)
+        for row, value in zip(found, values, strict=True):
+            if value is None:
+                continue
+            label, color = VARIANTS[row.variant]
+            interval = row.to_plain
+            low, mean, high = (0.0, 0.0, 0.0) if interval is None else (interval.low, interval.mean, interval.high)
+            errors = [[mean - low], [high - mean]]
+            hollow = {"markerfacecolor": "none", "markersize": 11} if row.variant == "lowrank" else {"markersize": 7}
+            axes.errorbar(value, mean, yerr=errors, color=color, marker="o", capsize=3, label=label, **hollow)
+        axes.set_xlabel(f"{name}\n(share of the plain network)")
+        axes.set_xlim(0.45 if name != "inference time, H200, batch 50" else 0.8, 1.05)
+        axes.grid(axis="y", color="#eeeeee")
+        axes.spines[["top", "right"]].set_visible(False)
+    panels[0].set_ylabel("top-1 minus plain network (points)")
+    handles, labels = panels[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=3, frameon=False)
+    figure.suptitle("CIFAR-10, base network, 30 epochs, 4 seeds: difference and 95 % interval")
+    figure.savefig(OUTPUT / "answer.png", dpi=110, metadata={"Software": None})
+    plt.close(figure)
+
+
+def main() -> int:
+    found = rows()
+    text = table(found)
+    path = OUTPUT / "table.md"
+    if "--check" in sys.argv:
+        if path.exists() and path.read_text(encoding="utf-8") == text:
+            return 0
+        sys.stderr.write("docs/answer/table.md is out of date: python docs/answer.py\n")
+        return 1
+    OUTPUT.mkdir(exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+    picture(found)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
