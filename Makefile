@@ -8,6 +8,7 @@ SNAKEFILES := Snakefile workflow
 BUDGET ?= 20m
 OUT ?= results/gpu
 DEVICE ?= cuda
+TRAININGS ?= $(patsubst %,config/%.yaml,cifar10-paper cifar10-short mnist-short cifar10-ranking vgg11-short)
 
 # Recipes find the tools of the environment whether or not it is activated.
 export PATH := $(abspath $(BIN)):$(PATH)
@@ -38,8 +39,8 @@ test: $(READY) ## run the test suite
 smoke: $(READY) ## run every stage of the pipeline on small data
 	snakemake --configfile config/smoke.yaml
 
-gpu: ## measure what fits into BUDGET on this machine's GPU, into OUT (torch >= 2.11; no Snakemake needed)
-	$(or $(wildcard $(BIN)/python),$(PYTHON)) -m linconv.cli session config/gpu.yaml --budget $(BUDGET) --output $(OUT) --device $(DEVICE)
+gpu: ## check, time and train what fits into BUDGET on this machine's GPU, into OUT (torch >= 2.11; no Snakemake needed)
+	$(or $(wildcard $(BIN)/python),$(PYTHON)) -m linconv.cli session config/gpu.yaml $(TRAININGS:%=--train %) --budget $(BUDGET) --output $(OUT) --device $(DEVICE)
 
 figures: $(READY) ## render the committed reference results into build/reference, without training
 	python docs/render_reference.py

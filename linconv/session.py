@@ -1,4 +1,4 @@
-"""Everything worth measuring on a borrowed machine, the most telling first, within a given time.
+"""Everything worth measuring on a borrowed machine, the most informative first, within a given time.
 
 Each step is a command of its own, whose result files are whole or absent. A second session in the same folder
 continues: what has its result is not done again, and a training goes on after its last epoch.
@@ -6,22 +6,21 @@ continues: what has its result is not done again, and a training goes on after i
 
 from __future__ import annotations
 
-import itertools
 import logging
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import yaml
 from pydantic import BaseModel
 
-from linconv.config import Config, RunKey, load_config, parse_config, plan_runs, resolve_run
+from linconv.config import Config, load_config
 from linconv.config.throughput import plan_throughput
-from linconv.results import ResultError, RunResult, read_result, write_result, write_text
+from linconv.results import ResultError, read_result, write_result, write_text
 from linconv.results.correctness import CorrectnessResult
 from linconv.results.throughput import read_cells, throughput_hash
 
@@ -29,16 +28,22 @@ log = logging.getLogger("linconv")
 PROGRAM = (sys.executable, "-m", "linconv.cli")
 INTERRUPTED = 75
 GRACE_SECONDS = 45.0  # for a training to finish its step and save, once it is asked to stop
-THROUGHPUT_SHARE = 0.5  # of the time; what the timings leave goes to trainings
+CORRECTNESS_SECONDS = 120.0
+THROUGHPUT_SHARE = 0.3  # of the time; what the timings leave goes to trainings
+SIDE_BY_SIDE = 6  # small networks fill an H200 at six: base trains 1.7 times as many images a second as alone
 Outcome = Literal["done", "already there", "failed", "stopped", "no time"]
 
 
 class Step(NamedTuple):
-    """A command (after `linconv`), and the longest it may take in seconds (None: all that is left)."""
+    """A command (after `linconv`), and the longest it may take in seconds (None: all that is left).
+
+    `takes_rest`: the command is told how much is left, by --budget.
+    """
 
     name: str
     arguments: tuple[str, ...]
     seconds: float | None = None
+    takes_rest: bool = False
 
 
 class StepReport(BaseModel):
@@ -59,125 +64,97 @@ class SessionReport(BaseModel):
     steps: list[StepReport]
 
 
-def run_session(config: Path, output: Path, *, device: str, budget_seconds: float) -> SessionReport:
+def run_session(
+    config: Path,
+    trainings: Sequence[Path],
+    output: Path,
+    *,
+    device: str,
+    budget_seconds: float,
+    side_by_side: int = SIDE_BY_SIDE,
+) -> SessionReport:
     """Do as many steps as the time allows; every result goes below `output`, and a report to session.json there.
 
-    In order: every form checked on the device, short trainings at each precision, timings, trainings with the
-    fewest multiply-accumulates first.
+    In order: every form and method checked on the device, timings, and with the time that is left the trainings, by
+    one worker.
 
     Args:
-        config: an experiment with `throughput`; its runs are the trainings.
+        config: an experiment with `throughput`, which says what is timed.
+        trainings: configurations whose runs are trained, the most important first.
         output: the folder of results.
         device: "cpu" or "cuda".
         budget_seconds: the time until everything has ended.
+        side_by_side: runs at the same time on a GPU.
     """
     started = time.monotonic()
     settings = load_config(config).model_copy(update={"device": device})
     output.mkdir(parents=True, exist_ok=True)
     report = SessionReport(budget_seconds=budget_seconds, device=device, steps=[])
-    for step in _steps(settings, output, device, budget_seconds):
+    for step in plan_session(settings, trainings, output, device, budget_seconds, side_by_side):
         left = budget_seconds - (time.monotonic() - started)
-        command = " ".join(("linconv", *step.arguments))
+        arguments = (
+            (*step.arguments, "--budget", f"{left - 2 * GRACE_SECONDS:.0f}s") if step.takes_rest else step.arguments
+        )
+        command = " ".join(("linconv", *arguments))
         if _is_done(step, settings, output):
             found = StepReport(name=step.name, command=command, outcome="already there")
-        elif left <= GRACE_SECONDS:
+        elif left <= 2 * GRACE_SECONDS:
             found = StepReport(name=step.name, command=command, outcome="no time")
         else:
             log.info("%s (%.0f s left)", step.name, left)
-            found = _perform(step, command, min(step.seconds or left, left) - GRACE_SECONDS)
+            found = _perform(arguments, step.name, command, min(step.seconds or left, left) - GRACE_SECONDS)
             log.info("%s: %s after %.0f s %s", step.name, found.outcome, found.seconds, found.detail)
         report.steps.append(found)
         write_result(output / "session.json", report)
     return report
 
 
-def _steps(settings: Config, output: Path, device: str, budget_seconds: float) -> Iterator[Step]:
-    main = _write(settings, output)
-    yield Step(
-        "correctness", ("measure", "correctness", "--device", device, "--output", str(output / "correctness.json"))
-    )
-    for name, smoke in _smoke(device):
-        (key,) = plan_runs(smoke)
-        yield Step(f"training smoke, {name}", _train(_write(smoke, output), key, output))
+def plan_session(
+    settings: Config,
+    trainings: Sequence[Path],
+    output: Path,
+    device: str,
+    budget_seconds: float,
+    side_by_side: int = SIDE_BY_SIDE,
+) -> list[Step]:
+    """The steps of a session, the most informative first."""
+    main = output / settings.experiment / "config.yaml"
+    write_text(main, yaml.safe_dump(settings.model_dump(mode="json", exclude_unset=True), sort_keys=False))
+    check = ("measure", "correctness", "--device", device, "--output", str(output / "correctness.json"))
+    steps = [Step("correctness", check, CORRECTNESS_SECONDS)]
     if settings.throughput is not None:
         seconds = THROUGHPUT_SHARE * budget_seconds
         limit = f"{max(1.0, seconds - 2 * GRACE_SECONDS):.0f}s"
         arguments = ("measure", "throughput", "--config", str(main), "--results", str(output), "--budget", limit)
-        yield Step("throughput", arguments, seconds + settings.throughput.cell_seconds)
-    for key in _cheapest_first(settings):
-        yield Step(str(key), _train(main, key, output))
-
-
-def _smoke(device: str) -> Iterator[tuple[str, Config]]:
-    """One short training per precision, on CUDA with and without graphs."""
-    for precision, graph in itertools.product(("fp32", "tf32", "bf16", "fp16"), (False, True)):
-        if device != "cuda" and (graph or precision == "fp16"):
-            continue
-        name = f"{precision}{', CUDA graph' if graph else ''}"
-        raw: dict[str, Any] = {
-            "experiment": f"smoke-{precision}{'-graph' if graph else ''}",
-            **{"datasets": ["synthetic"], "architectures": ["base"], "variants": ["Lr"], "seeds": [0]},
-            "recipe": {"overrides": [{"set": {"epochs": 3, "precision": precision}}]},
-            **{"device": device, "cuda_graph": graph},
-        }
-        yield name, parse_config(raw, name)
-
-
-def _write(settings: Config, output: Path) -> Path:
-    """The configuration as a file in its results' folder."""
-    path = output / settings.experiment / "config.yaml"
-    write_text(path, yaml.safe_dump(settings.model_dump(mode="json", exclude_unset=True), sort_keys=False))
-    return path
-
-
-def _train(config: Path, key: RunKey, output: Path) -> tuple[str, ...]:
-    where = ("--dataset", key.dataset, "--architecture", key.architecture, "--variant", key.variant)
-    log_file = output / config.parent.name / key.log
-    return ("train", str(config), *where, "--seed", str(key.seed), "--results", str(output), "--log", str(log_file))
-
-
-def _cheapest_first(settings: Config) -> list[RunKey]:
-    """The runs by epochs and the network's multiply-accumulates, all variants of a network and seed together."""
-    from linconv.measure.complexity import complexity
-    from linconv.models import build_model
-
-    macs = {a: complexity(build_model(a), (3, 32, 32)).macs_folded for a in settings.architectures}
-
-    def cost(key: RunKey) -> tuple[float, str, str, int]:
-        epochs = resolve_run(settings, key).recipe.epochs
-        return epochs * macs[key.architecture], key.dataset, key.architecture, key.seed
-
-    return sorted(plan_runs(settings), key=cost)
+        steps.append(Step("throughput", arguments, seconds + settings.throughput.cell_seconds))
+    if trainings:
+        where = ("--results", str(output), "--device", device)
+        many = ("--side-by-side", str(side_by_side if device == "cuda" else 1))
+        steps.append(Step("trainings", ("work", *map(str, trainings), *where, *many), takes_rest=True))
+    return steps
 
 
 def _is_done(step: Step, settings: Config, output: Path) -> bool:
-    """Whether the step's results are there and belong to the configuration."""
-    if step.arguments[0] == "train":
-        config = load_config(step.arguments[1])
-        at = dict(zip(step.arguments[2::2], step.arguments[3::2], strict=True))
-        key = RunKey(at["--dataset"], at["--architecture"], at["--variant"], int(at["--seed"]))
-        try:
-            result = read_result(output / config.experiment / key.path / "result.json", RunResult)
-        except ResultError:
-            return False
-        return result.config_hash == resolve_run(config, key).hash
+    """Whether the step's results are there and belong to the configuration; the worker finds out on its own."""
     if step.name == "throughput" and settings.throughput is not None:
         names = [key.name for key in plan_throughput(settings.throughput)]
         grid = throughput_hash(settings.throughput, settings.known_variants)
         found, missing = read_cells(output / settings.experiment / "throughput", names, grid)
         return not missing and all(cell.device == settings.device for cell in found)
-    try:
-        checked = read_result(output / "correctness.json", CorrectnessResult)
-    except ResultError:
-        return False
-    return checked.device == settings.device and not checked.failed
+    if step.name == "correctness":
+        try:
+            checked = read_result(output / "correctness.json", CorrectnessResult)
+        except ResultError:
+            return False
+        return checked.device == settings.device and not checked.failed
+    return False
 
 
-def _perform(step: Step, command: str, seconds: float) -> StepReport:
+def _perform(arguments: Sequence[str], name: str, command: str, seconds: float) -> StepReport:
     """Run a step; when its time is over it is asked to stop, and killed where it does not."""
     began = time.monotonic()
     process = subprocess.Popen(
-        [*PROGRAM, *step.arguments],
+        [*PROGRAM, *arguments],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -197,13 +174,11 @@ def _perform(step: Step, command: str, seconds: float) -> StepReport:
     outcome: Outcome = "done" if process.returncode == 0 else "failed"
     if process.returncode and (stopped or process.returncode == INTERRUPTED):
         outcome = "stopped"
-    if "--log" in step.arguments and (written := Path(step.arguments[step.arguments.index("--log") + 1])).exists():
-        text = written.read_text(encoding="utf-8", errors="replace")
     lines = [line for line in text.splitlines() if line.strip()]
     named = [line for line in lines if "error: " in line] or lines  # a message may go on over several lines
     detail = named[-1][-300:] if named and outcome != "done" else ""
     return StepReport(
-        name=step.name,
+        name=name,
         command=command,
         outcome=outcome,
         seconds=round(time.monotonic() - began, 1),

@@ -22,12 +22,9 @@ words, script = sys.argv[1:], json.loads(Path(__file__).with_suffix(".json").rea
 with Path(__file__).with_suffix(".calls").open("a") as file:
     file.write(" ".join(words) + "\\n")
 what = " ".join(words)
-at = dict(zip(words[2::2], words[3::2]))
-seed = at.get("--seed", "")
 act = next((script[key] for key in script if key in what), "work")
 if act == "fail":
-    Path(at["--log"]).parent.mkdir(parents=True, exist_ok=True)
-    Path(at["--log"]).write_text("12:00:00 error: the disk is full\\n  delete something\\n")
+    print("12:00:00 error: the disk is full\\n  delete something")
     sys.exit(2)
 if act == "stubborn":
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
@@ -36,13 +33,6 @@ if act in ("hang", "stubborn"):
     time.sleep(60)
 if "--output" in what:
     Path(words[-1]).write_text((Path(__file__).parent / "correctness.json").read_text())
-if words[0] == "train":
-    source = Path(__file__).parent / "prepared" / Path(words[1]).parent.name / f"{at['--variant']}{seed}.json"
-    config = Path(words[1]).parent
-    target = config / "runs" / at["--dataset"] / at["--architecture"] / at["--variant"] / f"seed{seed}" / "result.json"
-    if source.exists():
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_text(source.read_text())
 """
 RAW = {
     "experiment": "toy",
@@ -51,6 +41,7 @@ RAW = {
     "variants": ["conv", "L"],
     "seeds": [0],
     "recipe": {"overrides": [{"set": {"epochs": 1}}]},
+    "throughput": {"architectures": ["base"], "batches": [1]},
 }
 
 
@@ -73,19 +64,13 @@ def act(tmp_path, monkeypatch):
     (tmp_path / "correctness.json").write_text(_correctness())
     config = tmp_path / "toy.yaml"
     config.write_text(yaml.safe_dump(RAW))
-    parsed = parse_config(RAW)
-    for key in plan_runs(parsed):
-        if key.architecture == "base":
-            target = tmp_path / "prepared" / "toy" / f"{key.variant}{key.seed}.json"
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_text(sealed_text(make_run(parsed, key).model_dump(mode="json")))
     monkeypatch.setattr(session, "PROGRAM", (sys.executable, str(program)))
 
     def run(script=None, *, budget=600.0, grace=0.5):
         monkeypatch.setattr(session, "GRACE_SECONDS", grace)
         program.with_suffix(".json").write_text(json.dumps(script or {}))
         program.with_suffix(".calls").unlink(missing_ok=True)
-        report = session.run_session(config, tmp_path / "out", device="cpu", budget_seconds=budget)
+        report = session.run_session(config, [config], tmp_path / "out", device="cpu", budget_seconds=budget)
         calls = program.with_suffix(".calls")
         written = json.loads((tmp_path / "out" / "session.json").read_text())
         assert written.pop("digest") == content_digest(written)
@@ -95,35 +80,29 @@ def act(tmp_path, monkeypatch):
     return run
 
 
-def test_the_most_telling_comes_first_and_the_cheapest_training_before_others(act):
-    steps, calls = act()
-    assert list(steps) == [
-        "correctness",
-        *(f"training smoke, {precision}" for precision in ("fp32", "tf32", "bf16")),
-        *("synthetic/base/conv/seed0", "synthetic/base/L/seed0"),
-        *("synthetic/vgg11/conv/seed0", "synthetic/vgg11/L/seed0"),
-    ]
-    assert {step.outcome for step in steps.values()} == {"done"}
-    assert len(calls) == len(steps)
-    assert calls[0].startswith("measure correctness --device cpu --output ")
-
-
-def test_timings_get_a_share_of_the_time(act, tmp_path):
-    raw = RAW | {"throughput": {"architectures": ["base"], "batches": [1]}}
-    (tmp_path / "toy.yaml").write_text(yaml.safe_dump(raw))
+def test_checks_come_first_then_timings_then_one_worker_with_the_rest_of_the_time(act):
     steps, calls = act(budget=1000.0)
-    assert list(steps).index("throughput") == 4
-    (timing,) = [call for call in calls if "throughput" in call]
-    share = int(timing.rpartition("--budget ")[2].removesuffix("s"))
-    assert 400 < share < 500  # half of what the steps before it have left
+    assert list(steps) == ["correctness", "throughput", "trainings"]
+    assert {step.outcome for step in steps.values()} == {"done"}
+    assert calls[0].startswith("measure correctness --device cpu --output ")
+    timing, training = calls[1:]
+    assert 250 < int(timing.rpartition("--budget ")[2].removesuffix("s")) <= 300
+    assert training.startswith("work ")
+    assert " --side-by-side 1 " in training, "on a CPU"
+    assert 900 < int(training.rpartition("--budget ")[2].removesuffix("s")) < 1000
+
+
+def test_a_gpu_trains_side_by_side(tmp_path):
+    steps = session.plan_session(parse_config(RAW), [tmp_path / "a.yaml"], tmp_path, "cuda", 600, side_by_side=4)
+    assert "--side-by-side" in steps[-1].arguments
+    assert steps[-1].arguments[-1] == "4"
 
 
 def test_a_second_session_does_what_has_no_result(act):
     act()
     steps, calls = act()
-    there = {name for name, step in steps.items() if step.outcome == "already there"}
-    assert there == {"correctness", "synthetic/base/conv/seed0", "synthetic/base/L/seed0"}  # the rest left no file
-    assert len(calls) == len(steps) - 3
+    assert steps["correctness"].outcome == "already there"
+    assert [step.outcome for step in steps.values()].count("done") == len(calls) == 2  # the program leaves no timings
 
 
 @pytest.mark.parametrize("there", [{"device": "cuda"}, {"error": 1.0}])
@@ -135,21 +114,31 @@ def test_a_check_of_another_device_or_that_failed_is_made_again(act, tmp_path, t
 
 
 def test_a_failure_is_reported_with_its_reason_and_leaves_the_others(act):
-    steps, _ = act({"base --variant conv": "fail"})
-    failed = steps["synthetic/base/conv/seed0"]
-    assert failed.outcome == "failed"
-    assert failed.detail == "12:00:00 error: the disk is full"
-    assert steps["synthetic/base/L/seed0"].outcome == "done"
+    steps, _ = act({"throughput": "fail"})
+    assert steps["throughput"].outcome == "failed"
+    assert steps["throughput"].detail == "12:00:00 error: the disk is full"
+    assert steps["trainings"].outcome == "done"
 
 
 @pytest.mark.parametrize("how", ["hang", "stubborn"])
 def test_when_the_time_is_over_what_runs_is_stopped_and_the_rest_not_begun(act, how):
-    steps, calls = act({"base --variant conv": how}, budget=6.0)
-    outcomes = [step.outcome for step in steps.values()]
-    begun = [o for o in outcomes if o != "no time"]
-    assert steps["synthetic/base/conv/seed0"].outcome in ("stopped", "no time")
-    assert steps["synthetic/vgg11/L/seed0"].outcome == "no time"
-    assert len(calls) == len(begun)
+    steps, calls = act({"correctness": how}, budget=4.0)
+    assert steps["correctness"].outcome == "stopped"
+    assert steps["trainings"].outcome == "no time"
+    assert len(calls) == sum(step.outcome != "no time" for step in steps.values())
+
+
+def test_the_plan_is_printed_and_nothing_done(monkeypatch, tmp_path, capsys):
+    words = ["session", "config/gpu.yaml", "--train", "config/cifar10-paper.yaml", "--budget", "10m", "--plan"]
+    monkeypatch.setattr(sys, "argv", ["linconv", *words, "--output", str(tmp_path / "out")])
+    monkeypatch.chdir(Path(__file__).parents[1])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert not ended.value.code
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines] == ["correctness", "throughput", "trainings"]
+    assert "at most 180 s" in " ".join(lines[1].split()) or "at most 185 s" in lines[1]
+    assert "work config/cifar10-paper.yaml" in lines[2]
 
 
 def test_without_a_gpu_the_command_says_so(monkeypatch, tmp_path, capsys, caplog):
@@ -162,10 +151,7 @@ def test_without_a_gpu_the_command_says_so(monkeypatch, tmp_path, capsys, caplog
     assert not (tmp_path / "out").exists()
 
 
-def test_the_shipped_configuration_is_valid_and_times_before_it_trains():
-    root = Path(__file__).parents[1]
-    settings = session.load_config(root / "config" / "gpu.yaml")
+def test_the_shipped_configuration_times_a_narrower_network_beside_the_forms():
+    settings = session.load_config(Path(__file__).parents[1] / "config" / "gpu.yaml")
     assert settings.throughput is not None
-    keys = session._cheapest_first(settings)
-    assert len(keys) == len(plan_runs(settings)) == 2 * 3 * (5 + 4 + 4)
-    assert keys[0].architecture == "base"
+    assert settings.throughput.variants == ("Lr", "LRr", "narrow")

@@ -11,7 +11,7 @@ import torch
 import yaml
 
 from linconv.cli import main
-from linconv.config import VARIANTS, ConfigError
+from linconv.config import VARIANTS, ConfigError, Variant
 from linconv.config.errors import UserError
 from linconv.config.throughput import ThroughputKey, ThroughputOptions, plan_throughput, seconds
 from linconv.layers import LinearConv2d
@@ -79,10 +79,13 @@ def test_a_cell_without_its_a_a_arm_cannot_be_read():
 def test_what_is_timed():
     key = ThroughputKey("base", "inference", 2, "fp32", "eager")
     options = quick(forms=["auto", "folded"])
-    arms = throughput.planned_arms(key, options)
+    arms = throughput.planned_arms(key, options, VARIANTS)
     assert [name for name, _, _ in arms] == ["plain", "plain again", "Lr auto", "Lr folded", "Lr optimised"]
-    arms = throughput.planned_arms(key._replace(activity="training"), options)
+    arms = throughput.planned_arms(key._replace(activity="training"), options, VARIANTS)
     assert [name for name, _, _ in arms] == ["plain", "plain again", "Lr auto"]
+    narrow = {"narrow": Variant(layer="conv", narrow_to=VARIANTS["LRr"])}
+    arms = throughput.planned_arms(key, quick(variants=["narrow"], forms=["auto", "folded"]), narrow)
+    assert [name for name, _, _ in arms] == ["plain", "plain again", "narrow auto"], "a plain network has one form"
 
 
 def test_the_most_telling_cells_come_first():
@@ -91,6 +94,14 @@ def test_the_most_telling_cells_come_first():
     assert names[:2] == ["base_inference_b50_fp32_eager", "base_training_b50_fp32_eager"]
     assert names[4] == "base_inference_b50_bf16_eager"
     assert len(names) == len(set(names)) == 8
+
+
+def test_cells_that_differ_in_two_conditions_come_after_those_that_differ_in_one():
+    options = quick(batches=[50, 1, 8], precisions=["fp32", "bf16"], activities=["training"])
+    conditions = [(key.batch_size, key.precision) for key in plan_throughput(options)]
+    assert conditions[0] == (50, "fp32")
+    assert set(conditions[1:3]) == {(1, "fp32"), (50, "bf16")}
+    assert conditions[-1] == (8, "bf16")
 
 
 @pytest.mark.parametrize("activity", ["inference", "training"])
