@@ -168,8 +168,12 @@ class Provenance(Record):
 
 
 class RunResult(Record):
-    """One training run. `layers` are the filters after training, `layers_before` those at the first step, null where
-    they were not measured. `data` and `outcomes` are null in files of version 1; a diverged run has no outcomes."""
+    """One training run.
+
+    `layers` are the filters after training, `layers_before` those at the first step, null where they were not measured.
+    `code_hash` is that of all code that trained, `shared_code_hash` that of the part which every run shares, whatever
+    its layer. `shared_code_hash`, `data` and `outcomes` are null in files of version 1; a diverged run has no outcomes.
+    """
 
     kind: Literal["run"] = "run"
     schema_version: Literal[2] = SCHEMA_VERSION
@@ -181,6 +185,7 @@ class RunResult(Record):
     seed: Count
     config_hash: Hash
     code_hash: Hash
+    shared_code_hash: Hash | None = None
     config: dict[str, Any]
     data: DataContent | None = None
     metrics: RunMetrics
