@@ -22,7 +22,7 @@ _WORDS: dict[What, str] = {
     "code": "versions of the training code",
     "torch": "versions of torch",
     "hardware": "kinds of hardware",
-    "data": "data sets of one name",
+    "data": "kinds of data",
 }
 
 
