@@ -92,8 +92,8 @@ class RunMetrics(Record):
     epoch: Positive
     params: Positive
     params_nonzero: Count
-    train_loss: NonNegative | None = None
-    train_top1: Percent | None = None
+    train_loss: NonNegative | None
+    train_top1: Percent
     coefficient_sparsity: Share | None = None
     selection: Literal["last", "best_validation"] = "last"
     macs: Count | None = None
@@ -172,7 +172,8 @@ class RunResult(Record):
 
     `layers` are the filters after training, `layers_before` those at the first step, null where they were not measured.
     `code_hash` is that of all code that trained, `shared_code_hash` that of the part which every run shares, whatever
-    its layer. `shared_code_hash`, `data` and `outcomes` are null in files of version 1; a diverged run has no outcomes.
+    its layer. `shared_code_hash`, `data` and `outcomes` are null in results from before they were recorded; a diverged
+    run has no outcomes.
     """
 
     kind: Literal["run"] = "run"
@@ -232,8 +233,7 @@ class RunResult(Record):
             raise ValueError(f"metrics.epoch is {metrics.epoch}, the last one is {len(self.history)}")
         epoch = self.history[metrics.epoch - 1]
         wanted = {"top1": epoch.test_top1 if self.status == "ok" else None, "test_loss": epoch.test_loss}
-        if metrics.train_top1 is not None:  # files of version 1 have no training metrics
-            wanted |= {"train_top1": epoch.train_top1, "train_loss": epoch.train_loss}
+        wanted |= {"train_top1": epoch.train_top1, "train_loss": epoch.train_loss}
         for name, value in wanted.items():
             if getattr(metrics, name) != value:
                 raise ValueError(
