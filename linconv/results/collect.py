@@ -15,6 +15,7 @@ from linconv.config import Config, RunKey, plan_runs, resolve_run
 from linconv.config.runs import complexity_hash
 from linconv.config.throughput import plan_throughput
 from linconv.results.arrays import read_npz, write_npz
+from linconv.results.commands import shown_text
 from linconv.results.manifest import write_manifest
 from linconv.results.measured import MEASURED, read_measured, rows_of
 from linconv.results.outcomes import COLLECTED as OUTCOMES
@@ -197,7 +198,7 @@ def _last_word(log: Path) -> str | None:
         return None
     lines = [line.strip()[:300] for line in lines if line.strip()]
     errors = [line for line in lines if "error: " in line]  # a message may go on over several lines
-    return (errors or lines or [""])[-1]
+    return shown_text((errors or lines or [""])[-1])
 
 
 def _refusal(config: Config, failures: Sequence[_Failure]) -> str:
