@@ -167,6 +167,23 @@ class Provenance(Record):
     earlier_processes: list[EarlierProcess] | None = None
 
 
+def resolved(config: dict[str, Any], config_hash: str) -> ResolvedRun:
+    """The run that a record describes.
+
+    Raises:
+        ValueError: it describes none, or another one than the hash is of.
+    """
+    try:
+        run = ResolvedRun.model_validate(config)
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(("config", *map(str, first["loc"])))
+        raise ValueError(f"{field}: {first['msg']}") from None
+    if run.hash != config_hash:
+        raise ValueError(f"config_hash is {config_hash}, the hash of config is {run.hash}")
+    return run
+
+
 class RunResult(Record):
     """One training run.
 
@@ -199,25 +216,15 @@ class RunResult(Record):
 
     @model_validator(mode="after")
     def _consistent(self) -> RunResult:
-        run = self._resolved()
+        run = resolved(self.config, self.config_hash)
         for name in ("experiment", "dataset", "architecture", "variant", "seed"):
             if getattr(self, name) != getattr(run, name):
                 raise ValueError(f"{name} is {getattr(self, name)!r}, in config it is {getattr(run, name)!r}")
-        if run.hash != self.config_hash:
-            raise ValueError(f"config_hash is {self.config_hash}, the hash of config is {run.hash}")
         self._check_history(run.recipe.epochs)
         self._check_metrics()
         if self.outcomes is not None and self.outcomes.top1 != self.metrics.top1:
             raise ValueError(f"outcomes give a top-1 of {self.outcomes.top1}, metrics.top1 is {self.metrics.top1}")
         return self
-
-    def _resolved(self) -> ResolvedRun:
-        try:
-            return ResolvedRun.model_validate(self.config)
-        except ValidationError as error:
-            first = error.errors()[0]
-            field = ".".join(("config", *map(str, first["loc"])))
-            raise ValueError(f"{field}: {first['msg']}") from None
 
     def _check_history(self, epochs: int) -> None:
         if [epoch.epoch for epoch in self.history] != list(range(1, len(self.history) + 1)):
