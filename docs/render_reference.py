@@ -72,7 +72,7 @@ def add(experiment: Path, reference: Path) -> None:
     for dataset, architecture, variant, seed in sorted(runs):
         file = Path("runs", dataset, architecture, variant, f"seed{seed}", "correlations.npz")
         shutil.copyfile(experiment / file, kept / file)
-    shutil.copytree(experiment / "data", kept / "data", ignore=shutil.ignore_patterns("*.npz"))
+    shutil.copytree(experiment / "data", kept / "data", ignore=shutil.ignore_patterns("*.npz", "manifest.json"))
 
 
 def same_picture(one: Path, other: Path) -> bool:

@@ -138,6 +138,7 @@ def finish_run(
         experiment=run.experiment,
         config_hash=run.hash,
         code_hash=code_hash("training", *run.definition.layers),
+        shared_code_hash=code_hash("training"),
         config=run.model_dump(mode="json"),
         data=None if training.data is None else training.data.content,
         metrics=metrics,

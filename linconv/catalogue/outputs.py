@@ -33,6 +33,7 @@ class Output(Entry):
         caption: what it shows, in one or two sentences. What is printed below it has the details of the experiment.
         per: what one file is made for.
         needs: what the collected results must hold; without it the output is always made.
+        of_runs: it averages or pairs training runs, so it says what they do not have in common.
 
     `target` is a function of the experiment and of the names that `per` lists.
     """
@@ -40,6 +41,7 @@ class Output(Entry):
     caption: str
     per: Per = "experiment"
     needs: Need | None = None
+    of_runs: bool = False
 
 
 def _any_run(experiment: Any, dataset: str | None = None, architecture: str | None = None) -> bool:

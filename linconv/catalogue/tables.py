@@ -17,12 +17,14 @@ TABLES: dict[str, Output] = by_name(
         caption="Accuracy, parameters and operations of every network with every variant: mean and spread over the "
         "seeds, differences to the plain convolution with the outcome of their tests.",
         target="linconv.report.tables.table1:table1",
+        of_runs=True,
     ),
     Output(
         name="ranking_parameters",
         label="Accuracy at equal parameters",
         caption=_RANKED.format(cost="parameters"),
         target="linconv.report.tables.ranking:ranking_parameters_table",
+        of_runs=True,
         needs=ranks("parameters"),
     ),
     Output(
@@ -30,6 +32,7 @@ TABLES: dict[str, Output] = by_name(
         label="Accuracy at equal multiply-accumulates",
         caption=_RANKED.format(cost="multiply-accumulates of a forward pass"),
         target="linconv.report.tables.ranking:ranking_macs_table",
+        of_runs=True,
         needs=ranks("macs"),
     ),
     Output(
@@ -37,6 +40,7 @@ TABLES: dict[str, Output] = by_name(
         label="Accuracy at equal latency",
         caption=_RANKED.format(cost="measured latency of a forward pass"),
         target="linconv.report.tables.ranking:ranking_latency_table",
+        of_runs=True,
         needs=ranks("latency"),
     ),
     Output(
@@ -50,12 +54,14 @@ TABLES: dict[str, Output] = by_name(
         label="Ours beside the paper's",
         caption="Ours, the paper's and the deviation, for the networks, variants and data sets that both have.",
         target="linconv.report.tables.table1_comparison:table1_comparison",
+        of_runs=True,
     ),
     Output(
         name="table2",
         label="The paper's table 2",
         caption="The paper's Table 2 beside ours. What this experiment does not train is marked as not run.",
         target="linconv.report.tables.table2:table2",
+        of_runs=True,
     ),
     Output(
         name="paper_columns",
@@ -125,6 +131,7 @@ TABLES: dict[str, Output] = by_name(
         caption="How redundant the filters of each convolution are, before and after training: correlations of pairs "
         "of filters, effective rank and variance entropy.",
         target="linconv.report.tables.redundancy:redundancy_table",
+        of_runs=True,
     ),
     Output(
         name="filter_quality",
@@ -133,12 +140,14 @@ TABLES: dict[str, Output] = by_name(
         "metrics of the CNN Filter DB: kernel sparsity, variance entropy of the kernels and orthogonality of the "
         "filters, means over the convolutions.",
         target="linconv.report.tables.filter_quality:filter_quality_table",
+        of_runs=True,
     ),
     Output(
         name="runs",
         label="All runs",
         caption="Every single run behind the means: its status, accuracy and the training it had.",
         target="linconv.report.tables.runs:runs_table",
+        of_runs=True,
     ),
     Output(
         name="failures",

@@ -7,7 +7,7 @@ import sys
 
 import typer
 
-from linconv.cli import measure, render, results, runs, work
+from linconv.cli import measure, render, reproduce, results, runs, work
 from linconv.config.errors import UserError
 
 app = typer.Typer(
@@ -15,6 +15,7 @@ app = typer.Typer(
 )
 app.add_typer(runs.app)
 app.add_typer(work.app)
+app.add_typer(reproduce.app)
 app.add_typer(results.app)
 app.add_typer(measure.app, name="measure")
 app.add_typer(render.app, name="render")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from typing import Any
 
@@ -36,4 +37,6 @@ def origin(device: str, command: str, began: float, **in_force: Any) -> Provenan
 def machine(device: str) -> dict[str, Any]:
     """The hardware of this process, "cpu" or "cuda"; `instruction_set` is what torch uses of the processor."""
     found = hardware() | {"instruction_set": torch.backends.cpu.get_cpu_capability()}
+    if limit := os.environ.get("ONEDNN_MAX_CPU_ISA"):  # the library of convolutions chooses its own
+        found["onednn_max_cpu_isa"] = limit
     return found | ({"gpu": torch.cuda.get_device_name()} if device == "cuda" else {})

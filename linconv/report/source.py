@@ -13,6 +13,7 @@ import pandas as pd
 from linconv.config import Config, ConfigError, load_config, plan_cells
 from linconv.results.arrays import read_npz
 from linconv.results.equivalence import Comparison, compare_cells
+from linconv.results.manifest import check_manifest
 from linconv.results.measured import rows_of
 from linconv.results.record import Record, ResultError
 from linconv.results.statistics import Cell, cell_statistics
@@ -39,10 +40,14 @@ _TEXT = dict.fromkeys(
         "warnings",
         "config_hash",
         "code_hash",
+        "shared_code_hash",
+        "data",
         "git_commit",
         "git_dirty",
         "torch",
+        "numpy",
         "hardware",
+        "instruction_set",
         "command",
         "flops_paper_quirk",
         "input_shape",
@@ -175,9 +180,8 @@ def load_experiment(root: str | Path) -> Experiment:
         config = load_config(root / "config.yaml")
     except ConfigError as error:
         raise ResultError(str(error)) from None
+    check_manifest(root / "data", [*(f"{name}.csv" for name in COLUMNS), "correlations.npz"])
     frames = {name: _read_csv(root / "data" / f"{name}.csv", columns) for name, columns in COLUMNS.items()}
-    if not (root / "data" / "correlations.npz").exists():
-        raise ResultError(f"{root / 'data' / 'correlations.npz'}: missing; collect the results first")
     return Experiment(root=root, config=config, frames=frames)
 
 

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from linconv.report.labels import dataset_label, variant_of
+from linconv.report.labels import dataset_label, place_label, variant_of
 from linconv.report.source import Experiment
 from linconv.results.equivalence import MIN_PAIRS
+from linconv.results.notes import mixtures
+
+NAMED = 5  # cells that a note names before it counts the rest
 
 
 def tests_text(experiment: Experiment) -> str:
@@ -58,6 +61,28 @@ def orthogonality_notes(experiment: Experiment) -> list[str]:
         f"(Achour et al., JMLR 2022): {layers}."
         for *cell, layers in dict.fromkeys(zip(*columns, strict=True))
     ]
+
+
+def mixture_notes(experiment: Experiment) -> list[str]:
+    """What the runs that are averaged or compared do not have in common, a note per kind of difference and place."""
+    places: dict[tuple[bool, str], list[str]] = {}
+    for found in mixtures(experiment.runs):
+        within = found.variant is not None
+        label = place_label(found.architecture, found.dataset)
+        if found.variant is not None:
+            label = cell_label(found.dataset, found.architecture, found.variant)
+        places.setdefault((within, found.text), []).append(label)
+    return [
+        f"{_listed(labels)}: {'runs that are averaged' if within else 'variants that are compared'} were trained with "
+        f"{text}."
+        for (within, text), labels in places.items()
+    ]
+
+
+def _listed(labels: Sequence[str]) -> str:
+    """The first few names, and how many more there are."""
+    more = len(labels) - NAMED
+    return ", ".join(labels[:NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
 def cell_label(dataset: str, architecture: str, variant: str) -> str:

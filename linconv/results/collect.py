@@ -15,7 +15,11 @@ from linconv.config import Config, RunKey, plan_runs, resolve_run
 from linconv.config.runs import complexity_hash
 from linconv.config.throughput import plan_throughput
 from linconv.results.arrays import read_npz, write_npz
+from linconv.results.commands import shown_text
+from linconv.results.manifest import write_manifest
 from linconv.results.measured import MEASURED, read_measured, rows_of
+from linconv.results.outcomes import COLLECTED as OUTCOMES
+from linconv.results.outcomes import FILE, pack, read_outcomes
 from linconv.results.run_folder import remove_spent_checkpoints
 from linconv.results.schema import ComplexityResult, ResultError, RunResult, read_result
 from linconv.results.throughput import ThroughputResult, read_cells, throughput_hash
@@ -85,7 +89,8 @@ def collect(config: Config, root: Path, *, partial: bool = False, data: Path | N
     cells, untimed = _read_throughput(config, root)
     failures += untimed
     arrays, unreadable = _correlations(config, root, results)
-    failures += unreadable
+    outcomes, lost = _outcomes(root, results)
+    failures += unreadable + lost
     measured, unreadable = _read_measured(root)
     failures += unreadable
     unusable = [f for f in failures if f.reason != "diverged"]
@@ -96,8 +101,13 @@ def collect(config: Config, root: Path, *, partial: bool = False, data: Path | N
     rows |= measured | {"throughput": throughput_rows(cells)}
     rows["failures"] = [failure.row() for failure in failures]
     spent, data = data is None, data or root / "data"
+    for marker in data.glob(".config-*"):  # of the pipeline: what it marked is written over
+        marker.unlink()
     files = [write_csv(data / f"{name}.csv", columns, rows[name]) for name, columns in COLUMNS.items()]
     files.append(write_npz(data / "correlations.npz", arrays))
+    # uncompressed, since log-probabilities hardly shrink
+    files.append(write_npz(data / OUTCOMES, outcomes, compress=False))
+    files.append(write_manifest(data))
     if spent:
         for key in results:
             remove_spent_checkpoints(root / key.path)
@@ -188,7 +198,7 @@ def _last_word(log: Path) -> str | None:
         return None
     lines = [line.strip()[:300] for line in lines if line.strip()]
     errors = [line for line in lines if "error: " in line]  # a message may go on over several lines
-    return (errors or lines or [""])[-1]
+    return shown_text((errors or lines or [""])[-1])
 
 
 def _refusal(config: Config, failures: Sequence[_Failure]) -> str:
@@ -220,6 +230,24 @@ def _correlations(
             failures.append(_Failure(key, reason, file.as_posix(), detail, ""))
             continue
         arrays |= {f"{'/'.join(map(str, key))}/{name}": array for name, array in stored.items()}
+    return arrays, failures
+
+
+def _outcomes(root: Path, results: Mapping[RunKey, RunResult]) -> tuple[dict[str, np.ndarray], list[_Failure]]:
+    """The outcomes of every test image of every run, and the files of them that cannot be read."""
+    arrays: dict[str, np.ndarray] = {}
+    failures: list[_Failure] = []
+    for key, result in results.items():
+        try:
+            found = read_outcomes(root / key.path, result)
+        except ResultError as error:
+            file = key.path / FILE
+            detail = str(error).removeprefix(f"{root / key.path}/")
+            reason: Reason = "damaged" if (root / file).exists() else "missing"
+            failures.append(_Failure(key, reason, file.as_posix(), detail, ""))
+            continue
+        if found is not None:
+            arrays |= {f"{'/'.join(map(str, key))}/{name}": array for name, array in pack(found).items()}
     return arrays, failures
 
 

@@ -1,4 +1,4 @@
-"""A command as a result records it: it can be typed again, and it names no user and no folder outside the project."""
+"""Commands and messages as results record them: they name no user and no folder outside the project."""
 
 from __future__ import annotations
 
@@ -12,10 +12,18 @@ from pathlib import Path
 # an absolute path, one below a home folder or one that leaves the current folder, at the start of a word or of a value
 _PATH = re.compile(r"(?:(?<=^)|(?<=[=,:]))(?:/|~|\.\.(?=/|$)|[^=,:]*/\.\.(?=/|$))[^=,:]*")
 
+# an absolute path of two parts or more in a sentence: what follows white space, a quote or a bracket
+_IN_TEXT = re.compile(r"""(?:(?<=^)|(?<=[\s'"(\[=]))(?:/|~/)[^\s'":;,()\[\]/]+(?:/[^\s'":;,()\[\]/]+)+""")
+
 
 def shown_command(words: Sequence[str]) -> str:
     """The words of a command as one line, every path as `shown_path` gives it."""
     return shlex.join(_PATH.sub(lambda found: shown_path(found[0]), word) for word in words)
+
+
+def shown_text(text: str) -> str:
+    """A message with every absolute path in it as `shown_path` gives it."""
+    return _IN_TEXT.sub(lambda found: shown_path(found[0]), text)
 
 
 def shown_path(path: str | Path) -> str:

@@ -13,11 +13,12 @@ from typing import NamedTuple
 
 import numpy as np
 
+from linconv.config import RunKey
 from linconv.results.arrays import read_npz, write_npz
 from linconv.results.record import ResultError
 from linconv.results.run import RunOutcomes, RunResult
 
-FILE = "outcomes.npz"
+FILE = COLLECTED = "outcomes.npz"  # beside a result, and of all runs in the collected data
 LOWEST = -60000.0  # float16 ends at -65504
 
 
@@ -70,3 +71,22 @@ def unpack(stored: Mapping[str, np.ndarray]) -> Outcomes:
     """The outcomes that `pack` stored."""
     correct = np.unpackbits(stored["correct"], count=int(stored["n"][0])).astype(bool)
     return Outcomes(correct, stored["log_prob"].astype(np.float32))
+
+
+def read_collected_outcomes(data: Path) -> dict[RunKey, Outcomes]:
+    """The outcomes of every run that has them, from a folder of collected data.
+
+    Raises:
+        ResultError: the file is missing or damaged.
+    """
+    path, remedy = data / COLLECTED, "collect the results again"
+    by_run: dict[RunKey, dict[str, np.ndarray]] = {}
+    for name, array in read_npz(path, remedy=remedy).items():
+        *key, part = name.split("/")
+        if len(key) != len(RunKey._fields) or not key[-1].isdigit():
+            raise ResultError(f"{path}: holds {name!r}, of no run; {remedy}")
+        by_run.setdefault(RunKey(key[0], key[1], key[2], int(key[3])), {})[part] = array
+    try:
+        return {run: unpack(stored) for run, stored in by_run.items()}
+    except KeyError as error:
+        raise ResultError(f"{path}: lacks the array {error}; {remedy}") from None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from pydantic import ValidationError
 
@@ -35,7 +35,7 @@ def read_result(path: str | Path, kind: type[R]) -> R:
             f"{path}: schema_version: written by a newer linconv (schema {version}; this one reads up to "
             f"{SCHEMA_VERSION}); update linconv"
         )
-    content = _current(values) if isinstance(values, dict) else values
+    content = {k: v for k, v in values.items() if k != DIGEST} if isinstance(values, dict) else values
     try:
         result = kind.model_validate_json(json.dumps(content), strict=True)
     except ValidationError as error:
@@ -43,26 +43,10 @@ def read_result(path: str | Path, kind: type[R]) -> R:
         raise _damaged(
             path, ".".join(map(str, first["loc"])) or "file", first["msg"].removeprefix("Value error, ")
         ) from None
-    # version 1 had no digest, so one there says that the number of the version was changed
-    wanted = None if version == 1 else content_digest(values)
-    if values.get(DIGEST) != wanted:
+    if values.get(DIGEST) != content_digest(values):
         raise _damaged(path, DIGEST, "the file is not as it was written")
     return result
 
 
 def _damaged(path: Path, field: str, reason: str) -> ResultError:
     return ResultError(f"{path}: {field}: {reason}; delete the file to have it made again")
-
-
-def _current(values: dict[str, Any]) -> dict[str, Any]:
-    """The record as this version writes it, without its digest."""
-    content = {name: value for name, value in values.items() if name != DIGEST}
-    if content.get("schema_version") != 1:
-        return content
-    content["schema_version"] = SCHEMA_VERSION
-    if content.get("kind") == "run":
-        never = content.pop("never_orthogonal", None)
-        content["warnings"] = [
-            {"code": "never_orthogonal", "layer": w["layer"], "message": w["reason"]} for w in never or ()
-        ]
-    return content

@@ -92,8 +92,8 @@ class RunMetrics(Record):
     epoch: Positive
     params: Positive
     params_nonzero: Count
-    train_loss: NonNegative | None = None
-    train_top1: Percent | None = None
+    train_loss: NonNegative | None
+    train_top1: Percent
     coefficient_sparsity: Share | None = None
     selection: Literal["last", "best_validation"] = "last"
     macs: Count | None = None
@@ -167,9 +167,31 @@ class Provenance(Record):
     earlier_processes: list[EarlierProcess] | None = None
 
 
+def resolved(config: dict[str, Any], config_hash: str) -> ResolvedRun:
+    """The run that a record describes.
+
+    Raises:
+        ValueError: it describes none, or another one than the hash is of.
+    """
+    try:
+        run = ResolvedRun.model_validate(config)
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(("config", *map(str, first["loc"])))
+        raise ValueError(f"{field}: {first['msg']}") from None
+    if run.hash != config_hash:
+        raise ValueError(f"config_hash is {config_hash}, the hash of config is {run.hash}")
+    return run
+
+
 class RunResult(Record):
-    """One training run. `layers` are the filters after training, `layers_before` those at the first step, null where
-    they were not measured. `data` and `outcomes` are null in files of version 1; a diverged run has no outcomes."""
+    """One training run.
+
+    `layers` are the filters after training, `layers_before` those at the first step, null where they were not measured.
+    `code_hash` is that of all code that trained, `shared_code_hash` that of the part which every run shares, whatever
+    its layer. `shared_code_hash`, `data` and `outcomes` are null in results from before they were recorded; a diverged
+    run has no outcomes.
+    """
 
     kind: Literal["run"] = "run"
     schema_version: Literal[2] = SCHEMA_VERSION
@@ -181,6 +203,7 @@ class RunResult(Record):
     seed: Count
     config_hash: Hash
     code_hash: Hash
+    shared_code_hash: Hash | None = None
     config: dict[str, Any]
     data: DataContent | None = None
     metrics: RunMetrics
@@ -193,25 +216,15 @@ class RunResult(Record):
 
     @model_validator(mode="after")
     def _consistent(self) -> RunResult:
-        run = self._resolved()
+        run = resolved(self.config, self.config_hash)
         for name in ("experiment", "dataset", "architecture", "variant", "seed"):
             if getattr(self, name) != getattr(run, name):
                 raise ValueError(f"{name} is {getattr(self, name)!r}, in config it is {getattr(run, name)!r}")
-        if run.hash != self.config_hash:
-            raise ValueError(f"config_hash is {self.config_hash}, the hash of config is {run.hash}")
         self._check_history(run.recipe.epochs)
         self._check_metrics()
         if self.outcomes is not None and self.outcomes.top1 != self.metrics.top1:
             raise ValueError(f"outcomes give a top-1 of {self.outcomes.top1}, metrics.top1 is {self.metrics.top1}")
         return self
-
-    def _resolved(self) -> ResolvedRun:
-        try:
-            return ResolvedRun.model_validate(self.config)
-        except ValidationError as error:
-            first = error.errors()[0]
-            field = ".".join(("config", *map(str, first["loc"])))
-            raise ValueError(f"{field}: {first['msg']}") from None
 
     def _check_history(self, epochs: int) -> None:
         if [epoch.epoch for epoch in self.history] != list(range(1, len(self.history) + 1)):
@@ -227,8 +240,7 @@ class RunResult(Record):
             raise ValueError(f"metrics.epoch is {metrics.epoch}, the last one is {len(self.history)}")
         epoch = self.history[metrics.epoch - 1]
         wanted = {"top1": epoch.test_top1 if self.status == "ok" else None, "test_loss": epoch.test_loss}
-        if metrics.train_top1 is not None:  # files of version 1 have no training metrics
-            wanted |= {"train_top1": epoch.train_top1, "train_loss": epoch.train_loss}
+        wanted |= {"train_top1": epoch.train_top1, "train_loss": epoch.train_loss}
         for name, value in wanted.items():
             if getattr(metrics, name) != value:
                 raise ValueError(

@@ -6,8 +6,10 @@ import math
 from collections.abc import Sequence
 from typing import Any, Literal
 
+from pydantic import model_validator
+
 from linconv.results.record import SCHEMA_VERSION, Count, Hash, NonNegative, Percent, Record
-from linconv.results.run import Provenance
+from linconv.results.run import Provenance, resolved
 
 
 class LayerSensitivity(Record):
@@ -55,6 +57,13 @@ class SensitivityResult(Record):
     config_hash: Hash
     code_hash: Hash
     provenance: Provenance
+
+    @model_validator(mode="after")
+    def _consistent(self) -> SensitivityResult:
+        run = resolved(self.config, self.config_hash)
+        if (self.dataset, self.architecture) != (run.dataset, run.architecture):
+            raise ValueError(f"{self.architecture} on {self.dataset}, in config {run.architecture} on {run.dataset}")
+        return self
 
     @property
     def ranked(self) -> list[LayerSensitivity]:

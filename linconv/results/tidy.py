@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from linconv.config import RunKey
+from linconv.config.runs import digest
 from linconv.results.files import write_text
 from linconv.results.measured import MEASURED
 from linconv.results.schema import (
@@ -43,7 +44,8 @@ COLUMNS: dict[str, list[str]] = {
             "warnings",
         ),
         *("epochs", "batch_size", "learning_rate", "optimizer"),
-        *("config_hash", "code_hash", "git_commit", "git_dirty", "torch", "hardware", "threads"),
+        *("config_hash", "code_hash", "shared_code_hash", "data", "git_commit", "git_dirty", "torch", "numpy"),
+        *("hardware", "instruction_set", "threads"),
         *("seconds", "images_per_second", "peak_memory_mib", "command"),
     ],
     "history": _COORDINATES + list(Epoch.model_fields),
@@ -79,10 +81,14 @@ def run_rows(results: Mapping[RunKey, RunResult]) -> dict[str, list[dict[str, An
                 "warnings": _warnings(result),
                 "config_hash": result.config_hash,
                 "code_hash": result.code_hash,
+                "shared_code_hash": result.shared_code_hash,
+                "data": _data(result),
                 "git_commit": origin.git_commit,
                 "git_dirty": origin.git_dirty,
                 "torch": origin.versions.get("torch"),
+                "numpy": origin.versions.get("numpy"),
                 "hardware": hardware.get("gpu") or hardware.get("cpu"),
+                "instruction_set": hardware.get("instruction_set"),
                 "threads": hardware.get("threads", origin.numerics.get("threads")),
                 "seconds": origin.seconds,
                 "images_per_second": origin.images_per_second,
@@ -103,6 +109,13 @@ def _never_orthogonal(result: RunResult) -> str | None:
         if found.code == "never_orthogonal":
             layers.setdefault(found.message, []).append(found.layer or "(the model)")
     return "; ".join(f"{', '.join(names)}: {reason}" for reason, names in layers.items()) or None
+
+
+def _data(result: RunResult) -> str | None:
+    """16 hexadecimal digits that change with any image or label of the data; None where the digests are not known."""
+    if result.data is None or result.data.train.digest is None or result.data.test.digest is None:
+        return None
+    return digest([result.data.train.digest, result.data.test.digest])
 
 
 def _warnings(result: RunResult) -> str | None:

@@ -25,7 +25,9 @@ def test_everything_is_collected(tmp_path):
     write_experiment(tmp_path, config)
     got = collect(config, tmp_path)
     assert (got.planned, got.collected, dict(got.failures)) == (15, 15, {})
-    assert sorted(outputs(tmp_path)) == sorted([*(f"{name}.csv" for name in COLUMNS), "correlations.npz"])
+    assert sorted(outputs(tmp_path)) == sorted(
+        [*(f"{name}.csv" for name in COLUMNS), "correlations.npz", "outcomes.npz", "manifest.json"]
+    )
     rows = read_rows(tmp_path / "data" / "runs.csv")
     assert [(r["variant"], r["seed"]) for r in rows] == [(k.variant, str(k.seed)) for k in plan_runs(config)]
     assert rows[0]["config_hash"] == resolve_run(config, key("conv")).hash

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from linconv.results.commands import shown_command, shown_path
+from linconv.results.commands import shown_command, shown_path, shown_text
 from linconv.results.provenance import git_state
 
 CASES = [
@@ -39,6 +39,24 @@ def test_a_command_names_no_folder_outside(words, shown, tmp_path, monkeypatch):
 def test_the_interpreter_has_no_path():
     assert shown_path(sys.executable) == "python"
     assert shown_command([sys.executable, "-m", "linconv.cli"]) == "python -m linconv.cli"
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("error: /home/alice/data/pets: missing; run this", "error: pets: missing; run this"),
+        ("cannot read '/home/alice/ab' now", "cannot read 'ab' now"),
+        ("see {here}/data/x.png (and ~/y/z)", "see data/x.png (and z)"),
+        (
+            "12/14 images, 3 img/s, and/or, https://example.org/a",
+            "12/14 images, 3 img/s, and/or, https://example.org/a",
+        ),
+        ("epoch 1/4  train loss 0.5 /s", "epoch 1/4  train loss 0.5 /s"),
+    ],
+)
+def test_a_message_names_no_folder_outside(text, shown, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert shown_text(text.format(here=tmp_path)) == shown
 
 
 @pytest.mark.parametrize(

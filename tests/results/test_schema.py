@@ -14,6 +14,7 @@ from pydantic import BaseModel
 from linconv.config import RunKey
 from linconv.results import ComplexityResult, ResultError, RunResult, read_result, write_result
 from linconv.results.correctness import CorrectnessResult
+from linconv.results.manifest import Manifest
 from linconv.results.profile import ProfileResult
 from linconv.results.regularizer import RegularizerResult
 from linconv.results.sensitivity import SensitivityResult
@@ -29,7 +30,7 @@ def models() -> list[type[BaseModel]]:
     found: list[type[BaseModel]] = []
     queue: list[typing.Any] = [
         *(RunResult, ComplexityResult, ThroughputResult, CorrectnessResult, SensitivityResult),
-        *(RegularizerResult, ProfileResult),
+        *(RegularizerResult, ProfileResult, Manifest),
     ]
     while queue:
         item = queue.pop(0)

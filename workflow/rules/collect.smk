@@ -9,7 +9,7 @@ rule collect:
         other_measurements(),
     output:
         expand(f"{RESULTS}/data/{{name}}.csv", name=COLUMNS),
-        f"{RESULTS}/data/correlations.npz",
+        expand(f"{RESULTS}/data/{{name}}", name=["correlations.npz", "outcomes.npz", "manifest.json"]),
         touch(f"{RESULTS}/data/.config-{CONFIG_HASH}"),
     log:
         f"{LOGS}/collect.log",

@@ -12,6 +12,7 @@ from linconv.report.formats import WRITERS
 from linconv.report.plan import plan_outputs, write_index
 from linconv.report.source import Experiment, load_experiment
 from linconv.report.table import Table
+from linconv.report.wording import mixture_notes
 from linconv.results.files import write_text
 
 FORMATS = ("md", "tex", "csv", "html")
@@ -20,7 +21,8 @@ FORMATS = ("md", "tex", "csv", "html")
 def make_table(experiment: Experiment, name: str) -> tuple[Table, pd.DataFrame]:
     """A table of the catalogue, and the unrounded numbers behind it as a tidy frame."""
     table, frame = TABLES[name].load()(experiment)
-    return replace(table, label=name.replace("_", "-")), frame
+    notes = [*table.notes, *(mixture_notes(experiment) if TABLES[name].of_runs else ())]
+    return replace(table, label=name.replace("_", "-"), notes=notes), frame
 
 
 def render_tables(root: str | Path) -> list[Path]:

@@ -47,14 +47,11 @@ def runs_table(experiment: Experiment) -> tuple[Table, pd.DataFrame]:
             _commit(run),
             run["config_hash"],
         )
-    notes = []
-    if (versions := frame["code_hash"].nunique()) > 1:
-        notes.append(f"The runs were made by {versions} versions of the training code (code_hash in runs.csv).")
     caption = (
         f"Runs of experiment {experiment.config.experiment}: accuracy (%) and loss on the test set "
         f"{experiment.reported_epoch}, seconds of wall time."
     )
-    return rows.table(caption, notes + orthogonality_notes(experiment), empty="No run was collected."), frame
+    return rows.table(caption, orthogonality_notes(experiment), empty="No run was collected."), frame
 
 
 def _commit(run: pd.Series) -> str:

@@ -13,6 +13,7 @@ from linconv.report.figures.filters import filters_figure
 from linconv.report.labels import variant_label
 from linconv.results.collect import collect
 from linconv.results.integrity import sealed_text
+from linconv.results.manifest import write_manifest
 from tests.report.conftest import MANY, draw, key, maps
 from tests.results.factory import make_config
 
@@ -59,6 +60,7 @@ def test_numbers_on_maps_of_the_filters_fit_their_cells(layers, panels_across, c
     frame = pd.read_csv(root / "data" / "layers.csv")
     first = frame[frame["position"] == 1]
     pd.concat([first.assign(position=i + 1) for i in range(layers)]).to_csv(root / "data" / "layers.csv", index=False)
+    write_manifest(root / "data")
     figure, _ = draw(root, filters_figure, "digits", "base")
     panels = figure.axes[:6]
     assert len({round(axes.get_position().x0, 3) for axes in panels}) == panels_across

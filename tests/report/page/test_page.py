@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 import sys
 from collections import Counter
@@ -261,8 +262,10 @@ def empty_folder(tmp_path):
 def damaged_data(tmp_path):
     root = tmp_path / "toy"
     write_text(root / "config.yaml", (toy(tmp_path, "other") / "config.yaml").read_text())
+    collect(make_config(), write_experiment(tmp_path / "collected", make_config()))
+    shutil.copytree(tmp_path / "collected" / "data", root / "data")
     write_text(root / "data" / "runs.csv", "a,b\n1\n")
-    return root, "data/runs.csv: no column 'dataset'; collect the results again"
+    return root, "data/runs.csv: is not the file that was collected; collect the results again"
 
 
 @pytest.mark.parametrize(

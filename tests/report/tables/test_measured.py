@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from linconv.config import RunKey, resolve_run
 from linconv.report import build_report, render_tables
 from linconv.results import write_result
 from linconv.results.collect import collect
@@ -59,6 +60,8 @@ def regularizer(origin):
 
 def sensitivity(origin):
     layers = [("a", 100, 1.5), ("b", 200, 1.2), ("c", 300, None), ("d", -5, 1.0)]
+    config = make_config(recipe={"overrides": [{"set": {"epochs": 2}}]})
+    run = resolve_run(config, RunKey("digits", "base", "conv", 0))
     return SensitivityResult(
         dataset="digits",
         architecture="base",
@@ -73,8 +76,8 @@ def sensitivity(origin):
             LayerSensitivity(layer=name, params=400, params_saved=saved, val_loss_plain=1.0, val_loss=loss)
             for name, saved, loss in layers
         ],
-        config={"recipe": {"epochs": 2}},
-        config_hash="a" * 16,
+        config=run.model_dump(mode="json"),
+        config_hash=run.hash,
         code_hash="a" * 16,
         provenance=origin,
     )
