@@ -221,7 +221,8 @@ def test_rankings_are_planned_where_they_are_asked_for(tmp_path, collected):
     write_experiment(tmp_path / "timed", timed)
     collect(timed, tmp_path / "timed", partial=True)
     planned = plan_outputs(load_experiment(tmp_path / "timed"), TABLES)
-    assert [table.stem for table in planned.made] == list(TABLES)
+    rankings = {"ranking_parameters", "ranking_macs", "ranking_latency"}
+    assert rankings <= {table.stem for table in planned.made}
     few = {"variants": ["conv", "LRr"], "seeds": [0], "complexity": {"architectures": ["base"]}, "ranking": {}}
     root = collected(costs=COSTS, **few)
     render_tables(root)
