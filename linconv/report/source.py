@@ -52,7 +52,7 @@ _TEXT = dict.fromkeys(
 )
 CELL = ["dataset", "architecture", "variant"]  # the columns that name a cell
 CellKey = tuple[str, str, str]
-IN_DETAIL = 9  # variants that can be told apart by colour
+IN_DETAIL = 9  # variants that colors alone distinguish
 
 
 @dataclass(frozen=True)
