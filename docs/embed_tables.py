@@ -1,6 +1,7 @@
 """Copy generated tables into the Markdown pages that show them.
 
-A page marks the place with `<!-- table: PATH -->` and `<!-- /table -->`, PATH from the repository's root.
+A page marks the place of a table with `<!-- table: PATH -->` and `<!-- /table -->`, PATH from the repository's root, and
+that of the list of all tables with `<!-- outputs: tables -->` and `<!-- /outputs -->` (or `figures`).
 `python docs/embed_tables.py` rewrites README.md and docs/*.md; with `--check` it only says which page is out of date.
 """
 
@@ -10,13 +11,29 @@ import re
 import sys
 from pathlib import Path
 
+from linconv.catalogue.figures import FIGURES
+from linconv.catalogue.tables import TABLES
+
 ROOT = Path(__file__).resolve().parent.parent
 PLACE = re.compile(r"(<!-- table: (\S+) -->\n).*?(<!-- /table -->)", re.DOTALL)
+LIST = re.compile(r"(<!-- outputs: (\w+) -->\n).*?(<!-- /outputs -->)", re.DOTALL)
+OUTPUTS = {"tables": TABLES, "figures": FIGURES}
+PLACES = {"network": "one per network and data set", "dataset": "one per data set", "timed network": "one per network"}
 
 
 def embedded(text: str) -> str:
-    """The page with every marked table as it is in the table's file."""
-    return PLACE.sub(lambda m: f"{m[1]}{(ROOT / m[2]).read_text(encoding='utf-8').strip()}\n{m[3]}", text)
+    """The page with every marked table as it is in the table's file, and the lists as they are in the catalogue."""
+    text = PLACE.sub(lambda m: f"{m[1]}{(ROOT / m[2]).read_text(encoding='utf-8').strip()}\n{m[3]}", text)
+    return LIST.sub(lambda m: f"{m[1]}{listed(m[2])}{m[3]}", text)
+
+
+def listed(kind: str) -> str:
+    """All tables or figures of the catalogue, as a Markdown table."""
+    lines = ["| name | what it shows |", "|---|---|"]
+    for entry in OUTPUTS[kind].values():
+        place = f" ({PLACES[entry.per]})" if entry.per in PLACES else ""
+        lines.append(f"| `{entry.name}`{place} | {entry.caption} |")
+    return "\n".join(lines) + "\n"
 
 
 def main() -> int:

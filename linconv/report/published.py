@@ -36,8 +36,8 @@ COUNT_COLUMNS = (
 def published(table: str = "table1") -> dict[tuple[str, str], dict[str, str]]:
     """The cells of a table of the paper as printed, by network and variant.
 
-    Accuracies are in percent, those of other variants than conv as signed differences to it; `params_m` is in
-    millions and `flops_b` in billions. A cell the paper lacks is absent.
+    Accuracies are in percent: absolute for conv, signed differences to conv for the other variants. `params_m` is in
+    millions and `flops_b` in billions. A cell that the paper lacks is absent.
     """
     with Path(__file__).with_name("paper").joinpath(f"{table}.csv").open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))

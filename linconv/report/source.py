@@ -20,6 +20,7 @@ from linconv.results.statistics import Cell, cell_statistics
 from linconv.results.tidy import COLUMNS
 
 # A hash such as 12e4567890123456 or a variant called NA must not turn into a number or a missing value.
+<<<<<<< HEAD
 _TEXT = dict.fromkeys(
     [
         "dataset",
@@ -54,10 +55,18 @@ _TEXT = dict.fromkeys(
         "output_shape",
     ],
     str,
+=======
+_TEXT_COLUMNS = (
+    "dataset architecture variant status optimizer layer reason detail log stage kind never_orthogonal warnings "
+    "config_hash code_hash git_commit git_dirty torch hardware command flops_paper_quirk input_shape output_shape "
+    "operations arm start form precision"
+>>>>>>> report
 )
+_TEXT = dict.fromkeys(_TEXT_COLUMNS.split(), str)
+
 CELL = ["dataset", "architecture", "variant"]  # the columns that name a cell
 CellKey = tuple[str, str, str]
-IN_DETAIL = 9  # variants that can be told apart by colour
+IN_DETAIL = 9  # variants that colors alone distinguish
 
 
 @dataclass(frozen=True)
@@ -154,19 +163,21 @@ class Experiment:
 
     def correlated_variants(self, dataset: str, architecture: str) -> set[str]:
         """The variants of a network on a data set whose filter correlations are stored."""
-        with np.load(self.root / "data" / "correlations.npz") as stored:
-            names = [name.split("/", 4) for name in stored.files]
-        return {variant for at, of, variant, *_ in names if (at, of) == (dataset, architecture)}
+        return {variant for at, of, variant, *_ in self._correlations if (at, of) == (dataset, architecture)}
 
     def correlations(self, dataset: str, architecture: str) -> dict[tuple[str, int, str], np.ndarray]:
         """Filter correlations in [-1, 1], (N, N) each, by variant, seed and name of the layer."""
-        arrays = {}
+        return {
+            (variant, int(seed), layer): array.astype(np.float32) / 127
+            for (at, of, variant, seed, layer), array in self._correlations.items()
+            if (at, of) == (dataset, architecture)
+        }
+
+    @cached_property
+    def _correlations(self) -> dict[tuple[str, ...], np.ndarray]:
+        """127 times Pearson's r, by data set, network, variant, seed and name of the layer."""
         stored = read_npz(self.root / "data" / "correlations.npz", remedy="run `linconv collect` again")
-        for name, array in stored.items():
-            at, of, variant, seed, layer = name.split("/", 4)
-            if (at, of) == (dataset, architecture):
-                arrays[variant, int(seed), layer] = array.astype(np.float32) / 127
-        return arrays
+        return {tuple(name.split("/", 4)): array for name, array in stored.items()}
 
 
 def load_experiment(root: str | Path) -> Experiment:

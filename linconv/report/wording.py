@@ -4,8 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+<<<<<<< HEAD
 from linconv.report.labels import dataset_label, place_label, variant_of
 from linconv.report.source import Experiment
+=======
+from linconv.report.labels import dataset_label, variant_of
+from linconv.report.source import CELL, Experiment
+>>>>>>> report
 from linconv.results.equivalence import MIN_PAIRS
 from linconv.results.notes import mixtures
 
@@ -53,16 +58,15 @@ def detail_note(experiment: Experiment, variants: Sequence[str]) -> str:
 
 
 def orthogonality_notes(experiment: Experiment) -> list[str]:
-    """Which layers of which variants the regulariser conv_orthogonal cannot make orthogonal; a note per cell."""
-    known = experiment.runs.dropna(subset=["never_orthogonal"])
-    columns = (known[name] for name in ("dataset", "architecture", "variant", "never_orthogonal"))
+    """Which layers of which variants the regularizer conv_orthogonal cannot make orthogonal; a note per cell."""
     return [
-        f"{cell_label(*cell)}: conv_orthogonal is applied to layers that no filters make an orthogonal convolution "
+        f"{cell}: conv_orthogonal is applied to layers that no filters make an orthogonal convolution "
         f"(Achour et al., JMLR 2022): {layers}."
-        for *cell, layers in dict.fromkeys(zip(*columns, strict=True))
+        for cell, layers in _by_cell(experiment, "never_orthogonal")
     ]
 
 
+<<<<<<< HEAD
 def mixture_notes(experiment: Experiment) -> list[str]:
     """What the runs that are averaged or compared do not have in common, a note per kind of difference and place."""
     places: dict[tuple[bool, str], list[str]] = {}
@@ -83,6 +87,19 @@ def _listed(labels: Sequence[str]) -> str:
     """The first few names, and how many more there are."""
     more = len(labels) - NAMED
     return ", ".join(labels[:NAMED]) + (f" and {more} more" if more > 0 else "")
+=======
+def warning_notes(experiment: Experiment) -> list[str]:
+    """What the runs warned of, orthogonality first; a note per cell."""
+    others = [f"{cell}: warned of {warnings}." for cell, warnings in _by_cell(experiment, "warnings")]
+    return orthogonality_notes(experiment) + others
+
+
+def _by_cell(experiment: Experiment, column: str) -> Iterator[tuple[str, str]]:
+    """The distinct texts that the runs of a cell have in a column, each with the cell's label."""
+    known = experiment.runs.dropna(subset=[column])
+    for *cell, text in known[[*CELL, column]].drop_duplicates().itertuples(index=False, name=None):
+        yield cell_label(*cell), text
+>>>>>>> report
 
 
 def cell_label(dataset: str, architecture: str, variant: str) -> str:

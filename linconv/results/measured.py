@@ -5,6 +5,7 @@ The files of a kind lie in the experiment's folder: results/<experiment>/profile
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +20,6 @@ from linconv.results.schema import read_result
 from linconv.results.sensitivity import SensitivityResult
 
 Row = dict[str, Any]
-_ORIGIN = ("device", "hardware", "threads", "torch", "channels_last", "git_commit", "command")
 
 
 @dataclass(frozen=True)
@@ -27,125 +27,85 @@ class MeasuredKind:
     """A kind of measurement: its result file, the columns of data/<kind>.csv, and the rows of one result."""
 
     record: type[Record]
-    columns: tuple[str, ...]
+    columns: list[str]
     rows: Callable[[Any], Iterator[Row]]
 
 
-def _origin(provenance: Provenance, device: str | None, channels_last: bool | None) -> Row:
+def _origin(provenance: Provenance) -> Row:
     return {
-        "device": device,
+        "torch": provenance.versions.get("torch"),
         "hardware": provenance.hardware.get("gpu") or provenance.hardware.get("cpu"),
         "threads": provenance.numerics.get("threads"),
-        "torch": provenance.versions.get("torch"),
-        "channels_last": channels_last,
         "git_commit": provenance.git_commit,
         "command": provenance.command,
     }
 
 
 def profile_rows(result: ProfileResult) -> Iterator[Row]:
-    """A row per network and kind of operation; `call_milliseconds` is the whole call without the profiler."""
-    at = result.model_dump(include={"architecture", "variant", "activity", "batch_size"})
-    at |= _origin(result.provenance, result.device, result.channels_last)
+    """A row per network and kind of operation; `unprofiled_milliseconds` is the whole call without the profiler."""
     for network in result.networks:
+        at = result.model_dump() | _origin(result.provenance) | {"network": network.name}
         for kind in network.kinds:
-            row = {"network": network.name, "operations": kind.kind, "call_milliseconds": network.milliseconds}
-            yield at | row | {"milliseconds": kind.milliseconds, "share": kind.share}
+            yield at | {
+                "operations": kind.kind,
+                "milliseconds": kind.milliseconds,
+                "share": kind.share,
+                "unprofiled_milliseconds": network.milliseconds,
+            }
 
 
 def regularizer_rows(result: RegularizerResult) -> Iterator[Row]:
     """A row per timed call, with its ratio to the step without the penalty and what the penalty takes on average."""
-    at = result.model_dump(include={"architecture", "variant", "batch_size", "period"})
-    at |= {"layers": len(result.filters), "band": band(result)}
-    at |= _origin(result.provenance, result.device, result.channels_last)
+    at = result.model_dump() | _origin(result.provenance) | {"layers": len(result.filters), "band": band(result)}
     for cost in costs(result):
-        row = {"call": cost.name, "milliseconds": cost.milliseconds, "averaged": cost.averaged}
-        yield at | row | {"ratio": cost.ratio, "ratio_low": cost.low, "ratio_high": cost.high}
+        ratios = {"ratio": cost.ratio, "ratio_low": cost.low, "ratio_high": cost.high}
+        yield at | ratios | {"arm": cost.name, "milliseconds": cost.milliseconds, "averaged": cost.averaged}
 
 
 def sensitivity_rows(result: SensitivityResult) -> Iterator[Row]:
-    """A row per layer, by the increase in loss per parameter saved; infinite increases are left empty."""
-    at = result.model_dump(include={"dataset", "architecture", "variant", "start", "steps"})
+    """A row per layer, by the increase in loss per parameter saved; what is not finite is left empty."""
+    at = result.model_dump() | _origin(result.provenance)
     at |= {"epochs": result.config["recipe"]["epochs"]}
-    at |= {"network_val_loss": result.val_loss, "network_val_top1": result.val_top1}
-    at |= _origin(result.provenance, None, None)
+    at |= {"probe_val_loss": result.val_loss, "probe_val_top1": result.val_top1}
     for layer in result.ranked:
-        finite = layer.val_loss is not None and layer.val_loss_plain is not None
-        row = {**layer.model_dump(), "increase": layer.increase if finite else None}
-        saves = finite and layer.params_saved > 0
-        yield at | row | {"increase_per_parameter": layer.increase_per_parameter if saves else None}
+        per_thousand = 1000 * layer.increase_per_parameter
+        yield (
+            at
+            | layer.model_dump()
+            | {
+                "increase": layer.increase if math.isfinite(layer.increase) else None,
+                "increase_per_1000_saved": per_thousand if math.isfinite(per_thousand) else None,
+            }
+        )
 
 
 def correctness_rows(result: CorrectnessResult) -> Iterator[Row]:
     """A row per check."""
     for check in result.checks:
-        origin = _origin(result.provenance, result.device, check.channels_last)
-        yield origin | check.model_dump() | {"passed": check.passed}
+        row = {"device": result.device, **check.model_dump(), "passed": check.passed}
+        yield row | _origin(result.provenance)
 
+
+_ORIGIN = "torch hardware threads git_commit command"
+_PROFILE = (
+    "architecture variant activity batch_size channels_last device "
+    "network operations milliseconds share unprofiled_milliseconds"
+)
+_REGULARIZER = (
+    "architecture variant batch_size channels_last device period layers "
+    "arm milliseconds ratio ratio_low ratio_high band averaged"
+)
+_SENSITIVITY = (
+    "dataset architecture variant start epochs steps probe_val_loss probe_val_top1 "
+    "layer params params_saved val_loss_plain val_loss increase increase_per_1000_saved"
+)
+_CORRECTNESS = "device coefficients geometry form precision channels_last error tolerance passed"
 
 MEASURED: dict[str, MeasuredKind] = {
-    "profile": MeasuredKind(
-        ProfileResult,
-        (
-            "architecture",
-            "variant",
-            "activity",
-            "batch_size",
-            "network",
-            "operations",
-            "milliseconds",
-            "share",
-            "call_milliseconds",
-            *_ORIGIN,
-        ),
-        profile_rows,
-    ),
-    "regularizer": MeasuredKind(
-        RegularizerResult,
-        (
-            "architecture",
-            "variant",
-            "batch_size",
-            "period",
-            "layers",
-            "call",
-            "milliseconds",
-            "ratio",
-            "ratio_low",
-            "ratio_high",
-            "band",
-            "averaged",
-            *_ORIGIN,
-        ),
-        regularizer_rows,
-    ),
-    "sensitivity": MeasuredKind(
-        SensitivityResult,
-        (
-            "dataset",
-            "architecture",
-            "variant",
-            "start",
-            "epochs",
-            "steps",
-            "network_val_loss",
-            "network_val_top1",
-            "layer",
-            "params",
-            "params_saved",
-            "val_loss_plain",
-            "val_loss",
-            "increase",
-            "increase_per_parameter",
-            *_ORIGIN,
-        ),
-        sensitivity_rows,
-    ),
-    "correctness": MeasuredKind(
-        CorrectnessResult,
-        ("coefficients", "geometry", "form", "precision", "error", "tolerance", "passed", *_ORIGIN),
-        correctness_rows,
-    ),
+    "profile": MeasuredKind(ProfileResult, f"{_PROFILE} {_ORIGIN}".split(), profile_rows),
+    "regularizer": MeasuredKind(RegularizerResult, f"{_REGULARIZER} {_ORIGIN}".split(), regularizer_rows),
+    "sensitivity": MeasuredKind(SensitivityResult, f"{_SENSITIVITY} {_ORIGIN}".split(), sensitivity_rows),
+    "correctness": MeasuredKind(CorrectnessResult, f"{_CORRECTNESS} {_ORIGIN}".split(), correctness_rows),
 }
 
 

@@ -9,13 +9,16 @@ import subprocess
 import time
 
 import pytest
+from matplotlib.figure import Figure
 
 from linconv.catalogue.figures import FIGURES
+from linconv.catalogue.outputs import RUNS, Output
 from linconv.catalogue.tables import TABLES
 from linconv.config import plan_runs
 from linconv.report import build_report, render_claims, render_figures, render_tables
 from linconv.report.plan import plan_outputs
 from linconv.report.source import load_experiment
+from linconv.report.table import NETWORK, Column, Rows, count
 from linconv.results import ResultError
 from linconv.results.collect import collect
 from linconv.results.integrity import sealed_text
@@ -179,6 +182,35 @@ def test_what_is_missing_is_said(tmp_path, changes, faults, page, said):
     render_tables(tmp_path)
     render_claims(tmp_path)
     assert said in (tmp_path / page).read_text()
+
+
+def own_table(experiment):
+    rows = Rows([NETWORK, Column("runs")])
+    for name in experiment.config.architectures:
+        rows.add(name, count(len(experiment.runs)))
+    return rows.table("Mine."), experiment.runs
+
+
+def own_figure(experiment, dataset):
+    figure = Figure(figsize=(2, 2))
+    figure.subplots().plot(experiment.runs["top1"])
+    return figure, f"Mine on {dataset}."
+
+
+def test_a_table_and_a_figure_are_a_function_and_an_entry(collected, monkeypatch):
+    """Nothing else is touched: files, index and page have them."""
+    where = {"label": "My own", "caption": "Mine."}
+    table = Output(name="own", target=f"{__name__}:own_table", **where)
+    figure = Output(name="own", target=f"{__name__}:own_figure", per="dataset", needs=RUNS, **where)
+    monkeypatch.setitem(TABLES, "own", table)
+    monkeypatch.setitem(FIGURES, "own", figure)
+    root = collected(**ONE)
+    assert {f"own.{suffix}" for suffix in ("md", "tex", "csv", "html")} <= {p.name for p in render_tables(root)}
+    assert "own_digits.svg" in {p.name for p in render_figures(root)}
+    page = build_report(root).read_text()
+    assert "My own: Digits" in page
+    assert "<caption>My own</caption>" in page
+    assert r"\label{tab:own}" in (root / "tables" / "own.tex").read_text()
 
 
 def test_every_entry_names_a_function_and_a_caption():

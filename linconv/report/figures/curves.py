@@ -74,14 +74,14 @@ def _lines(axes: Axes, experiment: Experiment, cells: Sequence[Cell], history: p
     for cell in cells:
         own = history[history["variant"] == cell.variant]
         by_epoch = own.groupby("epoch")[metric].agg(["mean", "min", "max"])
-        colour, dashes = styles[cell.variant]
+        color, dashes = styles[cell.variant]
         n, label = cell.value.n, variant_label(cell.variant)
         if n < cell.planned:
             label += f" ({n} of {cell.planned} runs)"
         marker = "o" if len(by_epoch) == 1 else ""
-        axes.plot(by_epoch.index, by_epoch["mean"], dashes, marker=marker, ms=4, color=colour, label=label)
+        axes.plot(by_epoch.index, by_epoch["mean"], dashes, marker=marker, ms=4, color=color, label=label)
         if n > 1:
-            axes.fill_between(by_epoch.index, by_epoch["min"], by_epoch["max"], color=colour, alpha=0.18, lw=0)
+            axes.fill_between(by_epoch.index, by_epoch["min"], by_epoch["max"], color=color, alpha=0.18, lw=0)
     if history.empty:
         say_instead(axes, "no finished run")
     return history[metric].to_numpy(dtype=float)

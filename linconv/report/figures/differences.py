@@ -10,7 +10,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from scipy import stats
 
-from linconv.report.figures.style import FAINT, MARGIN, MISSING_COLOUR, SIGN, STRIPE, variant_styles
+from linconv.report.figures.style import FAINT, MARGIN, MISSING_COLOR, SIGN, STRIPE, variant_styles
 from linconv.report.labels import architecture_label, dataset_label, variant_label
 from linconv.report.source import IN_DETAIL, Experiment
 from linconv.report.text import percent
@@ -72,7 +72,7 @@ def _one_below_the_other(figure: Figure, experiment: Experiment, cells: list[Cel
     _frame(axes, experiment, ends)
     _beyond(axes, means)
     if not cells:
-        axes.text(0.5, 0.5, "nothing to compare", transform=axes.transAxes, ha="center", color=MISSING_COLOUR)
+        axes.text(0.5, 0.5, "nothing to compare", transform=axes.transAxes, ha="center", color=MISSING_COLOR)
 
 
 def _side_by_side(figure: Figure, experiment: Experiment, cells: list[Cell]) -> None:
@@ -89,7 +89,7 @@ def _side_by_side(figure: Figure, experiment: Experiment, cells: list[Cell]) -> 
 
 
 def _in_rows(axes: Axes, experiment: Experiment, cells: list[Cell], variants: list[str]) -> None:
-    """The cells of one network, each in the row of its variant; fewer pairs than those of the others are told."""
+    """The cells of one network, each in the row of its variant; a smaller number of pairs stands beside the row."""
     rows = {v: float(i) for i, v in enumerate(variants)}
     ends = [-1.3 * experiment.config.statistics.margin, 1.3 * experiment.config.statistics.margin]
     for cell in cells:
@@ -132,19 +132,19 @@ def _line(axes: Axes, experiment: Experiment, cell: Cell, y: float) -> list[floa
     """Draw one cell at height y; returns the ends of what it takes up."""
     found, comparison = cell.difference, experiment.comparisons[cell[:3]]
     if not found.n:
-        axes.text(0, y, "no pair of runs", ha="center", va="center", fontsize=6.5, color=MISSING_COLOUR)
+        axes.text(0, y, "no pair of runs", ha="center", va="center", fontsize=6.5, color=MISSING_COLOR)
         return []
-    colour = variant_styles(experiment)[cell.variant].colour
+    color = variant_styles(experiment)[cell.variant].color
     ends = [found.mean]
     if found.n > 1:
-        axes.plot([found.low, found.high], [y, y], color=colour, lw=0.9, solid_capstyle="butt")
+        axes.plot([found.low, found.high], [y, y], color=color, lw=0.9, solid_capstyle="butt")
         t = float(stats.t.ppf(1 - experiment.config.statistics.alpha, found.n - 1))
         half = t * found.sd / math.sqrt(found.n)
-        axes.plot([found.mean - half, found.mean + half], [y, y], color=colour, lw=2.6, solid_capstyle="butt")
+        axes.plot([found.mean - half, found.mean + half], [y, y], color=color, lw=2.6, solid_capstyle="butt")
         ends += [found.low, found.high]
     filled = comparison.outcome == "equivalent"
     marker = "D" if comparison.differs else "o"
-    axes.plot(found.mean, y, marker, ms=5, color=colour if filled else "white", mec=colour, mew=1.1, zorder=3)
+    axes.plot(found.mean, y, marker, ms=5, color=color if filled else "white", mec=color, mew=1.1, zorder=3)
     if comparison.no_variance:
         axes.annotate("all equal", (found.mean, y), (6, 0), textcoords="offset points", va="center", fontsize=6)
     return ends

@@ -23,7 +23,7 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
-from linconv.report.figures.style import MISSING_COLOUR
+from linconv.report.figures.style import MISSING_COLOR
 from linconv.report.source import Experiment
 from linconv.results.files import atomic_path
 from linconv.results.schema import ResultError
@@ -59,7 +59,7 @@ def lay_out(figure: Figure) -> None:
 
 def say_instead(axes: Axes, text: str) -> None:
     """Why there is nothing to draw in these axes, in place of it and of the ticks."""
-    axes.text(0.5, 0.5, text, transform=axes.transAxes, ha="center", va="center", color=MISSING_COLOUR)
+    axes.text(0.5, 0.5, text, transform=axes.transAxes, ha="center", va="center", color=MISSING_COLOR)
     axes.set(xticks=[], yticks=[])
 
 

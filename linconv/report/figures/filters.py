@@ -47,7 +47,7 @@ _ROW = 0.15  # height of a variant's row
 _COLUMN = 0.27  # width of a layer's column, at most
 _WIDTH = 8.4  # of all columns beside each other, at most
 _TITLE = 1.1  # width of a panel's title
-_BAR = 0.06  # height of a colour bar
+_BAR = 0.06  # height of a color bar
 _GAP = 0.14  # between panels
 _AROUND = 0.75  # above and below a panel
 
@@ -147,7 +147,7 @@ def _scale(values: np.ndarray) -> Normalize:
     return Normalize(max(0.0, low - spare), max(high, min(1.0, high + spare)))
 
 
-def _ink(colour: Any) -> str:
-    """Black or white, whichever is read better on a colour (red, green, blue, opacity)."""
-    red, green, blue, _ = colour
+def _ink(color: Any) -> str:
+    """Black or white, whichever is read better on a color (red, green, blue, opacity)."""
+    red, green, blue, _ = color
     return "black" if 0.299 * red + 0.587 * green + 0.114 * blue > 0.5 else "white"

@@ -89,7 +89,7 @@ def _by_form(axes: Axes, title: str, arms: pd.DataFrame, styles: Mapping[str, St
     for place, (variant, style) in zip(places, styles.items(), strict=True):
         own = arms[arms["variant"] == variant]
         x = [forms.index(form) + place for form in own["form"]]
-        axes.plot(x, own["share"], "o", color=style.colour, ms=4.5, mew=0)
+        axes.plot(x, own["share"], "o", color=style.color, ms=4.5, mew=0)
     axes.set_xticks(range(len(forms)), forms, rotation=20)
     axes.set_xlim(-0.5, len(forms) - 0.5)
     mib = arms["plain_mib"].iloc[0]
@@ -102,7 +102,7 @@ def _over_batch(axes: Axes, title: str, arms: pd.DataFrame, styles: Mapping[str,
         return
     for variant, style in styles.items():
         own = arms[arms["variant"] == variant].sort_values("batch_size")
-        axes.plot(own["batch_size"], own["share"], "-o", color=style.colour, ms=3.5, lw=1)
+        axes.plot(own["batch_size"], own["share"], "-o", color=style.color, ms=3.5, lw=1)
     batch_axis(axes, arms["batch_size"])
     axes.set_xlabel("images per call")
 

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from linconv.report.figures.drawing import say_instead
-from linconv.report.figures.style import MISSING_COLOUR, variant_styles
+from linconv.report.figures.style import MISSING_COLOR, variant_styles
 from linconv.report.labels import place_label, variant_label
 from linconv.report.source import Experiment
 from linconv.report.wording import detail_note
@@ -34,10 +34,10 @@ def panels_figure(experiment: Experiment, dataset: str, architecture: str) -> tu
     _accuracy(left, experiment, dataset, architecture, variants)
     models = [experiment.model(architecture, v) for v in variants]
     styles = variant_styles(experiment)
-    colours = [styles[v].colour for v in variants]
-    _bars(middle, colours, [math.nan if m is None else m["params"] / 1e6 for m in models], "Parameters (M)", 2)
+    colors = [styles[v].color for v in variants]
+    _bars(middle, colors, [math.nan if m is None else m["params"] / 1e6 for m in models], "Parameters (M)", 2)
     flops = [math.nan if m is None else m["flops_paper"] / 1e9 for m in models]
-    _bars(right, colours, flops, "FLOPs, paper's rule (B)", 3)
+    _bars(right, colors, flops, "FLOPs, paper's rule (B)", 3)
     labels = [variant_label(v) for v in variants]
     crowded = len("  ".join(labels)) > 28
     turned: dict[str, Any] = {"rotation": 35, "ha": "right", "rotation_mode": "anchor"} if crowded else {}
@@ -56,14 +56,14 @@ def _accuracy(axes: Axes, experiment: Experiment, dataset: str, architecture: st
     axes.set_title("Accuracy (%)")
     gaps = []
     for x, cell in enumerate(cells):
-        colour = styles[cell.variant].colour
+        color = styles[cell.variant].color
         n, mean, sd = cell.value[:3]
         own = runs[(runs["variant"] == cell.variant) & (runs["status"] == "ok")]["top1"].dropna()
         if n > 1:
-            axes.plot([x - 0.22] * len(own), own, "o", ms=3, color=colour, alpha=0.55, mew=0)
-            axes.errorbar(x, mean, sd, fmt="o", ms=5, color=colour, capsize=3, elinewidth=1.2)
+            axes.plot([x - 0.22] * len(own), own, "o", ms=3, color=color, alpha=0.55, mew=0)
+            axes.errorbar(x, mean, sd, fmt="o", ms=5, color=color, capsize=3, elinewidth=1.2)
         elif n:
-            axes.plot(x, mean, "o", ms=5, color=colour)
+            axes.plot(x, mean, "o", ms=5, color=color)
         if n < cell.planned:
             gaps.append((x, f"{n} of {cell.planned}\nruns"))
     axes.margins(y=0.15)
@@ -78,17 +78,17 @@ def _accuracy(axes: Axes, experiment: Experiment, dataset: str, architecture: st
             ha="center",
             va="bottom",
             fontsize=6,
-            color=MISSING_COLOUR,
+            color=MISSING_COLOR,
         )
     if gaps:
         low, high = axes.get_ylim()
         axes.set_ylim(low - 0.25 * (high - low), high)  # room for the note below the points
 
 
-def _bars(axes: Axes, colours: Sequence[str], values: Sequence[float], title: str, digits: int) -> None:
+def _bars(axes: Axes, colors: Sequence[str], values: Sequence[float], title: str, digits: int) -> None:
     axes.set_title(title)
     known = [0.0 if math.isnan(v) else v for v in values]
-    bars = axes.bar(range(len(values)), known, width=0.62, color=list(colours))
+    bars = axes.bar(range(len(values)), known, width=0.62, color=list(colors))
     labels = ["n/a" if math.isnan(v) else f"{v:.{digits}f}" for v in values]
     axes.bar_label(bars, labels, fontsize=6.5 if len(values) <= 5 else 5.5 if len(values) <= 7 else 4.5, padding=1.5)
     axes.set_ylim(0, 1.14 * max(known) or 1)

@@ -41,10 +41,10 @@ _TIME = (
 )
 _FEW = (
     "Bars are {level} t-intervals (none for a single run). Variants of one network with one cost stand side by side. "
-    "Colours are variants, shapes networks."
+    "Colors are variants, shapes networks."
 )
 _MANY = (
-    "One column per network; numbers are variants, as listed below. Coloured: LinearConv's variants; black: the plain "
+    "One column per network; numbers are variants, as listed below. Colored: LinearConv's variants; black: the plain "
     "network and what the rankings compare with; grey: other methods. A triangle at the lower edge stands for an "
     "accuracy below it, which is given beside its number. Intervals are in the figure of differences."
 )
@@ -100,7 +100,7 @@ def _points(experiment: Experiment, cells: list[Cell], panel: _Panel) -> list[_P
 
 
 def _few(figure: Figure, experiment: Experiment, cells: list[Cell], panels: list[_Panel]) -> None:
-    """One panel per cost over one another: all networks in each, variants by colour."""
+    """One panel per cost over one another: all networks in each, variants by color."""
     figure.set_size_inches(3.5, 0.7 + 2.0 * len(panels))
     for axes, panel in zip(figure.subplots(len(panels), 1), panels, strict=True):
         points = _points(experiment, cells, panel)
@@ -138,13 +138,13 @@ def _bars(axes: Axes, experiment: Experiment, points: list[_Point]) -> None:
             half or None,
             transform=axes.transData + shift,
             fmt=markers[cell.architecture],
-            color=styles[cell.variant].colour,
+            color=styles[cell.variant].color,
             ms=5,
             capsize=2.5,
             elinewidth=0.9,
             mec="white",
             mew=0.5,
-            ecolor=styles[cell.variant].colour,
+            ecolor=styles[cell.variant].color,
             zorder=3,
         )
         axes.update_datalim([(x, y - half), (x, y + half)])  # what is shifted does not count by itself
@@ -157,7 +157,7 @@ def _many(figure: Figure, experiment: Experiment, cells: list[Cell], panels: lis
     numbers = {v: i for i, v in enumerate(variants, 1)}
     width = max(5.4, 3.7 * len(networks))
     figure.set_size_inches(width, 0.6 + 2.4 * len(panels) + 0.8 * len(variants) / width)
-    colours = numbered_key(figure, experiment, variants)
+    colors = numbered_key(figure, experiment, variants)
     grid = figure.subplots(len(panels), len(networks), squeeze=False)
     drawn = []
     for (panel, network), axes in zip(itertools.product(panels, networks), grid.flat, strict=True):
@@ -166,7 +166,7 @@ def _many(figure: Figure, experiment: Experiment, cells: list[Cell], panels: lis
         axes.set_xlabel(panel.label)
         axes.set_ylabel("Top-1 accuracy (%)")
         if not _nothing(axes, points):
-            drawn.append((axes, points, _above_an_edge(axes, points, colours)))
+            drawn.append((axes, points, _above_an_edge(axes, points, colors)))
     figure.draw_without_rendering()
     figure.set_layout_engine("none")  # the numbers are placed for this layout
     for axes, points, shown in drawn:
@@ -179,15 +179,15 @@ def _number(number: int, point: _Point, shown: _Point) -> str:
     return f"{number}" if shown.y == point.y else f"{number}: {point.y:.1f} %"
 
 
-def _above_an_edge(axes: Axes, points: list[_Point], colours: Mapping[str, str]) -> list[_Point]:
+def _above_an_edge(axes: Axes, points: list[_Point], colors: Mapping[str, str]) -> list[_Point]:
     """Draw the points, those below the edge as triangles at it; returns them as they are shown."""
     low = _lower_edge([p.y for p in points])
     edge = low - 0.05 * (max(p.y for p in points) - low)
     shown = [p._replace(y=edge) if p.y < low else p for p in points]
     for point, inside in zip(shown, (p.y >= low for p in points), strict=True):
-        colour = colours[point.cell.variant]
-        size = 4.2 if colour != OTHER else 3.4
-        axes.plot(point.x, point.y, "o" if inside else "v", color=colour, ms=size, mew=0, zorder=3)
+        color = colors[point.cell.variant]
+        size = 4.2 if color != OTHER else 3.4
+        axes.plot(point.x, point.y, "o" if inside else "v", color=color, ms=size, mew=0, zorder=3)
     axes.margins(x=0.09, y=0.1)
     _front(axes, [p for p in points if p.y >= low])
     _scale(axes, [p.x for p in points])

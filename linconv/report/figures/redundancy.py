@@ -80,7 +80,7 @@ def _shown_means(experiment: Experiment, dataset: str, architecture: str, planne
 
 def _samples(styles: Mapping[str, Style], *, before: bool) -> list[Line2D]:
     """The samples of the legend: the variants, and the stages where there are two."""
-    samples = [Line2D([], [], color=s.colour, ls=s.dashes, label=variant_label(v)) for v, s in styles.items()]
+    samples = [Line2D([], [], color=s.color, ls=s.dashes, label=variant_label(v)) for v, s in styles.items()]
     if before:
         samples.append(Line2D([], [], color=FAINT, ls=_BEFORE, lw=0.9, label="before training"))
         samples.append(Line2D([], [], color=FAINT, label="after"))
@@ -93,9 +93,9 @@ def _lines(axes: Axes, means: pd.DataFrame, column: str, styles: Mapping[str, St
     for variant, style in styles.items():
         own = known[known["variant"] == variant]
         before, after = (own[own["stage"] == stage] for stage in ("before", "after"))
-        axes.plot(before["position"], before[column], ls=_BEFORE, lw=0.9, color=style.colour, ms=3)
+        axes.plot(before["position"], before[column], ls=_BEFORE, lw=0.9, color=style.color, ms=3)
         marker = "o" if len(after) <= 12 else ""
-        axes.plot(after["position"], after[column], ls=style.dashes, lw=1.3, color=style.colour, marker=marker, ms=3)
+        axes.plot(after["position"], after[column], ls=style.dashes, lw=1.3, color=style.color, marker=marker, ms=3)
 
 
 def _axes(axes: Axes, means: pd.DataFrame, column: str) -> None:

@@ -73,14 +73,14 @@ def _over_macs(axes: Axes, experiment: Experiment, timed: pd.DataFrame, looks: _
         if x is None:
             continue
         least, most = min(least, 0.9 * x, 0.9 * arm["ratio_low"]), max(most, x)
-        colour = looks.styles[arm["variant"]].colour
+        color = looks.styles[arm["variant"]].color
         axes.errorbar(
             x,
             arm["ratio"],
             yerr=[[arm["ratio"] - arm["ratio_low"]], [arm["ratio_high"] - arm["ratio"]]],
             fmt=looks.markers[arm["architecture"]],
-            color=colour,
-            mfc=colour if arm["activity"] == "inference" else "white",
+            color=color,
+            mfc=color if arm["activity"] == "inference" else "white",
             ms=5,
             elinewidth=0.9,
         )
@@ -105,7 +105,7 @@ def _over_batch(axes: Axes, timed: pd.DataFrame, looks: _Looks) -> None:
             ordered["batch_size"],
             ordered["ratio"],
             "-",
-            color=looks.styles[str(variant)].colour,
+            color=looks.styles[str(variant)].color,
             marker=looks.markers[str(architecture)],
             ms=5,
             lw=1,

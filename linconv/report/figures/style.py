@@ -1,4 +1,4 @@
-"""Colours, markers and legends: one meaning each, the same in every figure of an experiment."""
+"""Colors, markers and legends: one meaning each, the same in every figure of an experiment."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from matplotlib.lines import Line2D
 from linconv.report.labels import ARCHITECTURES, architecture_label, variant_label
 from linconv.report.source import Experiment
 
-# Okabe and Ito's palette, told apart with any kind of colour vision.
+# Okabe and Ito's palette: distinguishable with any kind of color vision.
 BLUE, VERMILLION, GREEN, PURPLE = "#0072B2", "#D55E00", "#009E73", "#CC79A7"
-COLOURS = {"conv": "#555555", "L": BLUE, "Lr": VERMILLION, "LRr": GREEN, "LSr": PURPLE}
+COLORS = {"conv": "#555555", "L": BLUE, "Lr": VERMILLION, "LRr": GREEN, "LSr": PURPLE}
 _SPARE = ("#E69F00", "#56B4E9", "#000000", "#882255", "#999933", "#332288", "#44AA99", "#A6761D", "#AA4499")
 _DASHES = ("-", "--", ":", "-.")
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "p", "h")
 
-MISSING_COLOUR = "#B00000"  # notes on what is missing
+MISSING_COLOR = "#B00000"  # notes on what is missing
 MARGIN = BLUE  # the margin of equivalence
 BLACK = "#000000"
 SIGN = "#555555"  # samples in a legend that stand for a shape or a line, not for a variant
@@ -34,27 +34,27 @@ NO_VALUE = "#F4F4F4"  # below the hatching
 
 
 class Style(NamedTuple):
-    """How a variant is drawn: its colour, and the line style that tells variants of one colour apart."""
+    """How a variant is drawn: its color, and the line style that tells variants of one color apart."""
 
-    colour: str
+    color: str
     dashes: str
 
 
 def variant_styles(experiment: Experiment) -> dict[str, Style]:
     """The style of each variant that the configuration plans or defines.
 
-    The paper's variants always look the same. Others take the spare colours, those that figures show in detail first,
-    so that these differ by colour alone; then dashes tell variants of one colour apart.
+    The paper's variants always look the same. Others take the spare colors, those that figures show in detail first,
+    so that these differ by color alone; then dashes tell variants of one color apart.
     """
     config = experiment.config
     return styles_of([*experiment.shown_in_detail(config.variants), *config.variants, *config.known_variants])
 
 
 def styles_of(variants: Sequence[str]) -> dict[str, Style]:
-    """The styles of some variants, in the order in which they take the spare colours."""
+    """The styles of some variants, in the order in which they take the spare colors."""
     names = list(dict.fromkeys(variants))
-    others = [v for v in names if v not in COLOURS]
-    styles = {v: Style(colour, "-") for v, colour in COLOURS.items()}
+    others = [v for v in names if v not in COLORS]
+    styles = {v: Style(color, "-") for v, color in COLORS.items()}
     for i, name in enumerate(others):
         styles[name] = Style(_SPARE[i % len(_SPARE)], _DASHES[i // len(_SPARE) % len(_DASHES)])
     return {v: styles[v] for v in names}
@@ -70,7 +70,7 @@ def network_markers(architectures: Sequence[str]) -> dict[str, str]:
 def legend_columns(labels: Sequence[str], width: int) -> int:
     """The most columns in which a legend of these labels fits into `width` characters, line samples counted as six."""
     for columns in range(len(labels), 1, -1):
-        small, larger = divmod(len(labels), columns)  # filled from above; the first columns take what is left over
+        small, larger = divmod(len(labels), columns)  # columns are filled from above; the first take the remainder
         starts = [i * small + min(i, larger) for i in range(columns + 1)]
         if sum(6 + max(map(len, labels[a:b])) for a, b in itertools.pairwise(starts)) <= width:
             return columns
@@ -87,8 +87,8 @@ def legend_below(figure: Figure, handles: Sequence[Artist]) -> None:
 
 
 def variant_dots(variants: Sequence[str], styles: Mapping[str, Style], marker: str = "o") -> list[Line2D]:
-    """A sample of each variant's colour for a legend."""
-    return [Line2D([], [], ls="", marker=marker, color=styles[v].colour, label=variant_label(v)) for v in variants]
+    """A sample of each variant's color for a legend."""
+    return [Line2D([], [], ls="", marker=marker, color=styles[v].color, label=variant_label(v)) for v in variants]
 
 
 def network_shapes(architectures: Sequence[str], markers: Mapping[str, str]) -> list[Line2D]:

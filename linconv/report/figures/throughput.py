@@ -45,7 +45,7 @@ def throughput_figure(experiment: Experiment, architecture: str) -> tuple[Figure
             at = (own["backend"] == backend) & (own["precision"] == precision) & (own["activity"] == activity)
             axes.set_title(f"{activity.capitalize()}, {how_label(backend, precision)}")
             _panel(axes, own[at & (own["status"] == "ok")], styles)
-    handles = [Line2D([], [], color=styles[v].colour, marker="o", ms=4, label=variant_label(v)) for v in drawn]
+    handles = [Line2D([], [], color=styles[v].color, marker="o", ms=4, label=variant_label(v)) for v in drawn]
     optimised = "optimised" in set(own["form"])
     if optimised:
         handles.append(Line2D([], [], color=BLACK, ls="--", label="optimised"))
@@ -70,7 +70,7 @@ def _panel(axes: Axes, timed: pd.DataFrame, styles: Mapping[str, Style]) -> None
         axes.plot(
             ordered["batch_size"],
             ordered["images_per_second"],
-            color=styles[str(variant)].colour,
+            color=styles[str(variant)].color,
             ls=_LINES[str(form)],
             marker="o",
             ms=3.5,

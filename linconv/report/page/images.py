@@ -16,7 +16,7 @@ from linconv.report.plan import Planned
 from linconv.report.source import Experiment
 
 DPI = 120  # a page of many experiments stays below 5 MB; the figures beside it are sharper
-PALETTE = 256  # colours of an image
+PALETTE = 256  # colors of an image
 
 
 class Image(NamedTuple):
@@ -31,7 +31,7 @@ class Image(NamedTuple):
 
 
 def images(slug: str, experiment: Experiment, planned: Sequence[Planned], *, workers: int = 1) -> list[Image]:
-    """Some figures of an experiment as PNGs of few colours, which are a third of the size and look the same."""
+    """Some figures of an experiment as PNGs of few colors, which are a third of the size and look the same."""
     return draw_all(partial(_image, slug), experiment, planned, workers)
 
 

@@ -1,4 +1,4 @@
-"""Learning curves of a cell's runs as small vector drawings that take the page's colours."""
+"""Learning curves of a cell's runs as small vector drawings that take the page's colors."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ from linconv.report.text import percent
 from linconv.results.equivalence import Comparison, compare_family
 from linconv.results.statistics import Cell, finished, paired_differences
 
-# Groups of rows beside those of the budgets, which are called by their share: "50 %".
+# Groups of rows that are no budget. The group of a budget is named by its share, such as "50 %".
 PLAIN_NETWORK, OTHER_COSTS, NOT_MEASURED = "plain", "other costs", "not measured"
 
 

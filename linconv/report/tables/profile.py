@@ -59,4 +59,4 @@ def _sum(kinds: pd.DataFrame) -> float:
 
 
 def _unprofiled(kinds: pd.DataFrame) -> float:
-    return float(kinds["call_milliseconds"].iloc[0])
+    return float(kinds["unprofiled_milliseconds"].iloc[0])

@@ -46,7 +46,7 @@ def regularizer_costs(frame: pd.DataFrame) -> Table:
             str(call["period"]),
             str(call["layers"]),
             numeric(100 * call["band"], 1),
-            call["call"],
+            call["arm"],
             numeric(call["milliseconds"], 2),
             TableCell(f"{call['ratio']:.3f} ({call['ratio_low']:.3f} to {call['ratio_high']:.3f})", call["ratio"]),
             "" if pd.isna(averaged) else numeric(100 * averaged, 2, signed=True),

@@ -8,7 +8,7 @@ from linconv.report.links import run_anchor
 from linconv.report.source import CELL, Experiment
 from linconv.report.table import DATASET, NETWORK, VARIANT, Column, Rows, Table, TableCell, count, numeric
 from linconv.report.text import MISSING
-from linconv.report.wording import orthogonality_notes
+from linconv.report.wording import warning_notes
 
 _COLUMNS = (
     DATASET,
@@ -51,7 +51,11 @@ def runs_table(experiment: Experiment) -> tuple[Table, pd.DataFrame]:
         f"Runs of experiment {experiment.config.experiment}: accuracy (%) and loss on the test set "
         f"{experiment.reported_epoch}, seconds of wall time."
     )
+<<<<<<< HEAD
     return rows.table(caption, orthogonality_notes(experiment), empty="No run was collected."), frame
+=======
+    return rows.table(caption, notes + warning_notes(experiment), empty="No run was collected."), frame
+>>>>>>> report
 
 
 def _commit(run: pd.Series) -> str:

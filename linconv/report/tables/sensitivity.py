@@ -62,8 +62,8 @@ def _loss(value: float, *, signed: bool = False) -> TableCell:
 def _per_thousand(layer: pd.Series) -> TableCell:
     if layer["params_saved"] <= 0:
         return TableCell("saves nothing", math.inf)
-    value = layer["increase_per_parameter"]
-    return TableCell("not finite", math.inf) if pd.isna(value) else TableCell(f"{1000 * value:+.3g}", value)
+    value = layer["increase_per_1000_saved"]
+    return TableCell("not finite", math.inf) if pd.isna(value) else TableCell(f"{value:+.3g}", value)
 
 
 def _notes(frame: pd.DataFrame) -> list[str]:
@@ -76,7 +76,7 @@ def _notes(frame: pd.DataFrame) -> list[str]:
         start = "new filters" if pd.isna(first["start"]) else first["start"]
         notes.append(
             f"{place_label(architecture, dataset)}, {variant_label(variant)}: the plain network after "
-            f"{first['epochs']} epoch(s) has a validation loss of {first['network_val_loss']:.4f} and a top-1 of "
-            f"{first['network_val_top1']:.2f} %; then {first['steps']} steps of the layer alone, from {start}."
+            f"{first['epochs']} epoch(s) has a validation loss of {first['probe_val_loss']:.4f} and a top-1 of "
+            f"{first['probe_val_top1']:.2f} %; then {first['steps']} steps of the layer alone, from {start}."
         )
     return notes

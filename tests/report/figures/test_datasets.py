@@ -9,7 +9,7 @@ from matplotlib import rc_context
 from linconv.report.figures.differences import differences_figure
 from linconv.report.figures.drawing import STYLE
 from linconv.report.figures.pareto import pareto_figure
-from linconv.report.figures.style import COLOURS
+from linconv.report.figures.style import COLORS
 from linconv.report.labels import variant_label
 from linconv.report.source import load_experiment
 from linconv.results.collect import collect
@@ -27,7 +27,7 @@ def test_the_forest_shows_differences_intervals_and_outcomes(collected):
 
     shown = [(line.get_xdata()[0], line.get_marker(), line.get_markerfacecolor()) for line in axes.lines]
     means = {round(x, 6): (marker, face) for x, marker, face in shown if marker in ("o", "D")}
-    assert means == {0.0: ("o", COLOURS["L"]), -3.0: ("D", "white"), 0.5: ("o", "white")}
+    assert means == {0.0: ("o", COLORS["L"]), -3.0: ("D", "white"), 0.5: ("o", "white")}
 
     # t(0.975, 2) = 4.302653: half width 4.302653 * 0.01 / sqrt(3)
     ends = [line.get_xdata() for line in axes.lines if line.get_linewidth() == 0.9]

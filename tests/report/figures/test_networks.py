@@ -14,7 +14,7 @@ from linconv.report.figures.curves import curves_figure
 from linconv.report.figures.filters import filters_figure
 from linconv.report.figures.panels import panels_figure
 from linconv.report.figures.redundancy import redundancy_figure
-from linconv.report.figures.style import COLOURS
+from linconv.report.figures.style import COLORS
 from linconv.report.labels import shortened
 from linconv.report.source import IN_DETAIL, load_experiment
 from linconv.results.collect import collect
@@ -29,7 +29,7 @@ def test_panels_show_the_numbers(collected):
     shown = texts(figure)
     assert {"Conv", "-L", "-Lr", "-LRr", "-LSr", "0.40", "0.017", "2 of 3\nruns"} <= set(shown)
     left, middle, _ = figure.axes
-    means = [line.get_ydata() for line in left.lines if line.get_color() == COLOURS["conv"]]
+    means = [line.get_ydata() for line in left.lines if line.get_color() == COLORS["conv"]]
     assert any(np.array_equal(y, [92.0]) for y in means)
     assert any(np.array_equal(y, [90.0, 92.0, 94.0]) for y in means)
     assert middle.patches[0].get_height() == pytest.approx(0.401234)
@@ -100,7 +100,7 @@ KERNELS = ("kernel_sparsity", "kernel_variance_entropy", "orthogonality")
 def test_redundancy_before_and_after_training(collected):
     figure = draw(collected(), redundancy_figure, "digits", "base")[0]
     first = figure.axes[0]
-    lines = {line.get_linestyle(): line.get_ydata() for line in first.lines if line.get_color() == COLOURS["L"]}
+    lines = {line.get_linestyle(): line.get_ydata() for line in first.lines if line.get_color() == COLORS["L"]}
     assert {style: pytest.approx(y) for style, y in lines.items()} == {"--": [5.0] * 3, "-": [30.0] * 3}
     assert list(first.lines[0].get_xdata()) == [1, 2, 3]
     rank = figure.axes[4].lines[1].get_ydata()

@@ -1,4 +1,4 @@
-"""Names, colours and shapes of variants and networks."""
+"""Names, colors and shapes of variants and networks."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from matplotlib.colors import to_hex
 from matplotlib.patches import Patch
 
 from linconv.catalogue.figures import FIGURES
-from linconv.report.figures.style import COLOURS, legend_columns, network_markers, styles_of, variant_styles
+from linconv.report.figures.style import COLORS, legend_columns, network_markers, styles_of, variant_styles
 from linconv.report.labels import variant_label, variant_of
 from linconv.report.plan import plan_outputs
 from tests.report.conftest import draw, written
 
 
-def test_variants_keep_their_colours():
+def test_variants_keep_their_colors():
     assert styles_of(["Lr", "mine"])["Lr"] == styles_of(["conv", "L", "Lr"])["Lr"]
-    many = styles_of([*COLOURS, *(f"v{i}" for i in range(9))])
+    many = styles_of([*COLORS, *(f"v{i}" for i in range(9))])
     assert len(set(many.values())) == len(many)
 
 
-def test_what_figures_show_in_detail_differs_by_colour_alone(tmp_path):
+def test_what_figures_show_in_detail_differs_by_color_alone(tmp_path):
     """Also where the variants that are shown are the last of many."""
     names = [f"v{i}" for i in range(24)]
     shown = ("conv", "Lr", *names[-7:])
@@ -31,11 +31,11 @@ def test_what_figures_show_in_detail_differs_by_colour_alone(tmp_path):
         figures={"formats": ["svg"], "variants": shown},
     )
     styles = variant_styles(experiment)
-    assert len({styles[v].colour for v in shown}) == len(shown)
+    assert len({styles[v].color for v in shown}) == len(shown)
     assert len(set(styles.values())) == len(styles)
 
 
-def test_a_variant_has_one_colour_in_all_figures(tmp_path):
+def test_a_variant_has_one_color_in_all_figures(tmp_path):
     grid = {"architectures": ["base"], "variants": ["mine", "yours"], "batches": [1, 8], "rounds": 3}
     experiment = written(
         tmp_path,
@@ -46,14 +46,14 @@ def test_a_variant_has_one_colour_in_all_figures(tmp_path):
         ratios={"auto": 0.7, "weight": 1.1},
         memory={"plain": 1.0, "auto": 0.8},
     )
-    colour = variant_styles(experiment)["mine"].colour
+    color = variant_styles(experiment)["mine"].color
     for planned in plan_outputs(experiment, FIGURES).made:
-        if planned.output.name not in ("correlations", "filters"):  # maps, whose colours are values
+        if planned.output.name not in ("correlations", "filters"):  # maps, whose colors are values
             figure, _ = draw(experiment, planned.output.load(), *planned.names)
             lines = figure.findobj(lambda artist: hasattr(artist, "get_color"))
             drawn = {to_hex(line.get_color()) for line in lines if isinstance(line.get_color(), str)}
             drawn |= {to_hex(p.get_facecolor()) for p in figure.findobj(Patch)}
-            assert colour.lower() in drawn, planned.stem
+            assert color.lower() in drawn, planned.stem
 
 
 def test_networks_keep_their_shapes():

@@ -12,7 +12,7 @@ from linconv.report import build_report, render_figures
 from linconv.report.figures.drawing import batch_axis
 from linconv.report.figures.memory import memory_figure
 from linconv.report.figures.pareto import pareto_figure
-from linconv.report.figures.style import COLOURS
+from linconv.report.figures.style import COLORS
 from linconv.report.figures.throughput import throughput_figure
 from linconv.report.plan import plan_outputs
 from linconv.report.source import load_experiment
@@ -49,7 +49,7 @@ def timed(tmp_path):
 
 
 def lines(axes):
-    """(colour, style) and points of every line with markers."""
+    """(color, style) and points of every line with markers."""
     return {
         (line.get_color(), line.get_linestyle()): [tuple(map(float, xy)) for xy in zip(*line.get_data(), strict=True)]
         for line in axes.lines
@@ -70,9 +70,9 @@ def test_images_per_second_against_the_batch(timed):
     assert (inference.get_xscale(), inference.get_yscale()) == ("log", "log")
     shown = lines(inference)
     # an image takes the plain network 1, 2 and 3 seconds in the three rounds
-    assert shown[COLOURS["conv"], "-"] == [(1, 0.5), (8, 0.5), (50, 0.5)]
-    assert shown[COLOURS["Lr"], "-"] == [(1, 1.0), (8, 1.0), (50, 1.0)]
-    assert shown[COLOURS["LRr"], "--"] == [(1, 1.25), (8, 1.25), (50, 1.25)]
+    assert shown[COLORS["conv"], "-"] == [(1, 0.5), (8, 0.5), (50, 0.5)]
+    assert shown[COLORS["Lr"], "-"] == [(1, 1.0), (8, 1.0), (50, 1.0)]
+    assert shown[COLORS["LRr"], "--"] == [(1, 1.25), (8, 1.25), (50, 1.25)]
     assert len(shown) == 5  # plain, two variants in two forms
     assert [t.get_text() for t in figure.legends[0].get_texts()] == ["Conv", "-Lr", "-LRr", "optimised"]
     assert "Dashed: optimised" in caption
@@ -93,7 +93,7 @@ def test_what_did_not_fit_is_left_out_and_said(timed):
 
     experiment = timed(change=fail)
     figure, caption = draw(experiment, throughput_figure, "base")
-    assert lines(figure.axes[0])[COLOURS["Lr"], "-"] == [(1, 1.0), (8, 1.0)]
+    assert lines(figure.axes[0])[COLORS["Lr"], "-"] == [(1, 1.0), (8, 1.0)]
     assert [t.get_text() for t in figure.axes[1].texts] == ["not timed"]
     assert "What does not fit the memory or the device is left out." in caption
     figure, _ = draw(experiment, memory_figure)
@@ -118,8 +118,8 @@ def test_memory_relative_to_the_plain_network(timed):
     assert inference.get_xlabel() == "plain: 150 MiB"
     assert [t.get_text() for t in inference.get_xticklabels()] == ["auto", "weight"]
     points = {line.get_color(): line.get_ydata().tolist() for line in inference.lines if line.get_marker() == "o"}
-    assert points == {COLOURS[v]: pytest.approx([0.6, 1.1]) for v in ("Lr", "LRr")}
-    assert lines(over_batch)[COLOURS["Lr"], "-"] == [pytest.approx((b, 0.6)) for b in (1, 8, 50)]
+    assert points == {COLORS[v]: pytest.approx([0.6, 1.1]) for v in ("Lr", "LRr")}
+    assert lines(over_batch)[COLORS["Lr"], "-"] == [pytest.approx((b, 0.6)) for b in (1, 8, 50)]
     assert training.get_title("left") == "Base, training"
     assert "at batch 50, fp32" in caption
     assert "buffers of libraries" in caption

@@ -190,7 +190,7 @@ def test_no_width_scrolls_the_page_sideways(page):
 @pytest.mark.parametrize("page", [{"color_scheme": s} for s in ("light", "dark")], indirect=True, ids=str)
 def test_text_stands_out_in_light_and_dark(page):
     luminance = """element => {
-      const of = (colour) => colour.match(/[\\d.]+/g).slice(0, 3).map(Number)
+      const of = (color) => color.match(/[\\d.]+/g).slice(0, 3).map(Number)
         .map(v => (v /= 255) <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4)
         .reduce((sum, v, i) => sum + v * [0.2126, 0.7152, 0.0722][i], 0);
       return [of(getComputedStyle(element).color), of(getComputedStyle(document.body).backgroundColor)];

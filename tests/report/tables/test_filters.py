@@ -38,11 +38,12 @@ def test_layers_that_cannot_become_orthogonal_are_named_below_the_tables(collect
     for seed in range(2):
         path = root / key("L", seed).path / "result.json"
         found = RunWarning(code="never_orthogonal", layer="features.conv2", message="a rank of 64 is needed")
-        write_result(path, read_result(path, RunResult).model_copy(update={"warnings": [found]}))
+        other = RunWarning(code="recipe_unreached", message="a milestone at 80")
+        write_result(path, read_result(path, RunResult).model_copy(update={"warnings": [found, other]}))
     collect(make_config(variants=["conv", "L"], seeds=[0, 1]), root)
     render_tables(root)
-    for name in ("runs", "filter_quality"):
+    for name, others in (("runs", 1), ("filter_quality", 0)):
         notes = [line for line in (root / "tables" / f"{name}.md").read_text().splitlines() if line.startswith("* ")]
-        assert len(notes) == 1
+        assert notes[1:] == ["* Base-L on Digits: warned of recipe_unreached: a milestone at 80."] * others
         assert notes[0].startswith("* Base-L on Digits: conv_orthogonal is applied to layers that no filters make")
         assert notes[0].endswith(": features.conv2: a rank of 64 is needed.")
