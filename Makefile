@@ -54,6 +54,7 @@ lint: $(READY) ## check style, types, imports and the workflow
 	snakefmt --check $(SNAKEFILES)
 	snakemake --lint
 	mypy
+	mypy --platform win32 --cache-dir .mypy_cache/win32
 	lint-imports
 	python docs/embed_tables.py --check
 	python docs/answer.py --check

@@ -1,7 +1,6 @@
 """The table and the picture of "Should I use LinearConv?", from the reference results of CIFAR-10.
 
-python docs/answer.py            # writes docs/answer/
-python docs/answer.py --check    # says whether the committed table is what the results give
+`python docs/answer.py` writes docs/answer/; with `--check` it says whether the committed table is what they give.
 """
 
 from __future__ import annotations

@@ -10,6 +10,7 @@ import itertools
 import logging
 import os
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -54,7 +55,7 @@ def device_slot(device: str, runs_per_gpu: int = 1, poll_seconds: float = 0.5) -
             raise DeviceError("device 'cuda' was asked for, but no CUDA device is visible; use 'auto' or 'cpu'")
         yield "cpu"
         return
-    folder = Path(tempfile.gettempdir(), f"linconv-gpu-slots-{os.getuid()}")
+    folder = Path(tempfile.gettempdir(), f"linconv-gpu-slots-{_user()}")
     folder.mkdir(exist_ok=True)
     lock, gpu = _first_free(folder, gpus, runs_per_gpu, poll_seconds)
     try:
@@ -62,6 +63,13 @@ def device_slot(device: str, runs_per_gpu: int = 1, poll_seconds: float = 0.5) -
         yield "cuda"
     finally:
         lock.release()
+
+
+def _user() -> str:
+    """What tells users apart in a folder that they may share; on Windows each has a temporary folder."""
+    if sys.platform == "win32":
+        return ""
+    return str(os.getuid())
 
 
 def _first_free(folder: Path, gpus: list[str], runs_per_gpu: int, poll_seconds: float) -> tuple[FileLock, str]:

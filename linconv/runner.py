@@ -201,7 +201,10 @@ def _provenance(
         git_dirty=dirty,
         finished_utc=now_utc(),
         seconds=round(sum(p.seconds for p in earlier) + processes.seconds, 3),
-        peak_memory_mib=max([last["peak_memory_mib"], *(p.peak_memory_mib for p in earlier)]),
+        peak_memory_mib=max(
+            [p for p in (last["peak_memory_mib"], *(e.peak_memory_mib for e in earlier)) if p is not None],
+            default=None,
+        ),
         peak_gpu_memory_mib=max(peaks, default=None),
         images_per_second=round(training.images / training.seconds, 1) if training.images else None,
         energy_joules=energy_joules,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import sys
 
@@ -23,6 +24,10 @@ app.add_typer(render.app, name="render")
 
 def main() -> None:
     """Run the command line; an error a user can mend is one message, without a traceback, and exit code 2 (or 1)."""
+    if sys.platform == "win32":  # the character set of a pipe there lacks what tables are made of
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, io.TextIOWrapper):
+                stream.reconfigure(encoding="utf-8")
     try:
         app()
     except UserError as error:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -178,7 +179,12 @@ def fits_in_memory(wanted: int, device: torch.device | str) -> bool:
 
 
 def _host_memory() -> int:
-    """Bytes that can be had: what Linux states and a control group leaves, elsewhere all there is."""
+    """Bytes that can be had: what Linux states and a control group leaves, elsewhere all there is.
+
+    0 on Windows, which Python does not ask: what might not fit is streamed there.
+    """
+    if sys.platform == "win32":
+        return 0
     found = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
     try:
         lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
@@ -206,5 +212,6 @@ class _DecodedBatches(Dataset[Tensor | str]):
 
 def _leave_the_process_group(worker: int) -> None:
     # Ctrl-C goes to the whole group: the training finishes its step and needs its batches until then
-    os.setpgid(0, 0)
+    if sys.platform != "win32":
+        os.setpgid(0, 0)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)

@@ -20,47 +20,10 @@ from linconv.results.statistics import Cell, cell_statistics
 from linconv.results.tidy import COLUMNS
 
 # A hash such as 12e4567890123456 or a variant called NA must not turn into a number or a missing value.
-<<<<<<< HEAD
-_TEXT = dict.fromkeys(
-    [
-        "dataset",
-        "architecture",
-        "variant",
-        "status",
-        "optimizer",
-        "layer",
-        "reason",
-        "detail",
-        "log",
-        "stage",
-        "kind",
-        "operations",
-        "call",
-        "start",
-        "never_orthogonal",
-        "warnings",
-        "config_hash",
-        "code_hash",
-        "shared_code_hash",
-        "data",
-        "git_commit",
-        "git_dirty",
-        "torch",
-        "numpy",
-        "hardware",
-        "instruction_set",
-        "command",
-        "flops_paper_quirk",
-        "input_shape",
-        "output_shape",
-    ],
-    str,
-=======
 _TEXT_COLUMNS = (
     "dataset architecture variant status optimizer layer reason detail log stage kind never_orthogonal warnings "
-    "config_hash code_hash git_commit git_dirty torch hardware command flops_paper_quirk input_shape output_shape "
-    "operations arm start form precision"
->>>>>>> report
+    "config_hash code_hash shared_code_hash data git_commit git_dirty torch numpy hardware instruction_set command "
+    "flops_paper_quirk input_shape output_shape operations call arm start form precision"
 )
 _TEXT = dict.fromkeys(_TEXT_COLUMNS.split(), str)
 

@@ -4,13 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-<<<<<<< HEAD
 from linconv.report.labels import dataset_label, place_label, variant_of
-from linconv.report.source import Experiment
-=======
-from linconv.report.labels import dataset_label, variant_of
 from linconv.report.source import CELL, Experiment
->>>>>>> report
 from linconv.results.equivalence import MIN_PAIRS
 from linconv.results.notes import mixtures
 
@@ -66,7 +61,6 @@ def orthogonality_notes(experiment: Experiment) -> list[str]:
     ]
 
 
-<<<<<<< HEAD
 def mixture_notes(experiment: Experiment) -> list[str]:
     """What the runs that are averaged or compared do not have in common, a note per kind of difference and place."""
     places: dict[tuple[bool, str], list[str]] = {}
@@ -87,7 +81,8 @@ def _listed(labels: Sequence[str]) -> str:
     """The first few names, and how many more there are."""
     more = len(labels) - NAMED
     return ", ".join(labels[:NAMED]) + (f" and {more} more" if more > 0 else "")
-=======
+
+
 def warning_notes(experiment: Experiment) -> list[str]:
     """What the runs warned of, orthogonality first; a note per cell."""
     others = [f"{cell}: warned of {warnings}." for cell, warnings in _by_cell(experiment, "warnings")]
@@ -99,7 +94,6 @@ def _by_cell(experiment: Experiment, column: str) -> Iterator[tuple[str, str]]:
     known = experiment.runs.dropna(subset=[column])
     for *cell, text in known[[*CELL, column]].drop_duplicates().itertuples(index=False, name=None):
         yield cell_label(*cell), text
->>>>>>> report
 
 
 def cell_label(dataset: str, architecture: str, variant: str) -> str:

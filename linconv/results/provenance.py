@@ -7,7 +7,6 @@ import functools
 import hashlib
 import os
 import platform
-import resource
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator
@@ -120,13 +119,17 @@ def hardware() -> dict[str, Any]:
     }
 
 
-def peak_memory_mib() -> float:
-    """The most memory that this process has held (resident set), in MiB."""
+def peak_memory_mib() -> float | None:
+    """The most memory that this process has held (resident set), in MiB; None where the system does not say."""
     status = Path("/proc/self/status")
     if status.exists():  # getrusage also counts what the process that started this one used
         for line in status.read_text(encoding="ascii", errors="replace").splitlines():
             if line.startswith("VmHWM:"):
                 return round(int(line.split()[1]) / 2**10, 1)
+    if sys.platform == "win32":
+        return None
+    import resource
+
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return round(peak / (2**20 if sys.platform == "darwin" else 2**10), 1)
 

@@ -138,7 +138,7 @@ class EarlierProcess(Record):
     versions: dict[str, str]
     hardware: dict[str, Any]
     numerics: dict[str, Any]
-    peak_memory_mib: NonNegative
+    peak_memory_mib: NonNegative | None
     peak_gpu_memory_mib: NonNegative | None
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import fcntl
 import logging
 import os
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -49,8 +49,13 @@ def locked(folder: Path, *, wait: bool = True) -> Iterator[None]:
     try:
         yield
     finally:
-        path.unlink(missing_ok=True)  # while it is held: who waits sees that its file is gone, and takes the next one
-        os.close(descriptor)
+        if sys.platform == "win32":  # removes no file that is open
+            os.close(descriptor)
+            with suppress(PermissionError):  # another process has it by now
+                path.unlink(missing_ok=True)
+        else:
+            path.unlink(missing_ok=True)  # while it is held: who waits sees that its file is gone, and takes the next
+            os.close(descriptor)
 
 
 def _take(path: Path, wait: bool) -> int:
@@ -58,7 +63,7 @@ def _take(path: Path, wait: bool) -> int:
     while True:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _lock(descriptor)
             if _is_still(path, descriptor):
                 return descriptor
         except BlockingIOError:
@@ -76,6 +81,21 @@ def _take(path: Path, wait: bool) -> int:
             os.close(descriptor)
             raise
         os.close(descriptor)
+
+
+def _lock(descriptor: int) -> None:
+    """Lock the file, or raise BlockingIOError where another process has."""
+    if sys.platform == "win32":
+        import msvcrt
+
+        try:
+            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+        except PermissionError as error:
+            raise BlockingIOError(*error.args) from None
+    else:
+        import fcntl
+
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def _is_still(path: Path, descriptor: int) -> bool:

@@ -51,11 +51,7 @@ def runs_table(experiment: Experiment) -> tuple[Table, pd.DataFrame]:
         f"Runs of experiment {experiment.config.experiment}: accuracy (%) and loss on the test set "
         f"{experiment.reported_epoch}, seconds of wall time."
     )
-<<<<<<< HEAD
-    return rows.table(caption, orthogonality_notes(experiment), empty="No run was collected."), frame
-=======
-    return rows.table(caption, notes + warning_notes(experiment), empty="No run was collected."), frame
->>>>>>> report
+    return rows.table(caption, warning_notes(experiment), empty="No run was collected."), frame
 
 
 def _commit(run: pd.Series) -> str:
