@@ -1,8 +1,8 @@
 """Copy generated tables into the Markdown pages that show them.
 
-A page marks the place of a table with `<!-- table: PATH -->` and `<!-- /table -->`, PATH from the repository's root, and
-that of the list of all tables with `<!-- outputs: tables -->` and `<!-- /outputs -->` (or `figures`).
-`python docs/embed_tables.py` rewrites README.md and docs/*.md; with `--check` it only says which page is out of date.
+A page marks the place of a table with `<!-- table: PATH -->` and `<!-- /table -->`, PATH from the repository's root,
+and that of the list of all tables with `<!-- outputs: tables -->` and `<!-- /outputs -->` (or `figures`).
+`python docs/embed_tables.py` rewrites README.md and docs/*.md; with `--check` it says which page is out of date.
 """
 
 from __future__ import annotations
