@@ -131,7 +131,7 @@ def planned_arms(
     named = [
         (f"{name} {form}", name, form)
         for name in options.variants
-        for form in (["auto"] if variants[name].layer == "conv" else [*forms, *extra])
+        for form in (["auto"] if variants[name].narrow_to is not None else [*forms, *extra])
     ]
     return [(PLAIN, "conv", PLAIN), (PLAIN_AGAIN, "conv", PLAIN), *named]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from linconv.config.methods import known_methods
 from linconv.layers import LinearConv2d
 from linconv.measure import correctness
 from linconv.measure.correctness import measure_correctness
@@ -13,11 +14,13 @@ from linconv.measure.correctness import measure_correctness
 def test_every_form_is_right_on_the_cpu():
     result = measure_correctness("cpu", command="linconv measure correctness")
     # four kinds; three precisions and two layouts; three forms, of grouped convolutions two
-    assert len(result.checks) == 4 * 3 * 2 * (4 * 3 + 2)
+    of_the_layer = 4 * 3 * 2 * (4 * 3 + 2)
+    # every other method; three precisions and two layouts; two geometries
+    assert len(result.checks) == of_the_layer + (len(known_methods()) - 1) * 3 * 2 * 2 == 504
     assert not result.failed
     errors = {p: max(c.error for c in result.checks if c.precision == p) for p in ("fp64", "fp32", "bf16")}
     assert errors["fp64"] < 1e-12 < errors["fp32"] < errors["bf16"]
-    assert str(result).startswith("336 of 336 checks passed on cpu")
+    assert str(result).startswith("504 of 504 checks passed on cpu")
 
 
 def small(monkeypatch):

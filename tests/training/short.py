@@ -20,8 +20,14 @@ from linconv.training.run import prepare
 def few_images() -> Dataset:
     """60 images to train on and 20 to test on."""
     whole = load("synthetic", "data")
-    sizes = {"train_images": 60, "train_labels": 60, "test_images": 20, "test_labels": 20}
-    return dataclasses.replace(whole, **{name: getattr(whole, name)[:size] for name, size in sizes.items()})
+    return part_of(whole, train=60, test=20)
+
+
+def part_of(whole: Dataset, *, train: int, test: int) -> Dataset:
+    """The first images of both parts, the test images in the order in which they are."""
+    sizes = {"train_images": train, "train_labels": train, "test_images": test, "test_labels": test}
+    first = {name: getattr(whole, name)[:size] for name, size in sizes.items()}
+    return dataclasses.replace(whole, **first, test_order=torch.arange(test))
 
 
 class Interrupt(Callback):

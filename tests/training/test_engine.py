@@ -20,7 +20,7 @@ from linconv.training.numerics import numerics, set_numerics
 from linconv.training.run import count_parameters, penalty_terms, prepare, warn_where_never_orthogonal
 from linconv.training.schedules import learning_rate
 from tests.results.factory import make_config
-from tests.training.short import few_images
+from tests.training.short import few_images, part_of
 
 
 @pytest.fixture(autouse=True)
@@ -287,8 +287,7 @@ class StopAfter(Callback):
 @pytest.mark.parametrize(("variant", "architecture"), [("LSr", "base"), ("LRr", "allconv")])  # allconv: dropout
 def test_an_interrupted_training_continues_bit_for_bit(variant, architecture, synthetic, tmp_path):
     run = resolved(variant, architecture, epochs=2, batch_size=125, schedule="cosine")
-    small = type(synthetic)(synthetic.info, *(t[:250] for t in (synthetic.train_images, synthetic.train_labels)),
-                            synthetic.test_images[:50], synthetic.test_labels[:50])  # fmt: skip
+    small = part_of(synthetic, train=250, test=50)
     whole = fit(prepare(run, small, "cpu"))
 
     with pytest.raises(KeyboardInterrupt):
