@@ -18,6 +18,7 @@ from linconv.training.engine import Training, evaluate, fit
 from linconv.training.numerics import asked, check_device, numerics, set_numerics
 from linconv.training.run import prepare
 from linconv.training.step import EagerStep, Term, make_optimizer
+from tests.training.short import part_of
 
 
 @pytest.fixture(autouse=True)
@@ -195,8 +196,7 @@ def resolved(variant="LSr", **recipe):
 @pytest.fixture(scope="module")
 def small(tmp_path_factory):
     synthetic = load("synthetic", tmp_path_factory.mktemp("data"), device="cpu")
-    return type(synthetic)(synthetic.info, synthetic.train_images[:80], synthetic.train_labels[:80],
-                           synthetic.test_images[:40], synthetic.test_labels[:40])  # fmt: skip
+    return part_of(synthetic, train=80, test=40)
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])

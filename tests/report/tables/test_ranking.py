@@ -15,6 +15,7 @@ from linconv.report.source import load_experiment
 from linconv.report.tables.budgets import LATENCY, MACS, PARAMETERS
 from linconv.report.tables.ranking import ranking_latency_table, ranking_macs_table, ranking_parameters_table
 from linconv.results.collect import collect
+from linconv.results.manifest import write_manifest
 from tests.report.conftest import key, written
 from tests.results.factory import make_config, read_rows, write_experiment, write_timings
 
@@ -205,6 +206,7 @@ def test_pruned_networks_are_counted_by_their_runs(collected):
     ]
     frame.loc[pruned, "params"] = [190_000, 201_000, 212_000]
     frame.to_csv(root / "data" / "runs.csv", index=False)
+    write_manifest(root / "data")
     experiment = load_experiment(root)
     place = ("digits", "base", "tiny")
     assert found_in_training(experiment, place)
