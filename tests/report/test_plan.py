@@ -226,8 +226,9 @@ def test_every_entry_names_a_function_and_a_caption():
     ("path", "content", "message"),
     [
         ("config.yaml", "architectures: [vgg]", "unknown architecture 'vgg'; did you mean 'vgg11'?"),
-        ("data/runs.csv", "", "runs.csv: cannot be read"),
-        ("data/layers.csv", "dataset,architecture\n", "layers.csv: no column 'variant'; collect the results again"),
+        ("data/runs.csv", "", "data/runs.csv: is not the file that was collected; collect the results again"),
+        ("data/correlations.npz", "", "data/correlations.npz: is not the file that was collected; collect"),
+        ("data/manifest.json", "{}", "data/manifest.json: files: Field required; delete the file"),
     ],
 )
 @pytest.mark.parametrize("render", [render_tables, render_figures, render_claims])
