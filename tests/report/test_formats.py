@@ -91,7 +91,9 @@ def test_long_latex_tables_are_cut_into_pages():
     parts = to_latex(table).split(r"\begin{table*}")[1:]
     shown = [[row[0] for row in rows if f"{row[0]} &" in part] for part in parts]
     assert [(names[0], names[-1]) for names in shown] == [
-        *[("row0.", "row47."), ("row48.", "row96."), ("row97.", "row119.")]
+        ("row0.", "row47."),
+        ("row48.", "row96."),
+        ("row97.", "row119."),
     ]
     assert [r"\addtocounter{table}{-1}" in part for part in parts] == [False, True, True]
     assert ["At the end." in part for part in parts] == [False, False, True]

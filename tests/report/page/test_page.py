@@ -233,9 +233,17 @@ def stale(tmp_path):
 
 
 SHOWN = [
-    nothing_run, only_a_configuration, one_seed, all_diverged, variant_missing, baseline_missing, without_a_baseline,
-    damaged_json, newer_schema, stale,
-]  # fmt: skip
+    nothing_run,
+    only_a_configuration,
+    one_seed,
+    all_diverged,
+    variant_missing,
+    baseline_missing,
+    without_a_baseline,
+    damaged_json,
+    newer_schema,
+    stale,
+]
 
 
 @pytest.mark.parametrize("case", SHOWN, ids=lambda case: case.__name__)

@@ -16,8 +16,13 @@ def test_published_numbers():
     table = published()
     assert len(table) == 18
     assert table["resnext29", "LRr"] == {
-        **{"cifar10": "+0.8", "cifar100": "-2.9", "svhn": "-0.7", "mnist": "+0.1", "fashionmnist": "-0.3"},
-        **{"params_m": "4.71", "flops_b": "1.691"},
+        "cifar10": "+0.8",
+        "cifar100": "-2.9",
+        "svhn": "-0.7",
+        "mnist": "+0.1",
+        "fashionmnist": "-0.3",
+        "params_m": "4.71",
+        "flops_b": "1.691",
     }
     assert published("table2")["vgg11", "basis"]["params_m"] == "1.99"
 
@@ -108,7 +113,10 @@ def test_paper_columns(collected):
     assert {at: v for at, v in verdicts.items() if v != "yes"} == special
     quirky = next(c for c in cells if (c["architecture"], c["variant"], c["column"]) == ("resnet18", "Lr", "flops_b"))
     assert [quirky[n] for n in ("paper", "ours", "as_released", "quirk")] == [
-        *("3.074", "3.007", "3.074", "bias in every layer")
+        "3.074",
+        "3.007",
+        "3.074",
+        "bias in every layer",
     ]
     text = (root / "tables" / "paper_columns.md").read_text()
     assert "18 of 18 parameter cells are equal." in text
