@@ -79,13 +79,7 @@ def convert(
     exclude = (*exclude, *variant.exclude)
     first = [conv for _, conv in named[:1] if skip_first or variant.skip_first]
     last = [conv for _, conv in named[-1:] if skip_last or variant.skip_last]
-    wanted: dict[nn.Conv2d, str] = {}
-    for name, conv in named:
-        if include is None or _matches(name, include):
-            wanted.setdefault(conv, name)
-    for name, conv in named:
-        if conv in (*first, *last) or _matches(name, exclude):
-            wanted.pop(conv, None)
+    wanted = _chosen(named, include, exclude, (*first, *last))
     wanted = {conv: name for conv, name in wanted.items() if not _refused(layer_class, conv, name, options)}
     if only_where_saves or variant.only_where_saves:
         wanted = {conv: name for conv, name in wanted.items() if _saves(layer_class, conv, options)}
@@ -149,6 +143,23 @@ def _convolutions(model: nn.Module) -> list[tuple[str, nn.Conv2d]]:
         if type(module) is nn.Conv2d and "weight" in module._parameters:
             found.append((name, module))
     return found
+
+
+def _chosen(
+    named: list[tuple[str, nn.Conv2d]],
+    include: Sequence[str] | None,
+    exclude: Sequence[str],
+    plain: Sequence[nn.Conv2d],
+) -> dict[nn.Conv2d, str]:
+    """The convolutions that the patterns choose, each under its first name, without those that stay plain."""
+    chosen: dict[nn.Conv2d, str] = {}
+    for name, conv in named:
+        if include is None or _matches(name, include):
+            chosen.setdefault(conv, name)
+    for name, conv in named:
+        if conv in plain or _matches(name, exclude):
+            chosen.pop(conv, None)
+    return chosen
 
 
 def _check_patterns(patterns: Sequence[str], names: list[str]) -> None:
