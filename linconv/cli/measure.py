@@ -8,8 +8,10 @@ from typing import Annotated, Literal
 
 import typer
 
+from linconv.catalogue.datasets import DATASETS
+from linconv.catalogue.networks import NETWORKS
 from linconv.cli.options import INTERRUPTED, Results, command_line, log_to, one_model, read_config, require_known
-from linconv.config import ARCHITECTURES, DATASETS, ConfigError
+from linconv.config import ConfigError
 from linconv.config.throughput import ThroughputOptions, plan_throughput, seconds
 
 Architecture = Annotated[str, typer.Option(help="network", show_default=False)]
@@ -209,7 +211,7 @@ def measure_sensitivity(
     log_to(None)
     settings = read_config(config)
     require_known([dataset], (*DATASETS, *settings.imagefolders), "data set")
-    require_known([architecture], ARCHITECTURES, "architecture")
+    require_known([architecture], NETWORKS, "architecture")
     require_known([variant], settings.known_variants, "variant")
     if keep is not None and not 0 < keep <= 1:
         raise ConfigError(f"--keep: a share of the saving in (0, 1] is expected, not {keep}")

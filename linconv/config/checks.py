@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
-from linconv.config.names import ARCHITECTURES, DATASETS, check_known
+from linconv.catalogue.datasets import DATASETS
+from linconv.catalogue.networks import NETWORKS
+from linconv.config.names import check_known
 from linconv.config.rules import share_of
 
 if TYPE_CHECKING:
@@ -77,7 +79,7 @@ def _check_rank(config: Config, name: str) -> None:
     if options is None or not isinstance(options.rank, int):
         return
     for architecture in {*config.architectures, *config.complexity.architectures}:
-        most = share_of(options.primary_ratio, ARCHITECTURES[architecture])
+        most = share_of(options.primary_ratio, NETWORKS[architecture].widest)
         if options.rank > most:
             raise ValueError(
                 f"variant '{name}': rank {options.rank} is above the primaries of every convolution of "

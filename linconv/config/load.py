@@ -70,7 +70,7 @@ def _explain(error: Any) -> str:
             message = str(error["ctx"]["error"])
             if isinstance(value, Mapping | BaseModel):  # a check of the whole mapping: its message says where
                 return f"{key}: {message}" if key else message
-            return f"{key}: {message} (got {_short(value)})"
+            return f"{key}: {message}" + ("" if repr(value) in message else f" (got {_short(value)})")
         case "tuple_type":
             return f"{key}: a list is expected (got {_short(value)})"
         case "too_short":

@@ -9,9 +9,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
+from linconv.catalogue.networks import NETWORKS
 from linconv.config.checks import check_whole
 from linconv.config.folders import ImageFolderOptions, ValidationOptions, check_new_names
-from linconv.config.names import ARCHITECTURES, Frozen, ReportEpoch, check_known
+from linconv.config.names import Frozen, ReportEpoch, check_known
 from linconv.config.options import ComplexityOptions, FigureOptions, Hole, Name, Names, StatisticsOptions
 from linconv.config.ranking import RankingOptions
 from linconv.config.recipes import RecipeChoice
@@ -112,13 +113,13 @@ class Config(Frozen):
     @field_validator("architectures")
     @classmethod
     def _architectures(cls, names: tuple[str, ...]) -> tuple[str, ...]:
-        check_known(names, ARCHITECTURES, "architecture")
+        check_known(names, NETWORKS, "architecture")
         return names
 
     @field_validator("complexity")
     @classmethod
     def _complexity(cls, options: ComplexityOptions) -> ComplexityOptions:
-        check_known(options.architectures, ARCHITECTURES, "architecture")
+        check_known(options.architectures, NETWORKS, "architecture")
         return options
 
     @model_validator(mode="after")

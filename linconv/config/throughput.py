@@ -8,8 +8,9 @@ from typing import Annotated, Literal, NamedTuple
 
 from pydantic import Field, model_validator
 
+from linconv.catalogue.networks import NETWORKS
 from linconv.config.errors import UserError
-from linconv.config.names import ARCHITECTURES, Frozen, check_known
+from linconv.config.names import Frozen, check_known
 from linconv.config.variants import Mode
 
 TimedForm = Mode | Literal["folded"]
@@ -43,7 +44,7 @@ class ThroughputOptions(Frozen):
 
     @model_validator(mode="after")
     def _names(self) -> ThroughputOptions:
-        check_known(self.architectures, ARCHITECTURES, "architecture")
+        check_known(self.architectures, NETWORKS, "architecture")
         return self
 
 

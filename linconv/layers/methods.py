@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping
-from importlib import import_module
 from typing import Any
 
 from torch import nn
@@ -30,15 +29,15 @@ def method_class(name: str) -> type[ConvReplacement]:
     """
     methods = known_methods()
     check_known([name], methods, "layer")
-    module, _, attribute = methods[name].partition(":")
+    target = methods[name].target
     try:
-        found = getattr(import_module(module), attribute)
+        found = methods[name].load()
     except Exception as error:
         raise UserError(
-            f"the method '{name}' ({methods[name]}) cannot be imported: {type(error).__name__}: {error}"
+            f"the method '{name}' ({target}) cannot be imported: {type(error).__name__}: {error}"
         ) from error
     if not (isinstance(found, type) and issubclass(found, ConvReplacement)):
-        raise UserError(f"the method '{name}' ({methods[name]}) is no subclass of linconv.layers.ConvReplacement")
+        raise UserError(f"the method '{name}' ({target}) is no subclass of linconv.layers.ConvReplacement")
     return found
 
 

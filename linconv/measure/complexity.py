@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from linconv.config import VARIANTS, ComplexityOptions, Variant
+from linconv.config.parts import grid_parts
 from linconv.config.runs import complexity_hash, counted_variants
 from linconv.layers import ConvReplacement, Macs
 from linconv.layers.forms import Form
@@ -21,7 +22,7 @@ from linconv.measure.paper_flops import BIASED, PADDED, PAPER_INPUT, QUIRKS, cou
 from linconv.measure.trace import CONVOLUTIONS, Call, trace
 from linconv.models import build_model
 from linconv.results import Complexity, ComplexityResult, LayerComplexity
-from linconv.results.provenance import code_hash
+from linconv.results.code import code_hash
 
 
 def complexity(
@@ -73,21 +74,22 @@ def complexity(
 
 
 def measure_grid(options: ComplexityOptions, variants: Mapping[str, Variant]) -> ComplexityResult:
-    """Count a grid of the seven networks and the given variants; the paper's quirks where its cells need them.
+    """Count a grid of networks and the given variants; the paper's quirks where its cells need them.
 
     Pruned variants are left out: the counts of those are in their runs.
     """
+    counted = counted_variants(variants)
     models = [
         _measure_one(architecture, name, variant, options)
         for architecture in options.architectures
-        for name, variant in counted_variants(variants).items()
+        for name, variant in counted.items()
     ]
     return ComplexityResult(
         input_shape=options.input_shape,
         classes=options.classes,
         batch_size=options.batch_size,
         grid_hash=complexity_hash(options, variants),
-        code_hash=code_hash("complexity", *(layer for v in variants.values() for layer in v.layers)),
+        code_hash=code_hash("complexity", grid_parts(options.architectures, counted.values())),
         models=models,
     )
 

@@ -18,13 +18,15 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from linconv.config import RunKey, Variant, parse_config, resolve_run
+from linconv.catalogue.datasets import DATASETS
+from linconv.config import VARIANTS, RunKey, Variant, parse_config, resolve_run
 from linconv.config.methods import known_methods
+from linconv.config.parts import grid_parts
 from linconv.data import load
 from linconv.layers import ConvReplacement, LinearConv2d, convert
 from linconv.measure.origin import origin
+from linconv.results.code import code_hash
 from linconv.results.correctness import Check, CorrectnessResult
-from linconv.results.provenance import code_hash
 from linconv.training.device_loop import DeviceLoop
 from linconv.training.engine import Loop, fit
 from linconv.training.numerics import set_numerics
@@ -63,10 +65,11 @@ def measure_correctness(device: str, *, command: str) -> CorrectnessResult:
     before = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
     checks = [*_checks(device), *_method_checks(device), *_loop_checks(device)]
     torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = before
+    parts = {*known_methods().values(), *grid_parts(["base"], VARIANTS.values()), DATASETS["synthetic"]}
     return CorrectnessResult(
         device=device,
         checks=checks,
-        code_hash=code_hash("throughput"),
+        code_hash=code_hash("correctness", parts),
         provenance=origin(device, command, began),
     )
 

@@ -20,16 +20,18 @@ from torch.autograd import DeviceType
 from torch.profiler import ProfilerActivity, record_function
 
 from linconv.config import Variant
+from linconv.config.parts import grid_parts
 from linconv.layers import set_mode
 from linconv.measure.machine import machine_state, quiet_profiler
 from linconv.measure.network import measured_network
 from linconv.measure.origin import origin
 from linconv.measure.steps import TrainingSteps, kinds_of_step, recipe_of
 from linconv.measure.timing import Call, Part, interleave, synchronise
+from linconv.results.code import code_hash
 from linconv.results.profile import KindTime, NetworkProfile, OperationTime, ProfileResult
-from linconv.results.provenance import code_hash, hardware
+from linconv.results.provenance import hardware
 from linconv.training.numerics import set_numerics
-from linconv.training.run import penalty_terms
+from linconv.training.penalties import penalty_terms
 from linconv.training.step import Term
 
 Kind = Literal[
@@ -146,7 +148,7 @@ def measure_profile(
         channels_last=channels_last,
         device=device,
         profiled_calls=calls,
-        code_hash=code_hash("costs", *variant.layers),
+        code_hash=code_hash("profile", grid_parts([architecture], [variant])),
         networks=networks,
         machine={"before": before, "after": machine_state(device)},
         provenance=origin(device, command, began, channels_last=channels_last),

@@ -14,13 +14,15 @@ from torch import Tensor, nn
 
 from linconv.config import Variant
 from linconv.config.errors import UserError
+from linconv.config.parts import grid_parts
 from linconv.layers.regularizers import On, filters_of, total
 from linconv.measure.machine import machine_state
 from linconv.measure.network import measured_network
 from linconv.measure.origin import origin
 from linconv.measure.steps import TrainingSteps, recipe_of
 from linconv.measure.timing import Call, interleave
-from linconv.results.provenance import code_hash, hardware
+from linconv.results.code import code_hash
+from linconv.results.provenance import hardware
 from linconv.results.regularizer import (
     BY_AUTOGRAD,
     PENALTY,
@@ -31,7 +33,7 @@ from linconv.results.regularizer import (
     TimedCall,
 )
 from linconv.training.numerics import set_numerics
-from linconv.training.run import penalty_terms
+from linconv.training.penalties import penalty_terms
 from linconv.training.step import Term
 
 
@@ -115,7 +117,7 @@ def measure_regularizer(
         device=device,
         rounds_wanted=rounds,
         block_seconds=block_seconds,
-        code_hash=code_hash("costs", *variant.layers),
+        code_hash=code_hash("regularizer", grid_parts([architecture], [variant])),
         arms=[TimedCall(name=n, calls=s.calls, seconds_per_call=tuple(s.seconds)) for n, s in samples.items()],
         machine={"before": before, "after": machine_state(device)},
         provenance=origin(device, command, began, channels_last=channels_last),

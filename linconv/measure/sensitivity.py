@@ -21,13 +21,15 @@ from torch import Tensor, nn
 from linconv.config import VARIANTS, Config, Recipe, ResolvedRun, ValidationOptions, Variant
 from linconv.config.errors import UserError
 from linconv.config.methods import PLAIN, method_version
+from linconv.config.parts import run_parts, variant_parts
 from linconv.data import Dataset, hold_out, load, loader_failures
 from linconv.layers import fitting_init, replaced_layers
 from linconv.layers.replacement import ConvReplacement
 from linconv.measure.origin import machine
 from linconv.models import build_model, replace_convolutions
 from linconv.results import Provenance
-from linconv.results.provenance import code_hash, git_state, now_utc, versions
+from linconv.results.code import code_hash
+from linconv.results.provenance import git_state, now_utc, versions
 from linconv.results.sensitivity import LayerSensitivity, SensitivityResult
 from linconv.training.engine import Training, evaluate, fit
 from linconv.training.memory import is_out_of_memory, not_enough_memory
@@ -98,7 +100,7 @@ def measure_sensitivity(
         layers=layers,
         config=run.model_dump(mode="json"),
         config_hash=run.hash,
-        code_hash=code_hash("sensitivity", *definition.layers),
+        code_hash=code_hash("sensitivity", run_parts(run) | variant_parts(definition)),
         provenance=Provenance(
             command=command,
             versions=versions() | ({definition.layer: outside} if outside else {}),

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from linconv.config import Variant
 from linconv.config.errors import UserError
+from linconv.config.parts import grid_parts
 from linconv.config.throughput import ThroughputKey, ThroughputOptions, plan_throughput
 from linconv.layers import fold, optimize, set_mode
 from linconv.layers.forms import MODES
@@ -29,12 +30,13 @@ from linconv.measure.origin import origin
 from linconv.measure.steps import TrainingSteps, kinds_of_step, recipe_of
 from linconv.measure.timing import Call, Part, interleave
 from linconv.results import write_result
-from linconv.results.provenance import code_hash, hardware
+from linconv.results.code import code_hash
+from linconv.results.provenance import hardware
 from linconv.results.throughput import PLAIN, PLAIN_AGAIN, Arm, ThroughputResult, read_cells, throughput_hash
 from linconv.training.graphs import WARM_UP, CudaCapture
 from linconv.training.memory import is_out_of_memory
 from linconv.training.numerics import set_numerics
-from linconv.training.run import penalty_terms
+from linconv.training.penalties import penalty_terms
 
 log = logging.getLogger("linconv")
 
@@ -112,7 +114,9 @@ def measure_cell(
         rounds_wanted=options.rounds,
         block_seconds=options.block_seconds,
         grid_hash=throughput_hash(options, variants),
-        code_hash=code_hash("throughput", *(layer for v in options.variants for layer in variants[v].layers)),
+        code_hash=code_hash(
+            "throughput", grid_parts([key.architecture], (variants[name] for name in options.variants))
+        ),
         arms=arms,
         machine={"before": before, "after": machine_state(device)},
         provenance=provenance,

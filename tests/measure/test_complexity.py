@@ -11,14 +11,15 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from linconv import LinearConv2d, build_model, complexity, convert, fold, set_mode
-from linconv.config import ARCHITECTURES, VARIANTS, ComplexityOptions, Variant
+from linconv.catalogue.networks import NETWORKS
+from linconv.config import VARIANTS, ComplexityOptions, Variant
 from linconv.measure.complexity import measure_grid
 from linconv.measure.text import complexity_text
 from linconv.measure.trace import trace
 from linconv.report.published import published
 
 IMAGE = (3, 32, 32)
-GRID = [(a, v) for a in ARCHITECTURES for v in VARIANTS]
+GRID = [(a, v) for a in NETWORKS for v in VARIANTS]
 
 
 def on_meta(architecture, variant):

@@ -21,7 +21,7 @@ from linconv.report.source import measured_frame
 from linconv.report.tables.profile import profiles
 from linconv.results import read_result
 from linconv.results.profile import ProfileResult
-from linconv.training.run import penalty_terms
+from linconv.training.penalties import penalty_terms
 
 
 class Known(nn.Module):

@@ -21,7 +21,7 @@ def raw(pruning, **changes):
 @pytest.mark.parametrize(
     ("pruning", "changes", "expected"),
     [
-        ({"criterion": "l2"}, {}, "criterion: input should be 'l1', 'betarank', 'masksparsity' or 'dcff' (got 'l2')"),
+        ({"criterion": "l2"}, {}, "criterion: unknown criterion 'l2'; did you mean 'l1'?"),
         ({"criterion": "l1", "params": 0}, {}, "define.X.pruning.params: input should be greater than 0"),
         ({"criterion": "l1", "parms": 0.5}, {}, "define.X.pruning.parms: unknown key; did you mean 'params'?"),
         ({"criterion": "l1", "at": 1}, {}, "at: 1 leaves 'l1' no epoch to train what the cut leaves; choose less"),

@@ -17,7 +17,7 @@ rule collect:
         ENVIRONMENT
     params:
         config=CONFIG,
-        code_hash=REPORT_CODE,
+        code_hash=COLLECT_CODE,
     shell:
         "linconv collect {params.config} > {log} 2>&1"
 

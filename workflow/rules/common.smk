@@ -9,14 +9,16 @@ from pathlib import Path
 import yaml
 from snakemake.logging import logger
 
+from linconv.catalogue.datasets import DATASETS
 from linconv.catalogue.figures import FIGURES
 from linconv.catalogue.tables import TABLES
-from linconv.config import ConfigError, parse_config, plan_runs, resolve_run
-from linconv.config.runs import complexity_hash, digest
+from linconv.config import ConfigError, parse_config, resolve_runs, run_hashes
+from linconv.config.parts import grid_parts, run_parts
+from linconv.config.runs import complexity_hash, counted_variants, digest
 from linconv.config.throughput import plan_throughput
 from linconv.devices import visible_gpus
 from linconv.results import write_text
-from linconv.results.provenance import code_hash
+from linconv.results.code import code_hash
 from linconv.results.measured import MEASURED, measured_files
 from linconv.results.throughput import throughput_hash
 from linconv.results.tidy import COLUMNS
@@ -32,7 +34,7 @@ except ConfigError as error:
     logger.error(str(error))
     sys.exit(1)
 
-runs = plan_runs(settings)
+runs = resolve_runs(settings)
 
 # Defaults stay unwritten, so that the text reads like the file it came from.
 CONFIG_YAML = yaml.safe_dump(settings.model_dump(mode="json", exclude_unset=True), sort_keys=False)
@@ -50,17 +52,16 @@ DRAWING = 4  # processes that draw figures side by side, as far as there are cor
 # Snakemake sees neither an edited module nor the part of the configuration that a run depends on. These hashes
 # are `params:`, so a job is done again when what determines its outcome has changed, and only then.
 CONFIG_HASH = digest(CONFIG_YAML)
-RUN_HASHES = {key: resolve_run(settings, key).hash for key in runs}
-TRAINING_CODE = {name: code_hash("training", *v.layers) for name, v in settings.planned_variants.items()}
+RUN_HASHES = run_hashes(settings)
+RUN_CODE = {key[:3]: code_hash("run", run_parts(run)) for key, run in runs.items() if key.seed == settings.seeds[0]}
 COMPLEXITY_CODE = code_hash(
-    "complexity", *(layer for v in settings.planned_variants.values() for layer in v.layers)
+    "complexity",
+    grid_parts(settings.complexity.architectures, counted_variants(settings.planned_variants).values()),
 )
+COLLECT_CODE = code_hash("collect")
 REPORT_CODE = code_hash("report")
-TIMED_VARIANTS = settings.throughput.variants if settings.throughput else ()
-TIMED_CODE = code_hash(
-    "throughput", *(layer for name in TIMED_VARIANTS for layer in settings.known_variants[name].layers)
-)
-TIMED = [key.name for key in plan_throughput(settings.throughput)] if settings.throughput else []
+TIMED_VARIANTS = [settings.known_variants[name] for name in settings.throughput.variants] if settings.throughput else []
+TIMED = {key.name: key for key in plan_throughput(settings.throughput)} if settings.throughput else {}
 TIMED_HASH = throughput_hash(settings.throughput, settings.known_variants) if settings.throughput else None
 
 
@@ -97,9 +98,14 @@ def run_hash(wildcards):
     return RUN_HASHES[wildcards.dataset, wildcards.architecture, wildcards.variant, int(wildcards.seed)]
 
 
-def training_code(wildcards):
+def run_code(wildcards):
     """The hash of the code that decides the outcome of a run."""
-    return TRAINING_CODE[wildcards.variant]
+    return RUN_CODE[wildcards.dataset, wildcards.architecture, wildcards.variant]
+
+
+def timing_code(wildcards):
+    """The hash of the code that decides a timing."""
+    return code_hash("throughput", grid_parts([TIMED[wildcards.cell].architecture], TIMED_VARIANTS))
 
 
 GPUS = [] if settings.device == "cpu" else visible_gpus()
@@ -118,7 +124,7 @@ def places_per_run():
 def threads_of(wildcards):
     """The cores a run keeps busy: its threads and, where its images are sure to be streamed, those that decode them."""
     folder = settings.imagefolders.get(wildcards.dataset)
-    streamed = folder.stream is True if folder else wildcards.dataset == "imagenet"
+    streamed = folder.stream is True if folder else DATASETS[wildcards.dataset].streamed
     return settings.threads + settings.loader_workers * streamed
 
 

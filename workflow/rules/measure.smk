@@ -27,6 +27,6 @@ rule throughput:
     params:
         config=CONFIG,
         grid_hash=TIMED_HASH,
-        code_hash=TIMED_CODE,
+        code_hash=timing_code,
     shell:
         "linconv measure throughput --config {params.config} --cell {wildcards.cell} > {log} 2>&1"
