@@ -1,10 +1,11 @@
 """Typed, frozen configuration: the single source of the schema of a configuration file."""
 
 from linconv.config.folders import ImageFolderOptions, ValidationOptions
-from linconv.config.load import ConfigError, load_config, parse_config
+from linconv.config.load import load_config, parse_config
 from linconv.config.options import ComplexityOptions
 from linconv.config.pruning import Pruning
 from linconv.config.ranking import RankingOptions
+from linconv.config.reading import ConfigError
 from linconv.config.recipes import PRESETS, Recipe, RecipeChoice
 from linconv.config.runs import ResolvedRun, RunKey, plan_cells, plan_runs, resolve_run, resolve_runs, run_hashes
 from linconv.config.schema import Config

@@ -3,10 +3,19 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
-from typing import Any, Literal
+import functools
+from collections.abc import Hashable, Iterable
+from typing import Annotated, Any, Literal, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, SerializationInfo, SerializerFunctionWrapHandler, model_serializer
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    SerializationInfo,
+    SerializerFunctionWrapHandler,
+    ValidationInfo,
+    field_validator,
+    model_serializer,
+)
 
 ReportEpoch = Literal["last", "best_validation"]
 
@@ -28,6 +37,20 @@ class Frozen(BaseModel):
         """What two equal descriptions have in common, as JSON-able values: the input of every hash."""
         return self.model_dump(mode="json", context={"identity": True})
 
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_bool_as_a_number(cls, value: Any, info: ValidationInfo) -> Any:
+        """pydantic would read true as 1."""
+        annotation: Any = cls.model_fields[str(info.field_name)].annotation
+        types = _leaf_types(annotation)
+        if bool not in types and types & {int, float}:
+            entries = value if isinstance(value, list | tuple) else [value]
+            for i, entry in enumerate(entries):
+                if isinstance(entry, bool):
+                    where = f"entry {i}" if entries is value else "this"
+                    raise ValueError(f"a number is expected, but {where} is {str(entry).lower()}")
+        return value
+
     @model_serializer(mode="wrap")
     def _only_identity(self, serialize: SerializerFunctionWrapHandler, info: SerializationInfo) -> Any:
         values = serialize(self)
@@ -40,6 +63,19 @@ class Frozen(BaseModel):
                 continue
             kept[name] = values[name]
         return kept
+
+
+@functools.cache
+def _leaf_types(annotation: Hashable) -> frozenset[type]:
+    """The types that a field may hold, at any depth of unions and tuples; `bool` for a literal True or False."""
+    arguments = get_args(annotation)
+    if get_origin(annotation) is Literal:
+        return frozenset(type(value) for value in arguments)
+    if get_origin(annotation) is Annotated:
+        return _leaf_types(arguments[0])
+    if arguments:
+        return frozenset().union(*(_leaf_types(argument) for argument in arguments))
+    return frozenset([annotation]) if isinstance(annotation, type) else frozenset()
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

@@ -7,7 +7,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from linconv.catalogue.networks import NETWORKS
 from linconv.config.checks import check_whole
@@ -20,13 +20,6 @@ from linconv.config.throughput import ThroughputOptions
 from linconv.config.variants import VARIANTS, Variant
 
 
-def _no_bool(value: Any) -> Any:
-    # a number may come as text (`snakemake --config seeds=[3]`), but true is none
-    if isinstance(value, bool):
-        raise ValueError("input should be a valid integer")
-    return value
-
-
 class Config(Frozen):
     """A whole experiment: the grid of runs, the recipe, the machine's share, the figures."""
 
@@ -34,7 +27,7 @@ class Config(Frozen):
     datasets: Names
     architectures: Names
     variants: Names
-    seeds: Annotated[tuple[Annotated[int, BeforeValidator(_no_bool), Field(ge=0, lt=2**32)], ...], Field(min_length=1)]
+    seeds: Annotated[tuple[Annotated[int, Field(ge=0, lt=2**32)], ...], Field(min_length=1)]
     exclude: tuple[Hole, ...] = ()
     define: dict[Name, Variant] = Field(default={})
     imagefolders: dict[Name, ImageFolderOptions] = Field(default={})
@@ -47,13 +40,13 @@ class Config(Frozen):
     keep_weights: bool = False
     data_root: Annotated[str, Field(min_length=1)] | None = None  # see data_folder
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    threads: Annotated[int, BeforeValidator(_no_bool), Field(ge=1)] = 1
+    threads: Annotated[int, Field(ge=1)] = 1
     channels_last: bool = True
     deterministic: bool = True
     compile: bool = False
     cuda_graph: bool = False
-    runs_per_gpu: Annotated[int, BeforeValidator(_no_bool), Field(ge=1)] = 1
-    loader_workers: Annotated[int, BeforeValidator(_no_bool), Field(ge=0)] = 2
+    runs_per_gpu: Annotated[int, Field(ge=1)] = 1
+    loader_workers: Annotated[int, Field(ge=0)] = 2
     complexity: ComplexityOptions = ComplexityOptions()
     throughput: ThroughputOptions | None = None
     figures: FigureOptions = FigureOptions()

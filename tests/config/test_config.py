@@ -77,7 +77,7 @@ def plain(name, **regularizer):
         ({"threads": "many"}, "threads: input should be a valid integer"),
         ({"experiment": "../up"}, "experiment: string should match pattern"),
         ({"experiment": "reference"}, "choose another name"),
-        ({"seeds": [True]}, "seeds.0: input should be a valid integer"),
+        ({"seeds": [True]}, "seeds: a number is expected, but entry 0 is true"),
         ({"variants": ["L", "l"], "define": {"l": {"extends": "L"}}}, "'L' and 'l' share a folder"),
         ({"experiment": ""}, "experiment: string should match pattern"),
         (variant(options={"rank": -3}), "define.X.options.rank: must be an int of at least 1 or a float in"),
