@@ -19,6 +19,7 @@ import yaml
 from pydantic import BaseModel
 
 from linconv.config import Config, load_config
+from linconv.config.errors import INTERRUPTED
 from linconv.config.throughput import plan_throughput
 from linconv.results import ResultError, read_result, write_result, write_text
 from linconv.results.correctness import CorrectnessResult
@@ -26,7 +27,6 @@ from linconv.results.throughput import read_cells, throughput_hash
 
 log = logging.getLogger("linconv")
 PROGRAM = (sys.executable, "-m", "linconv.cli")
-INTERRUPTED = 75
 GRACE_SECONDS = 45.0  # for a training to finish its step and save, once it is asked to stop
 CORRECTNESS_SECONDS = 120.0
 THROUGHPUT_SHARE = 0.3  # of the time; what the timings leave goes to trainings

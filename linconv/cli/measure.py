@@ -10,8 +10,9 @@ import typer
 
 from linconv.catalogue.datasets import DATASETS
 from linconv.catalogue.networks import NETWORKS
-from linconv.cli.options import INTERRUPTED, Results, command_line, log_to, one_model, read_config, require_known
+from linconv.cli.options import Results, command_line, log_to, one_model, read_config, require_known
 from linconv.config import ConfigError
+from linconv.config.errors import INTERRUPTED
 from linconv.config.throughput import ThroughputOptions, plan_throughput, seconds
 
 Architecture = Annotated[str, typer.Option(help="network", show_default=False)]

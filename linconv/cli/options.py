@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from linconv.config import Config, ConfigError, load_config, parse_config
-from linconv.config.methods import PLAIN
+from linconv.config import Config, ConfigError, Variant, load_config, parse_config
+from linconv.config.errors import UserError
+from linconv.config.load import placed
 from linconv.config.names import check_known
+from linconv.config.reading import read_yaml
+from linconv.config.variants import needs_check
 from linconv.results.commands import shown_command
 
 ConfigFile = Annotated[Path, typer.Argument(help="configuration file (YAML)", show_default=False)]
@@ -21,22 +24,27 @@ Workers = Annotated[
     int | None, typer.Option(min=1, help="processes that draw figures; by default the usable cores", show_default=False)
 ]
 
-INTERRUPTED = 75  # EX_TEMPFAIL of sysexits.h: try again
-
 
 def read_config(path: Path) -> Config:
-    """The configuration in a file, with the options of every layer checked."""
+    """The configuration in a file, with the options of every method checked."""
     settings = load_config(path)
-    check_layers(settings)
+    check_options(settings.known_variants, path)
     return settings
 
 
-def check_layers(settings: Config) -> None:
-    """Hold the options of layers other than LinearConv to the layers themselves, which imports torch."""
-    if any(v.layer not in (PLAIN, "linear") for v in settings.known_variants.values()):
+def check_options(variants: Mapping[str, Variant], source: Path) -> None:
+    """Hold the options of methods other than LinearConv to their classes, which imports torch.
+
+    Raises:
+        ConfigError: they do not fit; the message begins with the file, the line and the key.
+    """
+    if needs_check(variants):
         from linconv.layers import check_methods
 
-        check_methods(settings.known_variants)
+        try:
+            check_methods(variants)
+        except UserError as error:
+            raise ConfigError(placed(str(error), str(source), read_yaml(source).lines)) from None
 
 
 def require_known(names: Iterable[str], known: Iterable[str], kind: str) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
@@ -11,9 +10,7 @@ from linconv.catalogue.datasets import DATASETS
 from linconv.catalogue.networks import NETWORKS
 from linconv.config.names import check_known
 from linconv.config.rules import share_of
-
-if TYPE_CHECKING:
-    from linconv.config.schema import Config
+from linconv.config.schema import Config
 
 
 def check_whole(config: Config) -> None:
@@ -105,5 +102,15 @@ def _check_recipes(config: Config) -> None:
             config.recipe.resolve(architecture, dataset)
         except ValidationError as error:
             first = error.errors()[0]
-            key = ".".join(("recipe", *(str(s) for s in first["loc"])))
-            raise ValueError(f"{key}: {first['msg']} (got {first['input']!r}, for {architecture})") from None
+            place = _recipe_place(config, architecture, dataset, first["loc"])
+            message = first["msg"].removeprefix("Value error, ")
+            message = message[0].lower() + message[1:]
+            raise ValueError(f"{place}: {message} (got {first['input']!r}, for {architecture})") from None
+
+
+def _recipe_place(config: Config, architecture: str, dataset: str, keys: tuple[int | str, ...]) -> str:
+    """The override that set a value last, or `recipe`."""
+    for i, override in reversed(list(enumerate(config.recipe.overrides))):
+        if keys and keys[0] in override.set and override.applies_to(architecture, dataset):
+            return ".".join(map(str, ("recipe", "overrides", i, "set", *keys)))
+    return ".".join(map(str, ("recipe", *keys)))

@@ -9,6 +9,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
+from linconv.config.checks import check_whole
 from linconv.config.names import nearest
 from linconv.config.reading import ConfigError, Place, read_yaml
 from linconv.config.schema import Config
@@ -41,27 +42,32 @@ def parse_config(raw: Any, source: str = "configuration", lines: Mapping[Place, 
         what = "the file is empty" if raw is None else f"this is {type(raw).__name__}"
         raise ConfigError(f"{source}: a mapping of keys to values is expected, but {what}")
     try:
-        return Config.model_validate(dict(raw))
+        settings = Config.model_validate(dict(raw))
     except ValidationError as error:
         # an entry that is wrong is left out before the list's length is checked: only its own message tells
         found = [e for e in error.errors() if not (e["type"] == "too_short" and e["input"])]
         # options that do not fit LinearConv are no instance of another layer's either: the first message tells
         found = [e for e in found if e["type"] != "is_instance_of"] or found
         messages = (_explain(e) for e in found)
-        told = dict.fromkeys(f"{source}{_line(message, lines or {})}: {message}" for message in messages)
+        told = dict.fromkeys(placed(message, source, lines or {}) for message in messages)
         raise ConfigError("\n".join(told)) from None
     except RecursionError:
         raise ConfigError(f"{source}: values are nested too deeply") from None
+    try:
+        check_whole(settings)
+    except ValueError as error:
+        raise ConfigError(placed(str(error), source, lines or {})) from None
+    return settings
 
 
-def _line(message: str, lines: Mapping[Place, int]) -> str:
-    """ ":12", the line of the key that a message begins with, or of what is above it; "" where it is not known."""
+def placed(message: str, source: str, lines: Mapping[Place, int]) -> str:
+    """The message after the file, and after the line of the key that it begins with, as far as that is known."""
     key = re.match(r"[\w.+-]+(?=: )", message)
     steps: Place = tuple(int(s) if s.isdigit() else s for s in key[0].split(".")) if key else ()
     for count in range(len(steps), 0, -1):
         if (line := lines.get(steps[:count])) is not None:
-            return f":{line}"
-    return ""
+            return f"{source}:{line}: {message}"
+    return f"{source}: {message}"
 
 
 def _explain(error: Any) -> str:
@@ -78,7 +84,9 @@ def _explain(error: Any) -> str:
             message = str(error["ctx"]["error"])
             if isinstance(value, Mapping | BaseModel):  # a check of the whole mapping: its message says where
                 return f"{key}: {message}" if key else message
-            return f"{key}: {message}" + ("" if repr(value) in message else f" (got {_short(value)})")
+            return f"{key}: {message}" + (
+                "" if isinstance(value, str) and repr(value) in message else f" (got {_short(value)})"
+            )
         case "tuple_type":
             return f"{key}: a list is expected (got {_short(value)})"
         case "too_short":

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
 
 from linconv.catalogue._entry import Entry
 from linconv.catalogue.criteria import CRITERIA
 from linconv.catalogue.datasets import DATASETS
 from linconv.catalogue.networks import NETWORKS
 from linconv.config.methods import PLAIN, known_methods
+from linconv.config.runs import ResolvedRun
 from linconv.config.variants import Variant
-
-if TYPE_CHECKING:
-    from linconv.config.runs import ResolvedRun
 
 
 def variant_parts(variant: Variant) -> frozenset[Entry]:

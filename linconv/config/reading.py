@@ -50,7 +50,10 @@ def read_yaml(path: str | Path) -> Document:
     try:
         loader = yaml.SafeLoader(text)
         node = loader.get_single_node()
-        return Document(loader.construct_document(node), _Check(node).lines) if node else Document(None, {})
+        if node is None:
+            return Document(None, {})
+        lines = _Check(node).lines
+        return Document(loader.construct_document(node), lines)
     except _RefusalError as refusal:
         raise ConfigError(f"{path}:{refusal}") from None
     except yaml.YAMLError as error:

@@ -10,8 +10,8 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from linconv.catalogue.networks import NETWORKS
-from linconv.config.checks import check_whole
 from linconv.config.folders import ImageFolderOptions, ValidationOptions, check_new_names
+from linconv.config.methods import PLAIN
 from linconv.config.names import Frozen, ReportEpoch, check_known
 from linconv.config.options import ComplexityOptions, FigureOptions, Hole, Name, Names, StatisticsOptions
 from linconv.config.ranking import RankingOptions
@@ -21,7 +21,10 @@ from linconv.config.variants import VARIANTS, Variant
 
 
 class Config(Frozen):
-    """A whole experiment: the grid of runs, the recipe, the machine's share, the figures."""
+    """A whole experiment: the grid of runs, the recipe, the machine's share, the figures.
+
+    What its parts ask of each other is checked by `linconv.config.parse_config`.
+    """
 
     experiment: Name
     datasets: Names
@@ -66,11 +69,13 @@ class Config(Frozen):
                 check_known([str(values["extends"])], built_in, "variant", f"define.{name}.extends")
                 values = _merged(built_in[str(values["extends"])], {k: v for k, v in values.items() if k != "extends"})
             define[name] = values
+        known = built_in | define
         for name, values in define.items():
-            if isinstance(values, dict) and isinstance(values.get("narrow_to"), str):
-                known = built_in | define
-                check_known([values["narrow_to"]], known, "variant", f"define.{name}.narrow_to")
-                define[name] = values | {"narrow_to": known[values["narrow_to"]]}
+            if isinstance(values, dict) and isinstance(target := values.get("narrow_to"), str):
+                check_known([target], known, "variant", f"define.{name}.narrow_to")
+                if isinstance(known[target], dict) and known[target].get("narrow_to"):
+                    raise ValueError(f"define.{name}.narrow_to: '{target}' is narrowed itself; name another variant")
+                define[name] = values | {"narrow_to": known[target]}
         return {**raw, "define": define}
 
     @field_validator("datasets", "architectures", "variants", "seeds", "correlation_layers")
@@ -87,6 +92,13 @@ class Config(Frozen):
         if name.lower() == "reference":
             raise ValueError("results/reference holds the committed results; choose another name")
         return name
+
+    @field_validator("define")
+    @classmethod
+    def _reference_stays(cls, define: dict[str, Variant]) -> dict[str, Variant]:
+        if PLAIN in define:
+            raise ValueError(f"'{PLAIN}' is the plain network that all others are compared with; choose another name")
+        return define
 
     @field_validator("variants")
     @classmethod
@@ -114,11 +126,6 @@ class Config(Frozen):
     def _complexity(cls, options: ComplexityOptions) -> ComplexityOptions:
         check_known(options.architectures, NETWORKS, "architecture")
         return options
-
-    @model_validator(mode="after")
-    def _cross_checks(self) -> Config:
-        check_whole(self)
-        return self
 
     @property
     def data_folder(self) -> Path:

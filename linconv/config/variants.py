@@ -182,6 +182,11 @@ class Variant(Frozen):
         return {} if self.options is None else self.options.model_dump()
 
 
+def needs_check(variants: Mapping[str, Variant]) -> bool:
+    """Whether a variant has options that only the class of its method knows, see `linconv.layers.check_methods`."""
+    return any(variant.layer not in (PLAIN, "linear") for variant in variants.values())
+
+
 _CORRELATION = Regularizer(name="correlation", weight=0.01, mode="paper", period=10)
 
 # Paper, section 3 and table 1: rank 10 is constant; the sparse variant's numbers were never published.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -42,7 +43,7 @@ def method_class(name: str) -> type[ConvReplacement]:
 
 
 def check_methods(variants: Mapping[str, Variant]) -> None:
-    """Raise UserError where a variant has options that its layer does not have, before anything is trained.
+    """Raise UserError, whose message begins with the key, where a variant's options are not those of its layer.
 
     Values are tried on convolutions of several kernel sizes, large enough for every method; some may be refused.
     """
@@ -59,9 +60,11 @@ def check_methods(variants: Mapping[str, Variant]) -> None:
                 if regularizer.name != "coefficient_l1":
                     _check_acts(regularizer, variant.layer, layer)
         except UnsupportedConvError as error:
-            raise UserError(f"variant '{name}': no convolution can be replaced: {error}") from None
+            raise UserError(f"define.{name}: no convolution can be replaced: {error}") from None
         except (ValueError, TypeError) as error:
-            raise UserError(f"variant '{name}': {error}") from None
+            named = next((option for option in options if re.search(rf"\b{re.escape(option)}\b", str(error))), None)
+            place = f"define.{name}.options.{named}" if named else f"define.{name}"
+            raise UserError(f"{place}: {error}") from None
 
 
 def _tried(cls: type[ConvReplacement], options: Mapping[str, Any]) -> ConvReplacement:

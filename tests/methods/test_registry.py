@@ -54,12 +54,12 @@ def test_an_unknown_layer_or_option_is_one_message_with_the_nearest_name():
     with pytest.raises(ConfigError, match=r"define\.X\.layer: unknown layer 'lowrnk'; did you mean 'lowrank'\?"):
         parse_config(config({"layer": "lowrnk"}))
     parsed = parse_config(config({"layer": "lowrank", "options": {"rnk": 3}}))
-    with pytest.raises(UserError, match=r"variant 'X': layer 'lowrank' has no option 'rnk'; did you mean 'rank'\?"):
+    with pytest.raises(UserError, match=r"^define\.X\.options\.rnk: .* has no option 'rnk'; did you mean 'rank'"):
         check_methods(parsed.planned_variants)
     with pytest.raises(ValueError, match="layer 'lowrank' has no option 'rnk'"):
         convert(nn.Conv2d(4, 4, 3), Variant(layer="lowrank"), rnk=3)
     parsed = parse_config(config({"layer": "lowrank", "options": {"rank": 1.5}}))
-    with pytest.raises(UserError, match=r"variant 'X': rank must be an int of at least 1 or a float in \(0, 1\]"):
+    with pytest.raises(UserError, match=r"^define\.X\.options\.rank: rank must be an int of at least 1"):
         check_methods(parsed.planned_variants)
 
 
