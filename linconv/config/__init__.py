@@ -1,7 +1,7 @@
 """Typed, frozen configuration: the single source of the schema of a configuration file."""
 
 from linconv.config.folders import ImageFolderOptions, ValidationOptions
-from linconv.config.load import load_config, parse_config
+from linconv.config.load import load_config, merged_config, parse_config
 from linconv.config.options import ComplexityOptions
 from linconv.config.pruning import Pruning
 from linconv.config.ranking import RankingOptions
@@ -30,6 +30,7 @@ __all__ = [
     "ValidationOptions",
     "Variant",
     "load_config",
+    "merged_config",
     "parse_config",
     "plan_cells",
     "plan_runs",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,26 @@ def load_config(path: str | Path) -> Config:
     """
     document = read_yaml(path)
     return parse_config(document.value, str(path), document.lines)
+
+
+def merged_config(values: Mapping[str, Any], files: Sequence[str | Path]) -> Config:
+    """Check what another program has read from `files`, one laid over the other, with values laid over them.
+
+    The files are read again, strictly; messages name the line of what was not replaced.
+
+    Raises:
+        ConfigError: as `load_config` does.
+    """
+    read: dict[str, Any] = {}
+    lines: dict[Place, int] = {}
+    for file in files:
+        document = read_yaml(file)
+        if isinstance(document.value, dict):
+            read |= document.value
+            lines = {place: line for place, line in lines.items() if place[0] not in document.value} | document.lines
+    replaced = {key for key, value in values.items() if key in read and value != read[key]}
+    kept = {place: line for place, line in lines.items() if place[0] not in replaced}
+    return parse_config(values, ", ".join(map(str, files)) or "configuration", kept if len(files) == 1 else None)
 
 
 def parse_config(raw: Any, source: str = "configuration", lines: Mapping[Place, int] | None = None) -> Config:

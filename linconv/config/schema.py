@@ -12,7 +12,7 @@ from pydantic import Field, field_validator, model_validator
 from linconv.catalogue.networks import NETWORKS
 from linconv.config.folders import ImageFolderOptions, ValidationOptions, check_new_names
 from linconv.config.methods import PLAIN
-from linconv.config.names import Frozen, ReportEpoch, check_known
+from linconv.config.names import ExcludeFromHash, Frozen, ReportEpoch, check_known
 from linconv.config.options import ComplexityOptions, FigureOptions, Hole, Name, Names, StatisticsOptions
 from linconv.config.ranking import RankingOptions
 from linconv.config.recipes import RecipeChoice
@@ -40,16 +40,16 @@ class Config(Frozen):
     report_epoch: ReportEpoch = "last"
     # 1-based positions, in the order of execution, of the convolutions whose filter correlations are kept
     correlation_layers: tuple[Annotated[int, Field(ge=1)], ...] = (1, 3, 5)
-    keep_weights: bool = False
-    data_root: Annotated[str, Field(min_length=1)] | None = None  # see data_folder
-    device: Literal["auto", "cpu", "cuda"] = "auto"
-    threads: Annotated[int, Field(ge=1)] = 1
-    channels_last: bool = True
-    deterministic: bool = True
-    compile: bool = False
-    cuda_graph: bool = False
-    runs_per_gpu: Annotated[int, Field(ge=1)] = 1
-    loader_workers: Annotated[int, Field(ge=0)] = 2
+    keep_weights: Annotated[bool, ExcludeFromHash] = False
+    data_root: Annotated[Annotated[str, Field(min_length=1)] | None, ExcludeFromHash] = None  # see data_folder
+    device: Annotated[Literal["auto", "cpu", "cuda"], ExcludeFromHash] = "auto"
+    threads: Annotated[int, Field(ge=1, le=1024), ExcludeFromHash] = 1
+    channels_last: Annotated[bool, ExcludeFromHash] = True
+    deterministic: Annotated[bool, ExcludeFromHash] = True
+    compile: Annotated[bool, ExcludeFromHash] = False
+    cuda_graph: Annotated[bool, ExcludeFromHash] = False
+    runs_per_gpu: Annotated[int, Field(ge=1, le=1024), ExcludeFromHash] = 1
+    loader_workers: Annotated[int, Field(ge=0, le=1024), ExcludeFromHash] = 2
     complexity: ComplexityOptions = ComplexityOptions()
     throughput: ThroughputOptions | None = None
     figures: FigureOptions = FigureOptions()

@@ -7,12 +7,13 @@ import sys
 from pathlib import Path
 
 import yaml
-from snakemake.logging import logger
 
 from linconv.catalogue.datasets import DATASETS
 from linconv.catalogue.figures import FIGURES
 from linconv.catalogue.tables import TABLES
-from linconv.config import ConfigError, parse_config, resolve_runs, run_hashes
+from linconv.cli.apart import check_options_apart
+from linconv.config import ConfigError, merged_config, resolve_runs, run_hashes
+from linconv.config.load import placed
 from linconv.config.parts import grid_parts, run_parts
 from linconv.config.runs import complexity_hash, counted_variants, digest
 from linconv.config.throughput import plan_throughput
@@ -26,13 +27,23 @@ from linconv.results.tidy import COLUMNS
 # Jobs find the commands of the environment that runs Snakemake, whether or not it is activated.
 os.environ.update(PATH=os.pathsep.join([os.path.dirname(sys.executable), os.environ.get("PATH", "")]))
 
-# No job starts with a wrong configuration. Snakemake would print a stack beside the message of an exception;
-# leaving with the message alone says what to mend and nothing else.
+# A module gets its configuration from the workflow that uses it, whose files may hold more.
+FILES = [] if workflow.modifier.skip_configfile else [os.path.relpath(file) for file in workflow.configfiles]
+
+# No job starts with a wrong configuration.
 try:
-    settings = parse_config(config, ", ".join(map(os.path.relpath, workflow.configfiles)) or "configuration")
+    settings = merged_config(config, FILES)
 except ConfigError as error:
-    logger.error(str(error))
-    sys.exit(1)
+    leave(error)
+if workflow.is_main_process:
+    if problem := check_options_apart(settings, Path(".snakemake/linconv")):
+        leave(
+            placed(
+                problem,
+                ", ".join(FILES) or "configuration",
+                read_yaml(FILES[0]).lines if len(FILES) == 1 else {},
+            )
+        )
 
 runs = resolve_runs(settings)
 
@@ -51,16 +62,20 @@ DRAWING = 4  # processes that draw figures side by side, as far as there are cor
 
 # Snakemake sees neither an edited module nor the part of the configuration that a run depends on. These hashes
 # are `params:`, so a job is done again when what determines its outcome has changed, and only then.
-CONFIG_HASH = digest(CONFIG_YAML)
+CONFIG_HASH = digest(settings.identity())
 RUN_HASHES = run_hashes(settings)
-RUN_CODE = {key[:3]: code_hash("run", run_parts(run)) for key, run in runs.items() if key.seed == settings.seeds[0]}
+RUN_CODE = {
+    key[:3]: code_hash("run", run_parts(run)) for key, run in runs.items() if key.seed == settings.seeds[0]
+}
 COMPLEXITY_CODE = code_hash(
     "complexity",
     grid_parts(settings.complexity.architectures, counted_variants(settings.planned_variants).values()),
 )
 COLLECT_CODE = code_hash("collect")
 REPORT_CODE = code_hash("report")
-TIMED_VARIANTS = [settings.known_variants[name] for name in settings.throughput.variants] if settings.throughput else []
+TIMED_VARIANTS = (
+    [settings.known_variants[name] for name in settings.throughput.variants] if settings.throughput else []
+)
 TIMED = {key.name: key for key in plan_throughput(settings.throughput)} if settings.throughput else {}
 TIMED_HASH = throughput_hash(settings.throughput, settings.known_variants) if settings.throughput else None
 
