@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
+import re
 import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -47,6 +48,18 @@ def check_options(variants: Mapping[str, Variant], source: Path) -> None:
             raise ConfigError(placed(str(error), str(source), read_yaml(source).lines)) from None
 
 
+def seconds(text: str) -> float:
+    """A duration such as 90s, 20m, 1.5h, or 90 (seconds).
+
+    Raises:
+        UserError: it is none.
+    """
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)([smh]?)", text.strip())
+    if found is None:
+        raise UserError(f"a duration such as 90s, 20m or 1h is expected, not {text!r}")
+    return float(found[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[found[2]]
+
+
 def require_known(names: Iterable[str], known: Iterable[str], kind: str) -> None:
     """Raise ConfigError for the first of `names` that is not in `known`, with the nearest valid one."""
     try:
@@ -55,15 +68,21 @@ def require_known(names: Iterable[str], known: Iterable[str], kind: str) -> None
         raise ConfigError(str(error)) from None
 
 
-def one_model(architecture: str, variant: str, shape: str, classes: int, batch_size: int) -> Config:
-    """A configuration that holds one network, so that its checks and messages serve here too."""
+def one_model(
+    architecture: str, variant: str, shape: str, classes: int, batch_size: int, blocks: Mapping[str, Any] | None = None
+) -> Config:
+    """A configuration that holds one network, so that its checks and messages serve here too.
+
+    Args:
+        blocks: further keys of the configuration.
+    """
     try:
         sizes = [int(n) for n in shape.lower().split("x")]
     except ValueError:
         raise ConfigError(f"--input: channels x height x width expected, such as 3x32x32, not {shape!r}") from None
     grid = {"architectures": [architecture], "input_shape": sizes, "classes": classes, "batch_size": batch_size}
     raw = {"experiment": "one", "datasets": ["cifar10"], "architectures": [architecture], "variants": [variant]}
-    return parse_config({**raw, "seeds": [0], "complexity": grid}, "command line")
+    return parse_config({**raw, "seeds": [0], "complexity": grid, **(blocks or {})}, "command line")
 
 
 def command_line() -> str:

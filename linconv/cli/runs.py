@@ -9,10 +9,9 @@ from typing import Annotated
 import typer
 import yaml
 
-from linconv.cli.options import ConfigFile, Results, check_options, command_line, log_to, read_config
+from linconv.cli.options import ConfigFile, Results, check_options, command_line, log_to, read_config, seconds
 from linconv.config import Config, ConfigError, ResolvedRun, RunKey, load_config, plan_runs, resolve_run
 from linconv.config.errors import INTERRUPTED
-from linconv.config.throughput import seconds
 from linconv.results.run_folder import finished, settle
 
 app = typer.Typer()

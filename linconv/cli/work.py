@@ -8,9 +8,8 @@ from typing import Annotated
 
 import typer
 
-from linconv.cli.options import Results, log_to
+from linconv.cli.options import Results, log_to, seconds
 from linconv.config.errors import INTERRUPTED
-from linconv.config.throughput import seconds
 
 app = typer.Typer()
 

@@ -8,6 +8,7 @@ from pydantic import ValidationError
 
 from linconv.catalogue.datasets import DATASETS
 from linconv.catalogue.networks import NETWORKS
+from linconv.config.methods import PLAIN
 from linconv.config.names import check_known
 from linconv.config.rules import share_of
 from linconv.config.schema import Config
@@ -21,7 +22,7 @@ def check_whole(config: Config) -> None:
     _check_holes(config)
     check_known(config.variants, config.known_variants, "variant")
     check_known(config.figures.heatmap_variants, config.known_variants, "variant")
-    _check_timed(config)
+    _check_measured(config)
     _check_changed(config)
     for name in config.variants:
         _check_rank(config, name)
@@ -47,12 +48,22 @@ def _check_holes(config: Config) -> None:
         raise ValueError("exclude: nothing of the grid is left")
 
 
-def _check_timed(config: Config) -> None:
-    if config.throughput is None:
-        return
-    check_known(config.throughput.variants, config.known_variants, "variant", "throughput.variants")
-    if "conv" in config.throughput.variants:
-        raise ValueError("throughput.variants: the plain network is always timed; leave 'conv' out")
+def _check_measured(config: Config) -> None:
+    blocks = {name: getattr(config, name) for name in ("throughput", "profile", "regularizer", "sensitivity")}
+    for name, options in blocks.items():
+        if options is None:
+            continue
+        check_known(options.variants, config.known_variants, "variant", f"{name}.variants")
+        if PLAIN in options.variants:
+            raise ValueError(f"{name}.variants: the plain network is always measured too; leave '{PLAIN}' out")
+    if config.regularizer is not None:
+        for name in config.regularizer.variants:
+            if all(r.name != "correlation" for r in config.known_variants[name].regularizers):
+                raise ValueError(f"regularizer.variants: '{name}' has no correlation regularizer; one that has is 'Lr'")
+    if (options := config.sensitivity) is not None:
+        known = (*DATASETS, *config.imagefolders)
+        check_known(options.datasets or (), known, "data set", "sensitivity.datasets")
+        check_known(options.architectures or (), NETWORKS, "architecture", "sensitivity.architectures")
 
 
 def _check_changed(config: Config) -> None:

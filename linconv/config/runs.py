@@ -11,7 +11,6 @@ from typing import Annotated, Any, NamedTuple
 
 from linconv.config.folders import ImageFolderOptions, ValidationOptions
 from linconv.config.names import Frozen, OmitDefaultFromHash, ReportEpoch
-from linconv.config.options import ComplexityOptions
 from linconv.config.recipes import Recipe
 from linconv.config.schema import Config
 from linconv.config.variants import Variant
@@ -73,17 +72,6 @@ def digest(value: Any) -> str:
     """The first 16 hexadecimal digits of the SHA-256 of a JSON-able value, independent of key order."""
     text = json.dumps(value, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-def counted_variants(variants: Mapping[str, Variant]) -> dict[str, Variant]:
-    """The variants whose complexity is counted before training: the counts of pruned ones are in their runs."""
-    return {name: variant for name, variant in variants.items() if variant.pruning is None}
-
-
-def complexity_hash(options: ComplexityOptions, variants: Mapping[str, Variant]) -> str:
-    """16 hexadecimal digits that change with all that decides what complexity.json holds."""
-    definitions = {name: variant.identity() for name, variant in counted_variants(variants).items()}
-    return digest({"options": options.identity(), "variants": definitions})
 
 
 def plan_runs(config: Config) -> list[RunKey]:

@@ -11,6 +11,7 @@ from pydantic import Field, field_validator, model_validator
 
 from linconv.catalogue.networks import NETWORKS
 from linconv.config.folders import ImageFolderOptions, ValidationOptions, check_new_names
+from linconv.config.measured import CorrectnessOptions, ProfileOptions, RegularizerOptions, SensitivityOptions
 from linconv.config.methods import PLAIN
 from linconv.config.names import ExcludeFromHash, Frozen, ReportEpoch, check_known
 from linconv.config.options import ComplexityOptions, FigureOptions, Hole, Name, Names, StatisticsOptions
@@ -52,6 +53,10 @@ class Config(Frozen):
     loader_workers: Annotated[int, Field(ge=0, le=1024), ExcludeFromHash] = 2
     complexity: ComplexityOptions = ComplexityOptions()
     throughput: ThroughputOptions | None = None
+    profile: ProfileOptions | None = None
+    regularizer: RegularizerOptions | None = None
+    sensitivity: SensitivityOptions | None = None
+    correctness: CorrectnessOptions | None = None
     figures: FigureOptions = FigureOptions()
     statistics: StatisticsOptions = StatisticsOptions()
     ranking: RankingOptions | None = None

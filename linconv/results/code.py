@@ -11,7 +11,8 @@ import ast
 import functools
 import hashlib
 import importlib.util
-from collections.abc import Iterable, Iterator
+import json
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -35,19 +36,20 @@ STAGES = {"collect": "linconv.results.collect", "report": "linconv.report"}
 _DATA = {".csv", ".mplstyle", ".j2", ".css", ".js"}
 
 
-def code_hash(kind: str, parts: Iterable[Entry] = ()) -> str:
+def code_hash(kind: str, parts: Iterable[Entry] = (), fixed: Mapping[str, Any] | None = None) -> str:
     """16 hexadecimal digits that change with the code of a kind of result, but not with comments and docstrings.
 
     Args:
         kind: a measurement of the catalogue, or one of `STAGES`.
         parts: the entries in use, see `linconv.config.parts`.
+        fixed: settings that the code decides, as JSON-able values.
     """
-    return _code_hash(kind, frozenset(parts))
+    return _code_hash(kind, frozenset(parts), json.dumps(fixed, sort_keys=True) if fixed else "")
 
 
 @functools.cache
-def _code_hash(kind: str, parts: frozenset[Entry]) -> str:
-    return source_code().hash(kind, parts)
+def _code_hash(kind: str, parts: frozenset[Entry], fixed: str) -> str:
+    return source_code().hash(kind, parts, fixed)
 
 
 @functools.cache
@@ -72,9 +74,9 @@ class SourceCode:
         self._imports: dict[str, frozenset[str]] = {}
         self._data_of: dict[Path, list[Path]] = {}
 
-    def hash(self, kind: str, parts: Iterable[Entry] = ()) -> str:
+    def hash(self, kind: str, parts: Iterable[Entry] = (), fixed: str = "") -> str:
         """See `code_hash`."""
-        digest = hashlib.sha256()
+        digest = hashlib.sha256(fixed.encode())
         for name, path in self.files(kind, parts):
             digest.update(f"{name}\0".encode() + self._digest(path))
         for part in sorted(parts, key=lambda part: (type(part).__name__, part.name)):

@@ -15,10 +15,10 @@ from linconv.config.errors import UserError
 from linconv.config.parts import run_parts
 from linconv.results.code import code_hash
 from linconv.results.files import remove_leftovers
+from linconv.results.kinds.run import RunResult
 from linconv.results.outcomes import read_outcomes
 from linconv.results.reading import read_result
 from linconv.results.record import ResultError
-from linconv.results.run import RunResult
 
 log = logging.getLogger("linconv")
 CURRENT, PREVIOUS = "checkpoint.pt", "checkpoint.previous.pt"  # the two generations of a run's checkpoint

@@ -75,7 +75,7 @@ TRAPS: dict[str, tuple[str | bytes, str]] = {
     ),
     "parts that do not fit": (
         GOOD + "throughput:\n  variants: [conv]\n",
-        ":9: throughput.variants: the plain network is always timed",
+        ":9: throughput.variants: the plain network is always measured too",
     ),
     "the reference": (GOOD + "define:\n  conv: {layer: linear}\n", ":8: define: 'conv' is the plain network that all"),
     "a circle": (

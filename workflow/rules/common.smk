@@ -10,19 +10,17 @@ import yaml
 
 from linconv.catalogue.datasets import DATASETS
 from linconv.catalogue.figures import FIGURES
+from linconv.catalogue.measurements import MEASUREMENTS
 from linconv.catalogue.tables import TABLES
 from linconv.cli.apart import check_options_apart
-from linconv.config import ConfigError, merged_config, resolve_runs, run_hashes
+from linconv.config import ConfigError, merged_config, resolve_runs
 from linconv.config.load import placed
-from linconv.config.parts import grid_parts, run_parts
-from linconv.config.runs import complexity_hash, counted_variants, digest
-from linconv.config.throughput import plan_throughput
+from linconv.config.parts import run_parts
+from linconv.config.runs import digest
 from linconv.devices import visible_gpus
 from linconv.results import write_text
 from linconv.results.code import code_hash
-from linconv.results.measured import MEASURED, measured_files
-from linconv.results.throughput import throughput_hash
-from linconv.results.tidy import COLUMNS
+from linconv.results.kinds import COLUMNS, KINDS
 
 # Jobs find the commands of the environment that runs Snakemake, whether or not it is activated.
 os.environ.update(PATH=os.pathsep.join([os.path.dirname(sys.executable), os.environ.get("PATH", "")]))
@@ -63,21 +61,21 @@ DRAWING = 4  # processes that draw figures side by side, as far as there are cor
 # Snakemake sees neither an edited module nor the part of the configuration that a run depends on. These hashes
 # are `params:`, so a job is done again when what determines its outcome has changed, and only then.
 CONFIG_HASH = digest(settings.identity())
-RUN_HASHES = run_hashes(settings)
+HASHES = {
+    name: {str(key): value for key, value in kind.hashes(settings).items()} for name, kind in KINDS.items()
+}
+CODES = {
+    name: {str(key): kind.code_hash(settings, key) for key in kind.plan(settings)}
+    for name, kind in KINDS.items()
+    if name != "run"
+}
 RUN_CODE = {
     key[:3]: code_hash("run", run_parts(run)) for key, run in runs.items() if key.seed == settings.seeds[0]
 }
-COMPLEXITY_CODE = code_hash(
-    "complexity",
-    grid_parts(settings.complexity.architectures, counted_variants(settings.planned_variants).values()),
-)
 COLLECT_CODE = code_hash("collect")
 REPORT_CODE = code_hash("report")
-TIMED_VARIANTS = (
-    [settings.known_variants[name] for name in settings.throughput.variants] if settings.throughput else []
-)
-TIMED = {key.name: key for key in plan_throughput(settings.throughput)} if settings.throughput else {}
-TIMED_HASH = throughput_hash(settings.throughput, settings.known_variants) if settings.throughput else None
+# what is measured beside the runs: the kinds that the configuration asks for
+MEASURED = [kind for name, kind in KINDS.items() if CODES.get(name)]
 
 
 def one_of(values):
@@ -90,7 +88,6 @@ wildcard_constraints:
     architecture=one_of(settings.architectures),
     variant=one_of(settings.variants),
     seed=one_of(settings.seeds),
-    cell=one_of(TIMED),
 
 
 def of_every_run(name):
@@ -98,29 +95,19 @@ def of_every_run(name):
     return [f"{RESULTS}/{key.path}/{name}" for key in runs]
 
 
-def timed_cells():
-    """The result file of every timing."""
-    return [f"{RESULTS}/throughput/{name}.json" for name in TIMED]
-
-
-def other_measurements():
-    """The result files of profiles and other measurements that are made by hand, as far as there are any."""
-    return [str(path) for kind in MEASURED for path in measured_files(Path(RESULTS), kind)]
+def measured_files():
+    """The result file of every planned measurement."""
+    return [f"{RESULTS}/{kind.path(key)}" for kind in MEASURED for key in kind.plan(settings)]
 
 
 def run_hash(wildcards):
     """The hash of all that a run's configuration says about its outcome."""
-    return RUN_HASHES[wildcards.dataset, wildcards.architecture, wildcards.variant, int(wildcards.seed)]
+    return HASHES["run"]["{dataset}/{architecture}/{variant}/seed{seed}".format(**wildcards)]
 
 
 def run_code(wildcards):
     """The hash of the code that decides the outcome of a run."""
     return RUN_CODE[wildcards.dataset, wildcards.architecture, wildcards.variant]
-
-
-def timing_code(wildcards):
-    """The hash of the code that decides a timing."""
-    return code_hash("throughput", grid_parts([TIMED[wildcards.cell].architecture], TIMED_VARIANTS))
 
 
 GPUS = [] if settings.device == "cpu" else visible_gpus()
