@@ -20,7 +20,11 @@ class DatasetEntry(Entry):
         flip: every second training image, on average, is mirrored.
         image_size: side of the images, with the border.
         crop_size: side of the crop where it is smaller than the image; evaluation takes the central crop.
-        needs_files: whether files must be in `root`.
+        archives: names below `root` by which the original files are recognized; the first that is there is used.
+            A data set with archives may also lie there as image columns or as PNG class folders.
+        numbered: class folders have the labels as names, since the official order of the classes is not alphabetical.
+        digests: of the training and the test images, see `linconv.data.content`; None where nobody with the original
+            files has reported them.
         streamed: the images are always decoded batch by batch.
         source: the publication.
     """
@@ -35,7 +39,9 @@ class DatasetEntry(Entry):
     flip: bool = False
     image_size: int = 32
     crop_size: int | None = None
-    needs_files: bool = field(default=True, metadata=NO_OUTCOME)
+    archives: tuple[str, ...] = field(default=(), metadata=NO_OUTCOME)
+    numbered: bool = field(default=False, metadata=NO_OUTCOME)
+    digests: tuple[str, str] | None = field(default=None, metadata=NO_OUTCOME)
     streamed: bool = field(default=False, metadata=NO_OUTCOME)
     source: str = field(metadata=NO_OUTCOME)
 
@@ -53,7 +59,6 @@ DATASETS: dict[str, DatasetEntry] = by_name(
         channels=1,
         mean=(0.3051,),
         std=(0.3238,),
-        needs_files=False,
         source="Alpaydin & Kaynak, Optical Recognition of Handwritten Digits, UCI 1998, as in scikit-learn",
     ),
     DatasetEntry(
@@ -64,7 +69,6 @@ DATASETS: dict[str, DatasetEntry] = by_name(
         channels=3,
         mean=(0.4926, 0.5037, 0.5074),
         std=(0.2126, 0.2166, 0.2080),
-        needs_files=False,
         source="ten color patterns under noise, drawn by this project",
     ),
     DatasetEntry(
@@ -77,6 +81,12 @@ DATASETS: dict[str, DatasetEntry] = by_name(
         mean=(0.1307,),
         std=(0.3015,),
         border=2,
+        archives=("MNIST/raw",),
+        numbered=True,
+        digests=(
+            "fb28a7b04a9f440bbddcde84e03180f5642bd94ab21dd1be6983a636775f3250",
+            "aa914c65e7f192e8464e9f781ee72459ccdb44b42f446e6e597af3c35556cfec",
+        ),
         source="LeCun, Bottou, Bengio & Haffner, Gradient-based Learning Applied to Document Recognition, 1998",
     ),
     DatasetEntry(
@@ -90,6 +100,8 @@ DATASETS: dict[str, DatasetEntry] = by_name(
         std=(0.3205,),
         border=2,
         flip=True,
+        archives=("FashionMNIST/raw",),
+        numbered=True,
         source="Xiao, Rasul & Vollgraf, Fashion-MNIST: a Novel Image Dataset for Benchmarking, 2017",
     ),
     DatasetEntry(
@@ -103,6 +115,11 @@ DATASETS: dict[str, DatasetEntry] = by_name(
         std=(0.2023, 0.1994, 0.2010),
         crop_padding=4,
         flip=True,
+        archives=("cifar-10-batches-py", "cifar-10-python.tar.gz"),
+        digests=(
+            "98b76998bf9346ca6706acbad99e388b2a5f7b0868ca3ae3f517bd29bec60d1e",
+            "e6d029ea9735d47619f1ab7825e5b7ef2bc0abe3e4cd005f368be237ad1686f7",
+        ),
         source=_CIFAR,
     ),
     DatasetEntry(
@@ -116,6 +133,11 @@ DATASETS: dict[str, DatasetEntry] = by_name(
         std=(0.2009, 0.1984, 0.2023),
         crop_padding=4,
         flip=True,
+        archives=("cifar-100-python", "cifar-100-python.tar.gz"),
+        digests=(
+            "7b95c561fad38ba7bc300c31d3823185386d4bf2c5490e8207d665674ebc5e07",
+            "5ed035024e899f63c545759d73e29398bd6ec43838cadb983654853eddfdb5ae",
+        ),
         source=_CIFAR,
     ),
     DatasetEntry(
@@ -127,6 +149,8 @@ DATASETS: dict[str, DatasetEntry] = by_name(
         mean=(0.4377, 0.4438, 0.4728),
         std=(0.1201, 0.1231, 0.1052),
         crop_padding=4,
+        archives=("train_32x32.mat", "test_32x32.mat"),
+        numbered=True,
         source="Netzer et al., Reading Digits in Natural Images with Unsupervised Feature Learning, 2011",
     ),
     # not of the paper; the statistics are those that torchvision's pretrained networks use

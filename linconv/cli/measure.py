@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import typer
 import yaml
 
 from linconv.catalogue.datasets import DATASETS
 from linconv.catalogue.networks import NETWORKS
-from linconv.cli.options import command_line, log_to, one_model, read_config, require_known, seconds
-from linconv.config import Config, ConfigError
-from linconv.config.errors import INTERRUPTED
+from linconv.cli.measuring import is_planned, measure_here, measure_missing, one_block, show_rows, with_block
+from linconv.cli.options import log_to, one_model, read_config, require_known
+from linconv.config import ConfigError
 from linconv.results import write_result
 from linconv.results.kinds import COLUMNS, KINDS
 
@@ -54,8 +52,8 @@ def measure_complexity(
 ) -> None:
     """Count parameters and multiply-accumulates by arithmetic, folded and in feature and weight space."""
     rows_of = "complexity_layers" if layers else "complexity"
-    if _is_planned(config, architecture):
-        _measure("complexity", config, results, only=only, log=log, show=rows_of)
+    if is_planned(config, architecture):
+        measure_missing("complexity", config, results, only=only, log=log, show=rows_of)
         return
     from linconv.measure.complexity import measure_complexity as count
     from linconv.results.tidy import write_csv
@@ -66,7 +64,7 @@ def measure_complexity(
     elif output is not None:
         write_result(output, result)
     else:
-        _show("complexity", {"": result}, rows_of)
+        show_rows("complexity", {"": result}, rows_of)
 
 
 @app.command("throughput")
@@ -86,12 +84,12 @@ def measure_throughput(
     log: Log = None,
 ) -> None:
     """Time training steps and inference of every form against the plain network; let nothing else run meanwhile."""
-    if _is_planned(config, architecture):
-        _measure("throughput", config, results, only=only, budget=budget, threads=threads, log=log)
+    if is_planned(config, architecture):
+        measure_missing("throughput", config, results, only=only, budget=budget, threads=threads, log=log)
         return
     options = {"channels_last": channels_last, "rounds": rounds}
-    settings = _one(architecture, variant, batch, "throughput", options)
-    _measure_one("throughput", settings, device, threads, output)
+    settings = one_block(architecture, variant, batch, "throughput", options)
+    measure_here("throughput", settings, device, threads, output)
 
 
 @app.command("regularizer")
@@ -114,11 +112,13 @@ def measure_regularizer(
 
     Let nothing else run meanwhile.
     """
-    if _is_planned(config, architecture):
-        _measure("regularizer", config, results, only=only, budget=budget, threads=threads, log=log)
+    if is_planned(config, architecture):
+        measure_missing("regularizer", config, results, only=only, budget=budget, threads=threads, log=log)
         return
     options = {"channels_last": channels_last, "rounds": rounds}
-    _measure_one("regularizer", _one(architecture, variant, batch, "regularizer", options), device, threads, output)
+    measure_here(
+        "regularizer", one_block(architecture, variant, batch, "regularizer", options), device, threads, output
+    )
 
 
 @app.command("profile")
@@ -141,11 +141,11 @@ def measure_profile(
 
     Let nothing else run meanwhile.
     """
-    if _is_planned(config, architecture):
-        _measure("profile", config, results, only=only, budget=budget, threads=threads, log=log)
+    if is_planned(config, architecture):
+        measure_missing("profile", config, results, only=only, budget=budget, threads=threads, log=log)
         return
     options = {"channels_last": channels_last, "activities": [activity]}
-    _measure_one("profile", _one(architecture, variant, batch, "profile", options), device, threads, output)
+    measure_here("profile", one_block(architecture, variant, batch, "profile", options), device, threads, output)
 
 
 @app.command("correctness")
@@ -159,10 +159,10 @@ def measure_correctness(
 ) -> None:
     """Check outputs and gradients of every form of the layer on a device against double precision on the CPU."""
     if config is not None:
-        found = _measure("correctness", config, results, only=only, log=log, show=None)
+        found = measure_missing("correctness", config, results, only=only, log=log, show=None)
     else:
         settings = one_model("base", "conv", "3x32x32", 10, 1, {"correctness": {}})
-        found = _measure_one("correctness", settings, device, None, output, show=None)
+        found = measure_here("correctness", settings, device, None, output, show=None)
     for result in found.values():
         typer.echo(str(result))
         for failed in result.failed:
@@ -191,123 +191,16 @@ def measure_sensitivity(
         raise ConfigError(f"--keep: a share of the saving in (0, 1] is expected, not {keep}")
     log_to(log)
     if dataset is None:
-        found = _measure("sensitivity", config, results, only=only, budget=budget, log=log)
+        found = measure_missing("sensitivity", config, results, only=only, budget=budget, log=log)
     else:
         settings = read_config(config)
         require_known([dataset], (*DATASETS, *settings.imagefolders), "data set")
         require_known([architecture or ""], NETWORKS, "architecture")
         require_known([variant or ""], settings.known_variants, "variant")
         grid = {"datasets": [dataset], "architectures": [architecture], "variants": [variant]}
-        settings = _with(settings, "sensitivity", {**grid, "epochs": epochs, "steps": steps})
-        found = _measure_one("sensitivity", settings, settings.device, None, output)
+        settings = with_block(settings, "sensitivity", {**grid, "epochs": epochs, "steps": steps})
+        found = measure_here("sensitivity", settings, settings.device, None, output)
     if keep is not None:
         for result in found.values():
             exclude = {"exclude": result.exclude(keep)}
             typer.echo(yaml.safe_dump(exclude, default_flow_style=None, width=math.inf), nl=False)
-
-
-def _is_planned(config: Path | None, architecture: str | None) -> bool:
-    """Whether a configuration says what to measure; else one network is named."""
-    if (config is None) == (architecture is None):
-        raise ConfigError("give either --config FILE or --architecture NAME")
-    return config is not None
-
-
-def _measure(
-    name: str,
-    config: Path | None,
-    results: Path,
-    *,
-    only: list[str] | None = None,
-    budget: str | None = None,
-    threads: int | None = None,
-    log: Path | None = None,
-    show: str | None = "",
-) -> dict[Any, Any]:
-    """Make what a configuration asks for and lacks, and show all of it; returns the results that are there then."""
-    assert config is not None
-    log_to(log)
-    settings = read_config(config)
-    kind, root = KINDS[name], results / settings.experiment
-    if not kind.plan(settings):
-        raise ConfigError(f"{config}: {name}: missing; `{name}: {{}}` asks for it")
-    require_known(only or (), [str(key) for key in kind.plan(settings)], name)
-    limit = None if budget is None else seconds(budget)
-    with _device(name, settings) as device:
-        from linconv.measure.planned import measure_planned
-        from linconv.results.planned import read_planned
-
-        left = measure_planned(
-            name,
-            settings,
-            root,
-            device=device,
-            threads=threads,
-            command=command_line(),
-            only=only,
-            budget_seconds=limit,
-        )
-        found, _ = read_planned(kind, settings, root)
-    if show is not None:
-        _show(name, found, show)
-    if left:
-        raise typer.Exit(INTERRUPTED)
-    return found
-
-
-def _measure_one(
-    name: str,
-    settings: Config,
-    device: str,
-    threads: int | None,
-    output: Path | None,
-    show: str | None = "",
-) -> dict[Any, Any]:
-    """Measure what `settings` asks for and show it; it is written where `output` says, and nowhere else."""
-    from linconv.catalogue.measurements import MEASUREMENTS
-
-    found = {}
-    with _device(name, settings.model_copy(update={"device": device})) as held:
-        for key in KINDS[name].plan(settings):
-            measure = MEASUREMENTS[name].load()
-            found[key] = measure(settings, key, device=held, threads=threads, command=command_line())
-            if output is not None:
-                write_result(output / f"{key}.json" if name == "throughput" else output, found[key])
-    if show is not None:
-        _show(name, found, show)
-    return found
-
-
-@contextmanager
-def _device(name: str, settings: Config) -> Iterator[str]:
-    """The device of the configuration, reserved where the measurement uses it."""
-    from linconv.catalogue.measurements import MEASUREMENTS
-
-    if not MEASUREMENTS[name].on_device:
-        yield "cpu"
-        return
-    from linconv.devices import device_slot
-
-    with device_slot(settings.device, 1 if MEASUREMENTS[name].alone else settings.runs_per_gpu) as held:
-        yield held
-
-
-def _one(architecture: str | None, variant: str, batch: int, block: str, options: Mapping[str, Any]) -> Config:
-    """A configuration that asks for one measurement of one network."""
-    grid = {"architectures": [architecture], "variants": [variant], "batches": [batch]}
-    return one_model(str(architecture), variant, "3x32x32", 10, batch, {block: {**grid, **options}})
-
-
-def _with(settings: Config, block: str, options: Mapping[str, Any]) -> Config:
-    """The configuration with another block of options."""
-    from linconv.config import parse_config
-
-    raw = settings.model_dump(mode="json", exclude_unset=True) | {block: dict(options)}
-    return parse_config(raw, "command line")
-
-
-def _show(name: str, found: Mapping[Any, Any], rows_of: str) -> None:
-    from linconv.measure.text import rows_text
-
-    rows_of = rows_of or next(iter(KINDS[name].columns))
-    typer.echo(rows_text(COLUMNS[rows_of], KINDS[name].rows(found)[rows_of]), nl=False)

@@ -16,7 +16,7 @@ from linconv.catalogue import datasets as catalogue
 from linconv.catalogue.datasets import DatasetEntry
 from linconv.config.folders import ImageFolderOptions
 from linconv.config.names import check_known
-from linconv.data.containers import ARCHIVES, load_published
+from linconv.data.containers import load_published
 from linconv.data.content import describe_content, summary
 from linconv.data.dataset import Arrays, DataError, Dataset, DatasetInfo
 from linconv.data.folders import describe_imagefolder, load_imagefolder, read_once
@@ -67,7 +67,7 @@ def load(
     else:
         check_known([name], DATASETS, "data set")
         info = DATASETS[name]
-        arrays = load_published(name, info, root) if name in ARCHIVES else info.loader(root)
+        arrays = load_published(name, info, root) if catalogue.DATASETS[name].archives else info.loader(root)
     listed = arrays
     if _streams(arrays, device, imagefolder):
         log.info("images of '%s' are streamed: %d workers decode them", name, workers)

@@ -28,8 +28,10 @@ from linconv.config import (
     Variant,
     load_config,
 )
+from linconv.config.measured import ProfileOptions, RegularizerOptions, SensitivityOptions
 from linconv.config.options import ComplexityOptions, FigureOptions, StatisticsOptions
 from linconv.config.recipes import Override, RecipeChoice
+from linconv.config.throughput import ThroughputOptions
 from tests.workflow.conftest import REPOSITORY
 
 MODELS: tuple[type[BaseModel], ...] = (
@@ -45,6 +47,10 @@ MODELS: tuple[type[BaseModel], ...] = (
     ComplexityOptions,
     FigureOptions,
     StatisticsOptions,
+    ThroughputOptions,
+    ProfileOptions,
+    RegularizerOptions,
+    SensitivityOptions,
 )
 
 

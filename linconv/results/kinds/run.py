@@ -217,6 +217,11 @@ class RunResult(Record):
 
 
 _COORDINATES = list(RunKey._fields)
+_RUN_COLUMNS = """
+status top1 test_loss train_loss train_top1 epoch params params_nonzero coefficient_sparsity selection macs
+never_orthogonal warnings epochs batch_size learning_rate optimizer config_hash code_hash shared_code_hash data
+git_commit git_dirty torch numpy hardware instruction_set threads seconds images_per_second peak_memory_mib command
+"""
 
 
 class Runs(Kind[RunKey, RunResult]):
@@ -224,41 +229,7 @@ class Runs(Kind[RunKey, RunResult]):
 
     name = "run"
     columns: ClassVar = {
-        "runs": [
-            *_COORDINATES,
-            "status",
-            "top1",
-            "test_loss",
-            "train_loss",
-            "train_top1",
-            "epoch",
-            "params",
-            "params_nonzero",
-            "coefficient_sparsity",
-            "selection",
-            "macs",
-            "never_orthogonal",
-            "warnings",
-            "epochs",
-            "batch_size",
-            "learning_rate",
-            "optimizer",
-            "config_hash",
-            "code_hash",
-            "shared_code_hash",
-            "data",
-            "git_commit",
-            "git_dirty",
-            "torch",
-            "numpy",
-            "hardware",
-            "instruction_set",
-            "threads",
-            "seconds",
-            "images_per_second",
-            "peak_memory_mib",
-            "command",
-        ],
+        "runs": [*_COORDINATES, *_RUN_COLUMNS.split()],
         "history": [*_COORDINATES, *Epoch.model_fields],
         "layers": [*_COORDINATES, "stage", *LayerRedundancy.model_fields],  # before or after the training
     }
