@@ -30,8 +30,11 @@ EXCEPTIONS = {
 }
 COUNTED = {"linconv.config.rules": "rounds shares of filters to numbers of filters"}
 
-# What is made of results: cheap to repeat, so nothing is left out.
-STAGES = {"collect": "linconv.results.collect", "report": "linconv.report"}
+# What is made of results: cheap to repeat, so nothing is left out. Kinds are loaded by their names in the catalogue.
+STAGES = {
+    "collect": ("linconv.results.collect", "linconv.results.kinds"),
+    "report": ("linconv.report", "linconv.results.kinds"),
+}
 
 _DATA = {".csv", ".mplstyle", ".j2", ".css", ".js"}
 
@@ -86,7 +89,7 @@ class SourceCode:
     def files(self, kind: str, parts: Iterable[Entry] = ()) -> list[tuple[str, Path]]:
         """Name and path of every file that decides a result of a kind, sorted by name."""
         if kind in STAGES:
-            roots = [STAGES[kind], *self._below(STAGES[kind])]
+            roots = [root for stage in STAGES[kind] for root in (stage, *self._below(stage))]
             modules = self.closure(roots, exceptions=())
         else:
             roots = [MEASUREMENTS[kind].module, *(part.module for part in parts)]
