@@ -10,6 +10,7 @@ import typer
 import yaml
 
 from linconv.catalogue.datasets import DATASETS
+from linconv.catalogue.measurements import MEASUREMENTS
 from linconv.catalogue.networks import NETWORKS
 from linconv.cli.measuring import is_planned, measure_here, measure_missing, one_block, show_rows, with_block
 from linconv.cli.options import log_to, one_model, read_config, require_known
@@ -204,3 +205,23 @@ def measure_sensitivity(
         for result in found.values():
             exclude = {"exclude": result.exclude(keep)}
             typer.echo(yaml.safe_dump(exclude, default_flow_style=None, width=math.inf), nl=False)
+
+
+def _planned_only(name: str, label: str) -> None:
+    """The command of a measurement that is made for a configuration alone, and has none of its own above."""
+
+    @app.command(name, help=f"{label}, as the configuration's `{name}` asks for it.")
+    def measure(
+        config: Annotated[Path, typer.Option(help="measure what this configuration asks for")],
+        results: ResultsFolder = Path("results"),
+        only: Only = None,
+        budget: Budget = None,
+        threads: Threads = None,
+        log: Log = None,
+    ) -> None:
+        measure_missing(name, config, results, only=only, budget=budget, threads=threads, log=log)
+
+
+for _entry in MEASUREMENTS.values():
+    if _entry.name not in ("run", *(command.name for command in app.registered_commands)):
+        _planned_only(_entry.name, _entry.label)

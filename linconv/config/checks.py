@@ -7,6 +7,7 @@ import itertools
 from pydantic import ValidationError
 
 from linconv.catalogue.datasets import DATASETS
+from linconv.catalogue.measurements import MEASUREMENTS
 from linconv.catalogue.networks import NETWORKS
 from linconv.config.methods import PLAIN
 from linconv.config.names import check_known
@@ -49,12 +50,10 @@ def _check_holes(config: Config) -> None:
 
 
 def _check_measured(config: Config) -> None:
-    blocks = {name: getattr(config, name) for name in ("throughput", "profile", "regularizer", "sensitivity")}
-    for name, options in blocks.items():
-        if options is None:
-            continue
-        check_known(options.variants, config.known_variants, "variant", f"{name}.variants")
-        if PLAIN in options.variants:
+    for name in MEASUREMENTS:
+        variants = getattr(getattr(config, name, None), "variants", ())  # a block of options may have none
+        check_known(variants, config.known_variants, "variant", f"{name}.variants")
+        if PLAIN in variants:
             raise ValueError(f"{name}.variants: the plain network is always measured too; leave '{PLAIN}' out")
     if config.regularizer is not None:
         for name in config.regularizer.variants:
