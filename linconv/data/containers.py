@@ -21,7 +21,8 @@ import torch
 
 from linconv.catalogue.datasets import DATASETS
 from linconv.data.cache import decode_once, files_key
-from linconv.data.dataset import Arrays, DataError, DatasetInfo, Origin
+from linconv.data.dataset import Arrays, DatasetInfo, Origin
+from linconv.data.errors import DataError
 from linconv.data.parts import refuse_same_names, subfolders
 from linconv.data.pixels import read_pixels
 from linconv.data.walk import ENDINGS, entries, is_folder, shown

@@ -15,7 +15,8 @@ import torch
 from torch import Tensor
 
 from linconv.catalogue.datasets import DATASETS
-from linconv.data.dataset import Arrays, DataError
+from linconv.data.dataset import Arrays
+from linconv.data.errors import DataError
 from linconv.data.sources import Images
 from linconv.results.data import DataContent, PartContent
 

@@ -11,7 +11,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from linconv.catalogue.datasets import DATASETS
-from linconv.data.dataset import Arrays, DataError, Origin
+from linconv.data.dataset import Arrays, Origin
+from linconv.data.errors import DataError
 from linconv.data.folders import decoder, find_classes, list_files, same_classes
 from linconv.data.walk import Walk, shown
 

@@ -18,7 +18,8 @@ from linconv.config.folders import ImageFolderOptions
 from linconv.config.names import check_known
 from linconv.data.containers import load_published
 from linconv.data.content import describe_content, summary
-from linconv.data.dataset import Arrays, DataError, Dataset, DatasetInfo
+from linconv.data.dataset import Arrays, Dataset, DatasetInfo
+from linconv.data.errors import DataError
 from linconv.data.folders import describe_imagefolder, load_imagefolder, read_once
 from linconv.data.overlap import warn_of_overlap
 from linconv.data.sources import ImageFiles, Images, StreamedImages, fits_in_memory

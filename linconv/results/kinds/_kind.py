@@ -7,8 +7,10 @@ from collections.abc import Hashable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
 
+from pydantic import ValidationError
+
 from linconv.catalogue._entry import Entry
-from linconv.config import PRESETS, Config
+from linconv.config import PRESETS, Config, ResolvedRun
 from linconv.results.code import code_hash
 from linconv.results.record import Record
 
@@ -83,3 +85,20 @@ class Kind(ABC, Generic[K, R]):
 def paper_recipe(architecture: str) -> dict[str, Any]:
     """The recipe of the training steps that are measured on random images."""
     return {"recipe": PRESETS["paper"][architecture].identity()}
+
+
+def resolved(config: dict[str, Any], config_hash: str) -> ResolvedRun:
+    """The run that a record describes.
+
+    Raises:
+        ValueError: it describes none, or another one than the hash is of.
+    """
+    try:
+        run = ResolvedRun.model_validate(config)
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(("config", *map(str, first["loc"])))
+        raise ValueError(f"{field}: {first['msg']}") from None
+    if run.hash != config_hash:
+        raise ValueError(f"config_hash is {config_hash}, the hash of config is {run.hash}")
+    return run

@@ -6,14 +6,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
 from linconv.catalogue._entry import Entry
-from linconv.config import Config, ResolvedRun, RunKey, plan_runs, resolve_run, run_hashes
+from linconv.config import Config, RunKey, plan_runs, resolve_run, run_hashes
 from linconv.config.parts import run_parts
 from linconv.config.runs import digest
 from linconv.results.data import DataContent
-from linconv.results.kinds._kind import Kind, Rows
+from linconv.results.kinds._kind import Kind, Rows, resolved
 from linconv.results.origin import Provenance
 from linconv.results.record import (
     SCHEMA_VERSION,
@@ -133,23 +133,6 @@ class RunOutcomes(Record):
     def top1(self) -> float:
         """The accuracy in percent, as `linconv.training.engine.evaluate` computes it."""
         return 100 * self.correct / self.count
-
-
-def resolved(config: dict[str, Any], config_hash: str) -> ResolvedRun:
-    """The run that a record describes.
-
-    Raises:
-        ValueError: it describes none, or another one than the hash is of.
-    """
-    try:
-        run = ResolvedRun.model_validate(config)
-    except ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(("config", *map(str, first["loc"])))
-        raise ValueError(f"{field}: {first['msg']}") from None
-    if run.hash != config_hash:
-        raise ValueError(f"config_hash is {config_hash}, the hash of config is {run.hash}")
-    return run
 
 
 class RunResult(Record):

@@ -14,8 +14,7 @@ from linconv.config import VARIANTS, Config, ResolvedRun, ValidationOptions
 from linconv.config.methods import PLAIN
 from linconv.config.parts import run_parts, variant_parts
 from linconv.config.runs import digest
-from linconv.results.kinds._kind import Kind, Rows
-from linconv.results.kinds.run import resolved
+from linconv.results.kinds._kind import Kind, Rows, resolved
 from linconv.results.origin import Provenance
 from linconv.results.record import SCHEMA_VERSION, Count, Hash, NonNegative, Percent, Record
 
