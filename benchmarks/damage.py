@@ -25,8 +25,8 @@ from linconv.config.errors import UserError
 from linconv.report.source import load_experiment
 from linconv.results.arrays import read_npz
 from linconv.results.collect import collect
+from linconv.results.kinds import KINDS
 from linconv.results.manifest import NAME as MANIFEST
-from linconv.results.measured import MEASURED, measured_files
 from linconv.results.outcomes import read_collected_outcomes
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -50,11 +50,16 @@ class Experiment:
             "correlations.npz": [*self.root.glob("runs/*/*/*/*/correlations.npz")],
             "complexity.json": [*self.root.glob("complexity.json")],
             "timings": [*self.root.glob("throughput/*.json")],
-            "measurements": [path for kind in MEASURED for path in measured_files(self.root, kind)],
+            "measurements": [*self._measurements()],
             "collected CSV": [path for path in data if path.suffix == ".csv"],
             "collected npz": [path for path in data if path.suffix == ".npz"],
             "manifest": [self.root / "data" / MANIFEST],
         }
+
+    def _measurements(self) -> Iterator[Path]:
+        for kind in KINDS.values():
+            if kind.name not in ("run", "complexity", "throughput"):
+                yield from filter(Path.exists, (self.root / kind.path(key) for key in kind.plan(self.config)))
 
     def judge(self, path: Path) -> str:
         """What becomes of a changed file: one of `OUTCOMES`."""

@@ -34,7 +34,7 @@ def train(options: argparse.Namespace, seed: int, pipe: Connection) -> None:
     from linconv.config import VARIANTS, Recipe
     from linconv.training.engine import Training
     from linconv.training.numerics import set_numerics
-    from linconv.training.run import penalty_terms
+    from linconv.training.penalties import penalty_terms
 
     set_numerics(options.threads)
     torch.manual_seed(seed)

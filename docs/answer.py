@@ -15,8 +15,8 @@ from matplotlib import pyplot as plt
 
 from linconv.results import ComplexityResult, RunResult, read_result
 from linconv.results.crossed import CrossedInterval, crossed_interval
+from linconv.results.kinds.throughput import ThroughputResult, timings
 from linconv.results.outcomes import read_outcomes
-from linconv.results.throughput import ThroughputResult, timings
 
 ROOT = Path(__file__).resolve().parent.parent
 EXPERIMENT = ROOT / "results/reference/cifar10-short"

@@ -12,6 +12,7 @@ from torch import nn
 
 from linconv.config import Config, ResolvedRun
 from linconv.config.methods import method_version
+from linconv.config.parts import run_parts
 from linconv.measure.complexity import complexity
 from linconv.measure.origin import machine
 from linconv.measure.redundancy import correlation_matrix, filter_banks, redundancy
@@ -26,8 +27,9 @@ from linconv.results import (
     write_result,
 )
 from linconv.results.arrays import write_npz
+from linconv.results.code import code_hash
 from linconv.results.outcomes import FILE, write_outcomes
-from linconv.results.provenance import code_hash, git_state, now_utc, peak_memory_mib, versions
+from linconv.results.provenance import git_state, now_utc, peak_memory_mib, versions
 from linconv.results.run_folder import PREVIOUS, finished, locked, remove_checkpoints
 from linconv.training.callbacks import BestEpoch, ProcessLog, StopOnSignal
 from linconv.training.engine import Training
@@ -88,9 +90,7 @@ def _perform(
     run: ResolvedRun, config: Config, folder: Path, device: str, command: str, progress: bool, signals: StopOnSignal
 ) -> RunResult:
     set_numerics(config.threads, precision=run.recipe.precision, deterministic=config.deterministic)
-    log.info(
-        "%s: %s, configuration %s, code %s", run.key, device, run.hash, code_hash("training", *run.definition.layers)
-    )
+    log.info("%s: %s, configuration %s, code %s", run.key, device, run.hash, code_hash("run", run_parts(run)))
     processes = ProcessLog(lambda training: describe_process(training, run, config, device))
     training = train(run, config, folder, device, callbacks=[signals], process_log=processes, progress=progress)
     result = finish_run(training, run, config, folder, device, command=command, processes=processes)
@@ -137,8 +137,8 @@ def finish_run(
         **run.key._asdict(),
         experiment=run.experiment,
         config_hash=run.hash,
-        code_hash=code_hash("training", *run.definition.layers),
-        shared_code_hash=code_hash("training"),
+        code_hash=code_hash("run", run_parts(run)),
+        shared_code_hash=code_hash("run"),
         config=run.model_dump(mode="json"),
         data=None if training.data is None else training.data.content,
         metrics=metrics,
@@ -191,7 +191,6 @@ def _provenance(
 ) -> Provenance:
     commit, dirty = git_state()
     earlier, last = processes.earlier, processes.describe(training)
-    peaks = [p for p in (last["peak_gpu_memory_mib"], *(e.peak_gpu_memory_mib for e in earlier)) if p is not None]
     return Provenance(
         command=command,
         versions=last["versions"],
@@ -201,11 +200,8 @@ def _provenance(
         git_dirty=dirty,
         finished_utc=now_utc(),
         seconds=round(sum(p.seconds for p in earlier) + processes.seconds, 3),
-        peak_memory_mib=max(
-            [p for p in (last["peak_memory_mib"], *(e.peak_memory_mib for e in earlier)) if p is not None],
-            default=None,
-        ),
-        peak_gpu_memory_mib=max(peaks, default=None),
+        peak_memory_mib=_highest(last["peak_memory_mib"], *(e.peak_memory_mib for e in earlier)),
+        peak_gpu_memory_mib=_highest(last["peak_gpu_memory_mib"], *(e.peak_gpu_memory_mib for e in earlier)),
         images_per_second=round(training.images / training.seconds, 1) if training.images else None,
         energy_joules=energy_joules,
         earlier_processes=earlier or None,
@@ -268,6 +264,11 @@ def _metrics(training: Training, chosen: BestEpoch | None, shape: tuple[int, int
         selection="last" if chosen is None else "best_validation",
         macs=complexity(training.model, shape).macs_folded if is_cut else None,
     )
+
+
+def _highest(*values: float | None) -> float | None:
+    """The largest of the values that are known; None where none is."""
+    return max((value for value in values if value is not None), default=None)
 
 
 def _quantised(filters: torch.Tensor) -> np.ndarray:

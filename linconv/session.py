@@ -19,14 +19,14 @@ import yaml
 from pydantic import BaseModel
 
 from linconv.config import Config, load_config
-from linconv.config.throughput import plan_throughput
+from linconv.config.errors import INTERRUPTED
 from linconv.results import ResultError, read_result, write_result, write_text
-from linconv.results.correctness import CorrectnessResult
-from linconv.results.throughput import read_cells, throughput_hash
+from linconv.results.kinds import KINDS
+from linconv.results.kinds.correctness import CorrectnessResult
+from linconv.results.planned import read_planned
 
 log = logging.getLogger("linconv")
 PROGRAM = (sys.executable, "-m", "linconv.cli")
-INTERRUPTED = 75
 GRACE_SECONDS = 45.0  # for a training to finish its step and save, once it is asked to stop
 CORRECTNESS_SECONDS = 120.0
 THROUGHPUT_SHARE = 0.3  # of the time; what the timings leave goes to trainings
@@ -137,10 +137,8 @@ def plan_session(
 def _is_done(step: Step, settings: Config, output: Path) -> bool:
     """Whether the step's results are there and belong to the configuration; the worker finds out on its own."""
     if step.name == "throughput" and settings.throughput is not None:
-        names = [key.name for key in plan_throughput(settings.throughput)]
-        grid = throughput_hash(settings.throughput, settings.known_variants)
-        found, missing = read_cells(output / settings.experiment / "throughput", names, grid)
-        return not missing and all(cell.device == settings.device for cell in found)
+        found, missing = read_planned(KINDS["throughput"], settings, output / settings.experiment)
+        return not missing and all(cell.device == settings.device for cell in found.values())
     if step.name == "correctness":
         try:
             checked = read_result(output / "correctness.json", CorrectnessResult)

@@ -9,12 +9,14 @@ import time
 import numpy as np
 import pytest
 import torch
+import typer
 import yaml
 from PIL import Image
 from typer.testing import CliRunner
 
 from linconv import build_model
-from linconv.cli import app
+from linconv.catalogue.measurements import MEASUREMENTS
+from linconv.cli import app, measure
 from linconv.config import load_config
 from linconv.measure.redundancy import filter_banks, redundancy
 from linconv.results import RunResult, read_result
@@ -188,6 +190,7 @@ def test_a_finished_run_is_already_there_until_it_is_forced_or_the_configuration
         ),
         (["collect", "CONFIG"], "synthetic/base/conv/seed7"),
         (["measure", "complexity"], "give either --config FILE or --architecture NAME"),
+        (["measure", "profile", "--config", "CONFIG"], "profile: missing; `profile: {}` asks for it"),
         (["measure", "complexity", "--architecture", "vgg"], "did you mean 'vgg11'?"),
         (["measure", "complexity", "--architecture", "base", "--variant", "Q"], "unknown variant 'Q'"),
         (["measure", "complexity", "--architecture", "base", "--input", "32"], "complexity.input_shape"),
@@ -237,3 +240,14 @@ def test_complexity_as_text_and_as_a_file(tmp_path):
     assert [int(row["params"]) for row in found] == [layer["params"] for layer in model["layers"]]
     run("measure", "complexity", "--architecture", "vgg11", "--variant", "LRr", "--output", rows)
     assert [row["params_trainable"] for row in csv.DictReader(rows.open())] == ["4649770"]
+
+
+def test_every_measurement_has_a_command_and_needs_none_of_its_own(config, tmp_path, monkeypatch):
+    assert {command.name for command in measure.app.registered_commands} == set(MEASUREMENTS) - {"run"}
+    monkeypatch.setattr(measure, "app", typer.Typer())
+    measure._planned_only("complexity", "Counts")
+    options = ["--config", str(config), "--results", str(tmp_path)]
+    done = CliRunner().invoke(measure.app, options)
+    assert done.exit_code == 0, done.output
+    assert (tmp_path / "tiny" / "complexity.json").exists()
+    assert "base" in done.output

@@ -11,8 +11,8 @@ import yaml
 
 from linconv import cli, session
 from linconv.config import parse_config, plan_runs
-from linconv.results.correctness import Check, CorrectnessResult
 from linconv.results.integrity import content_digest, sealed_text
+from linconv.results.kinds.correctness import Check, CorrectnessResult
 from tests.results.factory import make_run
 
 PROGRAM = """
@@ -52,7 +52,7 @@ def _correctness(device="cpu", error=0.0):
     )  # fmt: skip
     config = parse_config(RAW)
     origin = make_run(config, plan_runs(config)[0]).provenance
-    result = CorrectnessResult(device=device, checks=[check], code_hash="0" * 16, provenance=origin)
+    result = CorrectnessResult(device=device, checks=[check], grid_hash="0" * 16, code_hash="0" * 16, provenance=origin)
     return sealed_text(result.model_dump(mode="json"))
 
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
 from importlib import import_module
 from typing import Any, TypeVar
 
+# Metadata of a field that decides no result by itself: it is shown, or a configuration that holds its effect is hashed.
+NO_OUTCOME: Mapping[str, bool] = {"outcome": False}
 _TARGET = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
 
 
@@ -24,7 +27,7 @@ class Entry:
     """
 
     name: str
-    label: str
+    label: str = field(metadata=NO_OUTCOME)
     target: str
 
     def __post_init__(self) -> None:
@@ -35,6 +38,10 @@ class Entry:
     def module(self) -> str:
         """The module that holds the code."""
         return self.target.partition(":")[0]
+
+    def identity(self) -> dict[str, Any]:
+        """The fields that decide results made with the entry: a part of their code hash."""
+        return {f.name: getattr(self, f.name) for f in fields(self) if f.metadata.get("outcome", True)}
 
     def load(self) -> Any:
         """Import the module and return the class or function behind the entry."""

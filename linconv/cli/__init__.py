@@ -8,7 +8,7 @@ import sys
 
 import typer
 
-from linconv.cli import measure, render, reproduce, results, runs, work
+from linconv.cli import catalogue, measure, render, reproduce, results, runs, work
 from linconv.config.errors import UserError
 
 app = typer.Typer(
@@ -17,6 +17,7 @@ app = typer.Typer(
 app.add_typer(runs.app)
 app.add_typer(work.app)
 app.add_typer(reproduce.app)
+app.add_typer(catalogue.app)
 app.add_typer(results.app)
 app.add_typer(measure.app, name="measure")
 app.add_typer(render.app, name="render")

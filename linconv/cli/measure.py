@@ -2,232 +2,226 @@
 
 from __future__ import annotations
 
-import tempfile
+import math
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
+import yaml
 
-from linconv.cli.options import INTERRUPTED, Results, command_line, log_to, one_model, read_config, require_known
-from linconv.config import ARCHITECTURES, DATASETS, ConfigError
-from linconv.config.throughput import ThroughputOptions, plan_throughput, seconds
+from linconv.catalogue.datasets import DATASETS
+from linconv.catalogue.measurements import MEASUREMENTS
+from linconv.catalogue.networks import NETWORKS
+from linconv.cli.measuring import is_planned, measure_here, measure_missing, one_block, show_rows, with_block
+from linconv.cli.options import log_to, one_model, read_config, require_known
+from linconv.config import ConfigError
+from linconv.results import write_result
+from linconv.results.kinds import COLUMNS, KINDS
 
-Architecture = Annotated[str, typer.Option(help="network", show_default=False)]
-Batch = Annotated[int, typer.Option(min=1, help="images per call")]
-ChannelsLast = Annotated[bool, typer.Option(help="memory layout")]
+ConfigOption = Annotated[Path | None, typer.Option(help="measure what this configuration asks for", show_default=False)]
+ResultsFolder = Annotated[Path, typer.Option(help="with --config: folder that holds the experiments' folders")]
+Only = Annotated[
+    list[str] | None, typer.Option(help="with --config: this result alone; may be repeated", show_default=False)
+]
+Budget = Annotated[str | None, typer.Option(help="with --config: begin nothing after that long, such as 90s, 20m, 1h")]
+Architecture = Annotated[str | None, typer.Option(help=f"one network: {', '.join(NETWORKS)}", show_default=False)]
+VariantOption = Annotated[str, typer.Option(help="with --architecture: a variant")]
+Batch = Annotated[int, typer.Option(min=1, help="with --architecture: images per call")]
+ChannelsLast = Annotated[bool, typer.Option(help="with --architecture: memory layout")]
+Rounds = Annotated[int, typer.Option(min=3, help="with --architecture: samples of every arm")]
 Threads = Annotated[int | None, typer.Option(min=1, help="CPU threads; all cores by default", show_default=False)]
-Device = Annotated[str, typer.Option(help="cpu, cuda, or auto")]
-Output = Annotated[Path | None, typer.Option(help="write the result file (JSON) there")]
+DeviceOption = Annotated[str, typer.Option(help="with --architecture: cpu, cuda, or auto")]
+Output = Annotated[Path | None, typer.Option(help="with --architecture: write the result file (JSON) there")]
+Log = Annotated[Path | None, typer.Option(help="write plain lines there")]
 
-app = typer.Typer(help="Measure networks without training them.", no_args_is_help=True)
+app = typer.Typer(help="Measure networks; results that are there are not made again.", no_args_is_help=True)
 
 
 @app.command("complexity")
 def measure_complexity(
-    config: Annotated[Path | None, typer.Option(help="count this configuration's grid")] = None,
-    architecture: Annotated[str | None, typer.Option(help="one network, instead of a configuration")] = None,
-    variant: Annotated[str, typer.Option(help="with --architecture")] = "conv",
+    config: ConfigOption = None,
+    results: ResultsFolder = Path("results"),
+    architecture: Architecture = None,
+    variant: VariantOption = "conv",
     input: Annotated[str, typer.Option(help="with --architecture: channels x height x width")] = "3x32x32",
     classes: Annotated[int, typer.Option(min=1, help="with --architecture")] = 10,
     batch_size: Annotated[int, typer.Option(min=1, help="with --architecture: images per step")] = 50,
-    layers: Annotated[bool, typer.Option(help="with --architecture: a line per layer")] = False,
-    output: Annotated[Path | None, typer.Option(help="write the result file (JSON), or a .csv, there")] = None,
+    layers: Annotated[bool, typer.Option(help="a line per layer")] = False,
+    only: Only = None,
+    output: Annotated[Path | None, typer.Option(help="with --architecture: write JSON, or a .csv, there")] = None,
+    log: Log = None,
 ) -> None:
     """Count parameters and multiply-accumulates by arithmetic, folded and in feature and weight space."""
-    if (config is None) == (architecture is None):
-        raise ConfigError("give either --config FILE or --architecture NAME")
-    from linconv.measure.complexity import measure_grid
-    from linconv.measure.text import complexity_text
-    from linconv.results import write_result
-    from linconv.results.tidy import COLUMNS, complexity_rows, write_csv
+    rows_of = "complexity_layers" if layers else "complexity"
+    if is_planned(config, architecture):
+        measure_missing("complexity", config, results, only=only, log=log, show=rows_of)
+        return
+    from linconv.measure.complexity import measure_complexity as count
+    from linconv.results.tidy import write_csv
 
-    if config is not None:
-        settings = read_config(config)
-    else:
-        settings = one_model(str(architecture), variant, input, classes, batch_size)
-    result = measure_grid(settings.complexity, settings.planned_variants)
+    result = count(one_model(str(architecture), variant, input, classes, batch_size))
     if output is not None and output.suffix == ".csv":
-        name = "complexity_layers" if layers else "complexity"
-        write_csv(output, COLUMNS[name], complexity_rows(result)[name])
+        write_csv(output, COLUMNS[rows_of], KINDS["complexity"].rows({"": result})[rows_of])
     elif output is not None:
         write_result(output, result)
     else:
-        typer.echo(complexity_text(result, layers=layers), nl=False)
+        show_rows("complexity", {"": result}, rows_of)
 
 
 @app.command("throughput")
 def measure_throughput(
-    config: Annotated[Path | None, typer.Option(help="time this configuration's grid; a result file per cell")] = None,
-    results: Results = Path("results"),
-    budget: Annotated[str | None, typer.Option(help="begin no cell after that long, such as 90s, 20m, 1h")] = None,
-    cell: Annotated[list[str] | None, typer.Option(help="with --config: this cell alone; may be repeated")] = None,
-    architecture: Annotated[str | None, typer.Option(help="one network, instead of a configuration")] = None,
-    variant: Annotated[str, typer.Option(help="with --architecture")] = "Lr",
-    batch: Annotated[int, typer.Option(min=1, help="with --architecture")] = 50,
-    rounds: Annotated[int, typer.Option(min=3, help="with --architecture: samples of every arm")] = 15,
-    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads; all cores by default")] = None,
-    device: Device = "auto",
-    channels_last: Annotated[bool, typer.Option(help="with --architecture: all arms in channels_last")] = False,
-    log: Annotated[Path | None, typer.Option(help="write plain lines there")] = None,
+    config: ConfigOption = None,
+    results: ResultsFolder = Path("results"),
+    only: Only = None,
+    budget: Budget = None,
+    architecture: Architecture = None,
+    variant: VariantOption = "Lr",
+    batch: Batch = 50,
+    rounds: Rounds = 15,
+    threads: Threads = None,
+    device: DeviceOption = "auto",
+    channels_last: ChannelsLast = False,
+    output: Annotated[Path | None, typer.Option(help="with --architecture: folder of the result files")] = None,
+    log: Log = None,
 ) -> None:
-    """Time training steps and inference of every form against the plain network; let nothing else run meanwhile.
-
-    Called again with a configuration, it times the cells that have no result file yet.
-    """
-    if (config is None) == (architecture is None):
-        raise ConfigError("give either --config FILE or --architecture NAME")
-    log_to(log)
-    if config is not None:
-        settings = read_config(config)
-    else:
-        cells = {"architectures": [architecture], "variants": [variant], "batches": [batch]}
-        settings = one_model(str(architecture), variant, "3x32x32", 10, batch)
-        timed = ThroughputOptions.model_validate({**cells, "channels_last": channels_last, "rounds": rounds})
-        settings = settings.model_copy(update={"throughput": timed})
-    if settings.throughput is None:
-        raise ConfigError(f"{config}: throughput: missing; `throughput: {{}}` times the default grid")
-    require_known(cell or (), [key.name for key in plan_throughput(settings.throughput)], "cell")
-    limit = None if budget is None else seconds(budget)
-    from linconv.devices import device_slot
-
-    with device_slot(device if config is None else settings.device) as held, tempfile.TemporaryDirectory() as temporary:
-        from linconv.measure.text import throughput_text
-        from linconv.measure.throughput import measure_throughput as time_cells
-
-        folder = results / settings.experiment / "throughput" if config is not None else Path(temporary)
-        left = time_cells(
-            settings.throughput, settings.known_variants, folder,
-            device=held, threads=threads, command=command_line(), cells=cell, budget_seconds=limit,
-        )  # fmt: skip
-        typer.echo(throughput_text(settings.throughput, settings.known_variants, folder), nl=False)
-    if left:
-        raise typer.Exit(INTERRUPTED)
+    """Time training steps and inference of every form against the plain network; let nothing else run meanwhile."""
+    if is_planned(config, architecture):
+        measure_missing("throughput", config, results, only=only, budget=budget, threads=threads, log=log)
+        return
+    options = {"channels_last": channels_last, "rounds": rounds}
+    settings = one_block(architecture, variant, batch, "throughput", options)
+    measure_here("throughput", settings, device, threads, output)
 
 
 @app.command("regularizer")
 def measure_regularizer(
-    architecture: Architecture,
-    variant: Annotated[str, typer.Option(help="variant with a correlation regulariser")] = "Lr",
+    config: ConfigOption = None,
+    results: ResultsFolder = Path("results"),
+    only: Only = None,
+    budget: Budget = None,
+    architecture: Architecture = None,
+    variant: VariantOption = "Lr",
     batch: Batch = 50,
-    rounds: Annotated[int, typer.Option(min=3, help="samples of every arm")] = 15,
+    rounds: Rounds = 15,
     channels_last: ChannelsLast = False,
     threads: Threads = None,
-    device: Device = "auto",
+    device: DeviceOption = "auto",
     output: Output = None,
+    log: Log = None,
 ) -> None:
-    """Time the correlation regulariser: a training step without and with it, and alone beside automatic derivation.
+    """Time the correlation regularizer: a training step without and with it, and alone beside automatic derivation.
 
     Let nothing else run meanwhile.
     """
-    definition = one_model(architecture, variant, "3x32x32", 10, batch).known_variants[variant]
-    from linconv.devices import device_slot
-    from linconv.report.formats import to_markdown
-    from linconv.report.source import measured_frame
-    from linconv.results import write_result
-
-    with device_slot(device) as held:
-        from linconv.measure.regularizer import measure_regularizer as time_penalty
-        from linconv.report.tables.regularizer import regularizer_costs
-
-        result = time_penalty(
-            architecture, variant, definition, batch_size=batch, channels_last=channels_last, rounds=rounds,
-            device=held, threads=threads, command=command_line(),
-        )  # fmt: skip
-    if output is not None:
-        write_result(output, result)
-    typer.echo(to_markdown(regularizer_costs(measured_frame("regularizer", [result]))), nl=False)
+    if is_planned(config, architecture):
+        measure_missing("regularizer", config, results, only=only, budget=budget, threads=threads, log=log)
+        return
+    options = {"channels_last": channels_last, "rounds": rounds}
+    measure_here(
+        "regularizer", one_block(architecture, variant, batch, "regularizer", options), device, threads, output
+    )
 
 
 @app.command("profile")
 def measure_profile(
-    architecture: Architecture,
-    variant: Annotated[str, typer.Option(help="in its form auto, beside the plain network")] = "Lr",
+    config: ConfigOption = None,
+    results: ResultsFolder = Path("results"),
+    only: Only = None,
+    budget: Budget = None,
+    architecture: Architecture = None,
+    variant: VariantOption = "Lr",
     batch: Batch = 50,
     activity: Annotated[Literal["inference", "training"], typer.Option(help="a forward pass or a step")] = "inference",
     channels_last: ChannelsLast = False,
     threads: Threads = None,
-    device: Device = "auto",
+    device: DeviceOption = "auto",
     output: Output = None,
+    log: Log = None,
 ) -> None:
     """Show where the time of a call goes, by kind of operation, for the plain network and a variant.
 
     Let nothing else run meanwhile.
     """
-    definition = one_model(architecture, variant, "3x32x32", 10, batch).known_variants[variant]
-    from linconv.devices import device_slot
-    from linconv.report.formats import to_markdown
-    from linconv.report.source import measured_frame
-    from linconv.results import write_result
-
-    with device_slot(device) as held:
-        from linconv.measure.profile import measure_profile as take_profile
-        from linconv.report.tables.profile import profiles
-
-        result = take_profile(
-            architecture, variant, definition, activity=activity, batch_size=batch, channels_last=channels_last,
-            device=held, threads=threads, command=command_line(),
-        )  # fmt: skip
-    if output is not None:
-        write_result(output, result)
-    typer.echo(to_markdown(profiles(measured_frame("profile", [result]))), nl=False)
+    if is_planned(config, architecture):
+        measure_missing("profile", config, results, only=only, budget=budget, threads=threads, log=log)
+        return
+    options = {"channels_last": channels_last, "activities": [activity]}
+    measure_here("profile", one_block(architecture, variant, batch, "profile", options), device, threads, output)
 
 
 @app.command("correctness")
 def measure_correctness(
-    device: Device = "auto",
-    output: Output = None,
+    config: ConfigOption = None,
+    results: ResultsFolder = Path("results"),
+    only: Only = None,
+    device: Annotated[str, typer.Option(help="without --config: cpu, cuda, or auto")] = "auto",
+    output: Annotated[Path | None, typer.Option(help="without --config: write the result file (JSON) there")] = None,
+    log: Log = None,
 ) -> None:
     """Check outputs and gradients of every form of the layer on a device against double precision on the CPU."""
-    from linconv.devices import device_slot
-    from linconv.results import write_result
-
-    with device_slot(device) as held:
-        from linconv.measure.correctness import measure_correctness as check
-
-        result = check(held, command=command_line())
-    if output is not None:
-        write_result(output, result)
-    typer.echo(str(result))
-    for failed in result.failed:
-        typer.echo(f"FAILED {failed}", err=True)
-    if result.failed:
+    if config is not None:
+        found = measure_missing("correctness", config, results, only=only, log=log, show=None)
+    else:
+        settings = one_model("base", "conv", "3x32x32", 10, 1, {"correctness": {}})
+        found = measure_here("correctness", settings, device, None, output, show=None)
+    for result in found.values():
+        typer.echo(str(result))
+        for failed in result.failed:
+            typer.echo(f"FAILED {failed}", err=True)
+    if any(result.failed for result in found.values()):
         raise typer.Exit(1)
 
 
 @app.command("sensitivity")
 def measure_sensitivity(
     config: Annotated[Path, typer.Option(help="configuration whose recipe, data and variants count")],
-    dataset: Annotated[str, typer.Option(help="data set; its test part is not looked at")],
-    architecture: Annotated[str, typer.Option(help="network")],
-    variant: Annotated[str, typer.Option(help="variant that replaces its convolutions, one at a time")],
-    epochs: Annotated[int, typer.Option(min=1, help="epochs of the plain network first")] = 1,
-    steps: Annotated[int, typer.Option(min=0, help="training steps of each layer alone")] = 50,
+    results: ResultsFolder = Path("results"),
+    only: Only = None,
+    budget: Budget = None,
+    dataset: Annotated[str | None, typer.Option(help="this data set, instead of what the configuration asks")] = None,
+    architecture: Annotated[str | None, typer.Option(help="with --dataset: network")] = None,
+    variant: Annotated[str | None, typer.Option(help="with --dataset: replaces convolutions, one at a time")] = None,
+    epochs: Annotated[int, typer.Option(min=1, help="with --dataset: epochs of the plain network first")] = 1,
+    steps: Annotated[int, typer.Option(min=0, help="with --dataset: training steps of each layer alone")] = 50,
     keep: Annotated[float | None, typer.Option(help="print the `exclude` that keeps this share of the saving")] = None,
-    output: Output = None,
+    output: Annotated[Path | None, typer.Option(help="with --dataset: write the result file (JSON) there")] = None,
+    log: Log = None,
 ) -> None:
     """Measure by a short training how much each layer suffers from being replaced, per parameter saved."""
-    log_to(None)
-    settings = read_config(config)
-    require_known([dataset], (*DATASETS, *settings.imagefolders), "data set")
-    require_known([architecture], ARCHITECTURES, "architecture")
-    require_known([variant], settings.known_variants, "variant")
     if keep is not None and not 0 < keep <= 1:
         raise ConfigError(f"--keep: a share of the saving in (0, 1] is expected, not {keep}")
-    from linconv.devices import device_slot
-    from linconv.report.formats import to_markdown
-    from linconv.report.source import measured_frame
-    from linconv.results import write_result
-
-    with device_slot(settings.device, settings.runs_per_gpu) as held:
-        from linconv.measure.sensitivity import measure_sensitivity as probe
-        from linconv.measure.text import excluding_text
-        from linconv.report.tables.sensitivity import sensitivities
-
-        result = probe(
-            settings, dataset, architecture, variant, held, command=command_line(), epochs=epochs, steps=steps
-        )  # fmt: skip
-    if output is not None:
-        write_result(output, result)
-    typer.echo(to_markdown(sensitivities(measured_frame("sensitivity", [result]))), nl=False)
+    log_to(log)
+    if dataset is None:
+        found = measure_missing("sensitivity", config, results, only=only, budget=budget, log=log)
+    else:
+        settings = read_config(config)
+        require_known([dataset], (*DATASETS, *settings.imagefolders), "data set")
+        require_known([architecture or ""], NETWORKS, "architecture")
+        require_known([variant or ""], settings.known_variants, "variant")
+        grid = {"datasets": [dataset], "architectures": [architecture], "variants": [variant]}
+        settings = with_block(settings, "sensitivity", {**grid, "epochs": epochs, "steps": steps})
+        found = measure_here("sensitivity", settings, settings.device, None, output)
     if keep is not None:
-        typer.echo("\n" + excluding_text(result, keep), nl=False)
+        for result in found.values():
+            exclude = {"exclude": result.exclude(keep)}
+            typer.echo(yaml.safe_dump(exclude, default_flow_style=None, width=math.inf), nl=False)
+
+
+def _planned_only(name: str, label: str) -> None:
+    """The command of a measurement that is made for a configuration alone, and has none of its own above."""
+
+    @app.command(name, help=f"{label}, as the configuration's `{name}` asks for it.")
+    def measure(
+        config: Annotated[Path, typer.Option(help="measure what this configuration asks for")],
+        results: ResultsFolder = Path("results"),
+        only: Only = None,
+        budget: Budget = None,
+        threads: Threads = None,
+        log: Log = None,
+    ) -> None:
+        measure_missing(name, config, results, only=only, budget=budget, threads=threads, log=log)
+
+
+for _entry in MEASUREMENTS.values():
+    if _entry.name not in ("run", *(command.name for command in app.registered_commands)):
+        _planned_only(_entry.name, _entry.label)

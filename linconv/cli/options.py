@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import logging
+import re
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from linconv.config import Config, ConfigError, load_config, parse_config
-from linconv.config.methods import PLAIN
+from linconv.config import Config, ConfigError, Variant, load_config, parse_config
+from linconv.config.errors import UserError
+from linconv.config.load import placed
 from linconv.config.names import check_known
+from linconv.config.reading import read_yaml
+from linconv.config.variants import needs_check
 from linconv.results.commands import shown_command
 
 ConfigFile = Annotated[Path, typer.Argument(help="configuration file (YAML)", show_default=False)]
@@ -21,22 +25,39 @@ Workers = Annotated[
     int | None, typer.Option(min=1, help="processes that draw figures; by default the usable cores", show_default=False)
 ]
 
-INTERRUPTED = 75  # EX_TEMPFAIL of sysexits.h: try again
-
 
 def read_config(path: Path) -> Config:
-    """The configuration in a file, with the options of every layer checked."""
+    """The configuration in a file, with the options of every method checked."""
     settings = load_config(path)
-    check_layers(settings)
+    check_options(settings.known_variants, path)
     return settings
 
 
-def check_layers(settings: Config) -> None:
-    """Hold the options of layers other than LinearConv to the layers themselves, which imports torch."""
-    if any(v.layer not in (PLAIN, "linear") for v in settings.known_variants.values()):
+def check_options(variants: Mapping[str, Variant], source: Path) -> None:
+    """Hold the options of methods other than LinearConv to their classes, which imports torch.
+
+    Raises:
+        ConfigError: they do not fit; the message begins with the file, the line and the key.
+    """
+    if needs_check(variants):
         from linconv.layers import check_methods
 
-        check_methods(settings.known_variants)
+        try:
+            check_methods(variants)
+        except UserError as error:
+            raise ConfigError(placed(str(error), str(source), read_yaml(source).lines)) from None
+
+
+def seconds(text: str) -> float:
+    """A duration such as 90s, 20m, 1.5h, or 90 (seconds).
+
+    Raises:
+        UserError: it is none.
+    """
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)([smh]?)", text.strip())
+    if found is None:
+        raise UserError(f"a duration such as 90s, 20m or 1h is expected, not {text!r}")
+    return float(found[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[found[2]]
 
 
 def require_known(names: Iterable[str], known: Iterable[str], kind: str) -> None:
@@ -47,15 +68,21 @@ def require_known(names: Iterable[str], known: Iterable[str], kind: str) -> None
         raise ConfigError(str(error)) from None
 
 
-def one_model(architecture: str, variant: str, shape: str, classes: int, batch_size: int) -> Config:
-    """A configuration that holds one network, so that its checks and messages serve here too."""
+def one_model(
+    architecture: str, variant: str, shape: str, classes: int, batch_size: int, blocks: Mapping[str, Any] | None = None
+) -> Config:
+    """A configuration that holds one network, so that its checks and messages serve here too.
+
+    Args:
+        blocks: further keys of the configuration.
+    """
     try:
         sizes = [int(n) for n in shape.lower().split("x")]
     except ValueError:
         raise ConfigError(f"--input: channels x height x width expected, such as 3x32x32, not {shape!r}") from None
     grid = {"architectures": [architecture], "input_shape": sizes, "classes": classes, "batch_size": batch_size}
     raw = {"experiment": "one", "datasets": ["cifar10"], "architectures": [architecture], "variants": [variant]}
-    return parse_config({**raw, "seeds": [0], "complexity": grid}, "command line")
+    return parse_config({**raw, "seeds": [0], "complexity": grid, **(blocks or {})}, "command line")
 
 
 def command_line() -> str:

@@ -8,8 +8,9 @@ from typing import Annotated
 
 import typer
 
-from linconv.cli.options import INTERRUPTED, command_line, log_to
+from linconv.cli.options import command_line, log_to
 from linconv.config import ResolvedRun
+from linconv.config.errors import INTERRUPTED
 from linconv.results import RunResult, read_result
 from linconv.results.outcomes import read_outcomes
 from linconv.results.reproduction import TOLERANCE, Reproduction, compare_runs, settings_of

@@ -26,6 +26,8 @@ def collect(
 
     settings = load_config(config)
     folder = results / settings.experiment
+    for marker in (folder / "data").glob(".config-*"):  # of the pipeline: which configuration the data are of
+        marker.unlink()
     typer.echo(str(collect_results(settings, folder, partial=partial)))
     if not (folder / "config.yaml").exists():  # the pipeline writes it before its first job
         write_text(folder / "config.yaml", yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False))

@@ -9,9 +9,9 @@ from typing import Annotated
 import typer
 import yaml
 
-from linconv.cli.options import INTERRUPTED, ConfigFile, Results, check_layers, command_line, log_to, read_config
+from linconv.cli.options import ConfigFile, Results, check_options, command_line, log_to, read_config, seconds
 from linconv.config import Config, ConfigError, ResolvedRun, RunKey, load_config, plan_runs, resolve_run
-from linconv.config.throughput import seconds
+from linconv.config.errors import INTERRUPTED
 from linconv.results.run_folder import finished, settle
 
 app = typer.Typer()
@@ -60,7 +60,7 @@ def train(
     with device_slot(settings.device, settings.runs_per_gpu) as device:
         from linconv.runner import perform_run  # torch must see the device chosen above
 
-        check_layers(settings)
+        check_options({variant: run.definition}, config)
         from linconv.training.callbacks import TrainingStoppedError
 
         try:

@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
-from linconv.cli.options import INTERRUPTED, Results, log_to
-from linconv.config.throughput import seconds
+from linconv.cli.options import Results, log_to, seconds
+from linconv.config.errors import INTERRUPTED
 
 app = typer.Typer()
 

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import itertools
-from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
-from linconv.config.names import ARCHITECTURES, DATASETS, check_known
+from linconv.catalogue.datasets import DATASETS
+from linconv.catalogue.measurements import MEASUREMENTS
+from linconv.catalogue.networks import NETWORKS
+from linconv.config.methods import PLAIN
+from linconv.config.names import check_known
 from linconv.config.rules import share_of
-
-if TYPE_CHECKING:
-    from linconv.config.schema import Config
+from linconv.config.schema import Config
 
 
 def check_whole(config: Config) -> None:
@@ -22,7 +23,7 @@ def check_whole(config: Config) -> None:
     _check_holes(config)
     check_known(config.variants, config.known_variants, "variant")
     check_known(config.figures.heatmap_variants, config.known_variants, "variant")
-    _check_timed(config)
+    _check_measured(config)
     _check_changed(config)
     for name in config.variants:
         _check_rank(config, name)
@@ -48,12 +49,20 @@ def _check_holes(config: Config) -> None:
         raise ValueError("exclude: nothing of the grid is left")
 
 
-def _check_timed(config: Config) -> None:
-    if config.throughput is None:
-        return
-    check_known(config.throughput.variants, config.known_variants, "variant", "throughput.variants")
-    if "conv" in config.throughput.variants:
-        raise ValueError("throughput.variants: the plain network is always timed; leave 'conv' out")
+def _check_measured(config: Config) -> None:
+    for name in MEASUREMENTS:
+        variants = getattr(getattr(config, name, None), "variants", ())  # a block of options may have none
+        check_known(variants, config.known_variants, "variant", f"{name}.variants")
+        if PLAIN in variants:
+            raise ValueError(f"{name}.variants: the plain network is always measured too; leave '{PLAIN}' out")
+    if config.regularizer is not None:
+        for name in config.regularizer.variants:
+            if all(r.name != "correlation" for r in config.known_variants[name].regularizers):
+                raise ValueError(f"regularizer.variants: '{name}' has no correlation regularizer; one that has is 'Lr'")
+    if (options := config.sensitivity) is not None:
+        known = (*DATASETS, *config.imagefolders)
+        check_known(options.datasets or (), known, "data set", "sensitivity.datasets")
+        check_known(options.architectures or (), NETWORKS, "architecture", "sensitivity.architectures")
 
 
 def _check_changed(config: Config) -> None:
@@ -77,7 +86,7 @@ def _check_rank(config: Config, name: str) -> None:
     if options is None or not isinstance(options.rank, int):
         return
     for architecture in {*config.architectures, *config.complexity.architectures}:
-        most = share_of(options.primary_ratio, ARCHITECTURES[architecture])
+        most = share_of(options.primary_ratio, NETWORKS[architecture].widest)
         if options.rank > most:
             raise ValueError(
                 f"variant '{name}': rank {options.rank} is above the primaries of every convolution of "
@@ -103,5 +112,15 @@ def _check_recipes(config: Config) -> None:
             config.recipe.resolve(architecture, dataset)
         except ValidationError as error:
             first = error.errors()[0]
-            key = ".".join(("recipe", *(str(s) for s in first["loc"])))
-            raise ValueError(f"{key}: {first['msg']} (got {first['input']!r}, for {architecture})") from None
+            place = _recipe_place(config, architecture, dataset, first["loc"])
+            message = first["msg"].removeprefix("Value error, ")
+            message = message[0].lower() + message[1:]
+            raise ValueError(f"{place}: {message} (got {first['input']!r}, for {architecture})") from None
+
+
+def _recipe_place(config: Config, architecture: str, dataset: str, keys: tuple[int | str, ...]) -> str:
+    """The override that set a value last, or `recipe`."""
+    for i, override in reversed(list(enumerate(config.recipe.overrides))):
+        if keys and keys[0] in override.set and override.applies_to(architecture, dataset):
+            return ".".join(map(str, ("recipe", "overrides", i, "set", *keys)))
+    return ".".join(map(str, ("recipe", *keys)))

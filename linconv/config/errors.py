@@ -1,4 +1,6 @@
-"""The base of errors that a user can mend."""
+"""The base of errors that a user can mend, and the exit code of what was stopped."""
+
+INTERRUPTED = 75  # EX_TEMPFAIL of sysexits.h: the same command goes on later
 
 
 class UserError(ValueError):

@@ -8,7 +8,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from linconv.config.names import DATASETS, MACHINE, Frozen
+from linconv.catalogue.datasets import DATASETS
+from linconv.config.names import ExcludeFromHash, Frozen
 
 Unit = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
@@ -40,7 +41,7 @@ class ImageFolderOptions(Frozen):
     split_seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
     mean: tuple[Unit, Unit, Unit] | None = None
     std: tuple[Positive, Positive, Positive] | None = None
-    stream: Annotated[Literal["auto", True, False], MACHINE] = "auto"  # the batches are the same
+    stream: Annotated[Literal["auto", True, False], ExcludeFromHash] = "auto"  # the batches are the same
 
     @field_validator("path")
     @classmethod

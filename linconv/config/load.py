@@ -2,58 +2,92 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import BaseModel, ValidationError
 
-from linconv.config.errors import UserError
+from linconv.config.checks import check_whole
 from linconv.config.names import nearest
+from linconv.config.reading import ConfigError, Place, read_yaml
 from linconv.config.schema import Config
 
 # what pydantic adds to the place of an error inside a union, and no key of the file
 UNION_MEMBERS = ("int", "float", "LinearOptions", "Variant")
 
 
-class ConfigError(UserError):
-    """A configuration that cannot be used; the message names the key, the value and the remedy."""
-
-
 def load_config(path: str | Path) -> Config:
     """Read and check a YAML configuration file.
 
     Raises:
-        ConfigError: the file is missing, is not YAML, or does not describe an experiment.
+        ConfigError: the file is missing, is not plain YAML, or does not describe an experiment.
     """
-    path = Path(path)
-    try:
-        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be read ({error.strerror})") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
-    return parse_config(raw, str(path))
+    document = read_yaml(path)
+    return parse_config(document.value, str(path), document.lines)
 
 
-def parse_config(raw: Any, source: str = "configuration") -> Config:
-    """Check a configuration that is already a mapping; `source` names it in messages.
+def merged_config(values: Mapping[str, Any], files: Sequence[str | Path]) -> Config:
+    """Check what another program has read from `files`, one laid over the other, with values laid over them.
+
+    The files are read again, strictly; messages name the line of what was not replaced.
+
+    Raises:
+        ConfigError: as `load_config` does.
+    """
+    read: dict[str, Any] = {}
+    lines: dict[Place, int] = {}
+    for file in files:
+        document = read_yaml(file)
+        if isinstance(document.value, dict):
+            read |= document.value
+            lines = {place: line for place, line in lines.items() if place[0] not in document.value} | document.lines
+    replaced = {key for key, value in values.items() if key in read and value != read[key]}
+    kept = {place: line for place, line in lines.items() if place[0] not in replaced}
+    return parse_config(values, ", ".join(map(str, files)) or "configuration", kept if len(files) == 1 else None)
+
+
+def parse_config(raw: Any, source: str = "configuration", lines: Mapping[Place, int] | None = None) -> Config:
+    """Check a configuration that is already a mapping.
+
+    Args:
+        source: names it in messages, usually its file.
+        lines: where values stand in that file, if known.
 
     Raises:
         ConfigError: it does not describe an experiment.
     """
     if not isinstance(raw, Mapping):
-        raise ConfigError(f"{source}: a mapping of keys to values is expected, not {type(raw).__name__}")
+        what = "the file is empty" if raw is None else f"this is {type(raw).__name__}"
+        raise ConfigError(f"{source}: a mapping of keys to values is expected, but {what}")
     try:
-        return Config.model_validate(dict(raw))
+        settings = Config.model_validate(dict(raw))
     except ValidationError as error:
         # an entry that is wrong is left out before the list's length is checked: only its own message tells
         found = [e for e in error.errors() if not (e["type"] == "too_short" and e["input"])]
         # options that do not fit LinearConv are no instance of another layer's either: the first message tells
         found = [e for e in found if e["type"] != "is_instance_of"] or found
-        lines = [_explain(e) for e in found]
-        raise ConfigError("\n".join(f"{source}: {line}" for line in dict.fromkeys(lines))) from None
+        messages = (_explain(e) for e in found)
+        told = dict.fromkeys(placed(message, source, lines or {}) for message in messages)
+        raise ConfigError("\n".join(told)) from None
+    except RecursionError:
+        raise ConfigError(f"{source}: values are nested too deeply") from None
+    try:
+        check_whole(settings)
+    except ValueError as error:
+        raise ConfigError(placed(str(error), source, lines or {})) from None
+    return settings
+
+
+def placed(message: str, source: str, lines: Mapping[Place, int]) -> str:
+    """The message after the file, and after the line of the key that it begins with, as far as that is known."""
+    key = re.match(r"[\w.+-]+(?=: )", message)
+    steps: Place = tuple(int(s) if s.isdigit() else s for s in key[0].split(".")) if key else ()
+    for count in range(len(steps), 0, -1):
+        if (line := lines.get(steps[:count])) is not None:
+            return f"{source}:{line}: {message}"
+    return f"{source}: {message}"
 
 
 def _explain(error: Any) -> str:
@@ -70,11 +104,15 @@ def _explain(error: Any) -> str:
             message = str(error["ctx"]["error"])
             if isinstance(value, Mapping | BaseModel):  # a check of the whole mapping: its message says where
                 return f"{key}: {message}" if key else message
-            return f"{key}: {message} (got {_short(value)})"
+            return f"{key}: {message}" + (
+                "" if isinstance(value, str) and repr(value) in message else f" (got {_short(value)})"
+            )
         case "tuple_type":
             return f"{key}: a list is expected (got {_short(value)})"
         case "too_short":
             return f"{key}: the list is empty; give at least one entry"
+        case "string_type" if isinstance(value, bool):
+            return f"{key}: a text is expected; yes, no, on, off, true and false need quotes (got {value})"
     return f"{key}: {error['msg'][0].lower()}{error['msg'][1:]} (got {_short(value)})"
 
 

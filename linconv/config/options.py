@@ -6,7 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from linconv.config.names import ARCHITECTURES, Frozen
+from linconv.catalogue.networks import NETWORKS
+from linconv.config.names import Frozen
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]*$", max_length=64)]
 Names = Annotated[tuple[Name, ...], Field(min_length=1)]
@@ -15,7 +16,7 @@ Names = Annotated[tuple[Name, ...], Field(min_length=1)]
 class ComplexityOptions(Frozen):
     """The grid of networks whose parameters and multiply-accumulates are counted (nothing is trained)."""
 
-    architectures: Names = tuple(ARCHITECTURES)
+    architectures: Names = tuple(NETWORKS)
     input_shape: Annotated[tuple[int, int, int], Field(description="channels, height, width")] = (3, 32, 32)
     classes: Annotated[int, Field(ge=1)] = 10
     batch_size: Annotated[int, Field(ge=1)] = 50

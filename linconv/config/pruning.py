@@ -2,30 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
-from linconv.config.names import Frozen
-
-# The share of the epochs after which channels are cut where the configuration does not say. DCFF trains the compact
-# network from the first epoch on (Lin et al., 2023), so nothing is left to fine-tune.
-_CUT_AFTER = {"dcff": 1.0}  # else 0.5
-# Options that one criterion alone reads.
-_OWN = {"scale_penalty": "masksparsity", "mask_at": "masksparsity", "temperatures": "dcff"}
+from linconv.catalogue.criteria import CRITERIA
+from linconv.config.names import Frozen, check_known
 
 
 class Pruning(Frozen):
     """Training starts with the plain network and ends with one that has `params` of its parameters.
 
     Every group of channels keeps the same share. The cut comes after `at` of the epochs; the rest trains what is left.
-    `at: 1`, for dcff only, cuts after the last epoch, since its network already computes what the cut leaves.
+    `at: 1` cuts after the last epoch, for a criterion whose network in training already computes what the cut leaves.
+    `criterion` is a name of `linconv.catalogue.criteria`, where the other fields that one criterion alone reads stand.
 
     `scale_penalty` is the weight of the L1 norm of the masked scales of masksparsity, whose mask is chosen after
     `mask_at` of the epochs; `temperatures` are dcff's first and last.
     """
 
-    criterion: Literal["l1", "betarank", "masksparsity", "dcff"]
+    criterion: str
     params: Annotated[float, Field(gt=0, le=1)] = 0.5
     at: Annotated[float, Field(gt=0, le=1)]
     scale_penalty: Annotated[float, Field(gt=0)] = 5e-4
@@ -35,17 +31,29 @@ class Pruning(Frozen):
     @model_validator(mode="before")
     @classmethod
     def _cut_after(cls, raw: Any) -> Any:
-        return {"at": _CUT_AFTER.get(str(raw.get("criterion")), 0.5)} | raw if isinstance(raw, dict) else raw
+        """The criterion says when channels are cut where the configuration does not."""
+        if not isinstance(raw, dict):
+            return raw
+        entry = CRITERIA.get(str(raw.get("criterion")))
+        return {"at": entry.cut_after if entry else 0.5} | raw
+
+    @field_validator("criterion")
+    @classmethod
+    def _known(cls, criterion: str) -> str:
+        check_known([criterion], CRITERIA, "criterion")
+        return criterion
 
     @model_validator(mode="after")
     def _consistent(self) -> Pruning:
-        for name, criterion in _OWN.items():
-            if self.criterion != criterion and getattr(self, name) != type(self).model_fields[name].default:
-                raise ValueError(f"{name} belongs to criterion '{criterion}', not to '{self.criterion}'")
-        if self.criterion != "dcff" and self.at == 1:
+        own = CRITERIA[self.criterion]
+        for entry in CRITERIA.values():
+            for name in entry.options:
+                if name not in own.options and getattr(self, name) != type(self).model_fields[name].default:
+                    raise ValueError(f"{name} belongs to criterion '{entry.name}', not to '{self.criterion}'")
+        if self.at == 1 and not own.trains_cut_network:
             raise ValueError(
                 f"at: 1 leaves '{self.criterion}' no epoch to train what the cut leaves; choose less, such as 0.5"
             )
-        if self.criterion == "masksparsity" and self.mask_at >= self.at:
+        if "mask_at" in own.options and self.mask_at >= self.at:
             raise ValueError(f"mask_at ({self.mask_at}) must lie before the cut, at ({self.at})")
         return self

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
-from linconv.config.names import ARCHITECTURES, LATER, Frozen, check_known
+from linconv.catalogue.networks import NETWORKS
+from linconv.config.names import Frozen, OmitDefaultFromHash, check_known
 
 
 class Recipe(Frozen):
@@ -29,9 +30,9 @@ class Recipe(Frozen):
     milestones: tuple[Annotated[int, Field(ge=1)], ...] = ()
     gamma: Annotated[float, Field(gt=0, le=1)] = 0.1
     warmup_epochs: Annotated[int, Field(ge=0)] = 0
-    precision: Annotated[Literal["fp32", "tf32", "bf16", "fp16"], LATER] = "fp32"
-    clip_grad_norm: Annotated[Annotated[float, Field(gt=0)] | None, LATER] = None
-    scale_weight_decay: Annotated[bool, LATER] = False
+    precision: Annotated[Literal["fp32", "tf32", "bf16", "fp16"], OmitDefaultFromHash] = "fp32"
+    clip_grad_norm: Annotated[Annotated[float, Field(gt=0)] | None, OmitDefaultFromHash] = None
+    scale_weight_decay: Annotated[bool, OmitDefaultFromHash] = False
 
     @model_validator(mode="after")
     def _consistent(self) -> Recipe:
@@ -67,39 +68,33 @@ class Recipe(Frozen):
         )
 
 
-# The paper's protocol (WACV 2021, section 4, and the released code): Adam, no weight decay.
-_STEPS = {"schedule": "multistep", "milestones": (75, 150, 200)}
-_PAPER: dict[str, dict[str, Any]] = {
-    "base": {"learning_rate": 1e-3},
-    "vgg11": {"learning_rate": 1e-3},
-    "allconv": {"learning_rate": 1e-4, "epochs": 350},
-    "resnet18": {"learning_rate": 0.1, **_STEPS},
-    "resnext29": {"learning_rate": 1e-3, "batch_size": 32, **_STEPS},
-    "mobilenetv2": {"learning_rate": 1e-3, "batch_size": 32, **_STEPS},
-    "squeezenet": {"learning_rate": 3e-4},  # not stated in the paper; at 1e-3 it stays at chance on digits
-}
 # The usual CIFAR recipe by which ResNet-18 reaches about 95 %; not the paper's.
-_MODERN: dict[str, Any] = {
-    "optimizer": "sgd",
-    "learning_rate": 0.1,
-    "momentum": 0.9,
-    "nesterov": True,
-    "weight_decay": 5e-4,
-    "epochs": 200,
-    "batch_size": 128,
-    "schedule": "cosine",
-    "warmup_epochs": 5,
-}
+_MODERN = Recipe(
+    optimizer="sgd",
+    learning_rate=0.1,
+    momentum=0.9,
+    nesterov=True,
+    weight_decay=5e-4,
+    epochs=200,
+    batch_size=128,
+    schedule="cosine",
+    warmup_epochs=5,
+)
 
-_PAPER_RECIPES = {a: Recipe.model_validate(values) for a, values in _PAPER.items()}
 
+def _short(paper: Recipe, epochs: int) -> Recipe:
+    """Optimizer, rate and batch of the paper's recipe, with the rate annealed to zero within `epochs`."""
+    return paper.model_copy(update={"epochs": epochs, "schedule": "cosine", "milestones": ()})
+
+
+_PAPER = {name: Recipe.model_validate(dict(network.paper_recipe)) for name, network in NETWORKS.items()}
+
+# The recipe of every network under every preset.
 PRESETS: dict[str, dict[str, Recipe]] = {
-    "paper": _PAPER_RECIPES,
-    "paper-short": _PAPER_RECIPES,
-    "modern": {a: Recipe.model_validate(_MODERN) for a in _PAPER},
+    "paper": _PAPER,
+    "short": {name: _short(recipe, NETWORKS[name].short_epochs) for name, recipe in _PAPER.items()},
+    "modern": dict.fromkeys(NETWORKS, _MODERN),
 }
-# What epochs_factor is where the configuration does not say.
-EPOCHS_FACTORS = {"paper": 1.0, "paper-short": 0.1, "modern": 1.0}
 
 
 class Override(Frozen):
@@ -114,7 +109,7 @@ class Override(Frozen):
 
     @model_validator(mode="after")
     def _names(self) -> Override:
-        check_known(self.architectures or (), ARCHITECTURES, "architecture")
+        check_known(self.architectures or (), NETWORKS, "architecture")
         check_known(self.set, Recipe.model_fields, "recipe key")
         return self
 
@@ -125,14 +120,17 @@ class Override(Frozen):
 
 
 class RecipeChoice(Frozen):
-    """A preset, a factor on its epochs and milestones (0.1: a tenth of the training), and overrides in order.
+    """A preset, a factor on its epochs and milestones (0.1: a tenth of the training), and overrides in order."""
 
-    Without `epochs_factor` it is that of the preset, see `EPOCHS_FACTORS`.
-    """
-
-    preset: Literal["paper", "paper-short", "modern"] = "paper"
-    epochs_factor: Annotated[float, Field(gt=0, le=10)] | None = None
+    preset: str = "paper"
+    epochs_factor: Annotated[float, Field(gt=0, le=10)] = 1.0
     overrides: tuple[Override, ...] = ()
+
+    @field_validator("preset")
+    @classmethod
+    def _known(cls, preset: str) -> str:
+        check_known([preset], PRESETS, "preset")
+        return preset
 
     def resolve(self, architecture: str, dataset: str) -> Recipe:
         """The recipe of one network on one data set.
@@ -140,8 +138,7 @@ class RecipeChoice(Frozen):
         Raises:
             ValueError: an override gives a value the recipe does not admit.
         """
-        factor = EPOCHS_FACTORS[self.preset] if self.epochs_factor is None else self.epochs_factor
-        recipe = PRESETS[self.preset][architecture].scaled(factor).model_dump()
+        recipe = PRESETS[self.preset][architecture].scaled(self.epochs_factor).model_dump()
         for override in self.overrides:
             if override.applies_to(architecture, dataset):
                 recipe |= override.set

@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
 from linconv.config.folders import ImageFolderOptions, ValidationOptions
-from linconv.config.names import LATER, Frozen, ReportEpoch
-from linconv.config.options import ComplexityOptions
+from linconv.config.names import Frozen, OmitDefaultFromHash, ReportEpoch
 from linconv.config.recipes import Recipe
 from linconv.config.schema import Config
 from linconv.config.variants import Variant
@@ -55,9 +54,9 @@ class ResolvedRun(Frozen):
     augment: bool
     correlation_layers: tuple[int, ...]
     # what `dataset` means where it is not a built-in one
-    imagefolder: Annotated[ImageFolderOptions | None, LATER] = None
-    validation: Annotated[ValidationOptions | None, LATER] = None
-    report_epoch: Annotated[ReportEpoch, LATER] = "last"
+    imagefolder: Annotated[ImageFolderOptions | None, OmitDefaultFromHash] = None
+    validation: Annotated[ValidationOptions | None, OmitDefaultFromHash] = None
+    report_epoch: Annotated[ReportEpoch, OmitDefaultFromHash] = "last"
 
     @property
     def key(self) -> RunKey:
@@ -73,17 +72,6 @@ def digest(value: Any) -> str:
     """The first 16 hexadecimal digits of the SHA-256 of a JSON-able value, independent of key order."""
     text = json.dumps(value, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-def counted_variants(variants: Mapping[str, Variant]) -> dict[str, Variant]:
-    """The variants whose complexity is counted before training: the counts of pruned ones are in their runs."""
-    return {name: variant for name, variant in variants.items() if variant.pruning is None}
-
-
-def complexity_hash(options: ComplexityOptions, variants: Mapping[str, Variant]) -> str:
-    """16 hexadecimal digits that change with all that decides what complexity.json holds."""
-    definitions = {name: variant.identity() for name, variant in counted_variants(variants).items()}
-    return digest({"options": options.identity(), "variants": definitions})
 
 
 def plan_runs(config: Config) -> list[RunKey]:
@@ -103,16 +91,50 @@ def resolve_run(config: Config, key: RunKey) -> ResolvedRun:
     Raises:
         ValueError: the run is not part of the configuration.
     """
-    if key not in plan_runs(config):
+    if not _is_planned(config, key):
         raise ValueError(f"{key} is not a run of experiment '{config.experiment}'")
+    return _resolve(config, key, config.known_variants, config.recipe.resolve(key.architecture, key.dataset))
+
+
+def resolve_runs(config: Config) -> dict[RunKey, ResolvedRun]:
+    """Every run of the grid, in the order of `plan_runs`; what the seeds of a cell share is resolved once."""
+    variants = config.known_variants
+    recipes: dict[tuple[str, str], Recipe] = {}
+    runs: dict[RunKey, ResolvedRun] = {}
+    for cell in plan_cells(config):
+        dataset, architecture, _ = cell
+        if (dataset, architecture) not in recipes:
+            recipes[dataset, architecture] = config.recipe.resolve(architecture, dataset)
+        first = _resolve(config, RunKey(*cell, config.seeds[0]), variants, recipes[dataset, architecture])
+        runs |= {RunKey(*cell, seed): first.model_copy(update={"seed": seed}) for seed in config.seeds}
+    return runs
+
+
+def run_hashes(config: Config) -> dict[RunKey, str]:
+    """`ResolvedRun.hash` of every run of the grid; what the seeds of a cell share is described once."""
+    runs = resolve_runs(config)
+    hashes = {}
+    for cell in plan_cells(config):
+        shared = runs[RunKey(*cell, config.seeds[0])].identity()
+        for seed in config.seeds:
+            hashes[RunKey(*cell, seed)] = digest(shared | {"seed": seed})
+    return hashes
+
+
+def _is_planned(config: Config, key: RunKey) -> bool:
+    grid = zip(key, (config.datasets, config.architectures, config.variants, config.seeds), strict=True)
+    return all(name in names for name, names in grid) and not any(hole.covers(*key[:3]) for hole in config.exclude)
+
+
+def _resolve(config: Config, key: RunKey, variants: Mapping[str, Variant], recipe: Recipe) -> ResolvedRun:
     return ResolvedRun(
         experiment=config.experiment,
         dataset=key.dataset,
         architecture=key.architecture,
         variant=key.variant,
         seed=key.seed,
-        definition=config.known_variants[key.variant],
-        recipe=config.recipe.resolve(key.architecture, key.dataset),
+        definition=variants[key.variant],
+        recipe=recipe,
         augment=config.augment,
         correlation_layers=config.correlation_layers,
         imagefolder=config.imagefolders.get(key.dataset),

@@ -7,11 +7,13 @@ from collections import Counter
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
-from linconv.config.checks import check_whole
+from linconv.catalogue.networks import NETWORKS
 from linconv.config.folders import ImageFolderOptions, ValidationOptions, check_new_names
-from linconv.config.names import ARCHITECTURES, Frozen, ReportEpoch, check_known
+from linconv.config.measured import CorrectnessOptions, ProfileOptions, RegularizerOptions, SensitivityOptions
+from linconv.config.methods import PLAIN
+from linconv.config.names import ExcludeFromHash, Frozen, ReportEpoch, check_known
 from linconv.config.options import ComplexityOptions, FigureOptions, Hole, Name, Names, StatisticsOptions
 from linconv.config.ranking import RankingOptions
 from linconv.config.recipes import RecipeChoice
@@ -19,21 +21,17 @@ from linconv.config.throughput import ThroughputOptions
 from linconv.config.variants import VARIANTS, Variant
 
 
-def _no_bool(value: Any) -> Any:
-    # a number may come as text (`snakemake --config seeds=[3]`), but true is none
-    if isinstance(value, bool):
-        raise ValueError("input should be a valid integer")
-    return value
-
-
 class Config(Frozen):
-    """A whole experiment: the grid of runs, the recipe, the machine's share, the figures."""
+    """A whole experiment: the grid of runs, the recipe, the machine's share, the figures.
+
+    What its parts ask of each other is checked by `linconv.config.parse_config`.
+    """
 
     experiment: Name
     datasets: Names
     architectures: Names
     variants: Names
-    seeds: Annotated[tuple[Annotated[int, BeforeValidator(_no_bool), Field(ge=0, lt=2**32)], ...], Field(min_length=1)]
+    seeds: Annotated[tuple[Annotated[int, Field(ge=0, lt=2**32)], ...], Field(min_length=1)]
     exclude: tuple[Hole, ...] = ()
     define: dict[Name, Variant] = Field(default={})
     imagefolders: dict[Name, ImageFolderOptions] = Field(default={})
@@ -43,18 +41,22 @@ class Config(Frozen):
     report_epoch: ReportEpoch = "last"
     # 1-based positions, in the order of execution, of the convolutions whose filter correlations are kept
     correlation_layers: tuple[Annotated[int, Field(ge=1)], ...] = (1, 3, 5)
-    keep_weights: bool = False
-    data_root: Annotated[str, Field(min_length=1)] | None = None  # see data_folder
-    device: Literal["auto", "cpu", "cuda"] = "auto"
-    threads: Annotated[int, BeforeValidator(_no_bool), Field(ge=1)] = 1
-    channels_last: bool = True
-    deterministic: bool = True
-    compile: bool = False
-    cuda_graph: bool = False
-    runs_per_gpu: Annotated[int, BeforeValidator(_no_bool), Field(ge=1)] = 1
-    loader_workers: Annotated[int, BeforeValidator(_no_bool), Field(ge=0)] = 2
+    keep_weights: Annotated[bool, ExcludeFromHash] = False
+    data_root: Annotated[Annotated[str, Field(min_length=1)] | None, ExcludeFromHash] = None  # see data_folder
+    device: Annotated[Literal["auto", "cpu", "cuda"], ExcludeFromHash] = "auto"
+    threads: Annotated[int, Field(ge=1, le=1024), ExcludeFromHash] = 1
+    channels_last: Annotated[bool, ExcludeFromHash] = True
+    deterministic: Annotated[bool, ExcludeFromHash] = True
+    compile: Annotated[bool, ExcludeFromHash] = False
+    cuda_graph: Annotated[bool, ExcludeFromHash] = False
+    runs_per_gpu: Annotated[int, Field(ge=1, le=1024), ExcludeFromHash] = 1
+    loader_workers: Annotated[int, Field(ge=0, le=1024), ExcludeFromHash] = 2
     complexity: ComplexityOptions = ComplexityOptions()
     throughput: ThroughputOptions | None = None
+    profile: ProfileOptions | None = None
+    regularizer: RegularizerOptions | None = None
+    sensitivity: SensitivityOptions | None = None
+    correctness: CorrectnessOptions | None = None
     figures: FigureOptions = FigureOptions()
     statistics: StatisticsOptions = StatisticsOptions()
     ranking: RankingOptions | None = None
@@ -72,11 +74,13 @@ class Config(Frozen):
                 check_known([str(values["extends"])], built_in, "variant", f"define.{name}.extends")
                 values = _merged(built_in[str(values["extends"])], {k: v for k, v in values.items() if k != "extends"})
             define[name] = values
+        known = built_in | define
         for name, values in define.items():
-            if isinstance(values, dict) and isinstance(values.get("narrow_to"), str):
-                known = built_in | define
-                check_known([values["narrow_to"]], known, "variant", f"define.{name}.narrow_to")
-                define[name] = values | {"narrow_to": known[values["narrow_to"]]}
+            if isinstance(values, dict) and isinstance(target := values.get("narrow_to"), str):
+                check_known([target], known, "variant", f"define.{name}.narrow_to")
+                if isinstance(known[target], dict) and known[target].get("narrow_to"):
+                    raise ValueError(f"define.{name}.narrow_to: '{target}' is narrowed itself; name another variant")
+                define[name] = values | {"narrow_to": known[target]}
         return {**raw, "define": define}
 
     @field_validator("datasets", "architectures", "variants", "seeds", "correlation_layers")
@@ -93,6 +97,13 @@ class Config(Frozen):
         if name.lower() == "reference":
             raise ValueError("results/reference holds the committed results; choose another name")
         return name
+
+    @field_validator("define")
+    @classmethod
+    def _reference_stays(cls, define: dict[str, Variant]) -> dict[str, Variant]:
+        if PLAIN in define:
+            raise ValueError(f"'{PLAIN}' is the plain network that all others are compared with; choose another name")
+        return define
 
     @field_validator("variants")
     @classmethod
@@ -112,19 +123,14 @@ class Config(Frozen):
     @field_validator("architectures")
     @classmethod
     def _architectures(cls, names: tuple[str, ...]) -> tuple[str, ...]:
-        check_known(names, ARCHITECTURES, "architecture")
+        check_known(names, NETWORKS, "architecture")
         return names
 
     @field_validator("complexity")
     @classmethod
     def _complexity(cls, options: ComplexityOptions) -> ComplexityOptions:
-        check_known(options.architectures, ARCHITECTURES, "architecture")
+        check_known(options.architectures, NETWORKS, "architecture")
         return options
-
-    @model_validator(mode="after")
-    def _cross_checks(self) -> Config:
-        check_whole(self)
-        return self
 
     @property
     def data_folder(self) -> Path:

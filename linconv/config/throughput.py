@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import itertools
-import re
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from linconv.config.errors import UserError
-from linconv.config.names import ARCHITECTURES, Frozen, check_known
+from linconv.catalogue.networks import NETWORKS
+from linconv.config.names import Frozen, check_known
 from linconv.config.variants import Mode
 
 TimedForm = Mode | Literal["folded"]
@@ -43,49 +41,5 @@ class ThroughputOptions(Frozen):
 
     @model_validator(mode="after")
     def _names(self) -> ThroughputOptions:
-        check_known(self.architectures, ARCHITECTURES, "architecture")
+        check_known(self.architectures, NETWORKS, "architecture")
         return self
-
-
-def seconds(text: str) -> float:
-    """A duration such as 90s, 20m, 1.5h, or 90 (seconds).
-
-    Raises:
-        UserError: it is none.
-    """
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)([smh]?)", text.strip())
-    if found is None:
-        raise UserError(f"a duration such as 90s, 20m or 1h is expected, not {text!r}")
-    return float(found[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[found[2]]
-
-
-class ThroughputKey(NamedTuple):
-    """The coordinates of one cell: its arms are timed against each other, those of two cells never."""
-
-    architecture: str
-    activity: Activity
-    batch_size: int
-    precision: Precision
-    backend: Backend
-
-    @property
-    def name(self) -> str:
-        """The name of the cell's result file, without its ending."""
-        return f"{self.architecture}_{self.activity}_b{self.batch_size}_{self.precision}_{self.backend}"
-
-
-def plan_throughput(options: ThroughputOptions) -> list[ThroughputKey]:
-    """Every cell, the most informative first.
-
-    The first listed backend, precision and batch come first, then what differs from them in one place of one list,
-    then what differs in two; networks and activities of the same conditions follow each other.
-    """
-    lists = (options.backends, options.precisions, options.batches)
-    conditions = sorted(
-        itertools.product(*lists), key=lambda c: sum(list(values).index(v) for values, v in zip(lists, c, strict=True))
-    )
-    return [
-        ThroughputKey(architecture, activity, batch, precision, backend)
-        for backend, precision, batch in conditions
-        for activity, architecture in itertools.product(options.activities, options.architectures)
-    ]

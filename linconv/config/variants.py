@@ -7,8 +7,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, InstanceOf, field_validator, model_validator
 
+from linconv.catalogue.regularizers import REGULARIZERS, RegularizerEntry
 from linconv.config.methods import PLAIN, known_methods
-from linconv.config.names import LATER, Frozen, check_known
+from linconv.config.names import Frozen, OmitDefaultFromHash, check_known
 from linconv.config.pruning import Pruning
 from linconv.config.rules import Rank, Share
 
@@ -41,37 +42,48 @@ class MethodOptions(Frozen):
 class Regularizer(Frozen):
     """A term weight * penalty(model) of the loss, added on every `period`-th batch.
 
-    `correlation` (paper, section 3), `orthogonal` and `conv_orthogonal` act on the primary filters of LinearConv
-    layers, or with `acts_on: filters` on all filters of every convolution; `coefficient_l1` acts on sparse
-    coefficients. `mode` belongs to `correlation`. The weight is 0.01 unless stated, of the orthogonal ones 0.1.
+    `name` is one of `linconv.catalogue.regularizers`, which gives the weight where none is stated. A term acts on the
+    primary filters of LinearConv layers, or with `acts_on: filters` on all filters of every convolution; one that needs
+    sparse coefficients acts on those. `mode` belongs to `correlation`.
     """
 
-    name: Literal["correlation", "coefficient_l1", "orthogonal", "conv_orthogonal"]
+    name: str
     weight: Annotated[float, Field(gt=0)] = 0.01
     mode: Literal["paper", "normalised"] = "paper"
     period: Annotated[int, Field(ge=1)] = 1
-    acts_on: Annotated[Literal["primaries", "filters"], LATER] = "primaries"
+    acts_on: Annotated[Literal["primaries", "filters"], OmitDefaultFromHash] = "primaries"
 
     @model_validator(mode="before")
     @classmethod
     def _weight_by_name(cls, values: Any) -> Any:
-        if isinstance(values, dict) and values.get("name") in ("orthogonal", "conv_orthogonal"):
-            return {"weight": 0.1} | values
-        return values
+        if not isinstance(values, dict) or (entry := REGULARIZERS.get(str(values.get("name")))) is None:
+            return values
+        return {"weight": entry.weight} | values
+
+    @field_validator("name")
+    @classmethod
+    def _known(cls, name: str) -> str:
+        check_known([name], REGULARIZERS, "regularizer")
+        return name
 
     @model_validator(mode="after")
     def _consistent(self) -> Regularizer:
-        if self.mode != "paper" and self.name != "correlation":
+        if self.mode != "paper" and "mode" not in self.entry.takes:
             raise ValueError(f"mode belongs to correlation; {self.name} has none")
-        if self.acts_on == "filters" and self.name == "coefficient_l1":
-            raise ValueError("coefficient_l1 acts on sparse coefficients, never on filters; leave out `acts_on`")
+        if self.acts_on == "filters" and self.entry.needs_sparse_coefficients:
+            raise ValueError(f"{self.name} acts on sparse coefficients, never on filters; leave out `acts_on`")
         return self
+
+    @property
+    def entry(self) -> RegularizerEntry:
+        """What the catalogue says of it."""
+        return REGULARIZERS[self.name]
 
     def check_acts(self, layer: str, options: LinearOptions | None) -> None:
         """Raise ValueError where this would act on nothing: no layer of such a variant has what it looks at."""
-        if self.name == "coefficient_l1":
+        if self.entry.needs_sparse_coefficients:
             if options is None or options.sparsity is None:
-                raise ValueError("coefficient_l1 would act on nothing: it needs options.sparsity, sparse coefficients")
+                raise ValueError(f"{self.name} would act on nothing: it needs options.sparsity, sparse coefficients")
         elif self.acts_on == "primaries" and layer == PLAIN:
             raise ValueError(
                 f"{self.name} would act on nothing: layer '{layer}' has no primary filters; say acts_on: filters"
@@ -105,11 +117,11 @@ class Variant(Frozen):
     include: tuple[str, ...] | None = None
     exclude: tuple[str, ...] = ()
     skip_first: bool = False
-    skip_last: Annotated[bool, LATER] = False
+    skip_last: Annotated[bool, OmitDefaultFromHash] = False
     only_where_saves: bool = False
-    pruning: Annotated[Pruning | None, LATER] = None
-    narrow_to: Annotated[Annotated[float, Field(gt=0, lt=1)] | Variant | None, LATER] = None
-    warm_start: Annotated[Annotated[float, Field(gt=0, lt=1)] | None, LATER] = None
+    pruning: Annotated[Pruning | None, OmitDefaultFromHash] = None
+    narrow_to: Annotated[Annotated[float, Field(gt=0, lt=1)] | Variant | None, OmitDefaultFromHash] = None
+    warm_start: Annotated[Annotated[float, Field(gt=0, lt=1)] | None, OmitDefaultFromHash] = None
 
     @model_validator(mode="before")
     @classmethod
@@ -168,6 +180,11 @@ class Variant(Frozen):
     def layer_options(self) -> dict[str, Any]:
         """The keyword arguments of the layer."""
         return {} if self.options is None else self.options.model_dump()
+
+
+def needs_check(variants: Mapping[str, Variant]) -> bool:
+    """Whether a variant has options that only the class of its method knows, see `linconv.layers.check_methods`."""
+    return any(variant.layer not in (PLAIN, "linear") for variant in variants.values())
 
 
 _CORRELATION = Regularizer(name="correlation", weight=0.01, mode="paper", period=10)

@@ -1,7 +1,8 @@
 """Data sets by name, batches from memory or files, and augmentation."""
 
 from linconv.data.batches import BatchSource, Normalize, batches, crop
-from linconv.data.dataset import Arrays, DataError, Dataset, DatasetInfo, Origin
+from linconv.data.dataset import Arrays, Dataset, DatasetInfo, Origin
+from linconv.data.errors import DataError
 from linconv.data.registry import DATASETS, load
 from linconv.data.sources import ImageFiles, Images, LoaderError, StreamedImages, loader_failures
 from linconv.data.validation import hold_out

@@ -19,26 +19,18 @@ import numpy as np
 import PIL
 import torch
 
+from linconv.catalogue.datasets import DATASETS
 from linconv.data.cache import decode_once, files_key
-from linconv.data.dataset import Arrays, DataError, DatasetInfo, Origin
+from linconv.data.dataset import Arrays, DatasetInfo, Origin
+from linconv.data.errors import DataError
 from linconv.data.parts import refuse_same_names, subfolders
 from linconv.data.pixels import read_pixels
 from linconv.data.walk import ENDINGS, entries, is_folder, shown
 from linconv.results.data import Container
 
-# What a data set's original files are recognised by, below data_root; the first of several containers is used.
-ARCHIVES = {
-    "mnist": ("MNIST/raw",),
-    "fashionmnist": ("FashionMNIST/raw",),
-    "cifar10": ("cifar-10-batches-py", "cifar-10-python.tar.gz"),
-    "cifar100": ("cifar-100-python", "cifar-100-python.tar.gz"),
-    "svhn": ("train_32x32.mat", "test_32x32.mat"),
-}
 PARTS = ("train", "test")
 ORDER: tuple[Container, ...] = ("archives", "image columns", "png class folders")
 COLUMN = re.compile(r"(?P<label>\d+)-(?P<name>.+)\.(?P<number>\d+)\.(?:webp|png)", re.IGNORECASE)
-# Their official order of classes is not alphabetical, or they have no names.
-NUMBERED = ("mnist", "fashionmnist", "svhn")
 
 log = logging.getLogger("linconv")
 
@@ -77,7 +69,7 @@ def load_published(name: str, info: DatasetInfo, root: Path) -> Arrays:
 
 def _is_there(container: Container, name: str, root: Path) -> bool:
     if container == "archives":
-        return any((root / file).exists() for file in ARCHIVES[name])
+        return any((root / file).exists() for file in DATASETS[name].archives)
     columns = container == "image columns"
     return any(
         bool(COLUMN.fullmatch(entry.name)) if columns else is_folder(entry)
@@ -155,7 +147,7 @@ def _check_classes(name: str, folder: Path, classes: int, listed: dict[str, List
     if train != test:
         differing = sorted(set(train) ^ set(test))
         raise DataError(f"{folder}: train and test must have the same classes; only one has {', '.join(differing[:5])}")
-    if name in NUMBERED and [c.lstrip("0") or "0" for c in train] != [str(i) for i in range(classes)]:
+    if DATASETS[name].numbered and [c.lstrip("0") or "0" for c in train] != [str(i) for i in range(classes)]:
         raise DataError(f"{folder}: name its classes by their labels, 0 to {classes - 1}, not '{train[0]}'")
 
 

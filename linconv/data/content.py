@@ -14,7 +14,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from linconv.data.dataset import Arrays, DataError
+from linconv.catalogue.datasets import DATASETS
+from linconv.data.dataset import Arrays
+from linconv.data.errors import DataError
 from linconv.data.sources import Images
 from linconv.results.data import DataContent, PartContent
 
@@ -29,20 +31,7 @@ class PartDigests(NamedTuple):
 
 # None: not known until someone who has the original files adds what `linconv.data.load` reports of them.
 KNOWN: dict[str, PartDigests | None] = {
-    "mnist": PartDigests(
-        train="fb28a7b04a9f440bbddcde84e03180f5642bd94ab21dd1be6983a636775f3250",
-        test="aa914c65e7f192e8464e9f781ee72459ccdb44b42f446e6e597af3c35556cfec",
-    ),
-    "fashionmnist": None,
-    "cifar10": PartDigests(
-        train="98b76998bf9346ca6706acbad99e388b2a5f7b0868ca3ae3f517bd29bec60d1e",
-        test="e6d029ea9735d47619f1ab7825e5b7ef2bc0abe3e4cd005f368be237ad1686f7",
-    ),
-    "cifar100": PartDigests(
-        train="7b95c561fad38ba7bc300c31d3823185386d4bf2c5490e8207d665674ebc5e07",
-        test="5ed035024e899f63c545759d73e29398bd6ec43838cadb983654853eddfdb5ae",
-    ),
-    "svhn": None,
+    name: PartDigests(*entry.digests) if entry.digests else None for name, entry in DATASETS.items() if entry.archives
 }
 
 

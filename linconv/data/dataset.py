@@ -10,15 +10,10 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from torch import Tensor
 
-from linconv.config.errors import UserError
 from linconv.results.data import Container, DataContent
 
 if TYPE_CHECKING:
     from linconv.data.sources import ImageFiles, Images
-
-
-class DataError(UserError):
-    """A data set that cannot be used; the message names it, what is missing or damaged, and the remedy."""
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,8 @@ from torch import Tensor
 
 from linconv.config.folders import ImageFolderOptions
 from linconv.data.cache import decode_once, files_key
-from linconv.data.dataset import Arrays, DataError, DatasetInfo, Origin
+from linconv.data.dataset import Arrays, DatasetInfo, Origin
+from linconv.data.errors import DataError
 from linconv.data.parts import USUAL, find_parts, holds_parts, refuse_same_names, subfolders
 from linconv.data.sources import CHANNELS, ImageFiles, Images, fetch
 from linconv.data.walk import ENDINGS, Walk, shown

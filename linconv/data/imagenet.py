@@ -10,13 +10,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from linconv.data.dataset import Arrays, DataError, Origin
+from linconv.catalogue.datasets import DATASETS
+from linconv.data.dataset import Arrays, Origin
+from linconv.data.errors import DataError
 from linconv.data.folders import decoder, find_classes, list_files, same_classes
 from linconv.data.walk import Walk, shown
 
-CLASSES = 1000
-IMAGE_SIZE = 256
-CROP_SIZE = 224
+CLASSES, IMAGE_SIZE = DATASETS["imagenet"].classes, DATASETS["imagenet"].image_size
 FOLDER = "imagenet"
 
 

@@ -10,7 +10,7 @@ import unicodedata
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from linconv.data.dataset import DataError
+from linconv.data.errors import DataError
 from linconv.data.walk import entries, is_folder, shown
 
 WORDS = {

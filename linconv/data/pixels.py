@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageFile
 
-from linconv.data.dataset import DataError
+from linconv.data.errors import DataError
 from linconv.data.walk import shown
 
 # Others that Pillow knows run programs (EPS) or are no images of a data set; a wrong ending is no harm.

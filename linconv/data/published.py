@@ -17,7 +17,8 @@ from typing import Any
 import torch
 from filelock import FileLock
 
-from linconv.data.dataset import Arrays, DataError, Origin
+from linconv.data.dataset import Arrays, Origin
+from linconv.data.errors import DataError
 
 # SHA-256 of MNIST's unpacked files; torchvision knows the MD5 of the archives alone.
 MNIST_SHA256 = {

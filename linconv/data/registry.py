@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+from dataclasses import fields
 from functools import partial
 from pathlib import Path
 
@@ -11,76 +12,33 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from linconv.catalogue import datasets as catalogue
+from linconv.catalogue.datasets import DatasetEntry
 from linconv.config.folders import ImageFolderOptions
 from linconv.config.names import check_known
-from linconv.data import imagenet
-from linconv.data.containers import ARCHIVES, load_published
+from linconv.data.containers import load_published
 from linconv.data.content import describe_content, summary
-from linconv.data.dataset import Arrays, DataError, Dataset, DatasetInfo
-from linconv.data.embedded import load_digits, load_synthetic
+from linconv.data.dataset import Arrays, Dataset, DatasetInfo
+from linconv.data.errors import DataError
 from linconv.data.folders import describe_imagefolder, load_imagefolder, read_once
-from linconv.data.imagenet import load_imagenet
 from linconv.data.overlap import warn_of_overlap
-from linconv.data.published import load_cifar, load_mnist, load_svhn
 from linconv.data.sources import ImageFiles, Images, StreamedImages, fits_in_memory
 
 log = logging.getLogger("linconv")
 
-# Normalisation and augmentation of the paper's five data sets follow its released code; digits and synthetic
-# carry the statistics of their own training part and, like MNIST, are not augmented.
-DATASETS: dict[str, DatasetInfo] = {
-    "digits": DatasetInfo(load_digits, classes=10, channels=1, mean=(0.3051,), std=(0.3238,)),
-    "synthetic": DatasetInfo(
-        load_synthetic, classes=10, channels=3, mean=(0.4926, 0.5037, 0.5074), std=(0.2126, 0.2166, 0.2080)
-    ),
-    "mnist": DatasetInfo(partial(load_mnist, "MNIST"), classes=10, channels=1, mean=(0.1307,), std=(0.3015,), border=2),
-    "fashionmnist": DatasetInfo(
-        partial(load_mnist, "FashionMNIST"),
-        classes=10,
-        channels=1,
-        mean=(0.2860,),
-        std=(0.3205,),
-        border=2,
-        flip=True,
-    ),
-    "cifar10": DatasetInfo(
-        partial(load_cifar, "CIFAR10"),
-        classes=10,
-        channels=3,
-        mean=(0.4914, 0.4822, 0.4465),
-        std=(0.2023, 0.1994, 0.2010),
-        crop_padding=4,
-        flip=True,
-    ),
-    "cifar100": DatasetInfo(
-        partial(load_cifar, "CIFAR100"),
-        classes=100,
-        channels=3,
-        mean=(0.5071, 0.4866, 0.4409),
-        std=(0.2009, 0.1984, 0.2023),
-        crop_padding=4,
-        flip=True,
-    ),
-    "svhn": DatasetInfo(
-        load_svhn,
-        classes=10,
-        channels=3,
-        mean=(0.4377, 0.4438, 0.4728),
-        std=(0.1201, 0.1231, 0.1052),
-        crop_padding=4,
-    ),
-    # not of the paper; the statistics are those that torchvision's pretrained networks use
-    "imagenet": DatasetInfo(
-        load_imagenet,
-        classes=imagenet.CLASSES,
-        channels=3,
-        mean=(0.485, 0.456, 0.406),
-        std=(0.229, 0.224, 0.225),
-        flip=True,
-        image_size=imagenet.IMAGE_SIZE,
-        crop_size=imagenet.CROP_SIZE,
-    ),
-}
+
+def _info(entry: DatasetEntry) -> DatasetInfo:
+    """The facts of the catalogue, with the loader."""
+    facts = {f.name: getattr(entry, f.name) for f in fields(DatasetInfo) if f.name != "loader"}
+    return DatasetInfo(partial(_load_files, entry), **facts)
+
+
+def _load_files(entry: DatasetEntry, root: Path) -> Arrays:
+    arrays: Arrays = entry.load()(*entry.arguments, root)
+    return arrays
+
+
+DATASETS: dict[str, DatasetInfo] = {name: _info(entry) for name, entry in catalogue.DATASETS.items()}
 
 
 def load(
@@ -110,7 +68,7 @@ def load(
     else:
         check_known([name], DATASETS, "data set")
         info = DATASETS[name]
-        arrays = load_published(name, info, root) if name in ARCHIVES else info.loader(root)
+        arrays = load_published(name, info, root) if catalogue.DATASETS[name].archives else info.loader(root)
     listed = arrays
     if _streams(arrays, device, imagefolder):
         log.info("images of '%s' are streamed: %d workers decode them", name, workers)

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from linconv.data.dataset import DataError
+from linconv.data.errors import DataError
 from linconv.data.pixels import open_image, undecodable
 
 CHANNELS = 3  # every image is read as RGB, a grey one with three equal channels

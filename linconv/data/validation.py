@@ -8,7 +8,8 @@ import numpy as np
 import torch
 
 from linconv.config.folders import ValidationOptions
-from linconv.data.dataset import DataError, Dataset
+from linconv.data.dataset import Dataset
+from linconv.data.errors import DataError
 from linconv.data.sources import subset
 
 

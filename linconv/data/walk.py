@@ -7,7 +7,7 @@ import stat
 from collections import Counter
 from pathlib import Path
 
-from linconv.data.dataset import DataError
+from linconv.data.errors import DataError
 
 ENDINGS = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")
 # What systems add to folders of their own accord; so are names that begin with a dot.

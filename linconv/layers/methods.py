@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Mapping
-from importlib import import_module
 from typing import Any
 
 from torch import nn
@@ -30,20 +30,20 @@ def method_class(name: str) -> type[ConvReplacement]:
     """
     methods = known_methods()
     check_known([name], methods, "layer")
-    module, _, attribute = methods[name].partition(":")
+    target = methods[name].target
     try:
-        found = getattr(import_module(module), attribute)
+        found = methods[name].load()
     except Exception as error:
         raise UserError(
-            f"the method '{name}' ({methods[name]}) cannot be imported: {type(error).__name__}: {error}"
+            f"the method '{name}' ({target}) cannot be imported: {type(error).__name__}: {error}"
         ) from error
     if not (isinstance(found, type) and issubclass(found, ConvReplacement)):
-        raise UserError(f"the method '{name}' ({methods[name]}) is no subclass of linconv.layers.ConvReplacement")
+        raise UserError(f"the method '{name}' ({target}) is no subclass of linconv.layers.ConvReplacement")
     return found
 
 
 def check_methods(variants: Mapping[str, Variant]) -> None:
-    """Raise UserError where a variant has options that its layer does not have, before anything is trained.
+    """Raise UserError, whose message begins with the key, where a variant's options are not those of its layer.
 
     Values are tried on convolutions of several kernel sizes, large enough for every method; some may be refused.
     """
@@ -60,9 +60,11 @@ def check_methods(variants: Mapping[str, Variant]) -> None:
                 if regularizer.name != "coefficient_l1":
                     _check_acts(regularizer, variant.layer, layer)
         except UnsupportedConvError as error:
-            raise UserError(f"variant '{name}': no convolution can be replaced: {error}") from None
+            raise UserError(f"define.{name}: no convolution can be replaced: {error}") from None
         except (ValueError, TypeError) as error:
-            raise UserError(f"variant '{name}': {error}") from None
+            named = next((option for option in options if re.search(rf"\b{re.escape(option)}\b", str(error))), None)
+            place = f"define.{name}.options.{named}" if named else f"define.{name}"
+            raise UserError(f"{place}: {error}") from None
 
 
 def _tried(cls: type[ConvReplacement], options: Mapping[str, Any]) -> ConvReplacement:

@@ -8,20 +8,18 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Mapping
 
 import torch
 from torch import nn
 
-from linconv.config import VARIANTS, ComplexityOptions, Variant
-from linconv.config.runs import complexity_hash, counted_variants
+from linconv.config import VARIANTS, ComplexityOptions, Config, Variant
 from linconv.layers import ConvReplacement, Macs
 from linconv.layers.forms import Form
 from linconv.measure.paper_flops import BIASED, PADDED, PAPER_INPUT, QUIRKS, count_flops_paper, flops_paper
 from linconv.measure.trace import CONVOLUTIONS, Call, trace
 from linconv.models import build_model
 from linconv.results import Complexity, ComplexityResult, LayerComplexity
-from linconv.results.provenance import code_hash
+from linconv.results.kinds.complexity import NAME, Counts, counted_variants
 
 
 def complexity(
@@ -72,22 +70,22 @@ def complexity(
     )
 
 
-def measure_grid(options: ComplexityOptions, variants: Mapping[str, Variant]) -> ComplexityResult:
-    """Count a grid of the seven networks and the given variants; the paper's quirks where its cells need them.
+def measure_complexity(config: Config, key: str = NAME, **_: object) -> ComplexityResult:
+    """Count every network and variant of a configuration; the paper's quirks where its cells need them.
 
     Pruned variants are left out: the counts of those are in their runs.
     """
+    options, counted = config.complexity, counted_variants(config.planned_variants)
     models = [
         _measure_one(architecture, name, variant, options)
         for architecture in options.architectures
-        for name, variant in counted_variants(variants).items()
+        for name, variant in counted.items()
     ]
     return ComplexityResult(
         input_shape=options.input_shape,
         classes=options.classes,
         batch_size=options.batch_size,
-        grid_hash=complexity_hash(options, variants),
-        code_hash=code_hash("complexity", *(layer for v in variants.values() for layer in v.layers)),
+        **Counts().identity(config, key),
         models=models,
     )
 

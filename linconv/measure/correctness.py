@@ -18,13 +18,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from linconv.config import RunKey, Variant, parse_config, resolve_run
+from linconv.config import Config, RunKey, Variant, parse_config, resolve_run
 from linconv.config.methods import known_methods
 from linconv.data import load
 from linconv.layers import ConvReplacement, LinearConv2d, convert
 from linconv.measure.origin import origin
-from linconv.results.correctness import Check, CorrectnessResult
-from linconv.results.provenance import code_hash
+from linconv.results.kinds.correctness import NAME, Check, Correctness, CorrectnessResult
 from linconv.training.device_loop import DeviceLoop
 from linconv.training.engine import Loop, fit
 from linconv.training.numerics import set_numerics
@@ -52,10 +51,13 @@ METHOD_TOLERANCES = TOLERANCES | {"bf16": 0.1}  # rounding opens and closes the 
 METHOD_FILTERS = 24  # some methods need a multiple of their ratio
 
 
-def measure_correctness(device: str, *, command: str) -> CorrectnessResult:
+def measure_correctness(
+    config: Config, key: str = NAME, *, device: str, threads: int | None = None, command: str
+) -> CorrectnessResult:
     """Check every form of every kind of coefficients over a grid of geometries, layouts and precisions.
 
     Args:
+        config: an experiment with `correctness`.
         device: "cpu" or "cuda". TF32 is checked on "cuda" alone.
         command: the command line that repeats this.
     """
@@ -66,7 +68,7 @@ def measure_correctness(device: str, *, command: str) -> CorrectnessResult:
     return CorrectnessResult(
         device=device,
         checks=checks,
-        code_hash=code_hash("throughput"),
+        **Correctness().identity(config, key),
         provenance=origin(device, command, began),
     )
 

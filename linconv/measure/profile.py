@@ -19,17 +19,26 @@ from torch import Tensor, nn
 from torch.autograd import DeviceType
 from torch.profiler import ProfilerActivity, record_function
 
-from linconv.config import Variant
+from linconv.config import Config, Variant
+from linconv.config.measured import ProfileOptions
+from linconv.config.methods import PLAIN
 from linconv.layers import set_mode
 from linconv.measure.machine import machine_state, quiet_profiler
 from linconv.measure.network import measured_network
 from linconv.measure.origin import origin
 from linconv.measure.steps import TrainingSteps, kinds_of_step, recipe_of
 from linconv.measure.timing import Call, Part, interleave, synchronise
-from linconv.results.profile import KindTime, NetworkProfile, OperationTime, ProfileResult
-from linconv.results.provenance import code_hash, hardware
+from linconv.results.kinds.profile import (
+    KindTime,
+    NetworkProfile,
+    OperationTime,
+    ProfileKey,
+    ProfileResult,
+    Profiles,
+)
+from linconv.results.provenance import hardware
 from linconv.training.numerics import set_numerics
-from linconv.training.run import penalty_terms
+from linconv.training.penalties import penalty_terms
 from linconv.training.step import Term
 
 Kind = Literal[
@@ -75,82 +84,61 @@ class Attributed(NamedTuple):
 
 
 def measure_profile(
-    architecture: str,
-    name: str,
-    variant: Variant,
-    *,
-    activity: Literal["inference", "training"],
-    batch_size: int,
-    input_shape: tuple[int, int, int] = (3, 32, 32),
-    classes: int = 10,
-    channels_last: bool = False,
-    calls: int = 10,
-    rounds: int = 5,
-    block_seconds: float = 0.2,
-    device: str,
-    threads: int | None,
-    command: str,
+    config: Config, key: ProfileKey, *, device: str, threads: int | None, command: str
 ) -> ProfileResult:
     """Profile a plain network and a variant of it; nothing else should run on the machine.
 
+    Of training, whole steps are profiled; those with the regularizers due are weighted by their share.
+
     Args:
-        name: of the variant.
-        activity: "inference", or "training": whole steps, those with the regularisers due weighted by their share.
-        calls: under the profiler, of every kind of step; the quickest is kept.
-        rounds, block_seconds: of the timing without it, see `linconv.measure.timing.interleave`.
+        config: an experiment with `profile`.
         device: "cpu" or "cuda", already reserved.
         threads: CPU threads; None takes all cores.
         command: the command line that repeats this.
     """
+    options, variant = config.profile, config.known_variants[key.variant]
+    assert options is not None
     set_numerics(threads or hardware()["cores"], deterministic=False)
     began, before = time.perf_counter(), machine_state(device)
-    layout = torch.channels_last if channels_last else torch.contiguous_format
-
-    def parts_of(definition: Variant) -> list[Part]:
-        model = measured_network(
-            architecture,
-            definition,
-            input_shape=input_shape,
-            classes=classes,
-            device=device,
-            channels_last=channels_last,
-        )
-        set_mode(model, "auto")
-        if activity == "inference":
-            x = torch.randn(batch_size, *input_shape, device=device).contiguous(memory_format=layout)
-            return [Part(_inference(model.eval(), x))]
-        steps = TrainingSteps(
-            model,
-            recipe_of(architecture, batch_size),
-            input_shape=input_shape,
-            classes=classes,
-            device=device,
-            channels_last=channels_last,
-        )
-        terms = [_labelled(term) for term in penalty_terms(definition.regularizers)]
-        return [Part(_training(steps, due), weight) for due, weight in kinds_of_step(terms)]
-
-    arms = {"plain": parts_of(Variant(layer="conv")), name: parts_of(variant)}
-    samples = interleave(arms, rounds=rounds, block_seconds=block_seconds, cell_seconds=60, device=device)
+    arms = {"plain": Variant(layer=PLAIN), key.variant: variant}
+    parts = {name: _parts(definition, key, options, device) for name, definition in arms.items()}
+    samples = interleave(
+        parts, rounds=options.rounds, block_seconds=options.block_seconds, cell_seconds=60, device=device
+    )
     networks = []
-    for arm, parts in arms.items():
-        attributed = [(part.weight, _quickest(part.call, calls, device)) for part in parts]
-        networks.append(summarise(arm, tuple(samples[arm].seconds), attributed))
+    for name, own in parts.items():
+        attributed = [(part.weight, _quickest(part.call, options.calls, device)) for part in own]
+        networks.append(summarise(name, tuple(samples[name].seconds), attributed))
     return ProfileResult(
-        architecture=architecture,
-        variant=name,
-        activity=activity,
-        batch_size=batch_size,
-        input_shape=input_shape,
-        classes=classes,
-        channels_last=channels_last,
+        **key._asdict(),
+        input_shape=options.input_shape,
+        classes=options.classes,
+        channels_last=options.channels_last,
         device=device,
-        profiled_calls=calls,
-        code_hash=code_hash("costs", *variant.layers),
+        profiled_calls=options.calls,
+        **Profiles().identity(config, key),
         networks=networks,
         machine={"before": before, "after": machine_state(device)},
-        provenance=origin(device, command, began, channels_last=channels_last),
+        provenance=origin(device, command, began, channels_last=options.channels_last),
     )
+
+
+def _parts(definition: Variant, key: ProfileKey, options: ProfileOptions, device: str) -> list[Part]:
+    """What is called and profiled: a forward pass, or every kind of training step with its weight."""
+    sizes: dict[str, Any] = {
+        "input_shape": options.input_shape,
+        "classes": options.classes,
+        "device": device,
+        "channels_last": options.channels_last,
+    }
+    model = set_mode(measured_network(key.architecture, definition, **sizes), "auto")
+    if key.activity == "inference":
+        layout = torch.channels_last if options.channels_last else torch.contiguous_format
+        x = torch.randn(key.batch_size, *options.input_shape, device=device).contiguous(memory_format=layout)
+        return [Part(_inference(model.eval(), x))]
+    steps = TrainingSteps(model, recipe_of(key.architecture, key.batch_size), **sizes)
+    terms = [_labelled(term) for term in penalty_terms(definition.regularizers)]
+    return [Part(_training(steps, due), weight) for due, weight in kinds_of_step(terms)]
 
 
 def attribute(events: Iterable[Any], device: str) -> list[Attributed]:

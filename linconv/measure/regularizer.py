@@ -1,4 +1,4 @@
-"""What the correlation regulariser costs: a training step without it and with it, and the penalty alone.
+"""What the correlation regularizer costs: a training step without it and with it, and the penalty alone.
 
 The penalty is timed as implemented, and in the straightforward form for comparison: centre, normalise, V V^T, absolute
 value, sum, with automatic differentiation through all of it. A pruned variant is timed as what the cut leaves.
@@ -8,88 +8,64 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from linconv.config import Variant
-from linconv.config.errors import UserError
+from linconv.config import Config
 from linconv.layers.regularizers import On, filters_of, total
 from linconv.measure.machine import machine_state
 from linconv.measure.network import measured_network
 from linconv.measure.origin import origin
 from linconv.measure.steps import TrainingSteps, recipe_of
 from linconv.measure.timing import Call, interleave
-from linconv.results.provenance import code_hash, hardware
-from linconv.results.regularizer import (
+from linconv.results.kinds.regularizer import (
     BY_AUTOGRAD,
     PENALTY,
     STEP,
     STEP_AGAIN,
     STEP_WITH,
+    RegularizerCosts,
+    RegularizerKey,
     RegularizerResult,
     TimedCall,
 )
+from linconv.results.provenance import hardware
 from linconv.training.numerics import set_numerics
-from linconv.training.run import penalty_terms
+from linconv.training.penalties import penalty_terms
 from linconv.training.step import Term
 
 
 def measure_regularizer(
-    architecture: str,
-    name: str,
-    variant: Variant,
-    *,
-    batch_size: int,
-    input_shape: tuple[int, int, int] = (3, 32, 32),
-    classes: int = 10,
-    channels_last: bool = False,
-    rounds: int = 15,
-    block_seconds: float = 0.05,
-    cell_seconds: float = 60,
-    device: str,
-    threads: int | None,
-    command: str,
+    config: Config, key: RegularizerKey, *, device: str, threads: int | None, command: str
 ) -> RegularizerResult:
-    """Time the correlation regulariser of a variant on one network; nothing else should run on the machine.
+    """Time the correlation regularizer of a variant on one network; nothing else should run on the machine.
 
     Args:
-        name: of the variant.
-        rounds, block_seconds, cell_seconds: see `linconv.measure.timing.interleave`.
+        config: an experiment with `regularizer`.
         device: "cpu" or "cuda", already reserved.
         threads: CPU threads; None takes all cores.
         command: the command line that repeats this.
-
-    Raises:
-        UserError: the variant has no correlation regulariser.
     """
-    regularizer = next((r for r in variant.regularizers if r.name == "correlation"), None)
-    if regularizer is None:
-        raise UserError(f"variant '{name}' has no correlation regulariser; one that has is 'Lr'")
+    options, variant = config.regularizer, config.known_variants[key.variant]
+    assert options is not None
+    regularizer = next(r for r in variant.regularizers if r.name == "correlation")
     set_numerics(threads or hardware()["cores"], deterministic=False)
     began, before = time.perf_counter(), machine_state(device)
     (term,) = penalty_terms((regularizer,))
+    sizes: dict[str, Any] = {
+        "input_shape": options.input_shape,
+        "classes": options.classes,
+        "device": device,
+        "channels_last": options.channels_last,
+    }
 
     def build() -> nn.Module:
-        return measured_network(
-            architecture,
-            variant,
-            input_shape=input_shape,
-            classes=classes,
-            device=device,
-            channels_last=channels_last,
-        )
+        return measured_network(key.architecture, variant, **sizes)
 
     def step(due: tuple[Term, ...] = ()) -> Call:
-        steps = TrainingSteps(
-            build(),
-            recipe_of(architecture, batch_size),
-            input_shape=input_shape,
-            classes=classes,
-            device=device,
-            channels_last=channels_last,
-        )
-        return steps.with_terms(due)
+        return TrainingSteps(build(), recipe_of(key.architecture, key.batch_size), **sizes).with_terms(due)
 
     model = build()
     on = regularizer.acts_on
@@ -101,24 +77,26 @@ def measure_regularizer(
         BY_AUTOGRAD: _both_passes(build(), lambda network: penalty_by_autograd(network, on)),
     }
     samples = interleave(
-        arms, rounds=rounds, block_seconds=block_seconds, cell_seconds=cell_seconds, device=device
-    )  # fmt: skip
+        arms,
+        rounds=options.rounds,
+        block_seconds=options.block_seconds,
+        cell_seconds=options.cell_seconds,
+        device=device,
+    )
     return RegularizerResult(
-        architecture=architecture,
-        variant=name,
-        batch_size=batch_size,
+        **key._asdict(),
         period=regularizer.period,
         filters=[(len(filters), filters[0].numel()) for _, _, filters in filters_of(model, on)],
-        input_shape=input_shape,
-        classes=classes,
-        channels_last=channels_last,
+        input_shape=options.input_shape,
+        classes=options.classes,
+        channels_last=options.channels_last,
         device=device,
-        rounds_wanted=rounds,
-        block_seconds=block_seconds,
-        code_hash=code_hash("costs", *variant.layers),
+        rounds_wanted=options.rounds,
+        block_seconds=options.block_seconds,
+        **RegularizerCosts().identity(config, key),
         arms=[TimedCall(name=n, calls=s.calls, seconds_per_call=tuple(s.seconds)) for n, s in samples.items()],
         machine={"before": before, "after": machine_state(device)},
-        provenance=origin(device, command, began, channels_last=channels_last),
+        provenance=origin(device, command, began, channels_last=options.channels_last),
     )
 
 

@@ -18,17 +18,23 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
-from linconv.config import VARIANTS, Config, Recipe, ResolvedRun, ValidationOptions, Variant
+from linconv.config import Config, ResolvedRun, ValidationOptions, Variant
 from linconv.config.errors import UserError
-from linconv.config.methods import PLAIN, method_version
+from linconv.config.methods import method_version
 from linconv.data import Dataset, hold_out, load, loader_failures
 from linconv.layers import fitting_init, replaced_layers
 from linconv.layers.replacement import ConvReplacement
 from linconv.measure.origin import machine
 from linconv.models import build_model, replace_convolutions
 from linconv.results import Provenance
-from linconv.results.provenance import code_hash, git_state, now_utc, versions
-from linconv.results.sensitivity import LayerSensitivity, SensitivityResult
+from linconv.results.kinds.sensitivity import (
+    LayerSensitivity,
+    Sensitivities,
+    SensitivityKey,
+    SensitivityResult,
+    probe_run,
+)
+from linconv.results.provenance import git_state, now_utc, versions
 from linconv.training.engine import Training, evaluate, fit
 from linconv.training.memory import is_out_of_memory, not_enough_memory
 from linconv.training.numerics import asked, check_device, numerics, set_numerics
@@ -36,30 +42,18 @@ from linconv.training.run import prepare
 from linconv.training.step import EagerStep, make_optimizer
 
 log = logging.getLogger("linconv")
-SEED = 0
 
 
 def measure_sensitivity(
-    config: Config,
-    dataset: str,
-    architecture: str,
-    variant: str,
-    device: str,
-    *,
-    command: str,
-    epochs: int = 1,
-    steps: int = 50,
+    config: Config, key: SensitivityKey, *, device: str, threads: int | None = None, command: str
 ) -> SensitivityResult:
     """The increase in validation loss, and the parameters saved, for each layer that a variant replaces.
 
     Args:
-        config: whose recipe, data, variants and settings of the machine count; without `validation` a tenth of the
-            training images is held out.
-        dataset, architecture, variant: names that the configuration knows.
+        config: an experiment with `sensitivity`; without `validation` a tenth of the training images is held out.
         device: "cpu" or "cuda", already reserved.
+        threads: CPU threads; None takes those of the configuration.
         command: the command line that repeats this.
-        epochs: of the plain network, with the recipe's schedule shortened to them.
-        steps: of each layer alone; 0 measures it as it is put in.
 
     Raises:
         linconv.data.DataError: the data set is missing or damaged.
@@ -67,15 +61,17 @@ def measure_sensitivity(
         UserError: the variant replaces nothing, the probe diverged, or `device` cannot do what is asked.
     """
     started = time.perf_counter()
-    run = _probe(config, dataset, architecture, epochs)
+    assert config.sensitivity is not None
+    steps = config.sensitivity.steps
+    run = probe_run(config, key)
     check_device(config, run.recipe, device)
-    set_numerics(config.threads, precision=run.recipe.precision, deterministic=config.deterministic)
-    definition = config.known_variants[variant]
+    set_numerics(threads or config.threads, precision=run.recipe.precision, deterministic=config.deterministic)
+    definition = config.known_variants[key.variant]
     layout = torch.channels_last if config.channels_last else torch.contiguous_format
     try:
         with loader_failures():
             data = _without_test_part(run, config, device)
-            names = _names(architecture, variant, definition, data)
+            names = _names(key, definition, data)
             training = _trained(run, config, data, device)
             val_loss, val_top1 = _evaluate(training, training.model)
             layers = [_measure(training, run, definition, name, steps, layout) for name in names]
@@ -86,9 +82,7 @@ def measure_sensitivity(
     commit, dirty = git_state()
     outside = method_version(definition.layer)
     return SensitivityResult(
-        dataset=dataset,
-        architecture=architecture,
-        variant=variant,
+        **key._asdict(),
         definition=definition.model_dump(mode="json"),
         start=fitting_init(definition),
         steps=steps,
@@ -98,7 +92,7 @@ def measure_sensitivity(
         layers=layers,
         config=run.model_dump(mode="json"),
         config_hash=run.hash,
-        code_hash=code_hash("sensitivity", *definition.layers),
+        **Sensitivities().identity(config, key),
         provenance=Provenance(
             command=command,
             versions=versions() | ({definition.layer: outside} if outside else {}),
@@ -134,23 +128,6 @@ def train_alone(training: Training, model: nn.Module, layer: str, steps: int) ->
     return model
 
 
-def _probe(config: Config, dataset: str, architecture: str, epochs: int) -> ResolvedRun:
-    recipe: Recipe = config.recipe.resolve(architecture, dataset)
-    return ResolvedRun(
-        experiment=config.experiment,
-        dataset=dataset,
-        architecture=architecture,
-        variant=PLAIN,
-        seed=SEED,
-        definition=VARIANTS[PLAIN],
-        recipe=recipe.scaled(epochs / recipe.epochs),
-        augment=config.augment,
-        correlation_layers=config.correlation_layers,
-        imagefolder=config.imagefolders.get(dataset),
-        validation=config.validation or ValidationOptions(),
-    )
-
-
 def _without_test_part(run: ResolvedRun, config: Config, device: str) -> Dataset:
     """The training images, a part of them held out in the place where a training looks for test images."""
     data = load(
@@ -168,12 +145,12 @@ def _without_test_part(run: ResolvedRun, config: Config, device: str) -> Dataset
     )
 
 
-def _names(architecture: str, variant: str, definition: Variant, data: Dataset) -> list[str]:
+def _names(key: SensitivityKey, definition: Variant, data: Dataset) -> list[str]:
     with torch.device("meta"):
-        model = build_model(architecture, definition, num_classes=data.info.classes, in_channels=data.info.channels)
+        model = build_model(key.architecture, definition, num_classes=data.info.classes, in_channels=data.info.channels)
     names = replaced_layers(model)
     if not names:
-        raise UserError(f"variant '{variant}' replaces no convolution of {architecture}; there is nothing to measure")
+        raise UserError(f"variant '{key.variant}' replaces no convolution of {key.architecture}; nothing to measure")
     return names
 
 

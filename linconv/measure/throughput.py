@@ -1,6 +1,6 @@
 """How fast networks run: plain convolutions against every form of a variant, inference and training steps.
 
-The arms of a cell share the input, the memory layout, the precision and the threads; only the convolutions differ.
+The arms of a result file share input, memory layout, precision and threads; only the convolutions differ.
 Every ratio is taken within a round, against a plain network of the same round, and read beside the ratio of a second
 plain network built independently (the A/A arm). A pruned variant is timed as what the cut leaves, in training too.
 """
@@ -8,18 +8,15 @@ plain network built independently (the A/A arm). A pruned variant is timed as wh
 from __future__ import annotations
 
 import gc
-import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from linconv.config import Variant
-from linconv.config.errors import UserError
-from linconv.config.throughput import ThroughputKey, ThroughputOptions, plan_throughput
+from linconv.config import Config, Variant
+from linconv.config.throughput import ThroughputOptions
 from linconv.layers import fold, optimize, set_mode
 from linconv.layers.forms import MODES
 from linconv.measure.machine import machine_state
@@ -28,75 +25,28 @@ from linconv.measure.network import measured_network
 from linconv.measure.origin import origin
 from linconv.measure.steps import TrainingSteps, kinds_of_step, recipe_of
 from linconv.measure.timing import Call, Part, interleave
-from linconv.results import write_result
-from linconv.results.provenance import code_hash, hardware
-from linconv.results.throughput import PLAIN, PLAIN_AGAIN, Arm, ThroughputResult, read_cells, throughput_hash
+from linconv.results.kinds.throughput import PLAIN, PLAIN_AGAIN, Arm, ThroughputKey, ThroughputResult, Timings
+from linconv.results.provenance import hardware
 from linconv.training.graphs import WARM_UP, CudaCapture
 from linconv.training.memory import is_out_of_memory
 from linconv.training.numerics import set_numerics
-from linconv.training.run import penalty_terms
-
-log = logging.getLogger("linconv")
+from linconv.training.penalties import penalty_terms
 
 
 def measure_throughput(
-    options: ThroughputOptions,
-    variants: Mapping[str, Variant],
-    folder: Path,
-    *,
-    device: str,
-    threads: int | None,
-    command: str,
-    cells: Sequence[str] | None = None,
-    budget_seconds: float | None = None,
-) -> int:
-    """Time every cell that `folder` does not hold yet, the most telling first, a result file each.
-
-    Nothing else should run on the machine. Called again, it continues with the cells that are missing.
+    config: Config, key: ThroughputKey, *, device: str, threads: int | None, command: str
+) -> ThroughputResult:
+    """Time the arms of one result file; nothing else should run on the machine.
 
     Args:
-        variants: definitions of (at least) the options' variants.
-        folder: where <cell>.json goes.
+        config: an experiment with `throughput`.
         device: "cpu" or "cuda", already reserved.
         threads: CPU threads; None takes all cores.
         command: the command line that repeats this.
-        cells: names of the only cells to time; None times all.
-        budget_seconds: no cell is begun after that long.
-
-    Returns:
-        The number of cells left for want of time.
     """
+    options, variants = config.throughput, config.known_variants
+    assert options is not None
     set_numerics(threads or hardware()["cores"], deterministic=False)
-    grid_hash = throughput_hash(options, variants)
-    wanted = [key for key in plan_throughput(options) if cells is None or key.name in cells]
-    found, missing = read_cells(folder, [key.name for key in wanted], grid_hash)
-    here = {"device": device, "threads": torch.get_num_threads()}
-    for cell in found:
-        if {"device": cell.device, "threads": cell.provenance.numerics.get("threads")} != here:
-            raise UserError(
-                f"{folder} holds timings of {cell.device} with {cell.provenance.numerics.get('threads')} threads; "
-                "choose another folder, or delete them"
-            )
-    todo = [key for key in wanted if key.name in missing]
-    started = time.perf_counter()
-    for number, key in enumerate(todo):
-        spent = time.perf_counter() - started
-        if budget_seconds is not None and spent >= budget_seconds:
-            log.warning(
-                "the time of %.0f s is over: %d of %d cells left", budget_seconds, len(todo) - number, len(wanted)
-            )
-            return len(todo) - number
-        remaining = f", about {spent / number * (len(todo) - number) / 60:.0f} min left" if number else ""
-        log.info("cell %d/%d: %s%s", len(wanted) - len(todo) + number + 1, len(wanted), key.name, remaining)
-        result = measure_cell(key, options, variants, device=device, command=command)
-        write_result(folder / f"{key.name}.json", result)
-    return 0
-
-
-def measure_cell(
-    key: ThroughputKey, options: ThroughputOptions, variants: Mapping[str, Variant], *, device: str, command: str
-) -> ThroughputResult:
-    """Time the arms of one cell. Threads and algorithms are as they are; TF32 as the cell's precision says."""
     began, before = time.perf_counter(), machine_state(device)
     tf32 = key.precision == "tf32"
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = tf32
@@ -111,8 +61,7 @@ def measure_cell(
         device=device,
         rounds_wanted=options.rounds,
         block_seconds=options.block_seconds,
-        grid_hash=throughput_hash(options, variants),
-        code_hash=code_hash("throughput", *(layer for v in options.variants for layer in variants[v].layers)),
+        **Timings().identity(config, key),
         arms=arms,
         machine={"before": before, "after": machine_state(device)},
         provenance=provenance,

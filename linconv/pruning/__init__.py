@@ -3,10 +3,9 @@
 from linconv.pruning.channels import Cut, Group, channel_groups, cut_channels
 from linconv.pruning.criterion import Criterion
 from linconv.pruning.plan import Plan, make_plan, pruned_network
-from linconv.pruning.registry import CRITERIA, make_criterion
+from linconv.pruning.registry import make_criterion
 
 __all__ = [
-    "CRITERIA",
     "Criterion",
     "Cut",
     "Group",

@@ -2,56 +2,30 @@
 
 from __future__ import annotations
 
-DATASETS = {
-    "digits": "Digits",
-    "synthetic": "Synthetic",
-    "mnist": "MNIST",
-    "fashionmnist": "Fashion-MNIST",
-    "cifar10": "CIFAR-10",
-    "cifar100": "CIFAR-100",
-    "svhn": "SVHN",
-    "imagenet": "ImageNet",
-}
-ARCHITECTURES = {
-    "base": "Base",
-    "vgg11": "VGG11",
-    "allconv": "AllConv",
-    "resnet18": "ResNet-18",
-    "resnext29": "ResNeXt-29",
-    "mobilenetv2": "MobileNetV2",
-    "squeezenet": "SqueezeNet",
-}
+from linconv.catalogue.criteria import CRITERIA
+from linconv.catalogue.datasets import DATASETS
+from linconv.catalogue.methods import METHODS
+from linconv.catalogue.networks import NETWORKS
+from linconv.config.methods import PLAIN
+from linconv.config.variants import VARIANTS
 
-# Methods by the words that a variant's name begins with, and shares of the plain network that it ends with.
-METHODS = {
-    "conv": "Conv",
-    **{name: f"-{name}" for name in ("L", "Lr", "LRr", "LSr")},
-    "basis": "Basis",
-    "betarank": "BetaRank",
-    "bsconv_s": "BSConv-S",
-    "bsconv_u": "BSConv-U",
-    "cp": "CP",
-    "dcff": "DCFF",
-    "dcls": "DCLS",
-    "ghost": "Ghost",
-    "hetconv": "HetConv",
-    "lowrank": "low-rank",
-    "masksparsity": "MaskSparsity",
-    "octconv": "OctConv",
-    "tucker": "Tucker",
-    "wconv": "WConv",
+# A variant is named <method>_<share>: tucker_half is "Tucker 1/2". The built-in variants have the paper's names.
+_METHODS = {
+    **{name: f"-{name}" for name in VARIANTS},
+    **{entry.name: entry.label for entry in (*METHODS.values(), *CRITERIA.values())},
+    PLAIN: "Conv",
 }
 _SHARES = {"half": "1/2", "quarter": "1/4", "eighth": "1/8"}
 
 
 def dataset_label(name: str) -> str:
     """A data set as readers know it; a name not listed is printed as it is."""
-    return DATASETS.get(name, name)
+    return DATASETS[name].label if name in DATASETS else name
 
 
 def architecture_label(name: str) -> str:
     """A network as readers know it; a name not listed is printed as it is."""
-    return ARCHITECTURES.get(name, name)
+    return NETWORKS[name].label if name in NETWORKS else name
 
 
 def place_label(architecture: str, dataset: str) -> str:
@@ -67,7 +41,7 @@ def variant_label(name: str) -> str:
     """
     words = name.split("_")
     for count in range(len(words), 0, -1):
-        if method := METHODS.get("_".join(words[:count])):
+        if method := _METHODS.get("_".join(words[:count])):
             break
     else:
         count, method = 1, words[0]

@@ -13,11 +13,10 @@ import pandas as pd
 from linconv.config import Config, ConfigError, load_config, plan_cells
 from linconv.results.arrays import read_npz
 from linconv.results.equivalence import Comparison, compare_cells
+from linconv.results.kinds import COLUMNS
 from linconv.results.manifest import check_manifest
-from linconv.results.measured import rows_of
-from linconv.results.record import Record, ResultError
+from linconv.results.record import ResultError
 from linconv.results.statistics import Cell, cell_statistics
-from linconv.results.tidy import COLUMNS
 
 # A hash such as 12e4567890123456 or a variant called NA must not turn into a number or a missing value.
 _TEXT_COLUMNS = (
@@ -157,11 +156,6 @@ def load_experiment(root: str | Path) -> Experiment:
     check_manifest(root / "data", [*(f"{name}.csv" for name in COLUMNS), "correlations.npz"])
     frames = {name: _read_csv(root / "data" / f"{name}.csv", columns) for name, columns in COLUMNS.items()}
     return Experiment(root=root, config=config, frames=frames)
-
-
-def measured_frame(kind: str, results: Sequence[Record]) -> pd.DataFrame:
-    """Some results of a kind of measurement as the rows of data/<kind>.csv, without the detour by the file."""
-    return pd.DataFrame(rows_of(kind, results), columns=COLUMNS[kind])
 
 
 def _read_csv(path: Path, columns: Sequence[str]) -> pd.DataFrame:

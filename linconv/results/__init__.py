@@ -1,22 +1,12 @@
-"""Result files: their schema, reading, writing, and the tidy frames made of them. Imports no torch."""
+"""Result files: their records, reading and writing, and the tidy tables made of them. Imports no torch."""
 
 from linconv.results.data import DataContent
 from linconv.results.files import atomic_path, remove_leftovers, write_result, write_text
-from linconv.results.schema import (
-    Complexity,
-    ComplexityResult,
-    EarlierProcess,
-    Epoch,
-    LayerComplexity,
-    LayerRedundancy,
-    Provenance,
-    ResultError,
-    RunMetrics,
-    RunOutcomes,
-    RunResult,
-    RunWarning,
-    read_result,
-)
+from linconv.results.kinds.complexity import Complexity, ComplexityResult, LayerComplexity
+from linconv.results.kinds.run import Epoch, LayerRedundancy, RunMetrics, RunOutcomes, RunResult, RunWarning
+from linconv.results.origin import EarlierProcess, Provenance
+from linconv.results.reading import read_result
+from linconv.results.record import ResultError
 
 __all__ = [
     "Complexity",

@@ -5,8 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from linconv.config import Config, ConfigError, RunKey, load_config, plan_runs
-from linconv.results.schema import ComplexityResult, ResultError, RunResult, read_result
+from linconv.config import Config, ConfigError, RunKey, load_config
+from linconv.results.kinds._kind import K, Kind, R
+from linconv.results.kinds.complexity import ComplexityResult, Counts
+from linconv.results.kinds.run import RunResult, Runs
+from linconv.results.reading import read_result
+from linconv.results.record import ResultError
 
 
 @dataclass(frozen=True)
@@ -51,29 +55,29 @@ def read_experiment(root: str | Path, *, strict: bool = False) -> Results:
         config = load_config(root / "config.yaml")
     except ConfigError as error:
         raise ResultError(str(error)) from None
-    runs: dict[RunKey, RunResult] = {}
-    complexity: ComplexityResult | None = None
-    damaged: list[str] = []
-    for key in plan_runs(config):
-        file = root / key.path / "result.json"
-        try:
-            if file.exists():
-                runs[key] = _own(read_result(file, RunResult), key, file)
-        except ResultError as error:
-            damaged.append(str(error))
-    file = root / "complexity.json"
-    try:
-        if file.exists():
-            complexity = read_result(file, ComplexityResult)
-    except ResultError as error:
-        damaged.append(str(error))
+    runs, damaged = _read_all(Runs(), config, root)
+    counts, damaged_counts = _read_all(Counts(), config, root)
+    damaged += damaged_counts
+    complexity = next(iter(counts.values()), None)
     if strict and damaged:
         raise ResultError("\n".join(damaged))
     return Results(root, config, runs, complexity, damaged)
 
 
-def _own(result: RunResult, key: RunKey, file: Path) -> RunResult:
-    written = RunKey(result.dataset, result.architecture, result.variant, result.seed)
-    if written != key:
-        raise ResultError(f"{file}: holds the run {written}, not {key}; delete it or run again")
-    return result
+def _read_all(kind: Kind[K, R], config: Config, root: Path) -> tuple[dict[K, R], list[str]]:
+    """The results that are there, stale ones too, and a line for each that is damaged."""
+    results: dict[K, R] = {}
+    damaged: list[str] = []
+    for key in kind.plan(config):
+        if not (file := root / kind.path(key)).exists():
+            continue
+        try:
+            result = read_result(file, kind.record)
+        except ResultError as error:
+            damaged.append(str(error))
+            continue
+        if (written := kind.key_of(result)) != key:
+            damaged.append(f"{file}: holds {written}, not {key}; delete it to have it made again")
+        else:
+            results[key] = result
+    return results, damaged

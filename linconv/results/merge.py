@@ -13,11 +13,13 @@ from typing import Any
 import yaml
 
 from linconv.config import Config, ConfigError, RunKey, parse_config, plan_cells, plan_runs, resolve_run
-from linconv.config.runs import complexity_hash, counted_variants
 from linconv.results.collect import collect
 from linconv.results.files import write_result, write_text
 from linconv.results.folders import Results, read_experiment
-from linconv.results.schema import Complexity, ComplexityResult, ResultError, RunResult
+from linconv.results.kinds import KINDS
+from linconv.results.kinds.complexity import Complexity, ComplexityResult, complexity_hash, counted_variants
+from linconv.results.kinds.run import RunResult
+from linconv.results.record import ResultError
 
 _KEPT = (
     "result.json",
@@ -25,6 +27,8 @@ _KEPT = (
     "outcomes.npz",
     "weights.pt",
 )  # of a run's folder; a finished run has no checkpoint
+
+MEASURED = [name for name in KINDS if name not in ("run", "complexity")]  # depend on the machine
 
 
 @dataclass(frozen=True)
@@ -65,11 +69,13 @@ def merge(folders: Sequence[Path], output: Path) -> Merged:
     chosen, duplicates = _chosen(sources)
     complexity, notes = _merged_complexity(config, sources)
     notes += [note for source in sources for note in _strangers(source)]
-    if any((source.root / "throughput").is_dir() for source in sources):
+    left_out = [name for name in MEASURED if any(KINDS[name].plan(source.config) for source in sources)]
+    if left_out:
         notes.append(
-            "timings are left out: those of two machines do not make one; `linconv report` shows each folder's"
+            f"{', '.join(left_out)} left out: measurements of two machines do not make one; `linconv report` shows "
+            "each folder's"
         )
-        config = config.model_copy(update={"throughput": None})
+        config = config.model_copy(update=dict.fromkeys(left_out))
     output.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=output.parent, prefix=f".{output.name}.") as temporary:
         root = Path(temporary) / output.name

@@ -15,8 +15,8 @@ import numpy as np
 
 from linconv.config import RunKey
 from linconv.results.arrays import read_npz, write_npz
+from linconv.results.kinds.run import RunOutcomes, RunResult
 from linconv.results.record import ResultError
-from linconv.results.run import RunOutcomes, RunResult
 
 FILE = COLLECTED = "outcomes.npz"  # beside a result, and of all runs in the collected data
 LOWEST = -60000.0  # float16 ends at -65504

@@ -2,92 +2,17 @@
 
 from __future__ import annotations
 
-import ast
 import functools
-import hashlib
 import os
 import platform
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
-from typing import Any, Literal
-
-from linconv.config.methods import PLAIN, method_sources
+from typing import Any
 
 PACKAGE = Path(__file__).resolve().parent.parent
-# the code that decides the outcome of a run (its configuration has a hash of its own), and how results look
-CODE = {
-    "training": (
-        *("layers", "models", "data", "pruning", "training", "runner.py"),
-        *("measure/redundancy.py", "measure/trace.py", "measure/complexity.py"),
-    ),
-    "complexity": ("layers", "models", "measure"),
-    "sensitivity": ("layers", "models", "data", "training", "measure/sensitivity.py"),
-    "report": ("results", "report", "catalogue"),
-    "throughput": (
-        "layers",
-        "models",
-        "pruning",
-        "training/step.py",
-        "training/graphs.py",
-        "training/numerics.py",
-        "data/batches.py",
-        "measure/memory.py",
-        "measure/network.py",
-        "measure/throughput.py",
-        "measure/steps.py",
-        "measure/timing.py",
-    ),
-    "costs": (
-        *("config/recipes.py", "layers", "models", "pruning", "data/batches.py"),
-        *("training/run.py", "training/step.py", "training/numerics.py"),
-        *("measure/network.py", "measure/regularizer.py", "measure/profile.py"),
-        *("measure/steps.py", "measure/timing.py"),
-    ),
-}
-
-
-@functools.cache
-def code_hash(
-    kind: Literal["training", "complexity", "sensitivity", "report", "throughput", "costs"] = "training", *layers: str
-) -> str:
-    """16 hexadecimal digits that change with the code of that kind, but not with its comments and docstrings.
-
-    Args:
-        layers: names of the layers in use, whose own modules count too: a new method leaves other results valid.
-    """
-    digest = hashlib.sha256()
-    for root, files in _code(kind, layers):
-        for path in files:
-            if path.suffix == ".py":
-                content = ast.dump(_without_docstrings(ast.parse(path.read_bytes()))).encode()
-            elif path.suffix in (".csv", ".mplstyle", ".j2", ".css", ".js"):
-                content = path.read_bytes()
-            else:
-                continue
-            digest.update(f"{path.relative_to(root).as_posix()}\0{len(content)}\0".encode() + content)
-    return digest.hexdigest()[:16]
-
-
-def _code(kind: str, layers: Iterable[str]) -> Iterator[tuple[Path, list[Path]]]:
-    """The files to hash, each group with the folder their names are relative to."""
-    for part in CODE[kind]:
-        root = PACKAGE / part
-        yield PACKAGE, sorted(root.rglob("*")) if root.is_dir() else [root]
-    for layer in sorted(set(layers) - {PLAIN}):
-        if sources := method_sources(layer):
-            root = Path(os.path.commonpath([path.parent for path in sources]))
-            yield root, sources
-
-
-def _without_docstrings(tree: ast.AST) -> ast.AST:
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node, clean=False):
-            node.body = node.body[1:]
-    return tree
 
 
 @functools.cache

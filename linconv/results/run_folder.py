@@ -12,12 +12,13 @@ from pathlib import Path
 
 from linconv.config import ResolvedRun
 from linconv.config.errors import UserError
+from linconv.config.parts import run_parts
+from linconv.results.code import code_hash
 from linconv.results.files import remove_leftovers
+from linconv.results.kinds.run import RunResult
 from linconv.results.outcomes import read_outcomes
-from linconv.results.provenance import code_hash
 from linconv.results.reading import read_result
 from linconv.results.record import ResultError
-from linconv.results.run import RunResult
 
 log = logging.getLogger("linconv")
 CURRENT, PREVIOUS = "checkpoint.pt", "checkpoint.previous.pt"  # the two generations of a run's checkpoint
@@ -110,7 +111,7 @@ def finished(folder: Path, run: ResolvedRun) -> RunResult | None:
     """The result in `folder` where it is whole and of this configuration and this code, with all that belongs to it."""
     try:
         result = read_result(folder / "result.json", RunResult)
-        if (result.config_hash, result.code_hash) != (run.hash, code_hash("training", *run.definition.layers)):
+        if (result.config_hash, result.code_hash) != (run.hash, code_hash("run", run_parts(run))):
             return None
         read_outcomes(folder, result)
     except ResultError:

@@ -15,20 +15,17 @@ from torch import Tensor, nn
 from linconv.config import VARIANTS, Config, Regularizer, ResolvedRun
 from linconv.config.errors import UserError
 from linconv.config.methods import PLAIN
+from linconv.config.parts import run_parts
 from linconv.data import BatchSource, Dataset, Images, LoaderError, hold_out, load, loader_failures
 from linconv.layers import (
     LayerWarning,
     SparseCoefficients,
-    coefficient_l1,
-    conv_orthogonal_penalty,
-    correlation_penalty,
     network_warnings,
-    orthogonal_penalty,
     replaced_layers,
     set_mode,
 )
 from linconv.models import build_model
-from linconv.results.provenance import code_hash
+from linconv.results.code import code_hash
 from linconv.training.callbacks import (
     BestEpoch,
     CheckpointCallback,
@@ -41,23 +38,12 @@ from linconv.training.callbacks import (
 from linconv.training.checkpoint import restore_checkpoint
 from linconv.training.device_loop import DeviceLoop
 from linconv.training.engine import Callback, Loop, Training, fit
+from linconv.training.penalties import penalty_terms
 from linconv.training.pruning import PruningCallback
-from linconv.training.step import Term
 from linconv.training.warm_start import WarmStart
 
 log = logging.getLogger("linconv")
 EVALUATION_BATCH = 500
-
-
-def penalty_terms(regularizers: tuple[Regularizer, ...]) -> list[Term]:
-    """The terms of the loss that a variant asks for."""
-    functions = {
-        "correlation": lambda r: lambda model: correlation_penalty(model, r.mode, on=r.acts_on),
-        "coefficient_l1": lambda r: coefficient_l1,
-        "orthogonal": lambda r: lambda model: orthogonal_penalty(model, r.acts_on),
-        "conv_orthogonal": lambda r: lambda model: conv_orthogonal_penalty(model, r.acts_on),
-    }
-    return [Term(functions[r.name](r), r.weight, r.period) for r in regularizers]
 
 
 def count_plain_parameters(run: ResolvedRun, classes: int, channels: int) -> int:
@@ -216,7 +202,7 @@ def train(
     data = load_data(run, config, device) if data is None else data
     if show is None:
         show = ProgressBar(str(run.key), Console(stderr=True)) if progress and sys.stderr.isatty() else LogLines()
-    identity = f"configuration {run.hash}, code {code_hash('training', *run.definition.layers)}"
+    identity = f"configuration {run.hash}, code {code_hash('run', run_parts(run))}"
     # Saved before it is shown: an epoch that the log reports is never trained again.
     chosen = [BestEpoch()] if run.report_epoch == "best_validation" else []
     checkpoints = CheckpointCallback(folder, identity, checkpoint_seconds)

@@ -17,6 +17,11 @@ def test_a_target_without_module_and_attribute_is_refused(target: str) -> None:
         Entry(name="join", label="Join", target=target)
 
 
+def test_what_only_readers_see_is_no_part_of_the_identity() -> None:
+    entry = Entry(name="join", label="Join", target="os.path:join")
+    assert entry.identity() == {"name": "join", "target": "os.path:join"}
+
+
 def test_entries_keep_their_order_and_their_names_are_unique() -> None:
     first, second = (Entry(name=name, label=name, target="os:path") for name in ("b", "a"))
     assert list(by_name(first, second)) == ["b", "a"]

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from linconv.config import names
+from linconv.catalogue import datasets as catalogue
 from linconv.data import DATASETS, Arrays, DataError, Origin, load
 
 ORIGIN = Origin("embedded", tuple("0123456789"), "none")
@@ -74,8 +74,9 @@ def test_synthetic_is_the_same_every_time_and_can_be_learned(tmp_path: Path) -> 
     assert not torch.equal(data.train_images[0], data.train_images[10])  # the same class, other noise
 
 
-def test_configuration_knows_the_registry() -> None:
-    assert tuple(DATASETS) == names.DATASETS
+def test_every_data_set_of_the_catalogue_can_be_loaded() -> None:
+    assert list(DATASETS) == list(catalogue.DATASETS)
+    assert all(callable(entry.load()) for entry in catalogue.DATASETS.values())
     for info in DATASETS.values():
         assert len(info.mean) == len(info.std) == info.channels
 

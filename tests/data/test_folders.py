@@ -12,8 +12,9 @@ import pytest
 import torch
 from PIL import Image
 
+from linconv.catalogue.networks import NETWORKS
 from linconv.data import Dataset, ImageFiles
-from linconv.models import ARCHITECTURES, build_model
+from linconv.models import build_model
 from tests.image_folders import load_pets, pixels, write_classes
 from tests.image_folders import write_image as write
 
@@ -103,7 +104,7 @@ def test_another_image_size(parts: Path) -> None:
     assert data.info.image_size == 48
 
 
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize("architecture", NETWORKS)
 @pytest.mark.parametrize("size", [32, 45])
 def test_every_network_takes_every_admitted_size(architecture: str, size: int) -> None:
     model = build_model(architecture, num_classes=3).eval()

@@ -11,9 +11,10 @@ import torch
 import torchvision.transforms.v2.functional as tvf
 from PIL import Image
 
+from linconv.catalogue.networks import NETWORKS
 from linconv.config import RunKey, parse_config, resolve_run
 from linconv.data import DATASETS, DataError, StreamedImages, batches, load
-from linconv.models import ARCHITECTURES, build_model
+from linconv.models import build_model
 from linconv.training.engine import Callback, Training, fit
 from linconv.training.run import prepare
 
@@ -91,7 +92,7 @@ def test_training_sees_random_windows_and_their_mirror_images(root: Path) -> Non
 
 
 @pytest.mark.parametrize("variant", ["conv", "LRr"])
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize("architecture", NETWORKS)
 def test_every_network_takes_its_size_and_classes(architecture: str, variant: str) -> None:
     with torch.device("meta"):
         model = build_model(architecture, variant, num_classes=1000)

@@ -11,14 +11,17 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from linconv import LinearConv2d, build_model, complexity, convert, fold, set_mode
-from linconv.config import ARCHITECTURES, VARIANTS, ComplexityOptions, Variant
-from linconv.measure.complexity import measure_grid
-from linconv.measure.text import complexity_text
+from linconv.catalogue.networks import NETWORKS
+from linconv.config import VARIANTS, Variant
+from linconv.measure.complexity import measure_complexity
+from linconv.measure.text import rows_text
 from linconv.measure.trace import trace
 from linconv.report.published import published
+from linconv.results.kinds import COLUMNS, KINDS
+from tests.results.factory import make_config
 
 IMAGE = (3, 32, 32)
-GRID = [(a, v) for a in ARCHITECTURES for v in VARIANTS]
+GRID = [(a, v) for a in NETWORKS for v in VARIANTS]
 
 
 def on_meta(architecture, variant):
@@ -100,11 +103,21 @@ def test_training_steps_in_auto_against_torchs_counter(architecture):
     assert record.macs_train_auto != record.macs_train_feature  # some layers are in weight space
 
 
+def counted(architectures, variants, *, define=None, **options):
+    """The counts of a grid."""
+    config = make_config(
+        variants=variants,
+        define=define or {},
+        complexity={"architectures": architectures, **options},
+        figures={"heatmap_variants": variants[:1]},
+    )
+    return measure_complexity(config)
+
+
 @pytest.fixture(scope="module")
 def paper_grid():
     cells = published("table1")
-    options = ComplexityOptions(architectures=tuple(dict.fromkeys(a for a, _ in cells)))
-    grid = measure_grid(options, {v: VARIANTS[v] for v in dict.fromkeys(v for _, v in cells)})
+    grid = counted([*dict.fromkeys(a for a, _ in cells)], [*dict.fromkeys(v for _, v in cells)])
     return cells, {(m.architecture, m.variant): m for m in grid.models}
 
 
@@ -133,8 +146,8 @@ def test_all_18_flop_cells_of_the_paper_four_of_them_by_a_named_quirk(paper_grid
 
 
 def test_quirks_belong_to_the_papers_variants_not_to_variants_that_share_their_name():
-    changed = VARIANTS["Lr"].model_copy(update={"regularizers": ()})
-    (record,) = measure_grid(ComplexityOptions(architectures=("allconv",)), {"Lr": changed}).models
+    changed = {"Lr": {"extends": "Lr", "regularizers": []}}
+    (record,) = counted(["allconv"], ["Lr"], define=changed).models
     assert record.flops_paper_quirk is None
 
 
@@ -240,8 +253,8 @@ def test_layers_that_return_several_tensors_or_take_keywords():
 
 
 def test_quirks_are_those_of_the_papers_input_only():
-    options = ComplexityOptions(architectures=("mobilenetv2",), classes=100)
-    assert measure_grid(options, {"LRr": VARIANTS["LRr"]}).models[0].flops_paper_quirk is None
+    (record,) = counted(["mobilenetv2"], ["LRr"], classes=100).models
+    assert record.flops_paper_quirk is None
 
 
 def test_grouped_layers_have_no_feature_space_form():
@@ -254,11 +267,13 @@ def test_grouped_layers_have_no_feature_space_form():
 
 
 def test_text_shows_models_and_layers():
-    result = measure_grid(ComplexityOptions(architectures=("vgg11",)), {"Lr": VARIANTS["Lr"]})
-    assert "4,922,282" in complexity_text(result)
-    layers = complexity_text(result, layers=True)
+    kind = KINDS["complexity"]
+    rows = kind.rows({"": counted(["vgg11"], ["Lr"])})
+    assert "4,922,282" in rows_text(COLUMNS["complexity"], rows["complexity"])
+    layers = rows_text(COLUMNS["complexity_layers"], rows["complexity_layers"])
+    assert layers.startswith("architecture vgg11, variant Lr\n")
     assert "features.conv8" in layers
-    assert "301.990 M" in layers
+    assert "301,989,888" in layers
 
 
 def test_the_papers_rule_says_nothing_of_other_methods():

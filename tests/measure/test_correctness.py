@@ -9,10 +9,13 @@ from linconv.config.methods import known_methods
 from linconv.layers import LinearConv2d
 from linconv.measure import correctness
 from linconv.measure.correctness import measure_correctness
+from tests.results.factory import make_config
+
+CONFIG = make_config(correctness={})
 
 
 def test_every_form_is_right_on_the_cpu():
-    result = measure_correctness("cpu", command="linconv measure correctness")
+    result = measure_correctness(CONFIG, device="cpu", command="linconv measure correctness")
     # four kinds; three precisions and two layouts; three forms, of grouped convolutions two
     of_the_layer = 4 * 3 * 2 * (4 * 3 + 2)
     # every other method; three precisions and two layouts; two geometries
@@ -36,7 +39,7 @@ def test_a_wrong_output_is_found(monkeypatch):
         return forward(self, input) + (1e-3 if self.mode == "feature" else 0)
 
     monkeypatch.setattr(LinearConv2d, "forward", wrong)
-    failed = measure_correctness("cpu", command="").failed
+    failed = measure_correctness(CONFIG, device="cpu", command="").failed
     assert {check.form for check in failed} == {"feature"}
     assert {check.precision for check in failed} == {"fp64", "fp32"}  # bf16 rounds more coarsely than that
 
@@ -51,7 +54,7 @@ def test_a_wrong_gradient_is_found(monkeypatch):
         return forward(self, input.detach() + 0.9 * (input - input.detach()))
 
     monkeypatch.setattr(LinearConv2d, "forward", detached)
-    failed = measure_correctness("cpu", command="").failed
+    failed = measure_correctness(CONFIG, device="cpu", command="").failed
     assert {check.form for check in failed} == {"feature"}
     assert {check.precision for check in failed} == {"fp64", "fp32", "bf16"}
 
@@ -62,4 +65,4 @@ def test_a_number_that_is_not_finite_is_an_error():
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_every_form_is_right_on_a_gpu():
-    assert not measure_correctness("cuda", command="").failed
+    assert not measure_correctness(CONFIG, device="cuda", command="").failed

@@ -16,12 +16,12 @@ from linconv import LinearConv2d
 from linconv.cli import main
 from linconv.config import VARIANTS
 from linconv.measure import profile
-from linconv.report.formats import to_markdown
-from linconv.report.source import measured_frame
 from linconv.report.tables.profile import profiles
 from linconv.results import read_result
-from linconv.results.profile import ProfileResult
-from linconv.training.run import penalty_terms
+from linconv.results.kinds import KINDS
+from linconv.results.kinds.profile import ProfileResult
+from linconv.training.penalties import penalty_terms
+from tests.results.factory import make_config, measured_frame
 
 
 class Known(nn.Module):
@@ -167,9 +167,10 @@ def test_the_command(activity, tmp_path, monkeypatch, capsys):
             calls[operation.kind] += operation.calls
         assert calls["batch norm"] == (4 if activity == "inference" else 8)
         assert calls["k x k convolutions"] == (4 if activity == "inference" else 8)
-    table = profiles(measured_frame("profile", [result]))
-    assert capsys.readouterr().out == to_markdown(table)
-    total, unprofiled = table.rows[-2:]
+    out = capsys.readouterr().out
+    assert out.startswith(f"architecture base, variant Lr, activity {activity}, batch_size 2")
+    assert out.count("batch norm") == len(result.networks) == 2
+    total, unprofiled = profiles(measured_frame("profile", [result])).rows[-2:]
     for column, network in zip((5, 7), result.networks, strict=True):
         assert total[column].value == pytest.approx(network.profiled_milliseconds)
         assert unprofiled[column].value == pytest.approx(network.milliseconds)
@@ -177,9 +178,9 @@ def test_the_command(activity, tmp_path, monkeypatch, capsys):
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_a_profile_on_a_gpu():
-    result = profile.measure_profile(
-        "base", "Lr", VARIANTS["Lr"], activity="training", batch_size=8, device="cuda", threads=1, command=""
-    )
+    config = make_config(profile={"architectures": ["base"], "batches": [8], "activities": ["training"]})
+    (key,) = KINDS["profile"].plan(config)
+    result = profile.measure_profile(config, key, device="cuda", threads=1, command="")
     for network in result.networks:
         times = {kind.kind: kind.milliseconds for kind in network.kinds}
         assert min(times["k x k convolutions"], times["batch norm"], times["optimiser"]) > 0

@@ -10,22 +10,27 @@ import torch
 
 from linconv import build_model, convert, correlation_penalty
 from linconv.cli import main
-from linconv.config import VARIANTS
-from linconv.config.errors import UserError
+from linconv.config import ConfigError
 from linconv.measure import steps
 from linconv.measure.regularizer import measure_regularizer, penalty_by_autograd
-from linconv.report.formats import to_markdown
-from linconv.report.source import measured_frame
 from linconv.report.tables.regularizer import regularizer_costs
 from linconv.results import read_result
-from linconv.results.regularizer import RegularizerResult, TimedCall, band, costs
+from linconv.results.kinds import KINDS
+from linconv.results.kinds.regularizer import RegularizerResult, TimedCall, band, costs
+from tests.results.factory import make_config, measured_frame
 
-QUICK = {"batch_size": 2, "rounds": 3, "block_seconds": 1e-4, "device": "cpu", "threads": 1, "command": "x"}
+QUICK = {"architectures": ["base"], "batches": [2], "rounds": 3, "block_seconds": 1e-4}
+
+
+def measure(variant):
+    config = make_config(regularizer=QUICK | {"variants": [variant]})
+    (key,) = KINDS["regularizer"].plan(config)
+    return measure_regularizer(config, key, device="cpu", threads=1, command="x")
 
 
 @pytest.fixture(scope="module")
 def measured():
-    return measure_regularizer("base", "LRr", VARIANTS["LRr"], **QUICK)
+    return measure("LRr")
 
 
 def test_the_straightforward_form_is_the_same_penalty():
@@ -56,7 +61,7 @@ def test_a_result_for_real(measured):
 def test_only_the_step_with_the_penalty_has_it_in_its_loss(monkeypatch):
     seen = []
     monkeypatch.setattr(steps, "EagerStep", lambda *a: lambda x, y, terms: seen.append((id(a[0]), terms)))
-    measure_regularizer("base", "LSr", VARIANTS["LSr"], **QUICK)
+    measure("LSr")
     terms_of = {}
     for model, terms in seen:
         terms_of.setdefault(model, set()).add(terms)
@@ -85,11 +90,13 @@ def test_costs_are_paired_within_rounds_and_averaged_over_the_period(measured):
     table = regularizer_costs(measured_frame("regularizer", [result]))
     assert [cell.text for cell in table.rows[3][5:6] + table.rows[3][8:]] == ["1.0", "0.200 (0.200 to 0.250)", "+2.00"]
     assert table.rows[0][9] == ""
+    rows = KINDS["regularizer"].rows({None: result})["regularizer"]
+    assert [row["averaged"] for row in rows] == [cost.averaged for cost in costs(result)]
 
 
 def test_a_variant_without_it_is_refused():
-    with pytest.raises(UserError, match="variant 'L' has no correlation regulariser; one that has is 'Lr'"):
-        measure_regularizer("base", "L", VARIANTS["L"], **QUICK)
+    with pytest.raises(ConfigError, match=r"regularizer\.variants: 'L' has no correlation regularizer; one that"):
+        measure("L")
 
 
 def test_the_command(tmp_path, monkeypatch, capsys):
@@ -102,4 +109,4 @@ def test_the_command(tmp_path, monkeypatch, capsys):
     result = read_result(path, RegularizerResult)
     assert (result.batch_size, result.channels_last, result.provenance.numerics["channels_last"]) == (1, True, True)
     assert result.provenance.command.startswith("linconv measure regularizer --architecture base")
-    assert capsys.readouterr().out == to_markdown(regularizer_costs(measured_frame("regularizer", [result])))
+    assert "penalty by autograd" in capsys.readouterr().out

@@ -17,14 +17,13 @@ from linconv.data import load
 from linconv.layers import convert, method_class
 from linconv.measure import sensitivity
 from linconv.measure.sensitivity import measure_sensitivity, train_alone
-from linconv.measure.text import excluding_text
 from linconv.models import vgg
-from linconv.report.formats import to_markdown
-from linconv.report.source import measured_frame
 from linconv.report.tables.sensitivity import sensitivities
 from linconv.results import read_result, write_result
-from linconv.results.sensitivity import LayerSensitivity, SensitivityResult, cheapest
+from linconv.results.kinds import KINDS
+from linconv.results.kinds.sensitivity import LayerSensitivity, SensitivityResult, cheapest
 from linconv.training.engine import evaluate
+from tests.results.factory import measured_frame
 
 LAYERS = [f"features.conv{i}" for i in (1, 2, 3)]
 RAW = {
@@ -62,9 +61,10 @@ def trained(monkeypatch):
     return seen
 
 
-def probe(variant="quarter", **options):
-    config = parse_config(RAW | options.pop("changes", {}))
-    return measure_sensitivity(config, "synthetic", "base", variant, "cpu", command="linconv", **options)
+def probe(variant="quarter", changes=None, **options):
+    config = parse_config(RAW | {"sensitivity": {"variants": [variant], **options}} | (changes or {}))
+    (key,) = KINDS["sensitivity"].plan(config)
+    return measure_sensitivity(config, key, device="cpu", command="linconv")
 
 
 def test_without_steps_it_is_the_loss_of_the_network_with_that_layer_replaced(trained):
@@ -133,9 +133,10 @@ def test_a_method_that_cannot_start_from_filters_gets_new_ones(monkeypatch):
 
 
 def test_what_cannot_be_measured_is_said(monkeypatch):
-    for variant in ("conv", "none"):
-        with pytest.raises(UserError, match=f"variant '{variant}' replaces no convolution of base"):
-            probe(variant)
+    with pytest.raises(UserError, match="variant 'none' replaces no convolution of base"):
+        probe("none")
+    with pytest.raises(ConfigError, match=r"sensitivity\.variants: the plain network is always measured too"):
+        probe("conv")
     monkeypatch.setattr("linconv.training.step.F.cross_entropy", lambda logits, *_, **__: logits.sum() * torch.nan)
     with pytest.raises(UserError, match="diverged in epoch 1 of the probe; set a smaller learning_rate"):
         probe()
@@ -195,11 +196,9 @@ def test_the_table_is_sorted_and_the_exclude_list_goes_into_a_variant(tmp_path):
         ("features.conv3", "+0.1000", "+1.11"),
         ("features.conv2", "+0.5000", "+50"),
     ]
-    text = excluding_text(result, 0.9)
-    assert "1 of 2 layers replaced save 90 of 100 parameters; sum of increases +0.1000" in text
-    printed = yaml.safe_load(text.splitlines()[-1])
-    assert printed == {"exclude": ["features.conv1", "features.conv2"]}  # the variant's own first
-    chosen = {"define": RAW["define"] | {"late": RAW["define"]["late"] | printed}}
+    exclude = result.exclude(0.9)
+    assert exclude == ["features.conv1", "features.conv2"]  # the variant's own first
+    chosen = {"define": RAW["define"] | {"late": RAW["define"]["late"] | {"exclude": exclude}}}
     assert [la.layer for la in probe("late", steps=0, changes=chosen).layers] == ["features.conv3"]
 
 
@@ -211,8 +210,8 @@ def test_the_command_prints_the_table_and_writes_the_file(tmp_path):
     done = CliRunner().invoke(app, [*command, "--steps", "1", "--keep", "0.5", "--output", str(output)])
     assert done.exit_code == 0, done.output
     result = read_result(output, SensitivityResult)
-    assert to_markdown(sensitivities(measured_frame("sensitivity", [result]))) in done.output
-    assert excluding_text(result, 0.5) in done.output
+    assert all(name in done.output for name in LAYERS)
+    assert yaml.safe_load(done.output.splitlines()[-1]) == {"exclude": result.exclude(0.5)}
     assert (result.kind, result.steps, json.loads(output.read_text())["schema_version"]) == ("sensitivity", 1, 2)
     for wrong, message in {
         ("--variant", "quater"): "did you mean 'quarter'",

@@ -11,15 +11,18 @@ import torch
 import yaml
 
 from linconv.cli import main
+from linconv.cli.options import seconds
 from linconv.config import VARIANTS, ConfigError, Variant
 from linconv.config.errors import UserError
-from linconv.config.throughput import ThroughputKey, ThroughputOptions, plan_throughput, seconds
+from linconv.config.throughput import ThroughputOptions
 from linconv.layers import LinearConv2d
 from linconv.measure import steps, throughput
-from linconv.measure.text import throughput_text
+from linconv.measure.planned import measure_planned
 from linconv.results import Provenance, ResultError, read_result
 from linconv.results.collect import collect
-from linconv.results.throughput import Arm, ThroughputResult, read_cells, throughput_hash, timings
+from linconv.results.kinds import KINDS
+from linconv.results.kinds.throughput import Arm, ThroughputKey, ThroughputResult, plan_throughput, timings
+from linconv.results.planned import read_planned
 from tests.results.factory import make_config, read_rows, write_experiment
 
 QUICK = {"architectures": ["base"], "variants": ["Lr"], "batches": [2], "rounds": 3, "block_seconds": 1e-4}
@@ -29,9 +32,12 @@ def quick(**changes):
     return ThroughputOptions.model_validate(QUICK | changes)
 
 
-def measure(folder, options, **changes):
-    arguments = {"device": "cpu", "threads": 1, "command": "linconv measure throughput"} | changes
-    return throughput.measure_throughput(options, VARIANTS, folder, **arguments)
+def measure(root, **changes):
+    """Time what the quick grid with these changes asks for, below `root`; the files that are there then."""
+    arguments = {name: changes.pop(name) for name in ("device", "threads", "only", "budget_seconds") if name in changes}
+    arguments = {"device": "cpu", "threads": 1, "command": "linconv measure throughput"} | arguments
+    left = measure_planned("throughput", make_config(throughput=QUICK | changes), root, **arguments)
+    return left, sorted((root / "throughput").glob("*.json"))
 
 
 def cell(**samples):
@@ -90,7 +96,7 @@ def test_what_is_timed():
 
 def test_the_most_telling_cells_come_first():
     options = quick(batches=[50, 1], precisions=["fp32", "bf16"], activities=["inference", "training"])
-    names = [key.name for key in plan_throughput(options)]
+    names = [str(key) for key in plan_throughput(options)]
     assert names[:2] == ["base_inference_b50_fp32_eager", "base_training_b50_fp32_eager"]
     assert names[4] == "base_inference_b50_bf16_eager"
     assert len(names) == len(set(names)) == 8
@@ -107,9 +113,8 @@ def test_cells_that_differ_in_two_conditions_come_after_those_that_differ_in_one
 @pytest.mark.parametrize("activity", ["inference", "training"])
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_a_cell_for_real(tmp_path, activity, precision):
-    options = quick(activities=[activity], precisions=[precision], channels_last=precision == "bf16")
-    assert measure(tmp_path, options) == 0
-    (path,) = tmp_path.iterdir()
+    left, (path,) = measure(tmp_path, activities=[activity], precisions=[precision], channels_last=precision == "bf16")
+    assert left == 0
     result = read_result(path, ThroughputResult)
     assert path.stem == f"base_{activity}_b2_{precision}_eager"
     assert all(len(arm.seconds_per_call) == 3 and min(arm.seconds_per_call) > 0 for arm in result.arms)
@@ -124,9 +129,6 @@ def test_a_cell_for_real(tmp_path, activity, precision):
     assert {arm.peak_reserved_mib for arm in result.arms} == {None}
     assert result.provenance.numerics["threads"] == 1
     assert result.machine["before"]["load_average"] is not None
-    text = throughput_text(options, VARIANTS, tmp_path)
-    assert "plain again" in text
-    assert "3 rounds" in text
 
 
 def test_a_training_step_trains_with_the_regulariser_at_its_period(monkeypatch):
@@ -145,39 +147,32 @@ def test_a_training_step_trains_with_the_regulariser_at_its_period(monkeypatch):
 
 
 def test_a_second_session_times_only_what_is_missing_damaged_or_stale(tmp_path):
-    options = quick(batches=[1, 2], activities=["inference"])
-    assert measure(tmp_path, options) == 0
-    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
-    assert measure(tmp_path, options) == 0
-    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
-    (tmp_path / "base_inference_b1_fp32_eager.json").write_text("{")
-    assert measure(tmp_path, options) == 0
-    after = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    grid = {"batches": [1, 2], "activities": ["inference"]}
+    left, files = measure(tmp_path, **grid)
+    before = {path.name: path.read_bytes() for path in files}
+    assert (left, len(before)) == (0, 2)
+    assert {path.name: path.read_bytes() for path in measure(tmp_path, **grid)[1]} == before
+    (tmp_path / "throughput" / "base_inference_b1_fp32_eager.json").write_text("{")
+    after = {path.name: path.read_bytes() for path in measure(tmp_path, **grid)[1]}
     assert [name for name in before if before[name] != after[name]] == ["base_inference_b1_fp32_eager.json"]
-    other = quick(batches=[1, 2], activities=["inference"], rounds=4)
-    names = [key.name for key in plan_throughput(other)]
-    _, problems = read_cells(tmp_path, names, throughput_hash(other, VARIANTS))
-    assert set(problems) == set(names)
-    assert {problem.reason for problem in problems.values()} == {"stale"}
+    found, problems = read_planned(KINDS["throughput"], make_config(throughput=QUICK | grid | {"rounds": 4}), tmp_path)
+    assert not found
+    assert [problem.reason for problem in problems] == ["stale"] * 2
 
 
 def test_a_session_ends_with_its_time_and_leaves_whole_files(tmp_path, caplog):
-    assert measure(tmp_path, quick(batches=[1, 2], activities=["inference"]), budget_seconds=0) == 2
-    assert list(tmp_path.iterdir()) == []
-    assert "2 of 2 cells left" in caplog.text
+    assert measure(tmp_path, batches=[1, 2], activities=["inference"], budget_seconds=0) == (2, [])
+    assert "2 of 2 left" in caplog.text
 
 
 @pytest.mark.parametrize(
     ("change", "what"), [({"precisions": ["tf32"]}, "TF32"), ({"backends": ["cuda_graph"]}, "CUDA graphs")]
 )
 def test_what_a_cpu_cannot_do_is_said_in_the_result(tmp_path, change, what):
-    options = quick(activities=["inference"], **change)
-    assert measure(tmp_path, options) == 0
-    (path,) = tmp_path.iterdir()
+    _, (path,) = measure(tmp_path, activities=["inference"], **change)
     result = read_result(path, ThroughputResult)
     assert {(arm.status, arm.detail) for arm in result.arms} == {("not supported", f"{what} on a CPU")}
     assert timings(result) == []
-    assert "not timed" in throughput_text(options, VARIANTS, tmp_path)
 
 
 def test_an_arm_that_does_not_fit_leaves_the_others(tmp_path, monkeypatch):
@@ -189,16 +184,14 @@ def test_an_arm_that_does_not_fit_leaves_the_others(tmp_path, monkeypatch):
         return make(key, options, definition, form, device)
 
     monkeypatch.setattr(throughput, "_make", failing)
-    options = quick(activities=["inference"])
-    measure(tmp_path, options)
-    result = read_result(next(tmp_path.iterdir()), ThroughputResult)
+    _, (path,) = measure(tmp_path, activities=["inference"])
+    result = read_result(path, ThroughputResult)
     status = {arm.name: arm.status for arm in result.arms}
     assert status.pop("Lr weight") == "out of memory"
     assert set(status.values()) == {"ok"}
     assert len(timings(result)) == len(result.arms) - 1
-    assert "Lr weight: out of memory, CUDA out of memory. Tried to allocate 20 GiB" in throughput_text(
-        options, VARIANTS, tmp_path
-    )
+    (failed,) = (arm for arm in result.arms if arm.status != "ok")
+    assert failed.detail == "CUDA out of memory. Tried to allocate 20 GiB"
 
 
 def test_a_form_is_the_form_that_runs():
@@ -231,9 +224,9 @@ def test_no_durations(text):
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 @pytest.mark.parametrize("backend", ["eager", "cuda_graph"])
 def test_a_cell_on_a_gpu(tmp_path, backend):
-    options = quick(backends=[backend], precisions=["fp32", "tf32", "bf16"])
-    assert measure(tmp_path, options, device="cuda") == 0
-    for path in tmp_path.iterdir():
+    left, files = measure(tmp_path, backends=[backend], precisions=["fp32", "tf32", "bf16"], device="cuda")
+    assert (left, len(files)) == (0, 6)
+    for path in files:
         result = read_result(path, ThroughputResult)
         assert {arm.status for arm in result.arms} == {"ok"}
         assert all(arm.peak_allocated_mib > 0 for arm in result.arms)
@@ -243,13 +236,14 @@ def test_a_cell_on_a_gpu(tmp_path, backend):
 def test_timings_are_collected_into_one_table(tmp_path):
     config = make_config(throughput=QUICK | {"activities": ["inference"], "batches": [1, 2]})
     write_experiment(tmp_path, config)
-    with pytest.raises(ResultError, match="base_inference_b1_fp32_eager: not timed yet"):
+    with pytest.raises(ResultError, match=r"base_inference_b1_fp32_eager\.json: missing: not timed yet"):
         collect(config, tmp_path)
     (key, other) = plan_throughput(config.throughput)
-    assert measure(tmp_path / "throughput", config.throughput, cells=[other.name]) == 0
+    assert measure(tmp_path, activities=["inference"], batches=[1, 2], only=[str(other)])[0] == 0
     found = collect(config, tmp_path, partial=True)
     assert found.failures == {"missing": 1}
-    assert [row["detail"] for row in read_rows(tmp_path / "data" / "failures.csv")] == [f"{key.name}: not timed yet"]
+    details = [row["detail"] for row in read_rows(tmp_path / "data" / "failures.csv")]
+    assert details == [f"throughput/{key}.json: not timed yet"]
     rows = read_rows(tmp_path / "data" / "throughput.csv")
     assert [row["form"] for row in rows] == ["plain", "plain", "auto", "weight", "folded", "optimised"]
     assert rows[0]["ratio"] == "1"
@@ -264,11 +258,13 @@ def test_the_command(tmp_path, monkeypatch, capsys):
     with pytest.raises(SystemExit) as ended:
         main()
     assert not ended.value.code
-    assert "base, training, batch 1, fp32, eager" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert out.startswith("architecture base, batch_size 1, precision fp32, backend eager")
+    assert "training" in out
     config = tmp_path / "c.yaml"
     config.write_text(yaml.safe_dump(make_config(throughput=QUICK).model_dump(mode="json", exclude_unset=True)))
     command = f"linconv measure throughput --config {config} --results {tmp_path}"
-    for options, code in (("--cell base_training_b2_fp32_eager", 0), ("--budget 0s", 75), ("", 0)):
+    for options, code in (("--only base_training_b2_fp32_eager", 0), ("--budget 0s", 75), ("", 0)):
         monkeypatch.setattr(sys, "argv", shlex.split(f"{command} {options}"))
         with pytest.raises(SystemExit) as ended:
             main()
@@ -281,7 +277,7 @@ def test_the_command(tmp_path, monkeypatch, capsys):
     ("change", "expected"),
     [
         ({"variants": ["Lq"]}, "throughput.variants: unknown variant 'Lq'"),
-        ({"variants": ["conv"]}, "the plain network is always timed"),
+        ({"variants": ["conv"]}, "the plain network is always measured too"),
         ({"architectures": ["vgg"]}, "did you mean 'vgg11'?"),
         ({"rounds": 2}, "throughput.rounds: input should be greater than or equal to 3"),
         ({"batches": []}, "throughput.batches: the list is empty"),
@@ -295,10 +291,9 @@ def test_a_wrong_grid_is_one_line(change, expected):
 
 
 def test_timings_of_another_machine_are_not_continued(tmp_path):
-    options = quick(activities=["inference"])
-    measure(tmp_path, options)
-    with pytest.raises(UserError, match="holds timings of cpu with 1 threads; choose another folder"):
-        measure(tmp_path, options, threads=2)
+    measure(tmp_path, activities=["inference"])
+    with pytest.raises(UserError, match="holds measurements of cpu with 1 threads, not of cpu with 2; choose another"):
+        measure(tmp_path, activities=["inference"], threads=2)
 
 
 def test_without_room_for_two_plain_networks_nothing_is_compared(tmp_path, monkeypatch):
@@ -312,7 +307,7 @@ def test_without_room_for_two_plain_networks_nothing_is_compared(tmp_path, monke
         return make(*arguments)
 
     monkeypatch.setattr(throughput, "_make", failing)
-    measure(tmp_path, quick(activities=["inference"]))
-    result = read_result(next(tmp_path.iterdir()), ThroughputResult)
+    _, (path,) = measure(tmp_path, activities=["inference"])
+    result = read_result(path, ThroughputResult)
     assert {arm.status for arm in result.arms} == {"out of memory"}
     assert timings(result) == []

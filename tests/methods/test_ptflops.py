@@ -11,8 +11,8 @@ import torch
 from ptflops import get_model_complexity_info
 
 from linconv import build_model, complexity, set_mode
+from linconv.catalogue.methods import METHODS
 from linconv.config import Variant
-from linconv.config.methods import METHODS
 
 IMAGE = (3, 32, 32)
 STEM = 32 * 1024  # filters times pixels

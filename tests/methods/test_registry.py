@@ -15,11 +15,12 @@ from linconv import convert, fold
 from linconv.config import ConfigError, Variant, parse_config, plan_runs, resolve_run
 from linconv.config import methods as registry
 from linconv.config.errors import UserError
-from linconv.config.methods import known_methods, method_sources, method_version
+from linconv.config.methods import known_methods, method_version
+from linconv.config.parts import variant_parts
 from linconv.config.runs import ResolvedRun
 from linconv.layers import ConvReplacement, UnsupportedConvError, check_methods, method_class
 from linconv.layers.methods import options_of
-from linconv.results.provenance import code_hash
+from linconv.results.code import code_hash, forget
 
 EXAMPLE = Path(__file__).parents[2] / "docs/examples/mirrored"
 
@@ -41,24 +42,24 @@ def mirrored(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     monkeypatch.syspath_prepend(tmp_path)
     known_methods.cache_clear()
     method_class.cache_clear()
-    code_hash.cache_clear()
+    forget()
     yield module
     sys.modules.pop("mirrored", None)
     known_methods.cache_clear()
     method_class.cache_clear()
-    code_hash.cache_clear()
+    forget()
 
 
 def test_an_unknown_layer_or_option_is_one_message_with_the_nearest_name():
     with pytest.raises(ConfigError, match=r"define\.X\.layer: unknown layer 'lowrnk'; did you mean 'lowrank'\?"):
         parse_config(config({"layer": "lowrnk"}))
     parsed = parse_config(config({"layer": "lowrank", "options": {"rnk": 3}}))
-    with pytest.raises(UserError, match=r"variant 'X': layer 'lowrank' has no option 'rnk'; did you mean 'rank'\?"):
+    with pytest.raises(UserError, match=r"^define\.X\.options\.rnk: .* has no option 'rnk'; did you mean 'rank'"):
         check_methods(parsed.planned_variants)
     with pytest.raises(ValueError, match="layer 'lowrank' has no option 'rnk'"):
         convert(nn.Conv2d(4, 4, 3), Variant(layer="lowrank"), rnk=3)
     parsed = parse_config(config({"layer": "lowrank", "options": {"rank": 1.5}}))
-    with pytest.raises(UserError, match=r"variant 'X': rank must be an int of at least 1 or a float in \(0, 1\]"):
+    with pytest.raises(UserError, match=r"^define\.X\.options\.rank: rank must be an int of at least 1"):
         check_methods(parsed.planned_variants)
 
 
@@ -104,28 +105,20 @@ def test_options_of_a_method_survive_a_round_trip_and_decide_the_hash():
     assert run(0.5).hash != run(0.25).hash
 
 
-def test_sources_are_the_methods_own_module_and_decide_its_hash_alone():
-    assert method_sources("linear") == []
-    (source,) = method_sources("lowrank")
-    assert source.name == "lowrank.py"
-    assert code_hash("training", "lowrank") != code_hash("training")
-    assert code_hash("training", "linear", "conv") == code_hash("training")
-    assert method_version("lowrank") is None
-
-
 def test_a_package_brings_a_method_and_its_code_decides_its_hash(mirrored):
-    assert known_methods()["mirrored"] == "mirrored:MirroredConv2d"
+    assert known_methods()["mirrored"].target == "mirrored:MirroredConv2d"
     assert method_version("mirrored") == "mirrored 1.0"
-    assert method_sources("mirrored") == [mirrored]
+    assert method_version("lowrank") is None
     model = convert(nn.Sequential(nn.Conv2d(4, 6, 3), nn.Conv2d(6, 5, 3)).double(), Variant(layer="mirrored"))
     assert type(model[1]) is nn.Conv2d  # five filters: refused
     x = torch.randn(2, 4, 8, 8, dtype=torch.float64)
     torch.testing.assert_close(fold(model)(x), model(x), rtol=0, atol=1e-12)
     assert model[0].params_expected == 3 * 4 * 9 + 6
-    before = code_hash("training", "mirrored")
+    parts = variant_parts(Variant(layer="mirrored"))
+    before = code_hash("run", parts)
     mirrored.write_text(mirrored.read_text(encoding="utf-8").replace("flip(self.axis)", "flip(0)"), encoding="utf-8")
-    code_hash.cache_clear()
-    assert code_hash("training", "mirrored") != before
+    forget()
+    assert code_hash("run", parts) != before
 
 
 def test_a_broken_package_is_one_message(mirrored):

@@ -9,8 +9,9 @@ import torch
 from torch import nn
 
 from linconv import LinearConv2d, convert
-from linconv.config import VARIANTS, Variant, names
-from linconv.models import ARCHITECTURES, build_model
+from linconv.catalogue.networks import NETWORKS
+from linconv.config import VARIANTS, Variant
+from linconv.models import build_model
 
 # Table 1 of the paper: millions of parameters as printed, for conv, Lr and LRr.
 TABLE1 = {
@@ -22,7 +23,6 @@ TABLE1 = {
     "mobilenetv2": ("2.30", "3.92", "1.35"),
 }
 RANK = 10
-NETWORKS = list(ARCHITECTURES)
 
 
 def convolutions(model: nn.Module) -> dict[str, nn.Module]:
@@ -30,7 +30,7 @@ def convolutions(model: nn.Module) -> dict[str, nn.Module]:
 
 
 def replaceable(architecture: str) -> dict[str, nn.Module]:
-    plain = ARCHITECTURES[architecture].plain
+    plain = NETWORKS[architecture].plain
     return {n: m for n, m in convolutions(build_model(architecture)).items() if n not in plain}
 
 
@@ -127,7 +127,7 @@ def test_a_variant_differs_in_its_convolutions_alone(architecture: str) -> None:
 
 @pytest.mark.parametrize("architecture", NETWORKS)
 def test_injection_and_conversion_give_the_same_network(architecture: str) -> None:
-    build, plain = ARCHITECTURES[architecture].build, ARCHITECTURES[architecture].plain
+    build, plain = NETWORKS[architecture].load(), NETWORKS[architecture].plain
     with torch.device("meta"):
         injected = build(conv=functools.partial(LinearConv2d, rank=RANK))
     converted = convert(build(), "LRr", exclude=plain)
@@ -177,9 +177,10 @@ def test_unknown_names_are_refused_with_the_nearest_one() -> None:
         build_model("vgg11", "LRR")
 
 
-def test_configuration_knows_the_registry_and_its_widest_layers() -> None:
-    widest = {a: max(conv.out_channels for conv in replaceable(a).values()) for a in ARCHITECTURES}
-    assert widest == names.ARCHITECTURES
+@pytest.mark.parametrize("architecture", NETWORKS)
+def test_the_catalogue_knows_the_widest_convolution(architecture: str) -> None:
+    widest = max(conv.out_channels for conv in replaceable(architecture).values())
+    assert widest == NETWORKS[architecture].widest
 
 
 @pytest.mark.parametrize("architecture", NETWORKS)

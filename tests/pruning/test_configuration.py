@@ -2,12 +2,12 @@
 
 import pytest
 
-from linconv.config import ComplexityOptions, ConfigError, Pruning, RunKey, Variant, parse_config, resolve_run
-from linconv.config.runs import complexity_hash
-from linconv.measure.complexity import measure_grid
+from linconv.config import ConfigError, Pruning, RunKey, Variant, parse_config, resolve_run
+from linconv.measure.complexity import measure_complexity
 from linconv.report import render_tables
 from linconv.results import RunResult, read_result, write_result
 from linconv.results.collect import collect
+from linconv.results.kinds.complexity import Counts
 from tests.results.factory import make_config, read_rows, write_experiment
 
 L1 = {"layer": "conv", "pruning": {"criterion": "l1"}}
@@ -21,7 +21,7 @@ def raw(pruning, **changes):
 @pytest.mark.parametrize(
     ("pruning", "changes", "expected"),
     [
-        ({"criterion": "l2"}, {}, "criterion: input should be 'l1', 'betarank', 'masksparsity' or 'dcff' (got 'l2')"),
+        ({"criterion": "l2"}, {}, "criterion: unknown criterion 'l2'; did you mean 'l1'?"),
         ({"criterion": "l1", "params": 0}, {}, "define.X.pruning.params: input should be greater than 0"),
         ({"criterion": "l1", "parms": 0.5}, {}, "define.X.pruning.parms: unknown key; did you mean 'params'?"),
         ({"criterion": "l1", "at": 1}, {}, "at: 1 leaves 'l1' no epoch to train what the cut leaves; choose less"),
@@ -68,11 +68,11 @@ def test_defaults_are_the_papers_and_survive_a_round_trip():
 
 
 def test_pruned_variants_are_not_counted_before_training():
-    options = ComplexityOptions(architectures=("base",))
-    plain, pruned = Variant(layer="conv"), Variant.model_validate(L1)
-    counted = measure_grid(options, {"conv": plain, "X": pruned})
+    changes = {"variants": ["conv", "X"], "complexity": {"architectures": ["base"]}}
+    counted = measure_complexity(parse_config(raw({"criterion": "l1"}, **changes)))
     assert [model.variant for model in counted.models] == ["conv"]
-    assert counted.grid_hash == complexity_hash(options, {"conv": plain})
+    without = parse_config(raw({"criterion": "l1"}, **changes | {"variants": ["conv"]}))
+    assert counted.grid_hash == Counts().hash(without, "complexity")
 
 
 @pytest.fixture

@@ -7,9 +7,10 @@ import pytest
 import torch
 from torch import nn
 
+from linconv.catalogue.criteria import CRITERIA
 from linconv.config import Pruning
 from linconv.config.errors import UserError
-from linconv.pruning import CRITERIA, cut_channels, make_criterion, make_plan
+from linconv.pruning import cut_channels, make_criterion, make_plan
 from linconv.pruning.betarank import Deviations, beta_scores, deviations
 from linconv.pruning.criterion import best, group_scores
 from linconv.pruning.dcff import FusedFilters, importances, log_proxies

@@ -8,15 +8,25 @@ import pytest
 from linconv.config import parse_config
 from linconv.measure import network, profile, regularizer, steps, throughput
 from linconv.measure.complexity import complexity
+from linconv.measure.planned import measure_planned
 from linconv.results import RunResult, read_result
-from linconv.results.throughput import ThroughputResult, timings
+from linconv.results.kinds import KINDS
+from linconv.results.kinds.throughput import ThroughputResult, timings
 from tests.pruning.test_configuration import L1, raw
 from tests.training.short import params
 
 REFERENCE = Path(__file__).parents[2] / "results" / "reference"
 RUNS = sorted((REFERENCE / "peers" / "runs" / "digits" / "base").glob("*/seed0/result.json"))
 DECORRELATED = L1 | {"regularizers": [{"name": "correlation", "acts_on": "filters", "period": 10}]}
-QUICK = {"batch_size": 2, "device": "cpu", "threads": 1, "command": "x", "rounds": 3, "block_seconds": 1e-4}
+QUICK = {"batches": [2], "rounds": 3, "block_seconds": 1e-4, "architectures": ["base"], "variants": ["X"]}
+QUICK |= {"input_shape": [1, 32, 32]}
+
+
+def measure(kind, function, **changes):
+    """The only result that a quick block of options asks for."""
+    config = parse_config(raw(L1["pruning"], define={"X": DECORRELATED}, **{kind: QUICK | changes}))
+    (key,) = KINDS[kind].plan(config)
+    return function(config, key, device="cpu", threads=1, command="x")
 
 
 def built(definition):
@@ -56,9 +66,7 @@ def test_what_is_measured_has_the_parameters_and_macs_of_what_was_trained():
 
 
 def test_a_pruned_variant_is_timed(tmp_path, monkeypatch, trained):
-    grid = {"architectures": ["base"], "variants": ["X"], "batches": [2], "rounds": 3, "block_seconds": 1e-4}
-    grid |= {"input_shape": [1, 32, 32]}
-    config = parse_config(raw({"criterion": "l1", "params": 0.525}, throughput=grid))
+    config = parse_config(raw({"criterion": "l1", "params": 0.525}, throughput=QUICK))
     inferred = Counter()
 
     def spy(key, model, x, inference=throughput._inference):
@@ -68,10 +76,8 @@ def test_a_pruned_variant_is_timed(tmp_path, monkeypatch, trained):
     monkeypatch.setattr(throughput, "_inference", spy)
     monkeypatch.setattr(throughput, "peak_memory", lambda *_: {})  # takes longer than all else
     monkeypatch.setattr(throughput, "held_memory", lambda _: 0)
-    throughput.measure_throughput(
-        config.throughput, config.known_variants, tmp_path, device="cpu", threads=1, command=""
-    )
-    cells = {path.stem: read_result(path, ThroughputResult) for path in tmp_path.iterdir()}
+    measure_planned("throughput", config, tmp_path, device="cpu", threads=1, command="")
+    cells = {path.stem: read_result(path, ThroughputResult) for path in (tmp_path / "throughput").iterdir()}
     assert [t.arm.name for t in timings(cells["base_inference_b2_fp32_eager"])] == [
         *("plain", "plain again", "X auto", "X weight", "X folded", "X optimised")
     ]
@@ -90,14 +96,14 @@ def test_a_pruned_variant_is_profiled(activity, pruned, monkeypatch, trained):
     monkeypatch.setattr(profile, "_inference", counting)
     profiled = [profile.Attributed("rest", "x", True, 1.0)]
     monkeypatch.setattr(profile, "_quickest", lambda call, *_: call() or profiled)
-    profile.measure_profile("base", "X", pruned, activity=activity, input_shape=(1, 32, 32), **QUICK)
+    measure("profile", profile.measure_profile, activities=[activity])
     called, idle = (seen, trained) if activity == "inference" else (trained, seen)
     assert called.keys() == {399_050, params(built(pruned))}
     assert not idle
 
 
 def test_the_regulariser_of_a_pruned_variant_is_timed_on_what_the_cut_leaves(pruned, trained):
-    result = regularizer.measure_regularizer("base", "X", pruned, input_shape=(1, 32, 32), **QUICK)
+    result = measure("regularizer", regularizer.measure_regularizer)
     small = built(pruned)
     convolutions = [getattr(small.features, f"conv{i}") for i in (1, 2, 3, 4)]
     assert result.filters == [(c.out_channels, c.in_channels * 9) for c in convolutions]

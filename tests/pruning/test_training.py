@@ -8,11 +8,12 @@ import logging
 import pytest
 import torch
 
+from linconv.catalogue.criteria import CRITERIA
 from linconv.config import Pruning, RunKey, parse_config, resolve_run
 from linconv.config.errors import UserError
 from linconv.measure.complexity import complexity
 from linconv.models import build_model, resnet, vgg
-from linconv.pruning import CRITERIA, pruned_network
+from linconv.pruning import pruned_network
 from linconv.results import RunResult, read_result
 from linconv.runner import perform_run
 from linconv.training.callbacks import BestEpoch, CheckpointCallback

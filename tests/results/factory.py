@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import csv
 import itertools
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import yaml
 
 from linconv.config import Config, RunKey, parse_config, plan_runs, resolve_run
-from linconv.config.runs import complexity_hash
-from linconv.config.throughput import plan_throughput
 from linconv.report.published import published
 from linconv.results import (
     Complexity,
@@ -28,7 +27,8 @@ from linconv.results import (
     write_result,
     write_text,
 )
-from linconv.results.throughput import Arm, ThroughputResult, throughput_hash
+from linconv.results.kinds import COLUMNS, KINDS
+from linconv.results.kinds.throughput import Arm, ThroughputResult
 
 LAYERS = {1: ("features.conv1", 32, 27), 2: ("features.conv2", 64, 288), 3: ("features.conv3", 128, 576)}
 # The four FLOP cells of the paper that its rule alone does not give: the rule's count, the released code's, why.
@@ -161,7 +161,7 @@ def make_complexity(config: Config, costs: Mapping[str, tuple[int, int]] | None 
     networks = config.complexity.architectures
     return ComplexityResult(
         **config.complexity.model_dump(include={"input_shape", "classes", "batch_size"}),
-        grid_hash=complexity_hash(config.complexity, config.planned_variants),
+        grid_hash=KINDS["complexity"].hash(config, "complexity"),
         code_hash="fedcba9876543210",
         models=[_count(a, v, (costs or {}).get(v)) for a in networks for v in config.variants],
     )
@@ -221,6 +221,12 @@ def write_experiment(
     return root
 
 
+def measured_frame(kind: str, results: Iterable[Any]) -> pd.DataFrame:
+    """Some results of a kind as the rows of data/<kind>.csv."""
+    rows = KINDS[kind].rows({KINDS[kind].key_of(result): result for result in results})
+    return pd.DataFrame(rows[kind], columns=COLUMNS[kind])
+
+
 def read_rows(path: Path) -> list[dict[str, str]]:
     """A CSV file as one dictionary of strings per row."""
     with path.open(encoding="utf-8", newline="") as file:
@@ -241,7 +247,8 @@ def write_timings(
     is 100 MiB and another one per image, and that of each form `memory[form]` times as much; of others it is unknown.
     """
     assert config.throughput is not None
-    for key in plan_throughput(config.throughput):
+    kind = KINDS["throughput"]
+    for key in kind.plan(config):
         rounds = [float(k * key.batch_size) for k in range(1, config.throughput.rounds + 1)]
         peaks = {form: share * (100 + key.batch_size) for form, share in memory.items()}
         again = [t * (1 + 0.01 * (-1) ** i) for i, t in enumerate(rounds)]
@@ -256,11 +263,11 @@ def write_timings(
         result = ThroughputResult(
             **key._asdict(), input_shape=(3, 32, 32), classes=10, channels_last=False, device="cpu",
             rounds_wanted=config.throughput.rounds, block_seconds=0.05, code_hash="c" * 16,
-            grid_hash=throughput_hash(config.throughput, config.known_variants), arms=arms, machine={},
+            grid_hash=kind.hash(config, key), arms=arms, machine={},
             provenance=origin,
         )  # fmt: skip
-        if key.name not in skip:
-            write_result(root / "throughput" / f"{key.name}.json", result)
+        if str(key) not in skip:
+            write_result(root / kind.path(key), result)
 
 
 def _arm(name: str, variant: str, form: str, seconds: list[float], peak: float | None) -> Arm:

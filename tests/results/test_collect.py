@@ -8,7 +8,7 @@ import pytest
 from linconv.config import RunKey, plan_runs, resolve_run
 from linconv.results import ResultError, RunResult, RunWarning, read_result, write_result
 from linconv.results.collect import collect
-from linconv.results.tidy import COLUMNS
+from linconv.results.kinds import COLUMNS
 from tests.results.factory import LAYERS, make_config, make_correlations, make_run, read_rows, write_experiment
 
 
@@ -101,7 +101,7 @@ def test_a_stale_result_is_refused_with_both_hashes_and_the_remedy(tmp_path):
     assert "runs/digits/base/conv/seed0/result.json" in message
     assert resolve_run(old, key("conv")).hash in message
     assert resolve_run(new, key("conv")).hash in message
-    assert "delete it or run again" in message
+    assert "delete it to have it made again" in message
     assert "and 10 more" in message
     assert not (tmp_path / "data").exists()
 

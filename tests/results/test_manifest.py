@@ -9,9 +9,9 @@ from linconv.config import RunKey
 from linconv.report.source import load_experiment
 from linconv.results import ResultError, RunResult, read_result, write_result
 from linconv.results.collect import collect
+from linconv.results.kinds import COLUMNS
 from linconv.results.manifest import check_manifest, write_manifest
 from linconv.results.outcomes import Outcomes, read_collected_outcomes, write_outcomes
-from linconv.results.tidy import COLUMNS
 from tests.results.factory import make_config, write_experiment
 
 CONFIG = make_config(variants=["conv", "L"], seeds=[0, 1])

@@ -150,7 +150,7 @@ def stale(tmp_path):
 def in_another_place(tmp_path):
     folders = [machine(tmp_path, "a"), machine(tmp_path, "b")]
     write_result(folders[0] / key("L").path / "result.json", make_run(make_config(), key("L", 1)))
-    return folders, ["holds the run digits/base/L/seed1, not digits/base/L/seed0"]
+    return folders, ["holds digits/base/L/seed1, not digits/base/L/seed0"]
 
 
 def newer(tmp_path):

@@ -14,12 +14,13 @@ import numpy as np
 import pytest
 
 from linconv.config import RunKey, plan_runs, resolve_run
+from linconv.config.parts import run_parts
 from linconv.results import write_result
 from linconv.results.arrays import write_npz
+from linconv.results.code import code_hash
 from linconv.results.collect import collect
+from linconv.results.kinds.run import RunResult
 from linconv.results.outcomes import Outcomes, write_outcomes
-from linconv.results.provenance import code_hash
-from linconv.results.run import RunResult
 from linconv.results.run_folder import InUseError, finished, locked, remove_spent_checkpoints, settle
 from tests.results.factory import make_config, make_run, write_experiment
 
@@ -119,7 +120,7 @@ def whole(tmp_path):
     """The folder of a finished run."""
     run = make_run(make_config(), KEY, top1=90.0)
     record = write_outcomes(tmp_path, Outcomes(np.arange(10) > 0, np.zeros(10, np.float32)))
-    code = code_hash("training", *RUN.definition.layers)
+    code = code_hash("run", run_parts(RUN))
     write_result(tmp_path / "result.json", RunResult(**run.model_dump() | {"outcomes": record, "code_hash": code}))
     write_npz(tmp_path / "correlations.npz", {})
     return tmp_path

@@ -13,12 +13,12 @@ from pydantic import BaseModel
 
 from linconv.config import RunKey
 from linconv.results import ComplexityResult, ResultError, RunResult, read_result, write_result
-from linconv.results.correctness import CorrectnessResult
+from linconv.results.kinds.correctness import CorrectnessResult
+from linconv.results.kinds.profile import ProfileResult
+from linconv.results.kinds.regularizer import RegularizerResult
+from linconv.results.kinds.sensitivity import SensitivityResult
+from linconv.results.kinds.throughput import ThroughputResult
 from linconv.results.manifest import Manifest
-from linconv.results.profile import ProfileResult
-from linconv.results.regularizer import RegularizerResult
-from linconv.results.sensitivity import SensitivityResult
-from linconv.results.throughput import ThroughputResult
 from tests.results.factory import make_complexity, make_config, make_run
 
 PAGE = (Path(__file__).parents[2] / "docs" / "results.md").read_text(encoding="utf-8")

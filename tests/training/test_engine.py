@@ -17,7 +17,8 @@ from linconv.runner import perform_run
 from linconv.training.checkpoint import restore_checkpoint, save_checkpoint
 from linconv.training.engine import Callback, Term, Training, evaluate, fit, make_optimizer
 from linconv.training.numerics import numerics, set_numerics
-from linconv.training.run import count_parameters, penalty_terms, prepare, warn_where_never_orthogonal
+from linconv.training.penalties import penalty_terms
+from linconv.training.run import count_parameters, prepare, warn_where_never_orthogonal
 from linconv.training.schedules import learning_rate
 from tests.results.factory import make_config
 from tests.training.short import few_images, part_of

@@ -35,11 +35,63 @@ def test_wrong_configuration_is_one_message_and_no_job(
     path.write_text(yaml.safe_dump(FAST | {"experiment": "wrong"} | changes))
     done = project.snakemake("--configfile", "wrong.yaml")
     assert done.returncode != 0
-    told = [line for line in done.stdout.splitlines() if not line.startswith("Using workflow specific profile")]
-    assert len(told) == 1, done.stdout
-    assert told[0].startswith("wrong.yaml: ")
-    assert named in told[0]
+    message = told(done.stdout)
+    assert message.startswith("wrong.yaml:")
+    assert named in message
     assert not project.results("wrong").exists()
+
+
+def told(output: str) -> str:
+    """The only line of the output, the name of the profile left out."""
+    (line,) = (line for line in output.splitlines() if not line.startswith("Using workflow specific profile"))
+    return line
+
+
+TRAPS = {
+    "a key twice": ("seeds: [1]\n", "seeds: is given twice, first in line "),
+    "octal": ("threads: 010\n", "threads: 010 is read as an octal number, 8"),
+    "base 60": ("loader_workers: 1:30\n", "loader_workers: 1:30 is read as a number to the base 60"),
+    "true as a number": ("threads: true\n", "threads: a number is expected, but this is true"),
+}
+
+
+@pytest.mark.parametrize(("line", "named"), TRAPS.values(), ids=TRAPS)
+def test_what_snakemake_reads_otherwise_than_it_looks_is_refused_with_its_line(
+    project: Project, line: str, named: str
+) -> None:
+    text = yaml.safe_dump(FAST | {"experiment": "wrong"}) + line
+    (project.root / "wrong.yaml").write_text(text)
+    done = project.snakemake("--dry-run", "--configfile", "wrong.yaml")
+    assert done.returncode != 0
+    assert told(done.stdout).startswith(f"wrong.yaml:{len(text.splitlines())}: {named}")
+
+
+@pytest.mark.parametrize("content", [b"a: [\n", b"a:\n\tb: 1\n", b"a: \xe9\n", b"a: &x [*x]\n", b"a: 1\n---\nb: 1\n"])
+def test_a_default_file_that_snakemake_cannot_read_is_one_line_with_its_name(project: Project, content: bytes) -> None:
+    (project.root / "config/config.yaml").write_bytes(content)
+    try:
+        done = project.snakemake("--dry-run")
+    finally:
+        project.write_config()
+    assert done.returncode != 0
+    assert told(done.stdout).startswith("config/config.yaml:")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"in_rnk": 0.5}, "define.T.options.in_rnk: layer 'tucker' has no option 'in_rnk'; did you mean 'in_rank'?"),
+        ({"in_rank": -3}, "define.T.options.in_rank: "),
+    ],
+)
+def test_a_wrong_option_of_a_method_is_found_before_any_job_starts(
+    project: Project, options: dict[str, object], message: str
+) -> None:
+    define = {"T": {"layer": "tucker", "options": options}}
+    (project.root / "wrong.yaml").write_text(yaml.safe_dump(FAST | {"variants": ["conv", "T"], "define": define}))
+    done = project.snakemake("--dry-run", "--configfile", "wrong.yaml")
+    assert done.returncode != 0
+    assert re.match(rf"wrong\.yaml:\d+: {re.escape(message)}", told(done.stdout))
 
 
 def resolved(project: Project, experiment: str, *arguments: str) -> Config:

@@ -5,13 +5,19 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
 import yaml
 from pydantic import BaseModel
 
+from linconv.catalogue._entry import Entry
+from linconv.catalogue.criteria import CRITERIA
+from linconv.catalogue.datasets import DATASETS
+from linconv.catalogue.methods import METHODS
+from linconv.catalogue.networks import NETWORKS
+from linconv.catalogue.regularizers import REGULARIZERS
 from linconv.config import (
     Config,
     ImageFolderOptions,
@@ -22,8 +28,10 @@ from linconv.config import (
     Variant,
     load_config,
 )
+from linconv.config.measured import ProfileOptions, RegularizerOptions, SensitivityOptions
 from linconv.config.options import ComplexityOptions, FigureOptions, StatisticsOptions
 from linconv.config.recipes import Override, RecipeChoice
+from linconv.config.throughput import ThroughputOptions
 from tests.workflow.conftest import REPOSITORY
 
 MODELS: tuple[type[BaseModel], ...] = (
@@ -39,6 +47,10 @@ MODELS: tuple[type[BaseModel], ...] = (
     ComplexityOptions,
     FigureOptions,
     StatisticsOptions,
+    ThroughputOptions,
+    ProfileOptions,
+    RegularizerOptions,
+    SensitivityOptions,
 )
 
 
@@ -52,6 +64,29 @@ def test_every_key_is_documented() -> None:
     text = (REPOSITORY / "config" / "README.md").read_text(encoding="utf-8")
     missing = [f"{model}.{key}" for model, key in keys() if f"`{key}" not in text and f".{key}`" not in text]
     assert not missing
+
+
+@pytest.mark.parametrize(
+    ("page", "entries"),
+    [
+        ("config/README.md", NETWORKS),
+        ("config/README.md", DATASETS),
+        ("config/README.md", CRITERIA),
+        ("config/README.md", REGULARIZERS),
+        ("docs/methods.md", {name: entry for name, entry in METHODS.items() if name != "linear"}),
+    ],
+)
+def test_every_entry_of_the_catalogue_has_its_row(page: str, entries: Mapping[str, Entry]) -> None:
+    text = (REPOSITORY / page).read_text(encoding="utf-8")
+    rows = set(re.findall(r"^\| `(\w+)` +\|", text, flags=re.MULTILINE))
+    assert set(entries) <= rows
+
+
+def test_generated_tables_are_up_to_date() -> None:
+    done = subprocess.run(
+        [sys.executable, "docs/embed_tables.py", "--check"], cwd=REPOSITORY, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
 
 
 def test_every_file_is_documented() -> None:

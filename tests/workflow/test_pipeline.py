@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import zipfile
 from pathlib import Path
@@ -18,7 +19,8 @@ from linconv.report.tables import FORMATS
 from linconv.results import RunResult, read_result
 from tests.workflow.conftest import Project
 
-RENDERING = {"collect": 1, "tables": 1, "figures": 1, "claims": 1, "page": 1}
+DRAWING = {"tables": 1, "figures": 1, "claims": 1, "page": 1}
+RENDERING = {"collect": 1, **DRAWING}
 
 
 def test_default_target_makes_everything(finished: Project) -> None:
@@ -73,7 +75,7 @@ def test_changed_recipe_trains_again_what_it_concerns(finished: Project) -> None
 
 
 def test_options_that_change_no_outcome_train_nothing(finished: Project) -> None:
-    planned = finished.planned("--config", 'figures={"formats": ["png"]}', "threads=2", "data_root=elsewhere")
+    planned = finished.planned("--config", 'figures={"formats": ["png"]}')
     assert planned == RENDERING
 
 
@@ -85,10 +87,52 @@ def test_changed_code_reruns_its_own_stage(finished: Project, tmp_path: Path) ->
     assert not project.planned()
     with (edited / "report" / "table.py").open("a") as file:
         file.write("RESTYLED = True\n")
-    assert project.planned() == RENDERING
+    assert project.planned() == DRAWING
     with (edited / "models" / "vgg.py").open("a") as file:
         file.write("CHANGED = True\n")
     assert project.planned() == {"train": 2, "complexity": 1, **RENDERING}
+
+
+def test_going_back_to_an_earlier_configuration_collects_again(finished: Project, tmp_path: Path) -> None:
+    project = finished.copy(tmp_path / "project")
+    correlations = project.results() / "data" / "correlations.npz"
+    before = correlations.read_bytes()
+    for shown in (["conv"], ["conv", "L", "Lr"]):
+        project.write_config(figures={"formats": ["svg"], "heatmap_variants": shown})
+        assert project.snakemake("--until", "collect").returncode == 0
+    assert correlations.read_bytes() == before
+    assert len(list(correlations.parent.glob(".config-*"))) == 1
+
+
+def test_data_of_another_configuration_are_refused_whatever_the_times_of_the_files(
+    finished: Project, tmp_path: Path
+) -> None:
+    project = finished.copy(tmp_path / "project")
+    project.write_config(recipe={"overrides": [{"set": {"epochs": 2}}]})
+    assert project.snakemake("--until", "collect").returncode == 0
+    shutil.rmtree(project.root / ".snakemake")
+    for path in project.results().rglob("*"):  # what a clone, an archive or a copy does to times
+        os.utime(path, (1_700_000_000, 1_700_000_000))
+    project.write_config()
+    done = project.snakemake("--until", "collect")
+    assert done.returncode != 0
+    assert "made with configuration" in (project.results() / "logs" / "collect.log").read_text()
+
+
+def test_the_machine_decides_nothing_that_is_rendered(finished: Project) -> None:
+    assert not finished.planned("--config", "threads=2", "data_root=elsewhere", "keep_weights=true")
+
+
+def test_the_written_configuration_is_the_last_one_even_where_nothing_is_to_be_done(
+    finished: Project, tmp_path: Path
+) -> None:
+    project = finished.copy(tmp_path / "project")
+    written = (project.results() / "config.yaml").read_text()
+    assert project.snakemake("--until", "train", "--config", "seeds=[0, 1]").returncode == 0
+    assert yaml.safe_load((project.results() / "config.yaml").read_text())["seeds"] == [0, 1]
+    again = project.snakemake()
+    assert "Nothing to be done" in again.stdout
+    assert (project.results() / "config.yaml").read_text() == written
 
 
 def test_stale_result_is_refused_without_snakemakes_records(finished: Project, tmp_path: Path) -> None:

@@ -4,9 +4,7 @@ rule collect:
     input:
         of_every_run("result.json"),
         of_every_run("correlations.npz"),
-        rules.complexity.output.complexity,
-        timed_cells(),
-        other_measurements(),
+        measured_files(),
     output:
         expand(f"{RESULTS}/data/{{name}}.csv", name=COLUMNS),
         expand(f"{RESULTS}/data/{{name}}", name=["correlations.npz", "outcomes.npz", "manifest.json"]),
@@ -17,7 +15,7 @@ rule collect:
         ENVIRONMENT
     params:
         config=CONFIG,
-        code_hash=REPORT_CODE,
+        code_hash=COLLECT_CODE,
     shell:
         "linconv collect {params.config} > {log} 2>&1"
 

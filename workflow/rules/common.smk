@@ -7,32 +7,43 @@ import sys
 from pathlib import Path
 
 import yaml
-from snakemake.logging import logger
 
+from linconv.catalogue.datasets import DATASETS
 from linconv.catalogue.figures import FIGURES
+from linconv.catalogue.measurements import MEASUREMENTS
 from linconv.catalogue.tables import TABLES
-from linconv.config import ConfigError, parse_config, plan_runs, resolve_run
-from linconv.config.runs import complexity_hash, digest
-from linconv.config.throughput import plan_throughput
+from linconv.cli.apart import check_options_apart
+from linconv.config import ConfigError, merged_config, resolve_runs
+from linconv.config.load import placed
+from linconv.config.parts import run_parts
+from linconv.config.runs import digest
 from linconv.devices import visible_gpus
 from linconv.results import write_text
-from linconv.results.provenance import code_hash
-from linconv.results.measured import MEASURED, measured_files
-from linconv.results.throughput import throughput_hash
-from linconv.results.tidy import COLUMNS
+from linconv.results.code import code_hash
+from linconv.results.kinds import COLUMNS, KINDS
 
 # Jobs find the commands of the environment that runs Snakemake, whether or not it is activated.
 os.environ.update(PATH=os.pathsep.join([os.path.dirname(sys.executable), os.environ.get("PATH", "")]))
 
-# No job starts with a wrong configuration. Snakemake would print a stack beside the message of an exception;
-# leaving with the message alone says what to mend and nothing else.
-try:
-    settings = parse_config(config, ", ".join(map(os.path.relpath, workflow.configfiles)) or "configuration")
-except ConfigError as error:
-    logger.error(str(error))
-    sys.exit(1)
+# A module gets its configuration from the workflow that uses it, whose files may hold more.
+FILES = [] if workflow.modifier.skip_configfile else [os.path.relpath(file) for file in workflow.configfiles]
 
-runs = plan_runs(settings)
+# No job starts with a wrong configuration.
+try:
+    settings = merged_config(config, FILES)
+except ConfigError as error:
+    leave(error)
+if workflow.is_main_process:
+    if problem := check_options_apart(settings, Path(".snakemake/linconv")):
+        leave(
+            placed(
+                problem,
+                ", ".join(FILES) or "configuration",
+                read_yaml(FILES[0]).lines if len(FILES) == 1 else {},
+            )
+        )
+
+runs = resolve_runs(settings)
 
 # Defaults stay unwritten, so that the text reads like the file it came from.
 CONFIG_YAML = yaml.safe_dump(settings.model_dump(mode="json", exclude_unset=True), sort_keys=False)
@@ -49,19 +60,22 @@ DRAWING = 4  # processes that draw figures side by side, as far as there are cor
 
 # Snakemake sees neither an edited module nor the part of the configuration that a run depends on. These hashes
 # are `params:`, so a job is done again when what determines its outcome has changed, and only then.
-CONFIG_HASH = digest(CONFIG_YAML)
-RUN_HASHES = {key: resolve_run(settings, key).hash for key in runs}
-TRAINING_CODE = {name: code_hash("training", *v.layers) for name, v in settings.planned_variants.items()}
-COMPLEXITY_CODE = code_hash(
-    "complexity", *(layer for v in settings.planned_variants.values() for layer in v.layers)
-)
+CONFIG_HASH = digest(settings.identity())
+HASHES = {
+    name: {str(key): value for key, value in kind.hashes(settings).items()} for name, kind in KINDS.items()
+}
+CODES = {
+    name: {str(key): kind.code_hash(settings, key) for key in kind.plan(settings)}
+    for name, kind in KINDS.items()
+    if name != "run"
+}
+RUN_CODE = {
+    key[:3]: code_hash("run", run_parts(run)) for key, run in runs.items() if key.seed == settings.seeds[0]
+}
+COLLECT_CODE = code_hash("collect")
 REPORT_CODE = code_hash("report")
-TIMED_VARIANTS = settings.throughput.variants if settings.throughput else ()
-TIMED_CODE = code_hash(
-    "throughput", *(layer for name in TIMED_VARIANTS for layer in settings.known_variants[name].layers)
-)
-TIMED = [key.name for key in plan_throughput(settings.throughput)] if settings.throughput else []
-TIMED_HASH = throughput_hash(settings.throughput, settings.known_variants) if settings.throughput else None
+# what is measured beside the runs: the kinds that the configuration asks for
+MEASURED = [kind for name, kind in KINDS.items() if CODES.get(name)]
 
 
 def one_of(values):
@@ -74,7 +88,6 @@ wildcard_constraints:
     architecture=one_of(settings.architectures),
     variant=one_of(settings.variants),
     seed=one_of(settings.seeds),
-    cell=one_of(TIMED),
 
 
 def of_every_run(name):
@@ -82,24 +95,19 @@ def of_every_run(name):
     return [f"{RESULTS}/{key.path}/{name}" for key in runs]
 
 
-def timed_cells():
-    """The result file of every timing."""
-    return [f"{RESULTS}/throughput/{name}.json" for name in TIMED]
-
-
-def other_measurements():
-    """The result files of profiles and other measurements that are made by hand, as far as there are any."""
-    return [str(path) for kind in MEASURED for path in measured_files(Path(RESULTS), kind)]
+def measured_files():
+    """The result file of every planned measurement."""
+    return [f"{RESULTS}/{kind.path(key)}" for kind in MEASURED for key in kind.plan(settings)]
 
 
 def run_hash(wildcards):
     """The hash of all that a run's configuration says about its outcome."""
-    return RUN_HASHES[wildcards.dataset, wildcards.architecture, wildcards.variant, int(wildcards.seed)]
+    return HASHES["run"]["{dataset}/{architecture}/{variant}/seed{seed}".format(**wildcards)]
 
 
-def training_code(wildcards):
+def run_code(wildcards):
     """The hash of the code that decides the outcome of a run."""
-    return TRAINING_CODE[wildcards.variant]
+    return RUN_CODE[wildcards.dataset, wildcards.architecture, wildcards.variant]
 
 
 GPUS = [] if settings.device == "cpu" else visible_gpus()
@@ -118,7 +126,7 @@ def places_per_run():
 def threads_of(wildcards):
     """The cores a run keeps busy: its threads and, where its images are sure to be streamed, those that decode them."""
     folder = settings.imagefolders.get(wildcards.dataset)
-    streamed = folder.stream is True if folder else wildcards.dataset == "imagenet"
+    streamed = folder.stream is True if folder else DATASETS[wildcards.dataset].streamed
     return settings.threads + settings.loader_workers * streamed
 
 

@@ -13,7 +13,7 @@ rule train:
     params:
         config=CONFIG,
         config_hash=run_hash,
-        code_hash=training_code,
+        code_hash=run_code,
     shell:
         "linconv train {params.config} --dataset {wildcards.dataset} --architecture {wildcards.architecture} "
         "--variant {wildcards.variant} --seed {wildcards.seed} > {log} 2>&1"

@@ -10,9 +10,9 @@ from linconv.report.compare.counts import counts_compared, counts_sentence
 from linconv.report.compare.origins import configurations_compared, origins_compared
 from linconv.report.compare.times import times_compared
 from linconv.report.formats import to_markdown
+from linconv.results import ResultError
 from linconv.results.folders import Results, experiment_folders, read_experiment
 from linconv.results.merge import outcome
-from linconv.results.schema import ResultError
 
 _LISTED = 20  # damaged files named
 

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from linconv.report.labels import architecture_label, place_label
 from linconv.report.table import VARIANT, Column, Rows, Table
 from linconv.report.text import MISSING, number
+from linconv.results import Complexity
 from linconv.results.folders import Results
-from linconv.results.schema import Complexity
 
 _COUNTS = ("params", "macs_folded", "macs_feature", "macs_weight", "flops_paper")
 _CAPTION = "Parameters, multiply-accumulates per image and the paper's FLOPs that differ."

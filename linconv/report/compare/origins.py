@@ -11,9 +11,9 @@ from typing import Any
 from linconv.config import RunKey, resolve_run
 from linconv.report.table import Column, Rows, Table
 from linconv.report.text import MISSING
+from linconv.results import RunResult
 from linconv.results.folders import Results
 from linconv.results.merge import differences
-from linconv.results.schema import RunResult
 
 
 def configurations_compared(a: Results, b: Results, common: Sequence[RunKey]) -> Table:

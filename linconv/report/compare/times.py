@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import pandas as pd
 
-from linconv.config.throughput import plan_throughput
 from linconv.report.table import NETWORK, VARIANT, Column, Rows, Table
 from linconv.report.text import number
 from linconv.report.timings import CALL, how_label, where_timed
 from linconv.results.folders import Results
-from linconv.results.throughput import read_cells, throughput_hash
-from linconv.results.tidy import COLUMNS, throughput_rows
+from linconv.results.kinds import COLUMNS, KINDS
+from linconv.results.planned import read_planned
 
 _ARM = [*CALL, "variant", "form"]
 _CAPTION = (
@@ -59,12 +58,9 @@ def times_compared(a: Results, b: Results) -> tuple[str, Table]:
 
 def _timed(results: Results) -> pd.DataFrame:
     """The arms that were timed as the folder's configuration says, as rows of throughput.csv."""
-    options, rows = results.config.throughput, []
-    if options is not None:
-        names = [key.name for key in plan_throughput(options)]
-        grid = throughput_hash(options, results.config.known_variants)
-        cells, _ = read_cells(results.root / "throughput", names, grid)
-        rows = [row for row in throughput_rows(cells) if row["status"] == "ok"]
+    kind = KINDS["throughput"]
+    found, _ = read_planned(kind, results.config, results.root)
+    rows = [row for row in kind.rows(found)["throughput"] if row["status"] == "ok"]
     frame = pd.DataFrame(rows, columns=COLUMNS["throughput"])
     return frame.drop_duplicates(_ARM)  # the plain network is there twice, to tell the noise
 

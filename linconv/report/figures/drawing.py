@@ -25,8 +25,8 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLoca
 
 from linconv.report.figures.style import MISSING_COLOR
 from linconv.report.source import Experiment
+from linconv.results import ResultError
 from linconv.results.files import atomic_path
-from linconv.results.schema import ResultError
 
 STYLE = Path(__file__).with_name("linconv.mplstyle")
 # Omit the creation date and the program: they would make the bytes differ between runs.

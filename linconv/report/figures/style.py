@@ -10,7 +10,8 @@ from matplotlib.artist import Artist
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from linconv.report.labels import ARCHITECTURES, architecture_label, variant_label
+from linconv.catalogue.networks import NETWORKS
+from linconv.report.labels import architecture_label, variant_label
 from linconv.report.source import Experiment
 
 # Okabe and Ito's palette: distinguishable with any kind of color vision.
@@ -62,7 +63,7 @@ def styles_of(variants: Sequence[str]) -> dict[str, Style]:
 
 def network_markers(architectures: Sequence[str]) -> dict[str, str]:
     """The shape of each network's points; the known networks always look the same."""
-    known = list(ARCHITECTURES)
+    known = list(NETWORKS)
     places = {name: known.index(name) if name in known else len(known) + i for i, name in enumerate(architectures)}
     return {name: _MARKERS[place % len(_MARKERS)] for name, place in places.items()}
 

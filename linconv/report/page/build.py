@@ -16,10 +16,10 @@ from linconv.report.claims import ERRATA, Claim, claims, protocol_deviations
 from linconv.report.labels import architecture_label, dataset_label, variant_label
 from linconv.report.page.sections import Section, anchor, section, slugs
 from linconv.report.source import Experiment, load_experiment
+from linconv.results import ResultError
 from linconv.results.collect import collect
 from linconv.results.files import write_text
 from linconv.results.folders import experiment_folders, read_experiment
-from linconv.results.schema import ResultError
 
 HERE = Path(__file__).parent
 VERDICTS = {"supported": "✓", "not supported": "✗", "undecided": "?", "not measured": "–"}

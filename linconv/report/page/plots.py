@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from linconv.results.schema import Epoch, RunResult
+from linconv.results import Epoch, RunResult
 
 WIDTH, HEIGHT = 320, 150
 POINTS = 100  # drawn per curve at most

@@ -26,8 +26,8 @@ from linconv.report.plan import Planned, plan_outputs
 from linconv.report.source import CellKey, Experiment
 from linconv.report.tables import make_table
 from linconv.report.text import spread_text
+from linconv.results import RunResult
 from linconv.results.folders import Results
-from linconv.results.schema import RunResult
 
 LOG_LINES = 12
 LONG = 48  # characters from which the text of a table's cell is broken into lines

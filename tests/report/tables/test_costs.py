@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from linconv.measure.complexity import measure_grid
+from linconv.measure.complexity import measure_complexity
 from linconv.report import render_tables
 from linconv.results import write_result
 from linconv.results.collect import collect
@@ -24,7 +24,7 @@ def test_complexity_shares(collected):
 def counted(root, **changes):
     """The unrounded table of the overhead, of real counts."""
     config = make_config(**changes)
-    write_result(root / "complexity.json", measure_grid(config.complexity, config.planned_variants))
+    write_result(root / "complexity.json", measure_complexity(config))
     collect(config, root, partial=True)
     render_tables(root)
     rows = read_rows(root / "tables" / "overhead.csv")

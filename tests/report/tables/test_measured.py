@@ -8,15 +8,23 @@ from linconv.config import RunKey, resolve_run
 from linconv.report import build_report, render_tables
 from linconv.results import write_result
 from linconv.results.collect import collect
-from linconv.results.correctness import Check, CorrectnessResult
-from linconv.results.measured import MEASURED
-from linconv.results.profile import KindTime, NetworkProfile, ProfileResult
-from linconv.results.regularizer import RegularizerResult, TimedCall
-from linconv.results.sensitivity import LayerSensitivity, SensitivityResult
+from linconv.results.kinds import KINDS
+from linconv.results.kinds.correctness import Check, CorrectnessResult
+from linconv.results.kinds.profile import KindTime, NetworkProfile, ProfileResult
+from linconv.results.kinds.regularizer import RegularizerResult, TimedCall
+from linconv.results.kinds.sensitivity import LayerSensitivity, SensitivityResult
 from tests.report.conftest import key
 from tests.results.factory import make_config, make_run, read_rows
 
-CONFIG = {"seeds": [0], "variants": ["conv", "Lr"]}
+ONE = {"architectures": ["vgg11"], "variants": ["Lr"], "batches": [8]}
+CONFIG = {
+    "seeds": [0],
+    "variants": ["conv", "Lr"],
+    "profile": ONE | {"activities": ["inference"]},
+    "regularizer": ONE,
+    "sensitivity": {"variants": ["Lr"]},
+    "correctness": {},
+}
 ORIGIN = {"device": "cpu", "channels_last": False, "input_shape": (3, 32, 32), "classes": 10, "machine": {}}
 
 
@@ -34,6 +42,7 @@ def profile(origin):
         activity="inference",
         batch_size=8,
         profiled_calls=3,
+        grid_hash="a" * 16,
         code_hash="a" * 16,
         networks=[network("plain", 90), network("Lr", 30)],
         provenance=origin,
@@ -51,6 +60,7 @@ def regularizer(origin):
         filters=[(4, 27)],
         rounds_wanted=3,
         block_seconds=0.1,
+        grid_hash="a" * 16,
         code_hash="a" * 16,
         arms=[TimedCall(name=name, calls=1, seconds_per_call=(s,) * 3) for name, s in seconds.items()],
         provenance=origin,
@@ -78,6 +88,7 @@ def sensitivity(origin):
         ],
         config=run.model_dump(mode="json"),
         config_hash=run.hash,
+        grid_hash="a" * 16,
         code_hash="a" * 16,
         provenance=origin,
     )
@@ -99,6 +110,7 @@ def correctness(origin):
             )
             for form, error in errors
         ],
+        grid_hash="a" * 16,
         code_hash="a" * 16,
         provenance=origin,
     )
@@ -114,7 +126,9 @@ def measured(collected):
     config = make_config(**CONFIG)
     origin = make_run(config, key("Lr")).provenance
     for name, make in MAKERS.items():
-        write_result(root / name / "one.json", make(origin))
+        ((result_key, expected),) = KINDS[name].hashes(config).items()
+        result = make(origin).model_copy(update={"grid_hash": expected})
+        write_result(root / KINDS[name].path(result_key), result)
     collect(config, root)
     return root
 
@@ -125,7 +139,7 @@ def cells(path):
 
 
 def test_there_is_a_table_of_every_kind(measured):
-    assert set(MAKERS) == set(MEASURED)
+    assert set(MAKERS) == set(KINDS) - {"run", "complexity", "throughput"}
     made = {path.stem for path in render_tables(measured)}
     page = build_report(measured).read_text()
     for name in MAKERS:
@@ -184,9 +198,11 @@ def test_how_exact_the_forms_are(measured):
 
 
 def test_a_damaged_file_is_named_and_the_rest_collected(measured):
-    (measured / "profile" / "two.json").write_text("{")
+    (path,) = (measured / "profile").iterdir()
+    path.write_text("{")
     collect(make_config(**CONFIG), measured, partial=True)
     (failure,) = read_rows(measured / "data" / "failures.csv")
     assert failure["reason"] == "damaged"
-    assert failure["detail"].startswith("profile/two.json: file: Invalid JSON")
-    assert len(read_rows(measured / "data" / "profile.csv")) == 4
+    assert failure["detail"].startswith(f"profile/{path.name}: file: Invalid JSON")
+    assert read_rows(measured / "data" / "profile.csv") == []
+    assert len(read_rows(measured / "data" / "regularizer.csv")) == 5

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar, Literal
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
-from linconv.config import ResolvedRun
+from linconv.catalogue._entry import Entry
+from linconv.config import Config, RunKey, plan_runs, resolve_run, run_hashes
+from linconv.config.parts import run_parts
+from linconv.config.runs import digest
 from linconv.results.data import DataContent
+from linconv.results.kinds._kind import Kind, Rows, resolved
+from linconv.results.origin import Provenance
 from linconv.results.record import (
     SCHEMA_VERSION,
     Count,
@@ -128,62 +135,6 @@ class RunOutcomes(Record):
         return 100 * self.correct / self.count
 
 
-class EarlierProcess(Record):
-    """A process that was interrupted, from which another went on. `epochs` had been finished at its last checkpoint;
-    `seconds` and the peaks are those until then, and its own."""
-
-    epochs: Count
-    seconds: NonNegative
-    device: str
-    versions: dict[str, str]
-    hardware: dict[str, Any]
-    numerics: dict[str, Any]
-    peak_memory_mib: NonNegative | None
-    peak_gpu_memory_mib: NonNegative | None
-
-
-class Provenance(Record):
-    """Where a result came from. `command` reproduces it from the repository's root.
-
-    `numerics` is what was in force, `numerics.asked` what the configuration asked for. `peak_memory_mib` is that of
-    the process (resident set), `peak_gpu_memory_mib` that of its tensors on the GPU. `earlier_processes` are those that
-    a run went on from: `seconds` is the sum over all of them, the peaks are the highest; all else is of the last one.
-    `images_per_second` is the rate of the last process in its training epochs, evaluations left out. `energy_joules` is
-    what the device took for the run, where it was measured.
-    """
-
-    command: str
-    versions: dict[str, str]
-    hardware: dict[str, Any]
-    numerics: dict[str, Any]
-    git_commit: str | None
-    git_dirty: bool | None
-    finished_utc: str
-    seconds: NonNegative
-    peak_memory_mib: NonNegative | None = None
-    peak_gpu_memory_mib: NonNegative | None = None
-    images_per_second: NonNegative | None = None
-    energy_joules: NonNegative | None = None
-    earlier_processes: list[EarlierProcess] | None = None
-
-
-def resolved(config: dict[str, Any], config_hash: str) -> ResolvedRun:
-    """The run that a record describes.
-
-    Raises:
-        ValueError: it describes none, or another one than the hash is of.
-    """
-    try:
-        run = ResolvedRun.model_validate(config)
-    except ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(("config", *map(str, first["loc"])))
-        raise ValueError(f"{field}: {first['msg']}") from None
-    if run.hash != config_hash:
-        raise ValueError(f"config_hash is {config_hash}, the hash of config is {run.hash}")
-    return run
-
-
 class RunResult(Record):
     """One training run.
 
@@ -246,3 +197,104 @@ class RunResult(Record):
                 raise ValueError(
                     f"metrics.{name} is {getattr(metrics, name)}, in epoch {epoch.epoch} of history it is {value}"
                 )
+
+
+_COORDINATES = list(RunKey._fields)
+_RUN_COLUMNS = """
+status top1 test_loss train_loss train_top1 epoch params params_nonzero coefficient_sparsity selection macs
+never_orthogonal warnings epochs batch_size learning_rate optimizer config_hash code_hash shared_code_hash data
+git_commit git_dirty torch numpy hardware instruction_set threads seconds images_per_second peak_memory_mib command
+"""
+
+
+class Runs(Kind[RunKey, RunResult]):
+    """result.json of every run."""
+
+    name = "run"
+    columns: ClassVar = {
+        "runs": [*_COORDINATES, *_RUN_COLUMNS.split()],
+        "history": [*_COORDINATES, *Epoch.model_fields],
+        "layers": [*_COORDINATES, "stage", *LayerRedundancy.model_fields],  # before or after the training
+    }
+    missing = "no result file and no log: the run has not been started"
+
+    def __init__(self) -> None:
+        super().__init__(RunResult)
+
+    def plan(self, config: Config) -> list[RunKey]:
+        return plan_runs(config)
+
+    def hash(self, config: Config, key: RunKey) -> str:
+        return resolve_run(config, key).hash
+
+    def hashes(self, config: Config) -> dict[RunKey, str]:
+        return run_hashes(config)
+
+    def hash_of(self, result: RunResult) -> str:
+        return result.config_hash
+
+    def parts(self, config: Config, key: RunKey) -> frozenset[Entry]:
+        return run_parts(resolve_run(config, key))
+
+    def key_of(self, result: RunResult) -> RunKey:
+        return RunKey(result.dataset, result.architecture, result.variant, result.seed)
+
+    def path(self, key: RunKey) -> Path:
+        return key.path / "result.json"
+
+    def log(self, key: RunKey) -> Path:
+        return key.log
+
+    def rows(self, results: Mapping[RunKey, RunResult]) -> Rows:
+        rows: Rows = {"runs": [], "history": [], "layers": []}
+        for key, result in results.items():
+            at = key._asdict()
+            rows["runs"].append({**at, **_run_row(result)})
+            rows["history"] += [{**at, **epoch.model_dump()} for epoch in result.history]
+            for stage, layers in (("before", result.layers_before or ()), ("after", result.layers)):
+                rows["layers"] += [{**at, "stage": stage, **layer.model_dump()} for layer in layers]
+        return rows
+
+
+def _run_row(result: RunResult) -> dict[str, Any]:
+    recipe, origin = result.config.get("recipe", {}), result.provenance
+    return {
+        **result.metrics.model_dump(),
+        **{name: recipe.get(name) for name in ("epochs", "batch_size", "learning_rate", "optimizer")},
+        "status": result.status,
+        "never_orthogonal": _never_orthogonal(result),
+        "warnings": _warnings(result),
+        "config_hash": result.config_hash,
+        "code_hash": result.code_hash,
+        "shared_code_hash": result.shared_code_hash,
+        "data": _data(result),
+        **origin.row(),
+        "git_dirty": origin.git_dirty,
+        "numpy": origin.versions.get("numpy"),
+        "instruction_set": origin.hardware.get("instruction_set"),
+        "seconds": origin.seconds,
+        "images_per_second": origin.images_per_second,
+        "peak_memory_mib": origin.peak_memory_mib,
+    }
+
+
+def _never_orthogonal(result: RunResult) -> str | None:
+    """The layers that no filters make orthogonal, those with one reason together: "a, b: reason; c: reason"."""
+    layers: dict[str, list[str]] = {}
+    for found in result.warnings:
+        if found.code == "never_orthogonal":
+            layers.setdefault(found.message, []).append(found.layer or "(the model)")
+    return "; ".join(f"{', '.join(names)}: {reason}" for reason, names in layers.items()) or None
+
+
+def _data(result: RunResult) -> str | None:
+    """16 hexadecimal digits that change with any image or label of the data; None where the digests are not known."""
+    if result.data is None or result.data.train.digest is None or result.data.test.digest is None:
+        return None
+    return digest([result.data.train.digest, result.data.test.digest])
+
+
+def _warnings(result: RunResult) -> str | None:
+    """All other warnings: "code: message; code: message"."""
+    others = [found for found in result.warnings if found.code != "never_orthogonal"]
+    return "; ".join(f"{w.code}: {w.message}" for w in others) or None

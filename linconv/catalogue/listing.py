@@ -1,0 +1,82 @@
+"""The entries as Markdown tables, for `linconv list` and the documentation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+
+from linconv.catalogue._entry import E
+from linconv.catalogue.criteria import CRITERIA, CriterionEntry
+from linconv.catalogue.datasets import DATASETS, DatasetEntry
+from linconv.catalogue.figures import FIGURES
+from linconv.catalogue.measurements import MEASUREMENTS
+from linconv.catalogue.methods import METHODS, MethodEntry
+from linconv.catalogue.networks import NETWORKS, NetworkEntry
+from linconv.catalogue.outputs import Output
+from linconv.catalogue.regularizers import REGULARIZERS, RegularizerEntry
+from linconv.catalogue.tables import TABLES
+
+KINDS = ("networks", "datasets", "methods", "criteria", "regularizers", "measurements", "tables", "figures")
+Cells = tuple[str, ...]
+_PLACES = {"network": "per network and data set", "dataset": "per data set", "timed network": "per network"}
+
+
+def table(kind: str, methods: Iterable[MethodEntry] = METHODS.values()) -> str:
+    """The entries of a kind, one row each, in the order of the catalogue.
+
+    Args:
+        kind: one of `KINDS`.
+        methods: those of installed packages may be among them.
+    """
+    tables: dict[str, Callable[[], list[Cells]]] = {
+        "networks": lambda: _rows("name, network, learning rate, epochs, batch, stay plain", NETWORKS, _network),
+        "datasets": lambda: _rows("name, data set, classes, images, augmentation, source", DATASETS, _dataset),
+        "methods": lambda: _rows("name, method, class, source", {m.name: m for m in methods}, _method),
+        "criteria": lambda: _rows("name, criterion, options of its own, source", CRITERIA, _criterion),
+        "regularizers": lambda: _rows("name, term, weight, source", REGULARIZERS, _regularizer),
+        "tables": lambda: _rows("name, what it shows", TABLES, _output),
+        "figures": lambda: _rows("name, what it shows", FIGURES, _output),
+        "measurements": lambda: _rows("name, what, function", MEASUREMENTS, lambda m: (m.label, f"`{m.target}`")),
+    }
+    return _markdown(tables[kind]())
+
+
+def _rows(columns: str, entries: Mapping[str, E], cells: Callable[[E], Cells]) -> list[Cells]:
+    return [tuple(columns.split(", ")), *((f"`{name}`", *cells(entry)) for name, entry in entries.items())]
+
+
+def _network(entry: NetworkEntry) -> Cells:
+    recipe = {"epochs": 250, "batch_size": 50} | dict(entry.paper_recipe)
+    plain = ", ".join(f"`{name}`" for name in entry.plain)
+    return entry.label, f"{recipe['learning_rate']:g}", str(recipe["epochs"]), str(recipe["batch_size"]), plain
+
+
+def _dataset(entry: DatasetEntry) -> Cells:
+    side = entry.crop_size or entry.image_size
+    images = f"{entry.channels}x{side}x{side}" + (", streamed" if entry.streamed else "")
+    steps = [*(["crop"] if entry.crop_padding or entry.crop_size else []), *(["flip"] if entry.flip else [])]
+    return entry.label, str(entry.classes), images, ", ".join(steps) or "none", entry.source
+
+
+def _method(entry: MethodEntry) -> Cells:
+    return entry.label, f"`{entry.target}`", entry.source
+
+
+def _criterion(entry: CriterionEntry) -> Cells:
+    return entry.label, ", ".join(f"`{option}`" for option in entry.options), entry.source
+
+
+def _regularizer(entry: RegularizerEntry) -> Cells:
+    return entry.label, f"{entry.weight:g}", entry.source
+
+
+def _output(entry: Output) -> Cells:
+    place = _PLACES.get(entry.per)
+    return (f"{place}: {entry.caption}" if place else entry.caption,)
+
+
+def _markdown(rows: list[Cells]) -> str:
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    widths[-1] = min(widths[-1], len(rows[0][-1]))  # long texts come last
+    lines = [" | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
+    lines.insert(1, " | ".join("-" * width for width in widths))
+    return "\n".join(f"| {line} |" for line in lines)

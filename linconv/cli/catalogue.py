@@ -1,0 +1,22 @@
+"""What there is to name in a configuration."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from linconv.catalogue.listing import KINDS, table
+from linconv.cli.options import require_known
+from linconv.config.methods import known_methods
+
+app = typer.Typer()
+
+
+@app.command("list")
+def list_entries(
+    kinds: Annotated[list[str] | None, typer.Argument(help=f"of {', '.join(KINDS)}; all of them by default")] = None,
+) -> None:
+    """List networks, data sets, methods (installed ones too), pruning criteria, regularizers and measurements."""
+    require_known(kinds or (), KINDS, "kind")
+    typer.echo("\n\n".join(f"{kind}\n{table(kind, known_methods().values())}" for kind in kinds or KINDS))

@@ -1,0 +1,238 @@
+"""Timings of every form of a network, and the statistics of their samples."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal, NamedTuple
+
+import numpy as np
+
+from linconv.catalogue._entry import Entry
+from linconv.config import Config
+from linconv.config.parts import grid_parts
+from linconv.config.runs import digest
+from linconv.config.throughput import Activity, Backend, Precision, ThroughputOptions
+from linconv.results.kinds._kind import Kind, Rows, paper_recipe
+from linconv.results.origin import Provenance
+from linconv.results.record import SCHEMA_VERSION, Count, Hash, NonNegative, Positive, Record, ResultError
+
+PLAIN, PLAIN_AGAIN = "plain", "plain again"
+Difference = Literal["faster", "slower", "no difference"]
+
+
+class ThroughputKey(NamedTuple):
+    """What one result file is of: its arms are timed against each other, arms of two files never."""
+
+    architecture: str
+    activity: Activity
+    batch_size: int
+    precision: Precision
+    backend: Backend
+
+    def __str__(self) -> str:
+        """The name of the result file, without its ending."""
+        return f"{self.architecture}_{self.activity}_b{self.batch_size}_{self.precision}_{self.backend}"
+
+
+def plan_throughput(options: ThroughputOptions) -> list[ThroughputKey]:
+    """Every result file, the most informative first.
+
+    The first listed backend, precision and batch come first, then what differs from them in one place of one list,
+    then what differs in two; networks and activities of the same conditions follow each other.
+    """
+    lists = (options.backends, options.precisions, options.batches)
+    conditions = sorted(
+        itertools.product(*lists), key=lambda c: sum(list(values).index(v) for values, v in zip(lists, c, strict=True))
+    )
+    return [
+        ThroughputKey(architecture, activity, batch, precision, backend)
+        for backend, precision, batch in conditions
+        for activity, architecture in itertools.product(options.activities, options.architectures)
+    ]
+
+
+class Arm(Record):
+    """The samples of one network in one form.
+
+    `seconds_per_call` has one entry per round, the mean over a block of `calls` calls; empty unless `status` is ok.
+    Peak memory, of a pass of its own over one warm call of each kind, is that of the network, its gradients, the
+    optimiser's state, the images and what the call makes; reserved memory is known of CUDA devices only.
+    """
+
+    name: str
+    variant: str
+    form: str
+    status: Literal["ok", "out of memory", "not supported"]
+    detail: str = ""
+    calls: Count = 0
+    seconds_per_call: tuple[NonNegative, ...] = ()
+    peak_allocated_mib: NonNegative | None = None
+    peak_reserved_mib: NonNegative | None = None
+
+
+class ThroughputResult(Record):
+    """One cell: the plain network, the same again (A/A), and every variant and form, timed against each other.
+
+    `rounds_wanted` are those of the configuration; the arms have as many samples as fitted into its time. `machine`
+    is the state before and after: clocks in MHz, load average, other processes on the card.
+    """
+
+    kind: Literal["throughput"] = "throughput"
+    schema_version: Literal[2] = SCHEMA_VERSION
+    architecture: str
+    activity: str
+    batch_size: Positive
+    precision: str
+    backend: str
+    input_shape: tuple[Positive, Positive, Positive]
+    classes: Positive
+    channels_last: bool
+    device: str
+    rounds_wanted: Positive
+    block_seconds: NonNegative
+    grid_hash: Hash
+    code_hash: Hash
+    arms: list[Arm]
+    machine: dict[str, Any]
+    provenance: Provenance
+
+
+class Timing(NamedTuple):
+    """One arm of a cell beside the plain network of the same rounds.
+
+    `ratio` is the median over rounds of arm / plain in time per call, below 1 where the arm is faster; `low` and `high`
+    are its quartiles. `band` is the A/A arm's: the largest deviation from 1 of its median and quartiles. A ratio
+    within it is "no difference".
+    """
+
+    arm: Arm
+    samples: int
+    images_per_second: float
+    latency_ms: float
+    ratio: float
+    low: float
+    high: float
+    band: float
+    difference: Difference
+
+
+def timings(cell: ThroughputResult) -> list[Timing]:
+    """The statistics of every arm of a cell that could be timed, the plain network first; none where none could.
+
+    Raises:
+        ResultError: the cell lacks one of the two plain arms, which it cannot be read without.
+    """
+    samples = {arm.name: np.asarray(arm.seconds_per_call) for arm in cell.arms if arm.status == "ok"}
+    if not samples:
+        return []
+    if missing := {PLAIN, PLAIN_AGAIN} - samples.keys():
+        raise ResultError(
+            f"timing of {cell.architecture}, batch {cell.batch_size}: no samples of {' and '.join(sorted(missing))}"
+        )
+    plain = samples[PLAIN]
+    band = max(abs(x - 1) for x in quartiles(samples[PLAIN_AGAIN] / plain))
+    out = []
+    for arm in cell.arms:
+        if arm.status != "ok":
+            continue
+        seconds = samples[arm.name]
+        low, ratio, high = quartiles(seconds / plain)
+        median = float(np.median(seconds))
+        out.append(
+            Timing(
+                arm,
+                samples=len(seconds),
+                images_per_second=cell.batch_size / median,
+                latency_ms=1e3 * median,
+                ratio=ratio,
+                low=low,
+                high=high,
+                band=band,
+                difference="no difference" if abs(ratio - 1) <= band else "faster" if ratio < 1 else "slower",
+            )
+        )
+    return out
+
+
+def quartiles(values: np.ndarray) -> tuple[float, float, float]:
+    """The lower quartile, the median and the upper quartile."""
+    low, median, high = np.quantile(values, [0.25, 0.5, 0.75])
+    return float(low), float(median), float(high)
+
+
+class Timings(Kind[ThroughputKey, ThroughputResult]):
+    """throughput/<key>.json: one network at one batch in one activity, precision and backend."""
+
+    name = "throughput"
+    columns: ClassVar = {
+        "throughput": [
+            "architecture",
+            "activity",
+            "batch_size",
+            "precision",
+            "backend",
+            "channels_last",
+            "device",
+            "hardware",
+            "threads",
+            "torch",
+            "variant",
+            "form",
+            "status",
+            "samples",
+            "images_per_second",
+            "latency_ms",
+            "ratio",
+            "ratio_low",
+            "ratio_high",
+            "band",
+            "difference",
+            "peak_allocated_mib",
+            "peak_reserved_mib",
+            "git_commit",
+            "command",
+        ]
+    }
+    missing = "not timed yet"
+
+    def __init__(self) -> None:
+        super().__init__(ThroughputResult)
+
+    def plan(self, config: Config) -> list[ThroughputKey]:
+        return [] if config.throughput is None else plan_throughput(config.throughput)
+
+    def hash(self, config: Config, key: ThroughputKey) -> str:
+        """Changes with all that decides how a file is timed, and not with the list of files."""
+        options = config.throughput
+        assert options is not None
+        lists = {"architectures", "batches", "activities", "precisions", "backends"}
+        how = options.model_dump(mode="json", exclude=lists)
+        return digest({"how": how, "variants": {v: config.known_variants[v].identity() for v in options.variants}})
+
+    def fixed(self, key: ThroughputKey) -> dict[str, Any]:
+        return paper_recipe(key.architecture)
+
+    def parts(self, config: Config, key: ThroughputKey) -> frozenset[Entry]:
+        assert config.throughput is not None
+        return grid_parts([key.architecture], (config.known_variants[name] for name in config.throughput.variants))
+
+    def key_of(self, result: ThroughputResult) -> ThroughputKey:
+        return ThroughputKey(*(getattr(result, name) for name in ThroughputKey._fields))
+
+    def rows(self, results: Mapping[ThroughputKey, ThroughputResult]) -> Rows:
+        return {"throughput": [row for result in results.values() for row in _rows(result)]}
+
+
+def _rows(result: ThroughputResult) -> list[dict[str, Any]]:
+    """A row per arm, with its statistics where it could be timed."""
+    timed = {timing.arm.name: timing for timing in timings(result)}
+    rows = []
+    for arm in result.arms:
+        row = result.model_dump() | arm.model_dump() | result.provenance.row()
+        if found := timed.get(arm.name):
+            row |= {name: getattr(found, name) for name in ("samples", "images_per_second", "latency_ms", "ratio")}
+            row |= {"ratio_low": found.low, "ratio_high": found.high, "band": found.band}
+            row |= {"difference": found.difference if arm.name != PLAIN else None}
+        rows.append(row)
+    return rows

@@ -1,0 +1,75 @@
+"""Every entry leads to its code, and whatever names an entry names one that there is."""
+
+from __future__ import annotations
+
+import inspect
+import subprocess
+import sys
+
+import pytest
+
+from linconv.catalogue._entry import Entry
+from linconv.catalogue.criteria import CRITERIA
+from linconv.catalogue.datasets import DATASETS
+from linconv.catalogue.measurements import MEASUREMENTS
+from linconv.catalogue.methods import METHODS
+from linconv.catalogue.networks import NETWORKS
+from linconv.catalogue.regularizers import REGULARIZERS
+from linconv.config import Pruning
+from linconv.layers import ConvReplacement
+from linconv.pruning.criterion import Criterion
+from linconv.results.code import PACKAGE
+
+ENTRIES = [
+    entry
+    for entries in (NETWORKS, DATASETS, METHODS, CRITERIA, REGULARIZERS, MEASUREMENTS)
+    for entry in entries.values()
+]
+
+
+@pytest.mark.parametrize("entry", ENTRIES, ids=lambda entry: f"{type(entry).__name__}-{entry.name}")
+def test_every_entry_leads_to_its_code(entry: Entry) -> None:
+    assert callable(entry.load())
+    assert entry.label
+    hash(entry)
+
+
+def test_networks_are_built_by_functions_of_the_same_arguments() -> None:
+    for network in NETWORKS.values():
+        parameters = set(inspect.signature(network.load()).parameters)
+        quirk = {"as_released"} if network.has_released_quirk else set()
+        assert parameters == {"num_classes", "in_channels", "conv", "width"} | quirk, network.name
+
+
+def test_data_sets_state_as_many_statistics_as_channels() -> None:
+    for data in DATASETS.values():
+        assert len(data.mean) == len(data.std) == data.channels, data.name
+
+
+def test_methods_and_criteria_are_classes_of_their_kind() -> None:
+    assert all(issubclass(method.load(), ConvReplacement) for method in METHODS.values())
+    assert all(issubclass(criterion.load(), Criterion) for criterion in CRITERIA.values())
+    assert all(name in Pruning.model_fields for criterion in CRITERIA.values() for name in criterion.options)
+
+
+def test_regularizers_take_the_arguments_they_state() -> None:
+    for regularizer in REGULARIZERS.values():
+        parameters = inspect.signature(regularizer.load()).parameters
+        assert set(regularizer.takes) <= set(parameters), regularizer.name
+        assert ("on" in parameters) == (not regularizer.needs_sparse_coefficients), regularizer.name
+
+
+def test_every_method_of_the_package_is_in_the_catalogue() -> None:
+    """A module that no entry names would be dead code."""
+    for folder, entries in (("methods", METHODS), ("models", NETWORKS)):
+        named = {entry.module.rpartition(".")[2] for entry in entries.values()}
+        shared = {"__init__", "blocks", "narrow"}
+        assert {path.stem for path in (PACKAGE / folder).glob("*.py")} - shared <= named
+
+
+def test_reading_the_catalogue_imports_nothing_heavy() -> None:
+    names = ("criteria", "datasets", "measurements", "methods", "networks", "regularizers")
+    code = "".join(f"import linconv.catalogue.{name}\n" for name in names)
+    code += "import sys; print(sorted({'torch', 'numpy', 'pandas', 'pydantic'} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

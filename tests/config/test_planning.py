@@ -1,0 +1,65 @@
+"""A plan of many runs takes work in proportion to them."""
+
+from __future__ import annotations
+
+import sys
+from types import FrameType
+from typing import Any
+
+import pytest
+
+from linconv.config import Config, RunKey, parse_config, plan_runs, resolve_run, resolve_runs, run_hashes
+
+RAW = {
+    "experiment": "grid",
+    "datasets": ["digits", "mnist"],
+    "architectures": ["base", "vgg11"],
+    "variants": ["conv", "L", "Lr"],
+    "exclude": [{"datasets": ["mnist"], "architectures": ["vgg11"]}],
+}
+
+
+def grid(seeds: int) -> Config:
+    return parse_config({**RAW, "seeds": list(range(seeds))})
+
+
+def calls(function: Any, *arguments: Any) -> int:
+    """How many functions of Python a call calls, itself included."""
+    count = 0
+
+    def seen(frame: FrameType, event: str, _: Any) -> None:
+        nonlocal count
+        count += event == "call"
+
+    sys.setprofile(seen)
+    try:
+        function(*arguments)
+    finally:
+        sys.setprofile(None)
+    return count
+
+
+def test_runs_resolved_together_are_those_resolved_one_by_one() -> None:
+    config = grid(3)
+    together, hashes = resolve_runs(config), run_hashes(config)
+    assert list(together) == list(hashes) == plan_runs(config)
+    for key in plan_runs(config):
+        assert together[key] == resolve_run(config, key)
+        assert hashes[key] == resolve_run(config, key).hash
+
+
+@pytest.mark.parametrize("plan", [plan_runs, resolve_runs, run_hashes])
+def test_ten_times_the_runs_take_ten_times_the_work(plan: Any) -> None:
+    few, many = (calls(plan, grid(seeds)) for seeds in (100, 1000))
+    assert many < 11 * few
+
+
+def test_one_run_is_resolved_without_the_others() -> None:
+    few, many = (calls(resolve_run, grid(seeds), RunKey("mnist", "base", "L", 0)) for seeds in (1, 1000))
+    assert few == many
+
+
+def test_a_run_that_is_excluded_or_not_in_the_grid_is_refused() -> None:
+    for key in (RunKey("mnist", "vgg11", "L", 0), RunKey("digits", "base", "L", 3)):
+        with pytest.raises(ValueError, match="is not a run of experiment 'grid'"):
+            resolve_run(grid(3), key)
