@@ -40,7 +40,7 @@ def where_timed(frame: pd.DataFrame) -> str:
     texts = []
     columns = ["hardware", "device", "threads", "torch", "channels_last"]
     for hardware, device, threads, torch, layout in frame[columns].drop_duplicates().itertuples(index=False):
-        cores = f", {threads:g} threads" if device == "cpu" and not pd.isna(threads) else ""
+        cores = f", {threads:g} thread{'s' * (threads != 1)}" if device == "cpu" and not pd.isna(threads) else ""
         texts.append(f"{hardware}{cores}, torch {torch}{', channels_last' if layout else ''}")
     return "; ".join(texts)
 

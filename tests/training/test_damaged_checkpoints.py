@@ -248,7 +248,7 @@ RESULTS: dict[str, tuple[str, Callable[[Path], object], str]] = {
         write_as(schema_version=3),
         "damaged: schema_version: written by a newer linconv",
     ),
-    "another run's": ("result.json", write_run(seed=1), "damaged: holds the run digits/base/conv/seed1; delete it"),
+    "another run's": ("result.json", write_run(seed=1), "damaged: holds digits/base/conv/seed1; delete it"),
     "another configuration's": (
         "result.json",
         write_run(augment=False),

@@ -164,7 +164,7 @@ def test_the_measured_time_is_shown_without_a_ranking(timed):
     labels, caption = pareto_of(timed(grid=GRID | {"input_shape": [1, 28, 28]}))
     assert labels[2:] == ["Time of 50 images (ms)"]
     assert "of 50 images of 1x28x28 numbers in the form auto (fp32)" in caption
-    assert "Timed on Toy CPU & Co, torch 2.14.1." in caption
+    assert "Timed on Toy CPU & Co, 1 thread, torch 2.14.1." in caption
 
 
 def test_the_first_batch_and_precision_that_were_timed_are_taken(timed):

@@ -148,7 +148,7 @@ def test_one_damaged_experiment_leaves_the_others(tmp_path):
     toy(tmp_path, "one"), toy(tmp_path, "two")
     (tmp_path / "two" / "config.yaml").write_text("experiment: [")
     shown = " ".join(check(report_html(tmp_path)).text)
-    assert "two/config.yaml: not valid YAML" in shown
+    assert re.search(r"two/config\.yaml:\d+: not valid YAML", shown)
     assert "6 of 6 finished" in shown
     (tmp_path / "one" / "config.yaml").write_text("experiment: [")
     with pytest.raises(ResultError, match="not valid YAML"):
