@@ -7,6 +7,7 @@ import logging
 import os
 from dataclasses import replace
 from functools import partial
+from importlib.metadata import version
 from operator import itemgetter
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -121,7 +122,7 @@ def describe_imagefolder(name: str, options: ImageFolderOptions, images: Images,
 
 def decoder() -> str:
     """What decodes and resizes the files, with its version."""
-    return f"Pillow {PIL.__version__}"
+    return f"Pillow {PIL.__version__}, simplejpeg {version('simplejpeg')}, torch {torch.__version__}"
 
 
 def _find_parts(folder: Path, options: ImageFolderOptions, walk: Walk) -> tuple[list[str], Samples, Samples]:

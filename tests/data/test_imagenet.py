@@ -38,10 +38,9 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def standard(file: Path) -> torch.Tensor:
-    """What torchvision's own evaluation does, uint8 (3, 256, 256) before the last crop."""
-    image = Image.open(file).convert("RGB")
-    image = tvf.center_crop(tvf.resize(image, [256], antialias=True), [256, 256])
-    return torch.from_numpy(np.array(image)).permute(2, 0, 1)
+    """What torchvision's own evaluation does on tensors, uint8 (3, 256, 256) before the last crop."""
+    image = torch.from_numpy(np.array(Image.open(file).convert("RGB"))).permute(2, 0, 1)
+    return tvf.center_crop(tvf.resize(image, [256], antialias=True), [256, 256])
 
 
 def test_it_is_streamed_with_a_thousand_classes_and_its_own_input_size(root: Path) -> None:
@@ -59,9 +58,11 @@ def test_evaluation_sees_the_central_224_pixels_normalised(root: Path) -> None:
         file = root / "imagenet" / "val" / f"n{label:08}" / f"val_{label}.JPEG"
         wanted = tvf.center_crop(standard(file), [224, 224]).float() / 255
         assert torch.equal(image, tvf.normalize(wanted, data.info.mean, data.info.std))
-        # in one step, as others write it
+        # in one step and on an image of Pillow, as others write it: other rounding, by one level of 255 at most
         direct = tvf.center_crop(tvf.resize(Image.open(file).convert("RGB"), [256], antialias=True), [224, 224])
-        assert np.array_equal(np.array(direct).transpose(2, 0, 1), (wanted * 255).round().byte().numpy())
+        apart = np.array(direct).transpose(2, 0, 1) - (wanted * 255).round().numpy()
+        assert np.abs(apart).max() <= 1
+        assert (apart != 0).mean() < 0.01
 
 
 def test_training_sees_random_windows_and_their_mirror_images(root: Path) -> None:

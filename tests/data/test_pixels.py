@@ -1,0 +1,57 @@
+"""Pixels of image files: two decoders, the same result."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image, ImageOps
+
+from linconv.data.pixels import decode_rgb
+
+
+@pytest.fixture
+def scene() -> Image.Image:
+    coarse = np.random.RandomState(0).randint(0, 256, (9, 7, 3), dtype=np.uint8)
+    return Image.fromarray(coarse).resize((61, 83))
+
+
+SAVED = {
+    "plain": {},
+    "fine": {"quality": 95, "subsampling": 0},
+    "halved": {"subsampling": 2},
+    "progressive": {"progressive": True},
+}
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
+@pytest.mark.parametrize("saved", SAVED)
+def test_a_jpeg_file_has_the_pixels_that_pillow_decodes(
+    saved: str, mode: str, scene: Image.Image, tmp_path: Path
+) -> None:
+    file = tmp_path / "x.jpg"
+    scene.convert(mode).save(file, **SAVED[saved])
+    pixels = decode_rgb(file)
+    assert pixels.shape == (83, 61, 3)
+    assert np.array_equal(pixels, np.array(Image.open(file).convert("RGB")))
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_turned_jpeg_file_is_upright_where_wanted(orientation: int, scene: Image.Image, tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    scene.save(tmp_path / "x.jpg", exif=exif)
+    stored = Image.open(tmp_path / "x.jpg")
+    assert np.array_equal(decode_rgb(tmp_path / "x.jpg", upright=False), np.array(stored))
+    assert np.array_equal(decode_rgb(tmp_path / "x.jpg"), np.array(ImageOps.exif_transpose(stored)))
+
+
+@pytest.mark.parametrize("kept", [0.0, 0.02, 0.5, 0.9, 0.999])
+def test_a_truncated_jpeg_file_is_refused(kept: float, scene: Image.Image, tmp_path: Path) -> None:
+    file = tmp_path / "x.jpg"
+    scene.save(file)
+    content = file.read_bytes()
+    file.write_bytes(content[: int(kept * len(content))])
+    with pytest.raises((OSError, ValueError)):
+        decode_rgb(file)
