@@ -19,11 +19,11 @@ import yaml
 from pydantic import BaseModel
 
 from linconv.config import Config, load_config
-from linconv.config.errors import INTERRUPTED
 from linconv.results import ResultError, read_result, write_result, write_text
 from linconv.results.kinds import KINDS
 from linconv.results.kinds.correctness import CorrectnessResult
 from linconv.results.planned import read_planned
+from linconv.stopping import INTERRUPTED
 
 log = logging.getLogger("linconv")
 PROGRAM = (sys.executable, "-m", "linconv.cli")

@@ -8,7 +8,6 @@ computes what it computes alone.
 from __future__ import annotations
 
 import logging
-import signal
 import threading
 import time
 from collections import deque
@@ -22,19 +21,20 @@ import torch
 from torch import nn
 
 from linconv.config import Config, ResolvedRun, RunKey, load_config, plan_runs, resolve_run
-from linconv.config.errors import UserError
+from linconv.config.errors import UserError, explain_os_error
 from linconv.data import Dataset
 from linconv.models import build_model
 from linconv.results import ResultError, RunResult, read_result, remove_leftovers
 from linconv.results.commands import shown_command
 from linconv.results.run_folder import InUseError, locked, remove_checkpoints
 from linconv.runner import describe_process, finish_run
-from linconv.training.callbacks import ProcessLog, TrainingStoppedError
+from linconv.stopping import deferred, listening
+from linconv.training.callbacks import ProcessLog
 from linconv.training.device_loop import DeviceLoop, Host
 from linconv.training.engine import Callback, Loop, Training
 from linconv.training.graphs import CudaCapture, Rerun
 from linconv.training.numerics import check_device, set_numerics
-from linconv.training.run import load_data, train
+from linconv.training.run import TrainingStoppedError, load_data, train
 
 log = logging.getLogger("linconv")
 Outcome = Literal["done", "failed", "stopped", "no time"]
@@ -225,16 +225,12 @@ class Worker:
 
     def work(self, jobs: Sequence[Job]) -> list[Done]:
         """Train the jobs in their order; SIGTERM and SIGINT end it after the epochs in progress."""
-        before = {number: signal.signal(number, self._on_signal) for number in (signal.SIGTERM, signal.SIGINT)}
-        try:
+        with listening(), deferred(self._end):
             for group in _groups(jobs):
                 self._work_on(deque(group))
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
-        return self.done
+            return self.done
 
-    def _on_signal(self, number: int, frame: object) -> None:
+    def _end(self) -> None:
         self.stop = True
 
     def _ends(self) -> bool:
@@ -277,6 +273,8 @@ class Worker:
         except InUseError as busy:
             return "stopped", str(busy)
         except Exception as error:  # one run's failure must not end the others
+            if isinstance(error, OSError):
+                return "failed", explain_os_error(error)
             if not isinstance(error, UserError):
                 log.exception("%s", job.run.key)
             return "failed", f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
@@ -313,6 +311,7 @@ class Worker:
             show=Progress(run.key),
             checkpoint_seconds=CHECKPOINT_SECONDS,
             form=self.form,
+            signals=False,
         )
         finish_run(training, run, config, folder, self.device, command=job.command, processes=processes)
         remove_checkpoints(folder)

@@ -11,8 +11,8 @@ import yaml
 
 from linconv.cli.options import ConfigFile, Results, check_options, command_line, log_to, read_config, seconds
 from linconv.config import Config, ConfigError, ResolvedRun, RunKey, load_config, plan_runs, resolve_run
-from linconv.config.errors import INTERRUPTED
 from linconv.results.run_folder import finished, settle
+from linconv.stopping import deferred
 
 app = typer.Typer()
 
@@ -51,25 +51,18 @@ def train(
     settings = load_config(config)
     run = _resolve(settings, RunKey(dataset, architecture, variant, seed))
     folder = results / settings.experiment / run.key.path
-    if not force and finished(folder, run) is not None:
+    if not force and finished(folder, run, weights=settings.keep_weights) is not None:
         settle(folder)
         logging.getLogger("linconv").info("%s: already there, %s", run.key, folder / "result.json")
         return
     from linconv.devices import device_slot
 
     with device_slot(settings.device, settings.runs_per_gpu) as device:
-        from linconv.runner import perform_run  # torch must see the device chosen above
+        with deferred():
+            from linconv.runner import perform_run  # torch must see the device chosen above
 
         check_options({variant: run.definition}, config)
-        from linconv.training.callbacks import TrainingStoppedError
-
-        try:
-            result = perform_run(
-                run, settings, folder, device, command=command_line(), progress=log is None, force=force
-            )
-        except TrainingStoppedError as stopped:
-            logging.getLogger("linconv").warning("%s: %s", run.key, stopped)
-            raise typer.Exit(INTERRUPTED) from None
+        result = perform_run(run, settings, folder, device, command=command_line(), progress=log is None, force=force)
     top1 = "none" if result.metrics.top1 is None else f"{result.metrics.top1:.2f} %"
     typer.echo(f"{run.key}: {result.status}, top-1 {top1}, {folder / 'result.json'}", err=True)
 

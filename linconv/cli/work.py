@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from linconv.cli.options import Results, log_to, seconds
-from linconv.config.errors import INTERRUPTED
+from linconv.stopping import INTERRUPTED, deferred
 
 app = typer.Typer()
 
@@ -32,14 +32,16 @@ def work(
     from linconv.devices import device_slot
 
     with device_slot(device) as here:
-        from linconv.work import Worker, find_jobs  # torch must see the device chosen above
+        with deferred():
+            from linconv.work import Worker, find_jobs  # torch must see the device chosen above
 
         limit = None if budget is None else seconds(budget)
         worker = Worker(here, side_by_side, limit, form)
-        done = worker.work(find_jobs(configs, results))
-    log = logging.getLogger("linconv")
-    for name in ("done", "failed", "stopped", "no time"):
-        log.info("%s: %d runs", name, sum(job.outcome == name for job in done))
+        with deferred():
+            done = worker.work(find_jobs(configs, results))
+            log = logging.getLogger("linconv")
+            for name in ("done", "failed", "stopped", "no time"):
+                log.info("%s: %d runs", name, sum(job.outcome == name for job in done))
     if any(job.outcome == "failed" for job in done):
         raise typer.Exit(1)
     if any(job.outcome in ("stopped", "no time") for job in done):

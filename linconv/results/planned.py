@@ -9,7 +9,7 @@ from linconv.config import Config
 from linconv.results.commands import shown_text
 from linconv.results.kinds._kind import K, Kind, R
 from linconv.results.reading import read_result
-from linconv.results.record import ResultError
+from linconv.results.record import ResultError, UnreadableError
 
 Reason = Literal["missing", "damaged", "stale", "diverged"]
 
@@ -25,12 +25,18 @@ class Problem(NamedTuple):
     log: str = ""
 
 
-def read_planned(kind: Kind[K, R], config: Config, root: Path) -> tuple[dict[K, R], list[Problem]]:
-    """Every planned result of a kind below `root`, results/<experiment>, and the problems of the others."""
+def read_planned(
+    kind: Kind[K, R], config: Config, root: Path, *, readable: bool = False
+) -> tuple[dict[K, R], list[Problem]]:
+    """Every planned result of a kind below `root`, results/<experiment>, and the problems of the others.
+
+    Args:
+        readable: raise UnreadableError for one that the system does not give, which may be good.
+    """
     results: dict[K, R] = {}
     problems: list[Problem] = []
     for key, expected in kind.hashes(config).items():
-        found = read_one(kind, key, expected, root)
+        found = read_one(kind, key, expected, root, readable=readable)
         if isinstance(found, Problem):
             problems.append(found)
         else:
@@ -38,8 +44,8 @@ def read_planned(kind: Kind[K, R], config: Config, root: Path) -> tuple[dict[K, 
     return results, problems
 
 
-def read_one(kind: Kind[K, R], key: K, expected: str, root: Path) -> R | Problem:
-    """One result, made for the configuration whose hash is `expected`, or why it cannot be used."""
+def read_one(kind: Kind[K, R], key: K, expected: str, root: Path, *, readable: bool = False) -> R | Problem:
+    """One result, made for the configuration whose hash is `expected`, or why it cannot be used; see `read_planned`."""
     file = kind.path(key)
     log, last = kind.log(key), last_word(root / kind.log(key))
 
@@ -51,6 +57,8 @@ def read_one(kind: Kind[K, R], key: K, expected: str, root: Path) -> R | Problem
     try:
         result = read_result(root / file, kind.record)
     except ResultError as error:
+        if readable and isinstance(error, UnreadableError):
+            raise
         return problem("damaged", str(error).removeprefix(f"{root / file}: "))
     if (written := kind.key_of(result)) != key:
         return problem("damaged", f"holds {written}; delete it to have it made again")

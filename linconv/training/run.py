@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from linconv.layers import (
 )
 from linconv.models import build_model
 from linconv.results.code import code_hash
+from linconv.stopping import StopRequested, deferred
 from linconv.training.callbacks import (
     BestEpoch,
     CheckpointCallback,
@@ -33,7 +35,6 @@ from linconv.training.callbacks import (
     ProcessLog,
     ProgressBar,
     SparsityCallback,
-    TrainingStoppedError,
 )
 from linconv.training.checkpoint import restore_checkpoint
 from linconv.training.device_loop import DeviceLoop
@@ -44,6 +45,10 @@ from linconv.training.warm_start import WarmStart
 
 log = logging.getLogger("linconv")
 EVALUATION_BATCH = 500
+
+
+class TrainingStoppedError(StopRequested):
+    """A signal or a callback stopped a training; called again, it continues after the last epoch saved."""
 
 
 def count_plain_parameters(run: ResolvedRun, classes: int, channels: int) -> int:
@@ -179,6 +184,7 @@ def train(
     show: Callback | None = None,
     checkpoint_seconds: float = 0.0,
     form: str = "auto",
+    signals: bool = True,
 ) -> Training:
     """Train one run, resuming from a checkpoint in `folder` where one belongs to it: same configuration, same code.
 
@@ -193,11 +199,13 @@ def train(
         show: shows the progress in place of the bar or the log's lines.
         checkpoint_seconds: the least time between two checkpoints.
         form: the exact form that LinearConv layers of mode "auto" train in: "auto", "weight" or "feature".
+        signals: a request of `linconv.stopping` ends it after the step in progress, or after an evaluation, whose
+            epoch is then finished; needs the main thread.
 
     Raises:
         linconv.data.DataError: the data set is missing or damaged, or a process that decodes images died.
         UserError: the variant's patterns leave every convolution of the network plain.
-        TrainingStoppedError: a callback stopped it before its last epoch.
+        TrainingStoppedError: a signal or a callback stopped it.
     """
     data = load_data(run, config, device) if data is None else data
     if show is None:
@@ -225,16 +233,21 @@ def train(
         log.warning("recipe: %s; shorten a preset by epochs_factor, which scales both", part)
     if name := restore_checkpoint(folder, training, identity):
         log.info("continuing after epoch %d from %s", training.epoch, name)
-    try:
-        with loader_failures():
-            fit(training)
-    except LoaderError:
-        if not training.stop:  # the signal that stops the training may have reached its workers too
-            raise
-    if training.stop:
-        raise TrainingStoppedError(
-            f"interrupted after epoch {training.epoch}/{run.recipe.epochs}; the same command continues it"
-        )
+
+    def stop() -> None:
+        training.stop = True
+
+    with deferred(stop) if signals else nullcontext():
+        try:
+            with loader_failures():
+                fit(training)
+        except LoaderError:
+            if not training.stop:  # the signal that stops the training may have reached its workers too
+                raise
+        if training.stop:
+            raise TrainingStoppedError(
+                f"interrupted after epoch {training.epoch}/{run.recipe.epochs}; the same command continues it"
+            )
     return training
 
 

@@ -259,7 +259,7 @@ def test_folders_that_cannot_be_compared_are_one_message(case, tmp_path):
 def test_commands_without_torch(tmp_path):
     a, b = machine(tmp_path, "a", seeds=[0]), machine(tmp_path, "b", seeds=[1])
     code = (
-        "import sys\nfrom linconv.cli import app\n"
+        "import sys\nfrom linconv.cli.commands import app\n"
         "app(sys.argv[1:], standalone_mode=False)\nsys.exit('torch' in sys.modules)"
     )
     for arguments in (["merge", a, b, "--output", tmp_path / "c"], ["compare", a, b, "--output", tmp_path / "c.md"]):
