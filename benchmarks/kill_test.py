@@ -39,8 +39,11 @@ LAST = "checkpoint.pt"  # it stays until the result is collected
 FRESH = 0.06  # of the processes are started anew; the others are forked from one that has imported torch
 NAMES = {signal.SIGKILL: "SIGKILL", signal.SIGTERM: "SIGTERM", signal.SIGINT: "SIGINT"}
 
+HERE = str(Path(__file__).resolve().parent)
 PROCESSES = multiprocessing.get_context("forkserver")
-PROCESSES.set_forkserver_preload(["linconv.runner", "linconv.cli.commands", "torch._inductor"])
+PROCESSES.set_forkserver_preload(["warm"])
+if HERE not in os.environ.get("PYTHONPATH", "").split(os.pathsep):  # where the server finds it
+    os.environ["PYTHONPATH"] = os.pathsep.join([HERE, *filter(None, [os.environ.get("PYTHONPATH")])])
 
 
 class Mismatch(Exception):  # noqa: N818
@@ -59,8 +62,8 @@ class Moment(NamedTuple):
 class Attack:
     """In the process: follows the phases, counts their lines and seconds, and sends the signal."""
 
-    def __init__(self, moment: Moment | None) -> None:
-        self.moment, self.phase = moment, ""
+    def __init__(self, moment: Moment | None, counts: bool) -> None:
+        self.moment, self.phase, self._counts = moment, "", counts
         self.lines: Counter[str] = Counter()
         self.seconds: dict[str, float] = dict.fromkeys(PHASES, 0.0)
         self._began = time.monotonic()
@@ -75,6 +78,18 @@ class Attack:
         if wanted and wanted.phase == phase and wanted.line is None:
             self._later(wanted)
             self.moment = None
+        if self._counts or (wanted and wanted.phase == phase):  # tracing takes as long as all else
+            self._trace_from_here()
+        else:
+            sys.settrace(None)
+
+    def _trace_from_here(self) -> None:
+        sys.settrace(self.trace)
+        frame = sys._getframe(2).f_back
+        while frame is not None:
+            if frame.f_code.co_filename.startswith(self._package):
+                frame.f_trace = self.trace
+            frame = frame.f_back
 
     def _later(self, wanted: Moment) -> None:
         """Another process sends the signal: a thread of this one would wait while torch writes or computes."""
@@ -117,7 +132,6 @@ class Attack:
         during(callbacks, "save_checkpoint", "checkpoint", "batches")
         during(runner, "finish_run", "result", "exit")
         self.enter("start")
-        sys.settrace(self.trace)
 
 
 def run_linconv(arguments: list[str], moment: Moment | None, report: str | None = None) -> None:
@@ -125,7 +139,7 @@ def run_linconv(arguments: list[str], moment: Moment | None, report: str | None 
     from linconv import cli
 
     sys.argv = ["linconv", *arguments]
-    attack = Attack(moment)
+    attack = Attack(moment, report is not None)
     attack.follow()
     try:
         cli.main()
@@ -307,9 +321,11 @@ def main(arguments: list[str] | None = None) -> int:
             print(f"FAILED: {mismatch}")
             return 1
     print(test.summary())
-    print(f"{test.done.total()} signals in {test.runs} runs: every run ended with the reference's bytes, no reported epoch "
-          f"was trained again, no checkpoint set aside; {test.deleted} results were deleted as Snakemake does, "
-          f"{test.already_there} runs were found already there")  # fmt: skip
+    print(
+        f"{test.done.total()} signals in {test.runs} runs: every run ended with the reference's bytes, no reported "
+        f"epoch was trained again, no checkpoint set aside; {test.deleted} results were deleted as Snakemake does, "
+        f"{test.already_there} runs were found already there"
+    )
     return 0
 
 

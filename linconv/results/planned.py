@@ -11,6 +11,7 @@ from linconv.results.kinds._kind import K, Kind, R
 from linconv.results.reading import read_result
 from linconv.results.record import ResultError, UnreadableError
 
+LOG_BEGINS = "command: "  # what every attempt begins a log with
 Reason = Literal["missing", "damaged", "stale", "diverged"]
 
 
@@ -69,11 +70,16 @@ def read_one(kind: Kind[K, R], key: K, expected: str, root: Path, *, readable: b
 
 
 def last_word(log: Path) -> str | None:
-    """Why a job ended, by its log: the last error it names, else the last line ("" when empty); None without a log."""
+    """Why a job ended, by its log: the last error it names, else the last line ("" when empty); None without a log.
+
+    Of a log of several attempts the last one counts.
+    """
     try:
-        lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+        text = log.read_text(encoding="utf-8", errors="replace")
     except OSError:
         return None
-    lines = [line.strip()[:300] for line in lines if line.strip()]
+    lines = [line.strip()[:300] for line in text.rpartition(LOG_BEGINS)[2].splitlines() if line.strip()]
+    if LOG_BEGINS in text:
+        lines = lines[1:] or lines  # the first one is the command
     errors = [line for line in lines if "error: " in line]  # a message may go on over several lines
     return shown_text((errors or lines or [""])[-1])

@@ -58,7 +58,8 @@ def locked(folder: Path, *, wait: bool = True) -> Iterator[None]:
                 path.unlink(missing_ok=True)
         else:
             try:  # while it is held: who waits sees that its file is gone, and takes the next
-                path.unlink(missing_ok=True)
+                with suppress(OSError):  # what went wrong with the folder has been said
+                    path.unlink(missing_ok=True)
             finally:
                 os.close(descriptor)
 
