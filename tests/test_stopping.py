@@ -12,6 +12,7 @@ import pytest
 
 from linconv import stopping
 from linconv.stopping import StopRequested, deferred, listening, requested
+from tests.lines import lines
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
 
@@ -143,3 +144,23 @@ def test_a_signal_after_the_end_of_a_command_changes_nothing(number):
     done = ends(AT_EXIT.format(number=number))
     assert (done.returncode, done.stderr) == (0, "")
     assert "cifar10" in done.stdout
+
+
+def test_at_every_line_of_the_end_of_a_command_the_code_is_0_or_75(number, monkeypatch, capsys):
+    from linconv import cli
+
+    monkeypatch.setattr(sys, "argv", ["linconv", "list"])
+    with lines(cli, stopping, at=None, act=lambda: None) as counted, pytest.raises(SystemExit):
+        cli.main()
+    for at in range(counted.count):
+        exits = []
+        monkeypatch.setattr(os, "_exit", exits.append)
+        with lines(cli, stopping, at=at, act=lambda: signal.raise_signal(number)) as reached, pytest.raises(
+            (SystemExit, StopRequested, KeyboardInterrupt)
+        ) as ended:
+            cli.main()
+        if isinstance(ended.value, SystemExit):
+            assert ended.value.code in (0, 75), reached.place
+        else:  # before there are handlers, a signal is what it is to every program
+            assert at < 20, reached.place
+        assert not exits

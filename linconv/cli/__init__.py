@@ -17,14 +17,15 @@ def main() -> None:
     An error a user can mend is one message without a traceback, and code 2 (or 1); one of the operating system is one
     message with path, reason and remedy, and code 1. SIGTERM or Ctrl-C, at whatever moment, is code 75.
     """
-    stopping.listen()  # before anything that takes time
     try:
+        stopping.listen()  # before anything that takes time
         code = _run()
         stopping.check()
+        stopping.leave()
     except stopping.StopRequested as stopped:
-        code = stopping.INTERRUPTED
+        code = stopping.INTERRUPTED  # as from now on by one more signal
         log.warning("%s", stopped)
-    stopping.leave()
+        stopping.leave()
     sys.exit(code)
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+import pandas as pd
+
 from linconv.report.labels import dataset_label, place_label, variant_of
 from linconv.report.source import CELL, Experiment
 from linconv.results.equivalence import MIN_PAIRS
@@ -61,10 +63,14 @@ def orthogonality_notes(experiment: Experiment) -> list[str]:
     ]
 
 
-def mixture_notes(experiment: Experiment) -> list[str]:
-    """What the runs that are averaged or compared do not have in common, a note per kind of difference and place."""
+def mixture_notes(runs: pd.DataFrame) -> list[str]:
+    """What the runs that are averaged or compared do not have in common, a note per kind of difference and place.
+
+    Args:
+        runs: the rows of runs.csv.
+    """
     places: dict[tuple[bool, str], list[str]] = {}
-    for found in mixtures(experiment.runs):
+    for found in mixtures(runs):
         within = found.variant is not None
         label = place_label(found.architecture, found.dataset)
         if found.variant is not None:

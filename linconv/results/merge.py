@@ -10,9 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from linconv.config import Config, ConfigError, RunKey, parse_config, plan_cells, plan_runs, resolve_run
+from linconv.config.writing import config_text
 from linconv.results.collect import collect
 from linconv.results.files import write_result, write_text
 from linconv.results.folders import Results, read_experiment
@@ -79,7 +78,7 @@ def merge(folders: Sequence[Path], output: Path) -> Merged:
     output.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=output.parent, prefix=f".{output.name}.") as temporary:
         root = Path(temporary) / output.name
-        write_text(root / "config.yaml", yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False))
+        write_text(root / "config.yaml", config_text(config, defaults=True))
         if complexity is not None:
             write_result(root / "complexity.json", complexity)
         for key, source in chosen.items():

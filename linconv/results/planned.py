@@ -51,7 +51,9 @@ def read_one(kind: Kind[K, R], key: K, expected: str, root: Path, *, readable: b
     log, last = kind.log(key), last_word(root / kind.log(key))
 
     def problem(reason: Reason, detail: str) -> Problem:
-        return Problem(kind.name, key, reason, file.as_posix(), detail, log.as_posix() if last is not None else "")
+        return Problem(
+            kind.name, key, reason, file.as_posix(), shown_text(detail), log.as_posix() if last is not None else ""
+        )
 
     if not (root / file).exists():
         return problem("missing", last or kind.missing)

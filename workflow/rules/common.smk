@@ -6,7 +6,6 @@ import re
 import sys
 from pathlib import Path
 
-import yaml
 
 from linconv.catalogue.datasets import DATASETS
 from linconv.catalogue.figures import FIGURES
@@ -17,6 +16,7 @@ from linconv.config import ConfigError, merged_config, resolve_runs
 from linconv.config.load import placed
 from linconv.config.parts import run_parts
 from linconv.config.runs import digest
+from linconv.config.writing import config_text
 from linconv.devices import visible_gpus
 from linconv.results import write_text
 from linconv.results.code import code_hash
@@ -45,8 +45,11 @@ if workflow.is_main_process:
 
 runs = resolve_runs(settings)
 
-# Defaults stay unwritten, so that the text reads like the file it came from.
-CONFIG_YAML = yaml.safe_dump(settings.model_dump(mode="json", exclude_unset=True), sort_keys=False)
+# Defaults stay unwritten, so that the text reads like the file it came from. The text names no folder of this machine:
+# jobs find the data by their environment.
+CONFIG_YAML = config_text(settings)
+if settings.data_root:
+    os.environ["LINCONV_DATA"] = settings.data_root
 
 # The experiment's name is in every path: no two configurations share a file.
 RESULTS = f"results/{settings.experiment}"
