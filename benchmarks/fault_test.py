@@ -166,7 +166,8 @@ class FaultTest:
             found[name] = path.read_bytes()
             if path.name in ("result.json", "complexity.json"):
                 values = json.loads(found[name])
-                del values["provenance"], values["digest"]
+                del values["digest"]
+                _drop(values, "provenance")
                 found[name] = json.dumps(values).encode()
         return found
 
@@ -190,6 +191,14 @@ class FaultTest:
         expected = self.outcome()
         changed = [f for f in {*found, *expected} if found.get(f) != expected.get(f) and not _is_made_later(f, rest)]
         return [f"{file} is another than without the fault" for file in sorted(changed)]
+
+
+def _drop(values: Any, name: str) -> None:
+    """Remove a key wherever it is."""
+    if isinstance(values, dict):
+        values.pop(name, None)
+    for value in values.values() if isinstance(values, dict) else values if isinstance(values, list) else ():
+        _drop(value, name)
 
 
 def _is_made_later(file: str, rest: list[str]) -> bool:

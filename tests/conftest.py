@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
 
 # Some virtual machines advertise AMX and do not run it: a product in bfloat16 on the CPU then kills the process.
 os.environ.setdefault("ONEDNN_MAX_CPU_ISA", "AVX512_CORE_FP16")
 
-import signal
-from collections.abc import Iterator
-
-import pytest
+from tests.damage import Trainer
 
 
 @pytest.fixture(autouse=True)
@@ -20,3 +23,11 @@ def _signal_handlers() -> Iterator[None]:
     yield
     for number, handler in before.items():
         signal.signal(number, handler)
+
+
+@pytest.fixture
+def train(tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> Iterator[Trainer]:
+    """`linconv` in this process, its messages caught."""
+    caplog.set_level(logging.INFO, "linconv")
+    yield Trainer(tmp_path, caplog, monkeypatch)
+    logging.captureWarnings(False)

@@ -155,9 +155,10 @@ def test_at_every_line_of_the_end_of_a_command_the_code_is_0_or_75(number, monke
     for at in range(counted.count):
         exits = []
         monkeypatch.setattr(os, "_exit", exits.append)
-        with lines(cli, stopping, at=at, act=lambda: signal.raise_signal(number)) as reached, pytest.raises(
-            (SystemExit, StopRequested, KeyboardInterrupt)
-        ) as ended:
+        with (
+            lines(cli, stopping, at=at, act=lambda: signal.raise_signal(number)) as reached,
+            pytest.raises((SystemExit, StopRequested, KeyboardInterrupt)) as ended,
+        ):
             cli.main()
         if isinstance(ended.value, SystemExit):
             assert ended.value.code in (0, 75), reached.place
