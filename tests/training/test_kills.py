@@ -31,38 +31,50 @@ def kill_test() -> Any:
     return importlib.import_module(SCRIPT.stem)
 
 
+def die(*_: Any, **__: Any) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def die_between_the_moves() -> None:
+    """After the old checkpoint has become the previous one."""
+    from linconv.training.checkpoint import PREVIOUS
+
+    move = Path.replace
+
+    def replace(self: Path, target: Path) -> Path:
+        moved = move(self, target)
+        return moved if target.name != PREVIOUS else die() or moved
+
+    Path.replace = replace  # type: ignore[method-assign, assignment]
+
+
+def die_within_the_file() -> None:
+    """After some of the parts of a checkpoint have been written."""
+    from linconv.training import torch_files
+
+    write, written = torch_files._Stream.write, []
+
+    def write_some(self: Any, data: Any) -> int:
+        written.append(data)
+        return write(self, data) if len(written) < 20 else die() or 0
+
+    torch_files._Stream.write = write_some  # type: ignore[method-assign]
+
+
 def die_at(moment: str | None) -> None:
     """Have this process killed at a moment."""
     from linconv import runner
-    from linconv.training import callbacks, checkpoint, torch_files
-
-    def die(*_: Any, **__: Any) -> None:
-        os.kill(os.getpid(), signal.SIGKILL)
+    from linconv.training import callbacks
 
     def step_end(self: Any, training: Any) -> None:
         if training.epoch == 1 and training.step % training.batches_per_epoch == 2:
             die()
 
-    save = checkpoint.save_checkpoint
+    save, write = callbacks.save_checkpoint, runner.write_result
 
     def saving(folder: Path, training: Any, identity: str) -> None:
         if training.epoch == 2:
-            if moment == "between the two moves of the checkpoint of epoch 2":
-                move = Path.replace
-
-                def replace(self: Path, target: Path) -> Path:
-                    moved = move(self, target)
-                    return moved if target.name != checkpoint.PREVIOUS else die() or moved
-
-                Path.replace = replace  # type: ignore[method-assign, assignment]
-            else:
-                write, written = torch_files._Stream.write, []
-
-                def write_some(self: Any, data: Any) -> int:
-                    written.append(data)
-                    return write(self, data) if len(written) < 20 else die() or 0
-
-                torch_files._Stream.write = write_some  # type: ignore[method-assign]
+            die_between_the_moves() if moment and "two moves" in moment else die_within_the_file()
         save(folder, training, identity)
 
     if moment == "in the batches of epoch 2":
@@ -70,7 +82,6 @@ def die_at(moment: str | None) -> None:
     elif moment == "before the result is written":
         runner.write_result = die  # type: ignore[assignment, attr-defined]
     elif moment == "before it is known that the result is written":
-        write = runner.write_result  # type: ignore[attr-defined]
         runner.write_result = lambda *given: write(*given) or die()  # type: ignore[attr-defined]
     elif moment is not None:
         callbacks.save_checkpoint = saving  # type: ignore[attr-defined]
