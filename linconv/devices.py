@@ -56,13 +56,22 @@ def device_slot(device: str, runs_per_gpu: int = 1, poll_seconds: float = 0.5) -
         yield "cpu"
         return
     folder = Path(tempfile.gettempdir(), f"linconv-gpu-slots-{_user()}")
-    folder.mkdir(exist_ok=True)
+    folder.mkdir(mode=0o700, exist_ok=True)
+    _check_own(folder)
     lock, gpu = _first_free(folder, gpus, runs_per_gpu, poll_seconds)
     try:
         os.environ["CUDA_VISIBLE_DEVICES"] = gpu
         yield "cuda"
     finally:
         lock.release()
+
+
+def _check_own(folder: Path) -> None:
+    """Refuse a folder that another user has put where ours is expected, or a link in its place."""
+    if sys.platform == "win32":
+        return
+    if folder.is_symlink() or folder.stat().st_uid != os.getuid():
+        raise DeviceError(f"{folder} belongs to another user; set TMPDIR to a folder of your own")
 
 
 def _user() -> str:

@@ -2,10 +2,12 @@
 
 import contextlib
 import os
+import sys
 import threading
 
 import pytest
 
+from linconv import devices
 from linconv.devices import DeviceError, device_slot, visible_gpus
 
 
@@ -98,3 +100,13 @@ def test_waiting_for_a_gpu_is_logged(two_gpus, monkeypatch, caplog):
         waiting.join(0.2)
     waiting.join(10)
     assert caplog.messages == ["waiting for a place on GPU GPU-a"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links and users of POSIX")
+def test_the_folder_of_locks_is_nobody_else_s(tmp_path, monkeypatch):
+    monkeypatch.setattr(devices, "visible_gpus", lambda: ["0"])
+    monkeypatch.setattr(devices.tempfile, "gettempdir", lambda: str(tmp_path))
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / f"linconv-gpu-slots-{devices._user()}").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(DeviceError, match="belongs to another user; set TMPDIR"), device_slot("cuda"):
+        pytest.fail("a link was followed")
