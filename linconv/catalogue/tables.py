@@ -20,6 +20,15 @@ TABLES: dict[str, Output] = by_name(
         of_runs=True,
     ),
     Output(
+        name="comparisons",
+        label="Differences and verdicts",
+        caption="Every difference to the plain network, and to the one narrow network if there is one: simultaneous "
+        "interval, p-values, margin, probabilities of worse, equivalent and better, verdict, and the runs that would "
+        "decide.",
+        target="linconv.report.tables.comparisons:comparisons_table",
+        of_runs=True,
+    ),
+    Output(
         name="ranking_parameters",
         label="Accuracy at equal parameters",
         caption=_RANKED.format(cost="parameters"),

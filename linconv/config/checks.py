@@ -104,6 +104,8 @@ def _check_ranking(config: Config) -> None:
             raise ValueError(f"ranking.batch: {ranking.batch} is none of throughput.batches, which are timed")
     for place, names in shown.items():
         check_known(names, config.variants, "variant", place)
+    if isinstance(margins := config.statistics.margin, dict):
+        check_known(margins, config.datasets, "data set", "statistics.margin")
 
 
 def _check_recipes(config: Config) -> None:

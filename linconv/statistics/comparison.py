@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -110,18 +110,20 @@ def compare(
     Args:
         models: of each network on a data set.
         pairs: the differences; one that is given twice, or in both directions, is one hypothesis.
-        margins: of each network on a data set.
+        margins: of each network on a data set that has a model; without a model nothing is tested.
         alpha: the chance of one or more intervals that miss, hence of one or more wrong verdicts.
         plan: find the numbers of runs that would decide, which takes most of the time.
     """
     wanted = list(dict.fromkeys(pairs))
     families: dict[Place, list[Pair]] = {place: [] for place in models}
     for place, pair in wanted:
-        if pair[::-1] not in families[place] and testable(models[place], pair):
+        if place in models and pair[::-1] not in families[place] and testable(models[place], pair):
             families[place].append(pair)
     distributions = dict(zip(models, maxima(list(models.values()), list(families.values())), strict=True))
     return {
         (place, pair): _comparison(models[place], pair, margins[place], distributions[place], alpha, plan)
+        if place in models
+        else UNTESTED
         for place, pair in wanted
     }
 
@@ -141,25 +143,25 @@ def _runs(model: Model, pair: Pair) -> int:
     return min(int(model.runs[model.variants.index(v)]) if v in model.variants else 0 for v in pair)
 
 
+_NAN3 = (math.nan, math.nan, math.nan)
+_NO_TEST = Error(math.nan, math.nan, math.nan, math.nan)
+UNTESTED = Comparison(
+    0, *_NAN3, _NO_TEST, *_NAN3, Margin(math.nan, math.nan), "unknown", _NAN3, None, "n too small", False
+)
+
+
 def _comparison(
     model: Model, pair: Pair, margin: Margin, maximum: Maximum | None, alpha: float, plan: bool
 ) -> Comparison:
     runs = _runs(model, pair)
-    nothing = Error(math.nan, math.nan, math.nan, math.nan)
     if not runs:
-        missing = (math.nan,) * 3
-        return Comparison(0, *missing, nothing, *missing, margin, model.images, missing, None, "n too small", False)
+        return replace(UNTESTED, margin=margin, images=model.images)
     weights = model.contrast(*pair)
     mean, error = float(weights @ model.means), model.error(weights)
     if maximum is None or not testable(model, pair):
-        missing = (math.nan,) * 3
         outcome: Outcome = "n too small" if runs < MIN_RUNS else "undecided"
-        unknown = error if error.total >= NO_ERROR else nothing
-        return Comparison(
-            runs, mean, math.nan, math.nan, unknown, *missing, margin, model.images, missing, None, outcome, False
-        )
-    quantile = maximum.quantile(alpha, error.freedom)
-    half = quantile * error.total
+        return replace(UNTESTED, runs=runs, mean=mean, margin=margin, images=model.images, outcome=outcome)
+    half = maximum.quantile(alpha, error.freedom) * error.total
     low, high = mean - half, mean + half
     differs = low > 0 or high < 0
     within = -margin.points < low and high < margin.points

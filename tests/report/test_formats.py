@@ -10,7 +10,7 @@ from linconv.report.formats.latex import escape_latex, to_latex
 from linconv.report.formats.markdown import to_markdown
 from linconv.report.table import Column, Table
 from linconv.report.text import number, spread_text
-from linconv.results.statistics import spread
+from linconv.statistics import spread
 
 TABLE = Table(
     caption="Accuracy in % & more",

@@ -10,7 +10,7 @@ from linconv.report.source import CellKey
 from linconv.report.table import DATASET, NETWORK, VARIANT, Column, Rows, Table
 from linconv.report.text import MISSING, interval_text, number
 from linconv.results.folders import Results
-from linconv.results.statistics import Spread, spread
+from linconv.statistics import Spread, spread
 
 _CAPTION = "Top-1 accuracy (%) on the test set: mean [95 % interval] (runs), and B minus A in percentage points."
 _COLUMNS = (
