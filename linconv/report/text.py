@@ -12,13 +12,11 @@ MISSING = "-"  # a value that should be there and is not; what does not exist is
 def number(value: float | None, digits: int, *, signed: bool = False) -> str:
     """A number with fixed decimals, `MISSING` for None and NaN.
 
-    Where signed, a number that rounds to 0 keeps its sign, and 0 itself has none.
+    Where signed, a number that rounds to 0 keeps its sign, and 0 itself has a plus.
     """
     if value is None or math.isnan(value):
         return MISSING
-    if value == 0:
-        return f"{0:.{digits}f}"
-    text = f"{value:{'+' if signed else ''}.{digits}f}"
+    text = f"{value or 0.0:{'+' if signed else ''}.{digits}f}"
     return text if signed or float(text) else text.removeprefix("-")
 
 

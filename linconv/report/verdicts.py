@@ -34,8 +34,8 @@ HOW_TO_READ = (
 
 
 def how_to_read() -> str:
-    """What holds for all tables, as Markdown: once, in place of long captions."""
-    return "\n".join(("# How to read the tables\n", *(f"* {text}" for text in HOW_TO_READ))) + "\n"
+    """What holds for all tables, as a Markdown list: once, in place of long captions."""
+    return "\n".join(f"* {text}" for text in HOW_TO_READ)
 
 
 def difference_text(found: Comparison) -> str:

@@ -12,12 +12,10 @@ from linconv.report.formats import WRITERS
 from linconv.report.plan import plan_outputs, write_index
 from linconv.report.source import Experiment, load_experiment
 from linconv.report.table import Table
-from linconv.report.verdicts import how_to_read
 from linconv.report.wording import mixture_notes
 from linconv.results.files import write_text
 
 FORMATS = ("md", "tex", "csv", "html")
-HOW_TO_READ = "how_to_read.md"
 
 
 def make_table(experiment: Experiment, name: str) -> tuple[Table, pd.DataFrame]:
@@ -43,8 +41,7 @@ def render_tables(root: str | Path) -> list[Path]:
     planned = plan_outputs(experiment, TABLES)
     files = {table.stem: _write(experiment, table.stem, folder) for table in planned.made}
     index = write_index(folder, planned, TABLES, files)
-    write_text(folder / HOW_TO_READ, how_to_read())
-    return [*(path for paths in files.values() for path in paths), index, folder / HOW_TO_READ]
+    return [*(path for paths in files.values() for path in paths), index]
 
 
 def _write(experiment: Experiment, name: str, folder: Path) -> list[Path]:
