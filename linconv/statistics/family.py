@@ -11,6 +11,7 @@ Sources: Dunnett, J. Am. Stat. Assoc. 50 (1955), 1096-1121; Hothorn, Bretz & Wes
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Sequence
 
@@ -22,6 +23,13 @@ from linconv.statistics.model import Model
 
 POINTS = 2**14
 _KEPT = 1024  # quantiles of the largest statistic that stand for all points
+
+
+@functools.cache
+def _normal(dimension: int) -> np.ndarray:
+    """Quasi-random points (POINTS, dimension) of the normal distribution, always the same."""
+    shares = qmc.Sobol(dimension, seed=0).random(POINTS)
+    return np.asarray(stats.norm.ppf(np.clip(shares, 1e-12, 1 - 1e-12)))
 
 
 class Maximum:
@@ -42,8 +50,7 @@ class Maximum:
         of_contrasts = of_contrasts[length > 1e-12] / length[length > 1e-12, None]
         if not len(of_contrasts):
             of_contrasts = np.eye(1, len(covariance))
-        normal = stats.norm.ppf(np.clip(qmc.Sobol(len(covariance), seed=0).random(POINTS), 1e-12, 1 - 1e-12))
-        largest = np.sort(np.abs(normal @ of_contrasts.T).max(1))
+        largest = np.sort(np.abs(_normal(len(covariance)) @ of_contrasts.T).max(1))
         self._largest = largest.reshape(_KEPT, -1).mean(1)
 
     def p(self, statistic: float, freedom: float) -> float:
