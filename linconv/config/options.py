@@ -71,9 +71,13 @@ class StatisticsOptions(Frozen):
                 raise ValueError(f"a number is expected for {name}, but this is {str(points).lower()}")
         return margin
 
+    def points_on(self, dataset: str) -> float | None:
+        """The margin that is given for a data set, None where it is a share of the error."""
+        return self.margin.get(dataset) if isinstance(self.margin, dict) else self.margin
+
     def margin_of(self, dataset: str, error: float) -> float:
         """The margin on a data set in points; `error` is the plain network's, in percent, NaN without one."""
-        points = self.margin.get(dataset) if isinstance(self.margin, dict) else self.margin
+        points = self.points_on(dataset)
         if points is not None:
             return points
         return LEAST_MARGIN if math.isnan(error) else max(LEAST_MARGIN, self.margin_share * error)

@@ -12,7 +12,7 @@ from linconv.report.source import CELL, CellKey, Experiment
 from linconv.report.table import DATASET, NETWORK, VARIANT, Column, Rows, Table, TableCell, numeric
 from linconv.report.tables.cells import comparison_record
 from linconv.report.text import MISSING, number
-from linconv.report.verdicts import comparison_notes, difference_text, tested_text
+from linconv.report.verdicts import difference_text, margin_notes, noise_notes, open_notes, tested_text
 from linconv.statistics import Comparison
 
 _COLUMNS = [
@@ -67,13 +67,17 @@ def _lower(text: str) -> str:
 def _cells(cell: CellKey, reference: str, found: Comparison) -> Iterator[str | TableCell]:
     yield from (*cell, reference)
     yield TableCell(difference_text(found), found.mean) if found.runs else MISSING
-    yield numeric(found.p, 4)
-    yield numeric(found.p_adjusted, 4)
+    yield _p(found.p)
+    yield _p(found.p_adjusted)
     yield f"±{number(found.margin.points, 2)}" if found.margin.points == found.margin.points else MISSING
     yield from (numeric(100 * p, 0) for p in found.probabilities)
     yield found.text
     yield TableCell(str(found.runs), found.runs)
     yield _needed(found)
+
+
+def _p(p: float) -> TableCell:
+    return TableCell("<0.0001", p) if p < 0.0001 else numeric(p, 4)
 
 
 def _needed(found: Comparison) -> str:
@@ -84,4 +88,9 @@ def _needed(found: Comparison) -> str:
 
 
 def _notes(experiment: Experiment, families: Mapping[str, Mapping[CellKey, Comparison]]) -> Iterator[str]:
-    yield from dict.fromkeys(note for found in families.values() for note in comparison_notes(experiment, found))
+    every = {(*cell[:2], f"{cell[2]} {name}"): c for name, found in families.items() for cell, c in found.items()}
+    yield from margin_notes(experiment, dict.fromkeys(cell[:2] for cell, c in every.items() if c.runs))
+    yield from noise_notes(experiment, every)
+    for reference, found in families.items():
+        for note in open_notes(found.values()):
+            yield note if len(families) == 1 else f"Minus {variant_label(reference)}: {_lower(note)}"
