@@ -157,7 +157,8 @@ def _comparison(
     if not runs:
         return replace(UNTESTED, margin=margin, images=model.images)
     weights = model.contrast(*pair)
-    mean, error = float(weights @ model.means), model.error(weights)
+    # rounded: equal means differ by 1e-14, which would print as -0.00
+    mean, error = round(float(weights @ model.means), 9), model.error(weights)
     if maximum is None or not testable(model, pair):
         outcome: Outcome = "n too small" if runs < MIN_RUNS else "undecided"
         return replace(UNTESTED, runs=runs, mean=mean, margin=margin, images=model.images, outcome=outcome)
