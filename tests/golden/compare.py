@@ -7,8 +7,9 @@ from functools import partial
 
 from tests.golden import Case, difference, read_cases, sources
 from tests.golden.layers import LAYERS
+from tests.golden.penalties import PENALTIES
 
-COMPUTE = LAYERS
+COMPUTE = LAYERS | PENALTIES
 
 
 def differences(case: Case) -> dict[str, float]:

@@ -19,6 +19,6 @@ def test_equal_to_the_source(case):
 def test_every_file_says_where_its_numbers_come_from():
     assert sources().keys() == COMPUTE.keys()
     for name, described in sources().items():
-        assert all(len(text) > 5 for text in described.values()), name
+        assert all(len(text) >= 5 for text in described.values()), name
     for case in CASES:
         assert (case.tolerance > 1e-10) == bool(case.deviation), f"{case}: a larger tolerance needs its reason"
