@@ -6,10 +6,11 @@ import sys
 from functools import partial
 
 from tests.golden import Case, difference, read_cases, sources
+from tests.golden.criteria import CRITERIA
 from tests.golden.layers import LAYERS
 from tests.golden.penalties import PENALTIES
 
-COMPUTE = LAYERS | PENALTIES
+COMPUTE = LAYERS | PENALTIES | CRITERIA
 
 
 def differences(case: Case) -> dict[str, float]:
