@@ -1,9 +1,12 @@
 """Low-rank convolution: r filters, and a 1x1 convolution that makes N of them.
 
-Source: H. Wang, S. Agarwal, D. Papailiopoulos, "Pufferfish: Communication-efficient Models At No Extra Cost", MLSys
-2021; with a frozen random basis: P. Gavrikov, J. Keuper, "The Power of Linear Combinations: Learning with Random
-Convolutions", 2023. It spans the functions of LinearConv with as many primaries, which fixes the first rows of the
-combination to the identity.
+Source of the layer and of its start from trained filters: H. Wang, S. Agarwal, D. Papailiopoulos, "Pufferfish:
+Communication-efficient Models At No Extra Cost", MLSys 2021, whose networks keep their first layers plain. A frozen
+random basis: P. Gavrikov, J. Keuper, "The Power of Linear Combinations: Learning with Random Convolutions", 2023, who
+combine more random filters than there are outputs.
+
+The layer spans the functions of LinearConv with as many primaries, which fixes the first rows of the combination to
+the identity.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Weighted convolution: filters multiplied by a density of the distance from the kernel's center.
 
 Source: S. Cammarasana, G. Patanè, "Optimal Weighted Convolution for Classification and Denosing", arXiv 2505.24558,
-2025. There the density is a constant found by a search around the training; here it may also be learned.
+2025. There the density is a constant found by a search around the training. With `learned` it is the layer of the
+authors' later code, wConv_Trainable in weightedConvolution2.0.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from linconv.config.rules import is_number
-from linconv.layers import ConvReplacement, Factory, Rule, UnsupportedConvError
+from linconv.layers import ConvReplacement, Factory, ParameterRule, Rule, UnsupportedConvError
 
 
 def _is_density(density: Any) -> bool:
@@ -90,6 +91,11 @@ class WConv2d(ConvReplacement):
     @property
     def basis(self) -> Tensor:
         return self.weight
+
+    @property
+    def parameter_rules(self) -> dict[str, ParameterRule]:
+        """A learned density does not decay: 0 is not where it is neutral."""
+        return {"density": ParameterRule(decays=False)} if isinstance(self.density, nn.Parameter) else {}
 
     def extra_repr(self) -> str:
         learned = isinstance(self.density, nn.Parameter)

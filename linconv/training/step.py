@@ -127,7 +127,7 @@ class EagerStep:
         """The rate of the next steps."""
         for group in self.optimizer.param_groups:
             if isinstance(group["lr"], Tensor):
-                group["lr"].fill_(rate * group["rate"])
+                group["lr"].fill_(rate).mul_(group["rate"])
             else:
                 group["lr"] = rate * group["rate"]
 
