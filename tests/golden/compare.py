@@ -8,9 +8,10 @@ from functools import partial
 from tests.golden import Case, difference, read_cases, sources
 from tests.golden.criteria import CRITERIA
 from tests.golden.layers import LAYERS
+from tests.golden.metrics import METRICS
 from tests.golden.penalties import PENALTIES
 
-COMPUTE = LAYERS | PENALTIES | CRITERIA
+COMPUTE = LAYERS | PENALTIES | CRITERIA | METRICS
 
 
 def differences(case: Case) -> dict[str, float]:
