@@ -12,10 +12,11 @@ from linconv.layers.optimize import optimize
 from linconv.layers.orthogonality import conv_orthogonal_penalty, orthogonal_penalty
 from linconv.layers.places import Place, places_of
 from linconv.layers.regularizers import coefficient_l1, correlation_penalty
-from linconv.layers.replacement import ConvReplacement, ParameterRule
+from linconv.layers.replacement import SOURCE, ConvReplacement, ParameterRule
 from linconv.layers.sparsity import SparsitySchedule
 
 __all__ = [
+    "SOURCE",
     "Coefficients",
     "ConvReplacement",
     "Count",

@@ -15,6 +15,8 @@ from linconv.layers.forms import Form
 from linconv.layers.geometry import asks_for_channels_last, geometry
 from linconv.layers.places import Place
 
+SOURCE = "source"  # as `init`: parameters drawn as the source draws them, filters of whatever scale that gives
+
 
 class NoWeightError(AttributeError):
     """Raised by `weight` where a layer equals no plain convolution, so that `hasattr(layer, "weight")` is False."""
@@ -197,7 +199,10 @@ class ConvReplacement(Conv2dArguments):
         )
         if conv.weight.device.type != "meta":  # where there are no values, there are none to start from
             with torch.no_grad():
-                layer.fit_(conv, fit) if fit else layer.match_(conv)
+                if fit:
+                    layer.fit_(conv, fit)
+                elif init != SOURCE:
+                    layer.match_(conv)
         if asks_for_channels_last(conv.weight):
             layer.to(memory_format=torch.channels_last)
         if not conv.weight.requires_grad:

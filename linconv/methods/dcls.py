@@ -13,7 +13,16 @@ import torch
 from torch import Tensor, nn
 
 from linconv.config.rules import is_int
-from linconv.layers import ConvReplacement, Count, Factory, ParameterRule, Positive, Rule, UnsupportedConvError
+from linconv.layers import (
+    SOURCE,
+    ConvReplacement,
+    Count,
+    Factory,
+    ParameterRule,
+    Positive,
+    Rule,
+    UnsupportedConvError,
+)
 from linconv.layers.geometry import geometry
 
 SPREAD = 0.5  # standard deviation of new positions in pixels, as in the source
@@ -43,10 +52,14 @@ class DCLSConv2d(ConvReplacement):
         dilated_kernel_size: the sides of the square or rectangle in which positions may lie, at least the reach of the
             replaced kernel and odd where that is odd; None takes the reach that twice the dilation would have.
         position_rate: the learning rate of positions as a multiple of the recipe's; 5 in the source.
+        init: "matched" draws values that give outputs the variance which `nn.Conv2d`'s filters give them, or those
+            replaced; "source" draws the values as the authors' package does.
 
     Raises:
         UnsupportedConvError: a 1x1 kernel.
     """
+
+    inits = ("matched", SOURCE)
 
     def build(
         self,
@@ -55,7 +68,9 @@ class DCLSConv2d(ConvReplacement):
         kernel_count: Count | None = None,
         dilated_kernel_size: Annotated[int | Sequence[int], SIDES] | None = None,
         position_rate: Positive = 5.0,
+        init: str = "matched",
     ) -> None:
+        self.init = init
         if self.kernel_size == (1, 1):
             raise UnsupportedConvError("a 1x1 kernel has one weight, whose position would only shift the image")
         if kernel_count is None:
@@ -78,9 +93,12 @@ class DCLSConv2d(ConvReplacement):
     def reset_parameters(self) -> None:
         nn.init.normal_(self.positions, std=SPREAD)
         self.project_()
-        nn.init.uniform_(self.values, -1, 1)
-        # outputs with the variance that nn.Conv2d's filters give: the squares of a filter sum to 1/3
-        self.values.div_((3 * self._energy()).sqrt())
+        if self.init == SOURCE:
+            nn.init.kaiming_uniform_(self.values, a=math.sqrt(5))
+        else:
+            nn.init.uniform_(self.values, -1, 1)
+            # outputs with the variance that nn.Conv2d's filters give: the squares of a filter sum to 1/3
+            self.values.div_((3 * self._energy()).sqrt())
         self.reset_bias()
 
     def _energy(self) -> Tensor:

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from linconv.config.rules import is_number
-from linconv.layers import ConvReplacement, Factory, ParameterRule, Rule, UnsupportedConvError
+from linconv.layers import SOURCE, ConvReplacement, Factory, ParameterRule, Rule, UnsupportedConvError
 
 
 def _is_density(density: Any) -> bool:
@@ -36,12 +36,15 @@ class WConv2d(ConvReplacement):
         density: the values at the distances 1, 2, ... from the center, as many as the longer side needs, or one number
             for all of them; where it learns, the values it starts from.
         learned: whether the density is trained with the filters.
+        init: "matched" draws the filters W with the standard deviation of `nn.Conv2d`'s or of those replaced; "source"
+            draws the parameters as the authors' code does, whatever scale that gives.
 
     Raises:
         UnsupportedConvError: a kernel with an even side, which has no center, a 1x1 kernel, or a kernel with more or
             fewer distances than `density` has values.
     """
 
+    inits = ("matched", SOURCE)
     scaled = ("filters",)
     density: Tensor
 
@@ -51,7 +54,9 @@ class WConv2d(ConvReplacement):
         *,
         density: Annotated[float | Sequence[float], DENSITY] = 0.8,
         learned: bool = False,
+        init: str = "matched",
     ) -> None:
+        self.init = init
         height, width = self.kernel_size
         if height % 2 == 0 or width % 2 == 0:
             raise UnsupportedConvError(f"a {height}x{width} kernel has no center to measure distances from")
@@ -72,9 +77,12 @@ class WConv2d(ConvReplacement):
     @torch.no_grad()
     def reset_parameters(self) -> None:
         self.density.copy_(torch.tensor(self._start))
-        nn.init.kaiming_uniform_(self.filters, a=math.sqrt(5))
-        # W with the variance of nn.Conv2d's filters
-        self.filters.div_(self._weights().square().mean().sqrt())
+        if self.init == SOURCE:
+            nn.init.kaiming_normal_(self.filters, mode="fan_out", nonlinearity="relu")
+        else:
+            nn.init.kaiming_uniform_(self.filters, a=math.sqrt(5))
+            # W with the variance of nn.Conv2d's filters
+            self.filters.div_(self._weights().square().mean().sqrt())
         self.reset_bias()
 
     def _weights(self) -> Tensor:
