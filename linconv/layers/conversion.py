@@ -17,6 +17,7 @@ from linconv.layers.arguments import UnsupportedConvError
 from linconv.layers.forms import check_mode
 from linconv.layers.geometry import geometry
 from linconv.layers.methods import check_options, method_class
+from linconv.layers.places import Place, places_of
 from linconv.layers.replacement import ConvReplacement
 
 log = logging.getLogger("linconv")
@@ -86,7 +87,10 @@ def convert(
     for conv, name in wanted.items():
         if conv._forward_hooks or conv._forward_pre_hooks or conv._backward_hooks or conv._backward_pre_hooks:
             raise ValueError(f"{name} has hooks, which the new layer would not have; remove them or exclude {name!r}")
-    return replace_modules(model, {conv: layer_class.from_conv2d(conv, **options) for conv in wanted})
+    depends = any("options_at" in vars(cls) for cls in layer_class.mro() if cls is not ConvReplacement)
+    places = places_of(model) if depends else {}
+    at = {conv: layer_class.options_at(places.get(conv, Place()), options) for conv in wanted}
+    return replace_modules(model, {conv: layer_class.from_conv2d(conv, **at[conv]) for conv in wanted})
 
 
 def fold(model: nn.Module, *, inplace: bool = False) -> nn.Module:
