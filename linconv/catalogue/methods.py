@@ -32,6 +32,12 @@ METHODS: dict[str, MethodEntry] = by_name(
         target="linconv.layers.linear_conv:LinearConv2d",
         source="Kahatapitiya & Rodrigo, Exploiting the Redundancy in Convolutional Filters, WACV 2021",
     ),
+    MethodEntry(
+        name="atoms",
+        label="filter atoms",
+        target="linconv.methods.atoms:AtomsConv2d",
+        source="Li, Hanson, Li & Chen, PENNI: Pruned Kernel Sharing for Efficient CNN Inference, ICML 2020",
+    ),
     MethodEntry(name="basis", label="Basis", target="linconv.methods.basis:BasisConv2d", source=_BASIS),
     MethodEntry(
         name="basis_linear", label="Basis linear", target="linconv.methods.basis:LinearBasisConv2d", source=_BASIS

@@ -8,6 +8,7 @@ OPTIONS = [
     ("linear", {"primary_ratio": 0.3, "init": "variance_preserving"}),
     ("linear", {"rank": 0.5}),
     ("linear", {"sparsity": 0.5}),
+    ("atoms", {"atoms": 9, "freeze_basis": True}),
     ("basis", {"slice_channels": 4, "filters": 5}),
     ("basis_linear", {"slice_channels": 4, "filters": 5}),
     ("bsconv_s", {"mid_ratio": 1.0, "min_mid_channels": 1}),

@@ -15,7 +15,20 @@ UNGROUPED = (
     *("basis", "basis_linear", "bsconv_s", "bsconv_u", "cp", "ghost"),
     *("hetconv", "lowrank", "octconv", "spatial", "tucker"),
 )
-NO_1X1 = ("basis", "basis_linear", "bsconv_s", "bsconv_u", "cp", "dcls", "hetconv", "spatial", "tucker", "wconv")
+NO_1X1 = (
+    "atoms",
+    "basis",
+    "basis_linear",
+    "bsconv_s",
+    "bsconv_u",
+    "cp",
+    "dcls",
+    "hetconv",
+    "spatial",
+    "tucker",
+    "versatile",
+    "wconv",
+)
 
 
 @pytest.mark.parametrize(
