@@ -99,6 +99,12 @@ METHODS: dict[str, MethodEntry] = by_name(
         source="Kim et al., Compression of Deep CNNs for Fast and Low Power Mobile Applications, ICLR 2016",
     ),
     MethodEntry(
+        name="versatile",
+        label="versatile",
+        target="linconv.methods.versatile:VersatileConv2d",
+        source="Wang et al., Learning Versatile Filters for Efficient CNNs, NeurIPS 2018",
+    ),
+    MethodEntry(
         name="wconv",
         label="WConv",
         target="linconv.methods.wconv:WConv2d",
