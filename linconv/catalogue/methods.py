@@ -75,6 +75,12 @@ METHODS: dict[str, MethodEntry] = by_name(
         source="Singh, Verma, Rai & Namboodiri, HetConv, CVPR 2019",
     ),
     MethodEntry(
+        name="kronecker",
+        label="Kronecker",
+        target="linconv.methods.kronecker:KroneckerConv2d",
+        source="Hameed et al., CNN Compression through Generalized Kronecker Product Decomposition, AAAI 2022",
+    ),
+    MethodEntry(
         name="lowrank",
         label="low-rank",
         target="linconv.methods.lowrank:LowRankConv2d",

@@ -17,6 +17,8 @@ OPTIONS = [
     ("dynamic", {"banks": 2, "budget": 1.5}),
     ("ghost", {"ratio": 4, "cheap_size": 5}),
     ("hetconv", {"part": 3}),
+    ("kronecker", {"rank": 1}),
+    ("kronecker", {"rank": 2, "inner_filters": 5}),
     ("lowrank", {"rank": 3, "freeze_basis": True}),
     ("octconv", {"alpha": 0.3}),
     ("spatial", {"vertical": 0.2}),

@@ -44,6 +44,8 @@ NO_1X1 = (
         ("versatile", nn.Conv2d(4, 1, 3), {}, "one filter"),
         ("versatile", nn.Conv2d(4, 8, 2), {}, "one channel window leave one mask"),
         ("versatile", nn.Conv2d(4, 8, 3), {"channel_windows": 3, "channel_stride": 2}, "need more than 4"),
+        ("kronecker", nn.Conv2d(1, 1, 3), {}, "is a number"),
+        ("kronecker", nn.Conv2d(4, 8, 3), {"inner_filters": 3}, "inner_filters 3 does not divide 8"),
         ("wconv", nn.Conv2d(4, 8, (3, 4)), {}, "3x4 kernel has no center"),
         ("wconv", nn.Conv2d(4, 8, 5), {"density": [0.5]}, r"needs 2 value\(s\)"),
         ("dcls", nn.Conv2d(4, 8, 3), {"dilated_kernel_size": 4}, "at least 3x3, the reach of the kernel, and exceed"),
