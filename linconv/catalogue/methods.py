@@ -111,6 +111,12 @@ METHODS: dict[str, MethodEntry] = by_name(
         source="Wang et al., Learning Versatile Filters for Efficient CNNs, NeurIPS 2018",
     ),
     MethodEntry(
+        name="warehouse",
+        label="warehouse",
+        target="linconv.methods.warehouse:WarehouseConv2d",
+        source="Li & Yao, KernelWarehouse, ICML 2024, with constant coefficients; Savarese & Maire, ICLR 2019",
+    ),
+    MethodEntry(
         name="wconv",
         label="WConv",
         target="linconv.methods.wconv:WConv2d",

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import Any
 
+import torch
 from torch import nn
 
 from linconv.config import VARIANTS, Variant
@@ -86,7 +87,10 @@ def convert(
     for conv, name in wanted.items():
         if conv._forward_hooks or conv._forward_pre_hooks or conv._backward_hooks or conv._backward_pre_hooks:
             raise ValueError(f"{name} has hooks, which the new layer would not have; remove them or exclude {name!r}")
-    return replace_modules(model, {conv: layer_class.from_conv2d(conv, **options) for conv in wanted})
+    replacements = {conv: layer_class.from_conv2d(conv, **options) for conv in wanted}
+    with torch.no_grad():
+        layer_class.share_(replacements, options.get("init"))
+    return replace_modules(model, replacements)
 
 
 def fold(model: nn.Module, *, inplace: bool = False) -> nn.Module:
@@ -192,7 +196,7 @@ def _saves(layer_class: type[ConvReplacement], conv: nn.Conv2d, options: dict[st
     return _blank(layer_class, conv, options).params_expected < sum(p.numel() for p in conv.parameters())
 
 
-def replace_modules(model: nn.Module, replacements: Mapping[nn.Module, nn.Module]) -> nn.Module:
+def replace_modules(model: nn.Module, replacements: Mapping[Any, nn.Module]) -> nn.Module:
     """Put each replacement wherever its original is registered."""
     for parent in list(model.modules()):
         for name, child in list(parent._modules.items()):

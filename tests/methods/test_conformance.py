@@ -24,6 +24,7 @@ OPTIONS = [
     ("spatial", {"vertical": 0.2}),
     ("tucker", {"in_rank": 1, "out_rank": 0.9}),
     ("versatile", {"channel_windows": 3, "channel_stride": 2}),
+    ("warehouse", {"cells": 3, "split": 1}),
     ("wconv", {"density": [1.3, 0.5], "learned": True}),
 ]
 
