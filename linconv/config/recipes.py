@@ -17,6 +17,8 @@ class Recipe(Frozen):
     linearly from 0 step by step. `precision`: "fp32" (no TF32), "tf32" (TF32 on GPUs), "bf16", "fp16" (autocast of the
     forward pass; fp16 scales the loss and needs a GPU). `clip_grad_norm` bounds the norm of all gradients together.
     `scale_weight_decay` multiplies the weight decay by a variant's share of the plain network's parameters.
+    `batch_norm`: the statistics by which batch normalization evaluates, "running" averages of the training steps, or
+    "recalibrated" ones, measured on training images with the network as it is (`linconv.training.recalibration`).
     """
 
     optimizer: Literal["adam", "sgd"] = "adam"
@@ -33,6 +35,7 @@ class Recipe(Frozen):
     precision: Annotated[Literal["fp32", "tf32", "bf16", "fp16"], OmitDefaultFromHash] = "fp32"
     clip_grad_norm: Annotated[Annotated[float, Field(gt=0)] | None, OmitDefaultFromHash] = None
     scale_weight_decay: Annotated[bool, OmitDefaultFromHash] = False
+    batch_norm: Annotated[Literal["running", "recalibrated"], OmitDefaultFromHash] = "running"
 
     @model_validator(mode="after")
     def _consistent(self) -> Recipe:

@@ -16,6 +16,7 @@ from linconv.config import Recipe
 from linconv.results import Epoch
 from linconv.training.compiled import Compiled
 from linconv.training.graphs import GraphedStep
+from linconv.training.recalibration import recalibrate
 from linconv.training.schedules import learning_rate
 from linconv.training.step import EagerStep, Metrics, Term, autocast, make_optimizer
 
@@ -171,6 +172,8 @@ def _fit(training: Training) -> Training:
         train = _train_epoch(training)
         if training.stop:
             break
+        if training.recipe.batch_norm == "recalibrated":
+            recalibrate(training.model, training.train_batches(training.epoch), training.recipe.precision)
         test_loss, test_top1 = _evaluate(training, training.test_batches)
         val_loss, val_top1 = None, None
         if training.validation_batches is not None:
