@@ -92,6 +92,8 @@ class RunMetrics(Record):
     `coefficient_sparsity` is the share of sparse coefficients that is zero, null without sparse coefficients.
     `macs` are the multiply-accumulates per image of a pruned network, which complexity.json leaves out; null for every
     other, and for one that diverged before the cut.
+    `macs_trained` are those of all steps of the training, forward and backward, a search for the rate left out.
+    `first_step` is the relative change of the filters by the first step, mean over the convolutions but the first.
     """
 
     top1: Percent | None
@@ -104,6 +106,8 @@ class RunMetrics(Record):
     coefficient_sparsity: Share | None = None
     selection: Literal["last", "best_validation"] = "last"
     macs: Count | None = None
+    macs_trained: Count | None = None
+    first_step: NonNegative | None = None
 
     @model_validator(mode="after")
     def _consistent(self) -> RunMetrics:
@@ -202,6 +206,7 @@ class RunResult(Record):
 _COORDINATES = list(RunKey._fields)
 _RUN_COLUMNS = """
 status top1 test_loss train_loss train_top1 epoch params params_nonzero coefficient_sparsity selection macs
+macs_trained first_step
 never_orthogonal warnings epochs batch_size learning_rate optimizer config_hash code_hash shared_code_hash data
 git_commit git_dirty torch numpy hardware instruction_set threads seconds images_per_second peak_memory_mib command
 """
