@@ -150,6 +150,7 @@ def finish_run(
         config=run.model_dump(mode="json"),
         data=None if training.data is None else training.data.content,
         metrics=metrics,
+        rate_search=training.rate_search,
         outcomes=outcomes,
         history=training.history,
         layers=[redundancy(bank) for bank in banks],

@@ -122,12 +122,41 @@ class Override(Frozen):
         )
 
 
+class RateSearch(Frozen):
+    """Several learning rates, of which every run takes the one that does best on its validation part.
+
+    `factors` multiply the recipe's rate. Each rate is tried for `share` of the epochs, the whole schedule shortened to
+    them; the training itself then starts anew. The same factors are tried for every variant.
+    """
+
+    factors: Annotated[tuple[Annotated[float, Field(gt=0)], ...], Field(min_length=2)] = (0.3, 1.0, 3.0)
+    share: Annotated[float, Field(gt=0, le=1)] = 0.2
+
+    @field_validator("factors")
+    @classmethod
+    def _increasing(cls, factors: tuple[float, ...]) -> tuple[float, ...]:
+        if list(factors) != sorted(set(factors)):
+            raise ValueError(f"factors must increase, not {list(factors)}")
+        return factors
+
+    def trials(self, recipe: Recipe) -> tuple[Recipe, ...]:
+        """The recipes that are tried; two epochs at least, where the recipe has them: a network may change between."""
+        short = recipe.scaled(max(self.share, min(1.0, 2 / recipe.epochs)))
+        return tuple(
+            short.model_copy(update={"learning_rate": factor * recipe.learning_rate}) for factor in self.factors
+        )
+
+
 class RecipeChoice(Frozen):
-    """A preset, a factor on its epochs and milestones (0.1: a tenth of the training), and overrides in order."""
+    """A preset, a factor on its epochs and milestones (0.1: a tenth of the training), and overrides in order.
+
+    With `rate_search`, every run chooses its learning rate first.
+    """
 
     preset: str = "paper"
     epochs_factor: Annotated[float, Field(gt=0, le=10)] = 1.0
     overrides: tuple[Override, ...] = ()
+    rate_search: RateSearch | None = None
 
     @field_validator("preset")
     @classmethod
