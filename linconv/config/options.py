@@ -41,10 +41,15 @@ class FigureOptions(Frozen):
 
 
 class StatisticsOptions(Frozen):
-    """How accuracies are compared with the plain convolution's. Changing these values retrains nothing."""
+    """How accuracies are compared with the plain convolution's. Changing these values retrains nothing.
+
+    `last_epochs`: the mean accuracy of so many last epochs of every run is shown beside the reported one, in the table
+    of treatments.
+    """
 
     margin: Annotated[float, Field(gt=0, le=100)] = 1.0  # percentage points
     alpha: Annotated[float, Field(gt=0, lt=0.5)] = 0.05
+    last_epochs: Annotated[int, Field(ge=1)] | None = None
 
 
 class Hole(Frozen):
