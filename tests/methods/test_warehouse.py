@@ -182,3 +182,11 @@ def plain_vgg11():
     with torch.device("meta"):
         counted = complexity(build_model("vgg11", Variant(layer="conv")), (3, 32, 32))
     return counted.params, counted.macs_folded
+
+
+def test_counting_leaves_the_cells_where_they_are():
+    model, x = network().eval(), images()
+    expected = model(x)
+    complexity(model, (3, 7, 6))
+    assert shared(model)
+    torch.testing.assert_close(model(x), expected)
