@@ -152,6 +152,14 @@ TABLES: dict[str, Output] = by_name(
         of_runs=True,
     ),
     Output(
+        name="treatment",
+        label="What the training gave to every variant",
+        caption="Start, learning rate, size of the first step and multiply-accumulates of the training, beside those "
+        "of inference.",
+        target="linconv.report.tables.treatment:treatment_table",
+        of_runs=True,
+    ),
+    Output(
         name="runs",
         label="All runs",
         caption="Every single run behind the means: its status, accuracy and the training it had.",

@@ -6,7 +6,7 @@ from linconv.config.options import ComplexityOptions
 from linconv.config.pruning import Pruning
 from linconv.config.ranking import RankingOptions
 from linconv.config.reading import ConfigError
-from linconv.config.recipes import PRESETS, Recipe, RecipeChoice
+from linconv.config.recipes import PRESETS, RateSearch, Recipe, RecipeChoice
 from linconv.config.runs import ResolvedRun, RunKey, plan_cells, plan_runs, resolve_run, resolve_runs, run_hashes
 from linconv.config.schema import Config
 from linconv.config.variants import VARIANTS, LinearOptions, Regularizer, SparsityScheduleOptions, Variant
@@ -21,6 +21,7 @@ __all__ = [
     "LinearOptions",
     "Pruning",
     "RankingOptions",
+    "RateSearch",
     "Recipe",
     "RecipeChoice",
     "Regularizer",

@@ -55,12 +55,14 @@ class StatisticsOptions(Frozen):
 
     `margin` is the largest difference that does not matter, in percentage points: one for all data sets, or one per
     data set. Where there is none it is the share `margin_share` of the plain network's error, at least
-    `LEAST_MARGIN` points.
+    `LEAST_MARGIN` points. `last_epochs`: the mean accuracy of so many last epochs of every run is shown beside the
+    reported one, in the table of treatments.
     """
 
     margin: Margin | None = None
     margin_share: Annotated[float, Field(gt=0, lt=1)] = 0.2
     alpha: Annotated[float, Field(gt=0, lt=0.5)] = 0.05
+    last_epochs: Annotated[int, Field(ge=1)] | None = None
 
     @field_validator("margin", mode="before")
     @classmethod

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import Any
 
+import torch
 from torch import nn
 
 from linconv.config import VARIANTS, Variant
@@ -90,7 +91,10 @@ def convert(
     depends = any("options_at" in vars(cls) for cls in layer_class.mro() if cls is not ConvReplacement)
     places = places_of(model) if depends else {}
     at = {conv: layer_class.options_at(places.get(conv, Place()), options) for conv in wanted}
-    return replace_modules(model, {conv: layer_class.from_conv2d(conv, **at[conv]) for conv in wanted})
+    replacements = {conv: layer_class.from_conv2d(conv, **at[conv]) for conv in wanted}
+    with torch.no_grad():
+        layer_class.share_(replacements, options.get("init"))
+    return replace_modules(model, replacements)
 
 
 def fold(model: nn.Module, *, inplace: bool = False) -> nn.Module:
@@ -196,7 +200,7 @@ def _saves(layer_class: type[ConvReplacement], conv: nn.Conv2d, options: dict[st
     return _blank(layer_class, conv, options).params_expected < sum(p.numel() for p in conv.parameters())
 
 
-def replace_modules(model: nn.Module, replacements: Mapping[nn.Module, nn.Module]) -> nn.Module:
+def replace_modules(model: nn.Module, replacements: Mapping[Any, nn.Module]) -> nn.Module:
     """Put each replacement wherever its original is registered."""
     for parent in list(model.modules()):
         for name, child in list(parent._modules.items()):

@@ -203,15 +203,31 @@ class ConvReplacement(Conv2dArguments):
                     layer.fit_(conv, fit)
                 elif init != SOURCE:
                     layer.match_(conv)
+        return layer.carry_over_(conv)
+
+    def carry_over_(self, conv: nn.Conv2d) -> Self:
+        """Take the memory layout of a given convolution, its train/eval state and whether its parameters are frozen."""
         if asks_for_channels_last(conv.weight):
-            layer.to(memory_format=torch.channels_last)
+            self.to(memory_format=torch.channels_last)
         if not conv.weight.requires_grad:
-            for name, parameter in layer.named_parameters():
+            for name, parameter in self.named_parameters():
                 if name != "bias":
                     parameter.requires_grad_(False)
-        if layer.bias is not None and conv.bias is not None:
-            layer.bias.requires_grad_(conv.bias.requires_grad)
-        return layer.train(conv.training)
+        if self.bias is not None and conv.bias is not None:
+            self.bias.requires_grad_(conv.bias.requires_grad)
+        return self.train(conv.training)
+
+    @classmethod
+    def share_(cls, layers: Mapping[nn.Conv2d, Self], init: str | None) -> None:
+        """Let layers of one model share parameters; `convert` calls it once for all layers that it has made.
+
+        By default nothing is shared. What is shared belongs into a module of its own, which copies, `to_empty` and
+        `load_state_dict` keep shared.
+
+        Args:
+            layers: the new layers, by the convolutions that they replace; called without autograd.
+            init: the option of that name, where the layers have it.
+        """
 
     def fit_(self, conv: nn.Conv2d, init: str) -> None:
         """Start from the filters of a given convolution as `init`, one of `fits`, says; called without autograd."""

@@ -186,9 +186,7 @@ def _layer(call: Call) -> LayerComplexity:
 
 
 def _folded_params(model: nn.Module) -> int:
-    total = sum(p.numel() for p in model.parameters())
-    for module in model.modules():
-        if isinstance(module, ConvReplacement) and module.folds:
-            own = sum(p.numel() for name, p in module.named_parameters() if name != "bias")
-            total += module.out_channels * module.filter_size - own
-    return total
+    folding = [m for m in model.modules() if isinstance(m, ConvReplacement) and m.folds]
+    gone = {p for module in folding for name, p in module.named_parameters() if name != "bias"}  # some are shared
+    stay = sum(p.numel() for p in model.parameters() if p not in gone)
+    return stay + sum(module.out_channels * module.filter_size for module in folding)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -113,9 +114,21 @@ class Experiment:
         """Which epoch the reported accuracies are of, to follow "on the test set"."""
         held_out = self.config.validation
         if self.config.report_epoch == "last" or held_out is None:
-            return "after the last epoch"
+            return f"after the last epoch{self._statistics}"
         share = f"{100 * held_out.share:g} %"
-        return f"after the epoch with the best accuracy on a validation part ({share} of the training set)"
+        return (
+            f"after the epoch with the best accuracy on a validation part ({share} of the training set)"
+            f"{self._statistics}"
+        )
+
+    @cached_property
+    def _statistics(self) -> str:
+        """By which statistics of batch normalization networks were evaluated, where these are not the usual ones."""
+        pairs = itertools.product(self.config.architectures, self.config.datasets)
+        measured = {self.config.recipe.resolve(*pair).batch_norm == "recalibrated" for pair in pairs}
+        if measured == {False}:
+            return ""
+        return f", with recalibrated statistics of batch normalization{' in part' if len(measured) > 1 else ''}"
 
     def cells_of(self, dataset: str, architecture: str) -> list[Cell]:
         """The cells of one network on one data set."""

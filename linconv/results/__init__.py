@@ -3,7 +3,16 @@
 from linconv.results.data import DataContent
 from linconv.results.files import atomic_path, remove_leftovers, write_result, write_text
 from linconv.results.kinds.complexity import Complexity, ComplexityResult, LayerComplexity
-from linconv.results.kinds.run import Epoch, LayerRedundancy, RunMetrics, RunOutcomes, RunResult, RunWarning
+from linconv.results.kinds.run import (
+    Epoch,
+    LayerRedundancy,
+    RateChoice,
+    RateTrial,
+    RunMetrics,
+    RunOutcomes,
+    RunResult,
+    RunWarning,
+)
 from linconv.results.origin import EarlierProcess, Provenance
 from linconv.results.reading import read_result
 from linconv.results.record import ResultError
@@ -17,6 +26,8 @@ __all__ = [
     "LayerComplexity",
     "LayerRedundancy",
     "Provenance",
+    "RateChoice",
+    "RateTrial",
     "ResultError",
     "RunMetrics",
     "RunOutcomes",

@@ -40,6 +40,7 @@ from linconv.training.device_loop import DeviceLoop
 from linconv.training.engine import Callback, Loop, Training, fit
 from linconv.training.penalties import penalty_terms
 from linconv.training.pruning import PruningCallback
+from linconv.training.rates import choose_rate
 from linconv.training.warm_start import WarmStart
 
 log = logging.getLogger("linconv")
@@ -185,7 +186,7 @@ def train(
     Of `config` only what leaves the run's identity alone is used: where the data lie, the memory layout.
 
     Args:
-        callbacks: come first.
+        callbacks: come first; also in the trials of a search for the learning rate.
         process_log: goes into the checkpoints.
         progress: show a bar where standard error is a terminal.
         data: the data set on the device, from `load_data`; None loads it.
@@ -206,36 +207,51 @@ def train(
     # Saved before it is shown: an epoch that the log reports is never trained again.
     chosen = [BestEpoch()] if run.report_epoch == "best_validation" else []
     checkpoints = CheckpointCallback(folder, identity, checkpoint_seconds)
-    training = prepare(
-        run,
-        data,
-        device,
-        [*callbacks, *chosen, process_log, checkpoints, show],
-        channels_last=config.channels_last,
-        compile=config.compile,
-        cuda_graph=config.cuda_graph,
-    )
-    if form != "auto" and run.definition.linear is not None and run.definition.linear.mode == "auto":
-        set_mode(training.model, form)
-    in_memory = isinstance(data.train_images, Tensor) and isinstance(data.test_images, Tensor)
-    training.loop = loop or (DeviceLoop() if config.cuda_graph and in_memory else Loop())
+
+    def start(described: ResolvedRun, seen: Dataset, *more: Callback) -> Training:
+        training = prepare(
+            described,
+            seen,
+            device,
+            [*callbacks, *more],
+            channels_last=config.channels_last,
+            compile=config.compile,
+            cuda_graph=config.cuda_graph,
+        )
+        if form != "auto" and run.definition.linear is not None and run.definition.linear.mode == "auto":
+            set_mode(training.model, form)
+        in_memory = isinstance(seen.train_images, Tensor) and isinstance(seen.test_images, Tensor)
+        training.loop = loop or (DeviceLoop() if config.cuda_graph and in_memory else Loop())
+        return training
+
+    choice = None
+    if run.rate_search is not None:
+        choice = choose_rate(run, data, lambda trial, seen: _to_the_end(start(trial, seen)), folder, identity)
+        run = run.model_copy(update={"recipe": run.recipe.model_copy(update={"learning_rate": choice.chosen})})
+    training = start(run, data, *chosen, process_log, checkpoints, show)
+    training.rate_search = choice
     last = final_layers(run, training.model, data.info.classes, data.info.channels)
     warn_where_never_orthogonal(run.definition.regularizers, last)
     for part in run.recipe.unreached:
         log.warning("recipe: %s; shorten a preset by epochs_factor, which scales both", part)
     if name := restore_checkpoint(folder, training, identity):
         log.info("continuing after epoch %d from %s", training.epoch, name)
-    try:
-        with loader_failures():
-            fit(training)
-    except LoaderError:
-        if not training.stop:  # the signal that stops the training may have reached its workers too
-            raise
-    if training.stop:
+    if _to_the_end(training).stop:
         raise TrainingStoppedError(
             f"interrupted after epoch {training.epoch}/{run.recipe.epochs}; the same command continues it"
         )
     return training
+
+
+def _to_the_end(training: Training) -> Training:
+    """Train until the last epoch, or until a callback stops it."""
+    try:
+        with loader_failures():
+            return fit(training)
+    except LoaderError:
+        if not training.stop:  # the signal that stops the training may have reached its workers too
+            raise
+        return training
 
 
 def count_parameters(model: nn.Module) -> tuple[int, int, float | None]:

@@ -85,7 +85,7 @@ def assert_same(a, b):
     [
         ("conv", {}),
         ("Lr2", {"schedule": "cosine", "learning_rate": 0.01}),
-        ("LRr", {"precision": "bf16"}),
+        ("LRr", {"precision": "bf16", "batch_norm": "recalibrated"}),
         ("dcls", {"schedule": "cosine"}),  # with a rate and a projection of its own
         ("Lr2", {"optimizer": "sgd", "momentum": 0.9, "learning_rate": 0.01}),
     ],

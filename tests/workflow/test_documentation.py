@@ -30,13 +30,14 @@ from linconv.config import (
 )
 from linconv.config.measured import ProfileOptions, RegularizerOptions, SensitivityOptions
 from linconv.config.options import ComplexityOptions, FigureOptions, StatisticsOptions
-from linconv.config.recipes import Override, RecipeChoice
+from linconv.config.recipes import Override, RateSearch, RecipeChoice
 from linconv.config.throughput import ThroughputOptions
 from tests.workflow.conftest import REPOSITORY
 
 MODELS: tuple[type[BaseModel], ...] = (
     Config,
     RecipeChoice,
+    RateSearch,
     Override,
     Recipe,
     Variant,
