@@ -22,8 +22,6 @@ WATCHED = ("--slurm-status-command", "squeue", "--slurm-init-seconds-before-stat
 QUICKLY = ("--seconds-between-status-checks", "3", "--latency-wait", "10")
 GRID = '"architectures": ["base"], "variants": ["L"], "batches": [50], "rounds": 3, "block_seconds": 0.001'
 TIMED = f"throughput={{{GRID}}}"
-    'throughput={"architectures": ["base"], "variants": ["L"], "batches": [50], "rounds": 3, "block_seconds": 0.001}'
-)
 
 
 @pytest.fixture(scope="module")
