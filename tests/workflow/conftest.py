@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 REPOSITORY = Path(__file__).parents[2]
-PARTS = ("Snakefile", "workflow", "profiles", "config", "linconv")
+PARTS = ("Snakefile", "workflow", "profiles", "config", "linconv", "requirements.lock")
 
 FAST = {
     "experiment": "fast",
@@ -33,9 +33,13 @@ FAST = {
 
 @dataclass(frozen=True)
 class Project:
-    """A copy of the pipeline and the package in `root`; nothing that happens to it reaches the checkout."""
+    """A copy of the pipeline and the package in `root`; nothing that happens to it reaches the checkout.
+
+    `package` is the folder of the package, where that is another one.
+    """
 
     root: Path
+    package: Path | None = None
 
     @classmethod
     def copied_to(cls, root: Path) -> Project:
@@ -60,7 +64,7 @@ class Project:
     @property
     def environment(self) -> dict[str, str]:
         """Programs run on the copy's package."""
-        return os.environ | {"PYTHONPATH": str(self.root), "OMP_NUM_THREADS": "1"}
+        return os.environ | {"PYTHONPATH": str(self.package or self.root), "OMP_NUM_THREADS": "1"}
 
     def snakemake(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
         """Run Snakemake in the copy, on the copy's package; stdout holds both streams."""

@@ -13,6 +13,7 @@ import yaml
 from linconv.catalogue.figures import FIGURES
 from linconv.catalogue.tables import TABLES
 from linconv.cli.apart import check_options_apart
+from linconv.cli.origin import requirement
 from linconv.config import ConfigError, RunKey, merged_config, plan_cells, plan_runs, resolve_run, run_hashes
 from linconv.config.load import placed
 from linconv.config.needs import needs_of
@@ -67,6 +68,11 @@ if workflow.is_main_process and not workflow.output_settings.dryrun:
         write_text(Path(CONFIG), text)
 
 ENVIRONMENT = "../envs/linconv.yaml"
+
+# Conda environments get the locked packages and the package that runs here, see envs/linconv.post-deploy.sh.
+if workflow.is_main_process:
+    os.environ.update(LINCONV_LOCK=os.path.abspath(workflow.source_path("../../requirements.lock")))
+    os.environ.update(LINCONV_INSTALL=requirement())
 
 # Each attempt of a job goes on in the log of the one before, which Snakemake removes first: a second name keeps it.
 APPENDED = (
