@@ -29,6 +29,7 @@ from linconv.config import (
     load_config,
 )
 from linconv.config.measured import ProfileOptions, RegularizerOptions, SensitivityOptions
+from linconv.config.needs import NeedsOptions
 from linconv.config.options import ComplexityOptions, FigureOptions, StatisticsOptions
 from linconv.config.recipes import Override, RecipeChoice
 from linconv.config.throughput import ThroughputOptions
@@ -51,6 +52,7 @@ MODELS: tuple[type[BaseModel], ...] = (
     ProfileOptions,
     RegularizerOptions,
     SensitivityOptions,
+    NeedsOptions,
 )
 
 
