@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import re
 import subprocess
+import tempfile
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+from filelock import FileLock, Timeout
 
 from linconv.report.tables import FORMATS
 from linconv.results import RunResult, read_result
@@ -26,7 +29,12 @@ TIMED = f"throughput={{{GRID}}}"
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    with running_cluster(tmp_path_factory.mktemp("cluster")) as cluster:
+    lock = FileLock(Path(tempfile.gettempdir(), "linconv-test-cluster.lock"))
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        pytest.skip("another process has its cluster on this machine")
+    with lock, running_cluster(tmp_path_factory.mktemp("cluster")) as cluster:
         yield cluster
 
 
