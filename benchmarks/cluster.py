@@ -39,9 +39,8 @@ def main() -> None:
                 raise SystemExit(done.stdout)
             jobs = len(re.findall(r"submitted with SLURM jobid", done.stdout))
             runs = len(list(project.results(rule).glob("runs/**/result.json")))
-            print(
-                f"{rule:<6} {runs:3d} runs, {jobs:3d} jobs, {(time.monotonic() - began) / 60:.1f} minutes", flush=True
-            )
+            minutes = (time.monotonic() - began) / 60
+            print(f"{rule:<6} {runs:3d} runs, {jobs:3d} jobs, {minutes:.1f} minutes", flush=True)
 
 
 if __name__ == "__main__":

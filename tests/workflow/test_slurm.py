@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -163,3 +165,27 @@ def test_a_stopped_training_goes_on_and_ends(stopped: Project, run: str) -> None
     log = (root / "logs" / "train" / run / "seed0.log").read_text()
     assert len(re.findall(r"^== \S+ job \d+$", log, re.M)) == len(earlier) + 1, log
     assert log.count("continuing after epoch") == len(earlier), log
+
+
+def test_an_array_of_workers_trains_all_runs_and_a_stopped_worker_goes_on(cluster: Cluster, project: Project) -> None:
+    recipe = {"overrides": [{"set": {"epochs": 6}}]}
+    project.write_config(experiment="array", variants=["conv", "L", "Lr"], recipe=recipe, workers=2)
+    here = {"PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])}
+    environment = project.environment | here
+    script = ["profiles/slurm/workers.sbatch", "config/config.yaml"]
+    options = ["--parsable", "--array=1-2", "--gpus=0", "--mem=8G", "--cpus-per-task=1", "--time=10", "--output=%a.log"]
+    done = subprocess.run(
+        ["sbatch", *options, *script], cwd=project.root, env=environment, check=True, capture_output=True, text=True
+    )
+    number = done.stdout.strip()
+
+    def tasks() -> list[dict[str, str]]:
+        return [job for job in cluster.jobs().values() if job.get("ArrayJobId") == number]
+
+    runs = project.results("array") / "runs/synthetic/base"
+    cluster.wait_for(lambda: list(runs.glob("*/seed0/checkpoint.pt")), "a checkpoint", 300)
+    cluster.ask("scancel", "--batch", "--signal=TERM", f"{number}_1")
+    cluster.wait_for(lambda: {job["JobState"] for job in tasks()} == {"COMPLETED"}, "the end of all workers", 600)
+    assert sorted(path.parent.parent.name for path in runs.glob("*/seed0/result.json")) == ["L", "Lr", "conv"]
+    assert {job["ArrayTaskId"]: int(job["Restarts"]) for job in tasks()} == {"1": 1, "2": 0}
+    project.write_config()
