@@ -108,7 +108,7 @@ LIMIT = 60.0  # seconds: the shortest time limit that Slurm knows
 def stopped(cluster: Cluster, project: Project) -> Project:
     """Three trainings that end well although one reached its time limit, one was requeued and one cancelled."""
     seconds = epoch_seconds(project)
-    long, short = int(1.3 * LIMIT / seconds), int(0.4 * LIMIT / seconds)
+    long, short = int(1.3 * LIMIT / seconds), int(0.25 * LIMIT / seconds)
     recipe = f'recipe={{"overrides": [{{"set": {{"epochs": {short}}}}}, '
     recipe += f'{{"architectures": ["base"], "datasets": ["synthetic"], "set": {{"epochs": {long}}}}}]}}'
     grid = ["experiment=stopped", "datasets=[synthetic, digits]", "variants=[conv, L]", recipe]
@@ -153,6 +153,13 @@ def job_of(cluster: Cluster, before: set[str], name: str) -> str:
     return number
 
 
+def attempts_of(root: Path, run: str) -> list[str]:
+    """The jobs that trained a run, in order; its log holds all of them."""
+    log = (root / "logs" / "train" / run / "seed0.log").read_text()
+    assert re.search(r"continuing after epoch [1-9]", log), log
+    return re.findall(r"^== \S+ job (\d+)$", log, re.M)
+
+
 @pytest.mark.parametrize("run", ["synthetic/base/conv", "digits/base/conv", "digits/base/L"])
 def test_a_stopped_training_goes_on_and_ends(stopped: Project, run: str) -> None:
     """Its time was over, it was requeued, it was cancelled."""
@@ -161,10 +168,15 @@ def test_a_stopped_training_goes_on_and_ends(stopped: Project, run: str) -> None
     assert result.status == "ok"
     earlier = result.provenance.earlier_processes
     assert earlier, "it was never stopped"
-    assert max(process.epochs for process in earlier) <= len(result.history)
-    log = (root / "logs" / "train" / run / "seed0.log").read_text()
-    assert len(re.findall(r"^== \S+ job \d+$", log, re.M)) == len(earlier) + 1, log
-    assert log.count("continuing after epoch") == len(earlier), log
+    assert [epoch.epoch for epoch in result.history] == list(range(1, len(result.history) + 1))
+    assert len(attempts_of(root, run)) > len(earlier)
+
+
+def test_a_requeued_job_is_the_same_one_and_a_cancelled_one_is_followed_by_another(stopped: Project) -> None:
+    root = stopped.results("stopped")
+    requeued, cancelled = (attempts_of(root, f"digits/base/{variant}") for variant in ("conv", "L"))
+    assert requeued[0] == requeued[1]
+    assert cancelled[0] != cancelled[1]
 
 
 def test_an_array_of_workers_trains_all_runs_and_a_stopped_worker_goes_on(cluster: Cluster, project: Project) -> None:
