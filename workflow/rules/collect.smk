@@ -19,9 +19,11 @@ rule collect:
     params:
         config=CONFIG,
         root=ROOT,
+        logs=f"{FOLDER}/logs",
         code_hash=lambda _: code_hash("collect"),
     shell:
-        "linconv collect {params.config} --results {params.root} > {log} 2>&1"
+        "linconv collect {params.config} --results {params.root} > {log} 2>&1 "
+        "&& find {params.logs} -name '*.log.kept' -delete"
 
 
 # Without outputs it runs whenever it is asked for; without inputs it trains nothing.

@@ -74,7 +74,8 @@ if workflow.is_main_process:
     os.environ.update(LINCONV_LOCK=os.path.abspath(workflow.source_path("../../requirements.lock")))
     os.environ.update(LINCONV_INSTALL=requirement())
 
-# Each attempt of a job goes on in the log of the one before, which Snakemake removes first: a second name keeps it.
+# Each attempt of a job goes on in the log of the one before, which Snakemake removes first: a second name keeps it,
+# until results are collected (a job may fail after its command has ended).
 APPENDED = (
     "touch {log}.kept; ln -f {log}.kept {log} 2> /dev/null; "
     'echo "== $(date -u +%FT%TZ)${{SLURM_JOB_ID:+ job $SLURM_JOB_ID}}" >> {log}; '

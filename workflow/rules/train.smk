@@ -20,7 +20,7 @@ if not settings.workers:
         shell:
             APPENDED + "linconv train {params.config} --results {params.root} --dataset {wildcards.dataset} "
             "--architecture {wildcards.architecture} --variant {wildcards.variant} --seed {wildcards.seed} "
-            ">> {log} 2>&1 && rm -f {log}.kept"
+            ">> {log} 2>&1"
 
 
 # A worker trains one run after another, of those that nobody else trains, so a failed run fails no other one. It ends
@@ -44,4 +44,4 @@ else:
             lost=lost_runs,
         shell:
             APPENDED + "linconv work {params.config} --results {params.root} "
-            "--budget $(( {resources.runtime} * 57 ))s >> {log} 2>&1 && rm -f {log}.kept"
+            "--budget $(( {resources.runtime} * 57 ))s >> {log} 2>&1"
