@@ -18,7 +18,7 @@ rule collect:
         **resources_of("collect"),
     params:
         config=CONFIG,
-        root=ROOT,
+        root=lambda _: ROOT,
         logs=f"{FOLDER}/logs",
         code_hash=lambda _: code_hash("collect"),
     shell:
@@ -38,7 +38,7 @@ rule partial:
         **resources_of("partial"),
     params:
         config=CONFIG,
-        root=ROOT,
+        root=lambda _: ROOT,
         results=FOLDER,
     shell:
         "(linconv collect {params.config} --results {params.root} --partial "

@@ -58,7 +58,7 @@ ROOT = os.path.dirname(FOLDER)
 if os.path.basename(FOLDER) != settings.experiment:
     leave(f"the module's replace_prefix makes {FOLDER} of {RESULTS}; keep the name of the experiment")
 
-# The commands read the configuration from a file, with `--config` already laid over it. No rule makes that file:
+# The commands read the configuration from a file, with `--config` already laid over it. No job makes that file:
 # Snakemake looks for no other reason to run a job below one that runs, and does not run it either where the file
 # between them is ancient, so a changed recipe beside such a rule would train nothing. And `onstart` does not run in a
 # module, nor where nothing is to be done. Defaults stay unwritten, so that the text reads like the file it came from.
@@ -74,18 +74,24 @@ if workflow.is_main_process:
     os.environ.update(LINCONV_LOCK=os.path.abspath(workflow.source_path("../../requirements.lock")))
     os.environ.update(LINCONV_INSTALL=requirement())
 
-# Each attempt of a job goes on in the log of the one before, which Snakemake removes first: a second name keeps it,
-# until results are collected (a job may fail after its command has ended).
-APPENDED = (
-    "touch {log}.kept; ln -f {log}.kept {log} 2> /dev/null; "
-    'echo "== $(date -u +%FT%TZ)${{SLURM_JOB_ID:+ job $SLURM_JOB_ID}}" >> {log}; '
-)
-
 # Snakemake sees neither an edited module nor the part of the configuration that a run depends on. Hashes are
 # `params:`, so a job is done again when what determines its outcome has changed, and only then.
 CONFIG_HASH = digest(settings.identity())
 # what is measured beside the runs: the kinds that the configuration asks for
 MEASURED = [kind for name, kind in KINDS.items() if name != "run" and kind.plan(settings)]
+
+
+def appended(command):
+    """The command, whose log goes on after those of earlier attempts.
+
+    Snakemake removes the log before each attempt. A second name keeps it until results are collected, since a job may
+    fail after its command has ended.
+    """
+    return (
+        "touch {log}.kept; ln -f {log}.kept {log} 2> /dev/null; "
+        'echo "== $(date -u +%FT%TZ)${{SLURM_JOB_ID:+ job $SLURM_JOB_ID}}" >> {log}; '
+        f"{command} >> {{log}} 2>&1"
+    )
 
 
 def one_of(values):
@@ -164,7 +170,7 @@ ELSEWHERE = workflow.global_resources["_nodes"].value is not None
 
 
 def resources_of(rule):
-    """What the jobs of a rule ask for. `--set-resources RULE:NAME=VALUE` replaces what it names, and no more."""
+    """What the jobs ask for. On the command line `--set-resources` replaces what it names, and nothing else."""
     needs = needs_of(settings, rule)
     asked = {"mem_mb": needs.mem_mb, "runtime": needs.runtime, "gpu": needs.gpu, "machine": 1}
     if needs.alone:

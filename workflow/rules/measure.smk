@@ -18,7 +18,7 @@ for kind in MEASURED:
         params:
             kind=kind.name,
             config=CONFIG,
-            root=ROOT,
+            root=lambda _: ROOT,
             grid_hash=lambda wildcards, kind=kind: kind.hash(settings, planned(kind.name)[wildcards.key]),
             code_hash=lambda wildcards, kind=kind: kind.code_hash(settings, planned(kind.name)[wildcards.key]),
         shell:

@@ -14,13 +14,14 @@ if not settings.workers:
             **resources_of("train"),
         params:
             config=CONFIG,
-            root=ROOT,
+            root=lambda _: ROOT,
             config_hash=run_hash,
             code_hash=run_code,
         shell:
-            APPENDED + "linconv train {params.config} --results {params.root} --dataset {wildcards.dataset} "
-            "--architecture {wildcards.architecture} --variant {wildcards.variant} --seed {wildcards.seed} "
-            ">> {log} 2>&1"
+            appended(
+                "linconv train {params.config} --results {params.root} --dataset {wildcards.dataset} "
+                "--architecture {wildcards.architecture} --variant {wildcards.variant} --seed {wildcards.seed}"
+            )
 
 
 # A worker trains one run after another, of those that nobody else trains, so a failed run fails no other one. It ends
@@ -39,9 +40,10 @@ else:
             **resources_of("work"),
         params:
             config=CONFIG,
-            root=ROOT,
+            root=lambda _: ROOT,
             runs=every_run,
             lost=lost_runs,
         shell:
-            APPENDED + "linconv work {params.config} --results {params.root} "
-            "--budget $(( {resources.runtime} * 57 ))s >> {log} 2>&1"
+            appended(
+                "linconv work {params.config} --results {params.root} --budget $(( {resources.runtime} * 57 ))s"
+            )
