@@ -109,7 +109,9 @@ def running_cluster(folder: Path) -> Iterator[Cluster]:
 
             def start(*command: str) -> None:
                 environment = os.environ | {"PATH": SYSTEM_PATH}
-                daemons.append(subprocess.Popen(command, stdout=log, stderr=log, env=environment))
+                # in a group of its own: Ctrl-C ends the tests, which end the daemons in their order
+                one = subprocess.Popen(command, stdout=log, stderr=log, env=environment, process_group=0)
+                daemons.append(one)
 
             where = [f"--{name}={folder}/munge.{name.split('-')[0]}" for name in ("socket", "pid-file", "seed-file")]
             start("munged", "-F", "--force", f"--key-file={folder}/munge.key", f"--log-file={folder}/munge.log", *where)
