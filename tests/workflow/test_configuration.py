@@ -222,15 +222,6 @@ def test_a_timing_has_the_machine_to_itself(project: Project) -> None:
     assert found["throughput"]["slurm_extra"] == "--exclusive"
 
 
-def test_reporting_runs_beside_snakemake_unless_the_configuration_names_it(project: Project) -> None:
-    reporting = ("collect", "tables", "figures", "claims", "page")
-    dry = project.snakemake("-n").stdout
-    assert set(re.findall(r"^localrule (\w+):", dry, re.M)) >= set(reporting)
-    queued = project.snakemake("-n", "--config", 'needs={"figures": {"mem_mb": 9000}}').stdout
-    assert set(re.findall(r"^localrule (\w+):", queued, re.M)) & set(reporting) == set(reporting) - {"figures"}
-    assert asked(queued)["figures"]["mem_mb"] == "9000"
-
-
 def test_a_rule_that_does_not_exist_needs_nothing(project: Project) -> None:
     done = project.snakemake("-n", "--config", 'needs={"trian": {"mem_mb": 9000}}')
     assert done.returncode != 0
