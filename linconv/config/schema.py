@@ -14,6 +14,7 @@ from linconv.config.folders import ImageFolderOptions, ValidationOptions, check_
 from linconv.config.measured import CorrectnessOptions, ProfileOptions, RegularizerOptions, SensitivityOptions
 from linconv.config.methods import PLAIN
 from linconv.config.names import ExcludeFromHash, Frozen, ReportEpoch, check_known
+from linconv.config.needs import RULES, NeedsOptions
 from linconv.config.options import ComplexityOptions, FigureOptions, Hole, Name, Names, StatisticsOptions
 from linconv.config.ranking import RankingOptions
 from linconv.config.recipes import RecipeChoice
@@ -51,6 +52,8 @@ class Config(Frozen):
     cuda_graph: Annotated[bool, ExcludeFromHash] = False
     runs_per_gpu: Annotated[int, Field(ge=1, le=1024), ExcludeFromHash] = 1
     loader_workers: Annotated[int, Field(ge=0, le=1024), ExcludeFromHash] = 2
+    workers: Annotated[int, Field(ge=0, le=1024), ExcludeFromHash] = 0
+    needs: Annotated[dict[str, NeedsOptions], ExcludeFromHash] = Field(default={})
     complexity: ComplexityOptions = ComplexityOptions()
     throughput: ThroughputOptions | None = None
     profile: ProfileOptions | None = None
@@ -119,6 +122,12 @@ class Config(Frozen):
     def _new_names(cls, folders: dict[str, ImageFolderOptions]) -> dict[str, ImageFolderOptions]:
         check_new_names(folders)
         return folders
+
+    @field_validator("needs")
+    @classmethod
+    def _rules(cls, needs: dict[str, NeedsOptions]) -> dict[str, NeedsOptions]:
+        check_known(needs, RULES, "rule")
+        return needs
 
     @field_validator("architectures")
     @classmethod

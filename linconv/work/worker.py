@@ -1,4 +1,7 @@
-"""Trains what configurations still lack, within a given time; on a GPU, several runs side by side in one process.
+"""A worker: trains the runs that nobody has trained or is training, on a GPU several side by side.
+
+Any number of workers may have the same jobs, on machines that share the folder of results: each run is taken under
+the lock of its folder.
 
 A small network does not fill a GPU. Runs side by side have a thread and a CUDA stream each. One thread at a time runs
 Python and draws random numbers (`Turns`); a thread that waits for its stream lets the others go on, so that each run
@@ -12,129 +15,31 @@ import signal
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any
 
 import torch
-from torch import nn
 
-from linconv.config import Config, ResolvedRun, RunKey, load_config, plan_runs, resolve_run
+from linconv.config import Config, ResolvedRun, RunKey
 from linconv.config.errors import UserError
 from linconv.data import Dataset
-from linconv.models import build_model
-from linconv.results import ResultError, RunResult, read_result, remove_leftovers
-from linconv.results.commands import shown_command
+from linconv.results import remove_leftovers
 from linconv.results.run_folder import InUseError, locked, remove_checkpoints
 from linconv.runner import describe_process, finish_run
 from linconv.training.callbacks import ProcessLog, TrainingStoppedError
-from linconv.training.device_loop import DeviceLoop, Host
+from linconv.training.device_loop import DeviceLoop
 from linconv.training.engine import Callback, Loop, Training
 from linconv.training.graphs import CudaCapture, Rerun
 from linconv.training.numerics import check_device, set_numerics
 from linconv.training.run import load_data, train
+from linconv.work.jobs import Done, Job, Outcome, groups, has_dropout, is_done
+from linconv.work.turns import AfterEachStep, Turns, TurnsOfPython
 
 log = logging.getLogger("linconv")
-Outcome = Literal["done", "failed", "stopped", "no time"]
 CHECKPOINT_SECONDS = 20.0
 PROGRESS_SECONDS = 30.0
-
-
-class Job(NamedTuple):
-    """A run without a result, where its result goes, and the command that trains it alone."""
-
-    config: Config
-    run: ResolvedRun
-    folder: Path
-    command: str
-
-
-class Done(NamedTuple):
-    """What became of a job; `detail` is the error of a failed one."""
-
-    experiment: str
-    key: RunKey
-    outcome: Outcome
-    seconds: float
-    detail: str = ""
-
-
-class Turns(Host):
-    """One thread at a time has its turn; it gives the turn up while it waits for the device or launches.
-
-    A capture waits until no other thread launches, since the device refuses launches during a capture.
-    """
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._launches = threading.Condition()
-        self._launching = 0
-
-    def __enter__(self) -> None:
-        self._lock.acquire()
-
-    def __exit__(self, *_: object) -> None:
-        self._lock.release()
-
-    @contextmanager
-    def given_up(self) -> Iterator[None]:
-        """Others may have their turns within the block."""
-        self._lock.release()
-        try:
-            yield
-        finally:
-            self._lock.acquire()
-
-    def wait(self) -> None:
-        with self.given_up():
-            if torch.cuda.is_available():
-                super().wait()
-            else:
-                time.sleep(0)
-
-    @contextmanager
-    def launching(self) -> Iterator[None]:
-        self._count(1)
-        with self.given_up():
-            try:
-                yield
-            finally:
-                self._count(-1)
-
-    @contextmanager
-    def capturing(self) -> Iterator[None]:
-        # no launch can begin meanwhile: it would need the turn, which the capturing thread has
-        with self._launches:
-            self._launches.wait_for(lambda: self._launching == 0)
-        yield
-
-    def _count(self, change: int) -> None:
-        with self._launches:
-            self._launching += change
-            self._launches.notify_all()
-
-
-class TurnsOfPython(Turns):
-    """`Turns` for `Rerun`, whose launches are Python and need the turn."""
-
-    @contextmanager
-    def launching(self) -> Iterator[None]:
-        yield
-
-
-class AfterEachStep(Callback):
-    """Gives the turn up after each step of a training whose steps come from the host."""
-
-    only_watches = True
-
-    def __init__(self, turns: Turns) -> None:
-        self._turns = turns
-
-    def on_step_end(self, training: Training) -> None:
-        with self._turns.given_up():
-            time.sleep(0)
 
 
 class StopWhen(Callback):
@@ -161,40 +66,9 @@ class Progress(Callback):
             log.info("%s: epoch %d/%d, test top-1 %.2f %%", self._key, training.epoch, training.recipe.epochs, top1)
 
 
-def find_jobs(configs: Sequence[Path], results: Path) -> list[Job]:
-    """The runs without a result of their configuration, file by file, in the order of `_by_seed`."""
-    found = []
-    for path in configs:
-        config = load_config(path)
-        for key in _by_seed(config):
-            where = ["--dataset", key.dataset, "--architecture", key.architecture, "--variant", key.variant]
-            words = ["linconv", "train", str(path), *where, "--seed", str(key.seed), "--results", str(results)]
-            job = Job(config, resolve_run(config, key), results / config.experiment / key.path, shown_command(words))
-            if not is_done(job):
-                found.append(job)
-    return found
-
-
-def _by_seed(config: Config) -> list[RunKey]:
-    """The runs by data set and network, as listed, and within these all variants of a seed before the next seed."""
-
-    def place(key: RunKey) -> tuple[int, int, int]:
-        return config.datasets.index(key.dataset), config.architectures.index(key.architecture), key.seed
-
-    return sorted(plan_runs(config), key=place)
-
-
-def is_done(job: Job) -> bool:
-    """Whether the job's result is there, whole and of its configuration."""
-    try:
-        return read_result(job.folder / "result.json", RunResult).config_hash == job.run.hash
-    except ResultError:
-        return False
-
-
 @dataclass
 class Worker:
-    """Trains jobs on one device until none is left or `budget_seconds` are over.
+    """Trains jobs on one device until none is left that no other process has, or `budget_seconds` are over.
 
     Args:
         device: "cpu" or "cuda", already reserved.
@@ -227,12 +101,21 @@ class Worker:
         """Train the jobs in their order; SIGTERM and SIGINT end it after the epochs in progress."""
         before = {number: signal.signal(number, self._on_signal) for number in (signal.SIGTERM, signal.SIGINT)}
         try:
-            for group in _groups(jobs):
-                self._work_on(deque(group))
+            self._pass_over(jobs)
+            # what another process had at first may have been left by it
+            elsewhere = {(done.experiment, done.key) for done in self.done if done.outcome == "elsewhere"}
+            left = [job for job in jobs if (job.run.experiment, job.run.key) in elsewhere and not is_done(job)]
+            tried = {(job.run.experiment, job.run.key) for job in left}
+            self.done = [done for done in self.done if (done.experiment, done.key) not in tried]
+            self._pass_over(left)
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
         return self.done
+
+    def _pass_over(self, jobs: Sequence[Job]) -> None:
+        for group in groups(jobs):
+            self._work_on(deque(group))
 
     def _on_signal(self, number: int, frame: object) -> None:
         self.stop = True
@@ -265,17 +148,19 @@ class Worker:
                     outcome, detail = self._attempt(job, count)
                 seconds = round(time.monotonic() - began, 1)
                 self.done.append(Done(job.run.experiment, job.run.key, outcome, seconds, detail))
-                if outcome != "no time":
+                if outcome not in ("no time", "elsewhere"):
                     log.info("%s: %s after %.1f s %s", job.run.key, outcome, seconds, detail)
 
     def _attempt(self, job: Job, count: int) -> tuple[Outcome, str]:
         try:
             with locked(job.folder, wait=False):
+                if is_done(job):  # by another worker, since the jobs were listed
+                    return "elsewhere", ""
                 self._perform(job, count)
         except TrainingStoppedError:
             return "stopped", ""
         except InUseError as busy:
-            return "stopped", str(busy)
+            return "elsewhere", str(busy)
         except Exception as error:  # one run's failure must not end the others
             if not isinstance(error, UserError):
                 log.exception("%s", job.run.key)
@@ -329,26 +214,3 @@ class Worker:
             if self.device == "cuda":
                 torch.cuda.synchronize()  # other streams read it
         return self._data[key]
-
-
-def _groups(jobs: Sequence[Job]) -> Iterator[list[Job]]:
-    """Consecutive jobs that may run side by side: the same settings of the process; networks with dropout alone."""
-    group: list[Job] = []
-    for job in jobs:
-        if group and (_settings(job) != _settings(group[-1]) or has_dropout(job.run)):
-            yield group
-            group = []
-        group.append(job)
-    if group:
-        yield group
-
-
-def _settings(job: Job) -> tuple[Any, ...]:
-    return (job.run.recipe.precision, job.config.threads, job.config.deterministic, has_dropout(job.run))
-
-
-def has_dropout(run: ResolvedRun) -> bool:
-    """Whether the network draws from the device's generator, which runs side by side would share."""
-    with torch.device("meta"):
-        network = build_model(run.architecture)
-    return any(isinstance(module, nn.modules.dropout._DropoutNd) and module.p > 0 for module in network.modules())
