@@ -62,6 +62,19 @@ def octconv(case: Case, given: Inputs) -> Outputs:
     return {"high": out[:, :split], "low": out[:, split:, ::2, ::2]}
 
 
+def atoms(case: Case, given: Inputs) -> Outputs:
+    made = layer(case)
+    parameters = {
+        "atoms": given["basis"].view(made.atoms.shape),
+        "coefficients": given["coefs"].view(made.coefficients.shape),
+    }
+    return {"output": run(made, parameters | bias(given, "bias"), given["x"])}
+
+
+def versatile(case: Case, given: Inputs) -> Outputs:
+    return {"output": run(layer(case), {"filters": given["weight"], "bias": given["bias"]}, given["x"])}
+
+
 def bsconv_u(case: Case, given: Inputs) -> Outputs:
     parameters = {"mixing": matrix(given["pw.weight"]), "blueprints": given["dw.weight"]}
     return {"output": run(layer(case), parameters | bias(given, "dw.bias"), given["x"])}
@@ -222,7 +235,7 @@ def linear(case: Case, given: Inputs) -> Outputs:
 LAYERS = {
     function.__name__: function
     for function in (
-        *(basis, basis_linear, bsconv_s, bsconv_u, cp, dcls, dynamic, ghost, hetconv, linear, lowrank),
-        *(octconv, tucker, wconv),
+        *(atoms, basis, basis_linear, bsconv_s, bsconv_u, cp, dcls, dynamic, ghost, hetconv, linear, lowrank),
+        *(octconv, tucker, versatile, wconv),
     )
 }

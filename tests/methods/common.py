@@ -86,9 +86,3 @@ def same_outputs_and_gradients(output, expected, wanted) -> None:
     ours = torch.autograd.grad(output, wanted, cotangent)
     for found, reference in zip(ours, torch.autograd.grad(expected, wanted, cotangent), strict=True):
         torch.testing.assert_close(found, reference, rtol=0, atol=1e-8)
-
-
-def wave(step: float, *shape: int) -> torch.Tensor:
-    """sin(step), sin(2 step), ... in double precision: inputs of golden numbers that another program can make again."""
-    count = torch.Size(shape).numel()
-    return torch.arange(1, 1 + count, dtype=torch.float64).mul(step).sin().view(shape)

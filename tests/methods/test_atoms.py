@@ -13,7 +13,6 @@ from tests.methods.common import (
     measured,
     same_outputs_and_gradients,
     stages,
-    wave,
 )
 
 DOUBLE = {"dtype": torch.float64}
@@ -33,35 +32,6 @@ def test_every_kernel_is_a_combination_of_the_atoms(geometry):
     values = {"weight": weight} | ({} if layer.bias is None else {"bias": layer.bias})
     expected = torch.func.functional_call(plain, values, (x,))
     same_outputs_and_gradients(layer(x), expected, [x, layer.atoms, layer.coefficients])
-
-
-# DecomposedConv2D of github.com/timlee0212/PENNI, decompose/decomConv.py at commit 9e99c72: 2 channels to 3, stride 2,
-# padding 1, with basis, coefs and bias set, on x = wave(0.9, 1, 2, 4, 4).
-PENNI = [
-    -0.9182628649397718,
-    3.1107118430069582,
-    -4.318601236932699,
-    1.146937090436232,
-    1.1622069436532612,
-    -0.8078343452132348,
-    3.3189206456657523,
-    1.0371095439011748,
-    1.6298075739454065,
-    -1.1882502474346754,
-    3.7044879224157734,
-    -0.3584992956453047,
-]
-
-
-def test_the_output_is_that_of_the_authors_code():
-    layer = AtomsConv2d(2, 3, 3, stride=2, padding=1, atoms=2, **DOUBLE)
-    parameters = {
-        "atoms": wave(0.7, 2, 9).view(2, 1, 3, 3),
-        "coefficients": wave(1.1, 6, 2).view(3, 2, 2),
-        "bias": wave(0.3, 3),
-    }
-    output = torch.func.functional_call(layer, parameters, (wave(0.9, 1, 2, 4, 4),))
-    torch.testing.assert_close(output.flatten(), torch.tensor(PENNI, **DOUBLE), rtol=1e-12, atol=1e-12)
 
 
 def test_new_atoms_are_orthonormal_and_filters_have_the_scale_of_plain_ones():

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from linconv.methods.versatile import VersatileConv2d
-from tests.methods.common import by_hand, count, in_millions, measured, stages, wave
+from tests.methods.common import by_hand, count, in_millions, measured, stages
 
 DOUBLE = {"dtype": torch.float64}
 
@@ -18,35 +18,6 @@ def test_secondary_filters_are_the_primary_ones_under_nested_masks():
         masks[border, border : 5 - border, border : 5 - border] = 1
     expected = torch.cat([layer.filters * mask for mask in masks])[:7]
     torch.testing.assert_close(layer.weight, expected, rtol=0, atol=0)
-
-
-# VConv2d.forward of github.com/iamhankai/Versatile-Filters, vcnn.py at commit 1dbb858: 2 channels to 4, stride 2,
-# padding 1, delta 0 (no channel windows), on x = wave(0.9, 1, 2, 4, 4).
-VCONV = [
-    0.042429763915019035,
-    1.111949046142322,
-    -0.23753844493049658,
-    1.6565546055148592,
-    0.24332536794977452,
-    1.4674851703729261,
-    0.05431694296296306,
-    2.034585526487815,
-    0.36315182815240243,
-    0.9940485019790708,
-    0.6216451223962286,
-    1.2149362389284144,
-    0.47502579391455674,
-    1.1599700847814853,
-    0.7551509075259057,
-    1.400953654063763,
-]
-
-
-def test_the_output_is_that_of_the_authors_code():
-    layer = VersatileConv2d(2, 4, 3, stride=2, padding=1, **DOUBLE)
-    parameters = {"filters": wave(0.7, 2, 2, 3, 3), "bias": wave(0.3, 4)}
-    output = torch.func.functional_call(layer, parameters, (wave(0.9, 1, 2, 4, 4),))
-    torch.testing.assert_close(output.flatten(), torch.tensor(VCONV, **DOUBLE), rtol=1e-12, atol=1e-12)
 
 
 def test_channel_masks_keep_windows_of_the_inputs():
