@@ -22,13 +22,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--seeds", type=int, default=3, help="of five variants of base on the digits, an epoch each")
+    parser.add_argument("--rules", nargs="+", default=["work", "train"], choices=["work", "train"])
     asked = parser.parse_args()
     if reason := missing():
         raise SystemExit(reason)
     grid = {"datasets": ["digits"], "variants": ["conv", "L", "Lr", "LRr", "LSr"], "seeds": list(range(asked.seeds))}
     with tempfile.TemporaryDirectory() as folder, running_cluster(Path(folder, "cluster")):
         project = Project.copied_to(Path(folder, "project"))
-        for rule, workers in (("work", asked.workers), ("train", 0)):
+        for rule in asked.rules:
+            workers = asked.workers if rule == "work" else 0
             project.write_config(
                 experiment=rule, workers=workers, recipe=RECIPE, needs={rule: {"mem_mb": 8000}}, **grid
             )
