@@ -9,7 +9,17 @@ from typing import Annotated
 import typer
 import yaml
 
-from linconv.cli.options import ConfigFile, Results, check_options, command_line, log_to, read_config, seconds
+from linconv.catalogue.examples import examples
+from linconv.cli.options import (
+    ConfigFile,
+    Results,
+    check_options,
+    command_line,
+    log_to,
+    read_config,
+    require_known,
+    seconds,
+)
 from linconv.config import Config, ConfigError, ResolvedRun, RunKey, load_config, plan_runs, resolve_run
 from linconv.config.errors import INTERRUPTED
 from linconv.results.run_folder import finished, settle
@@ -18,8 +28,21 @@ app = typer.Typer()
 
 
 @app.command("config")
-def show_config(config: ConfigFile) -> None:
-    """Check a configuration and print it with every default filled in."""
+def show_config(
+    config: Annotated[Path | None, typer.Argument(help="configuration file (YAML)", show_default=False)] = None,
+    example: Annotated[str | None, typer.Option(help="print this one of `linconv list examples` as it is")] = None,
+) -> None:
+    """Check a configuration and print it with every default filled in; or print one that comes with the package.
+
+    Example: linconv config --example smoke > smoke.yaml
+    """
+    if (config is None) == (example is None):
+        raise ConfigError("give either a FILE or --example NAME; `linconv list examples` names them")
+    if example is not None:
+        require_known([example], examples(), "example")
+        typer.echo(examples()[example].read_text(encoding="utf-8"), nl=False)
+        return
+    assert config is not None
     typer.echo(yaml.safe_dump(read_config(config).model_dump(mode="json"), sort_keys=False), nl=False)
 
 
