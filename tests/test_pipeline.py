@@ -1,4 +1,4 @@
-"""`linconv run`: which commands it gives, and its exit codes; the commands are replaced by a program that is quicker."""
+"""`linconv run`: its commands, replaced by a program that is quicker, and its exit codes."""
 
 from __future__ import annotations
 

@@ -103,29 +103,40 @@ def session(
     output: Annotated[Path, typer.Option(help="folder of all results; a second session there continues")],
     budget: Annotated[str, typer.Option(help="the time until everything has ended, such as 20m")] = "20m",
     device: Annotated[str, typer.Option(help="cpu or cuda")] = "cuda",
-    train: Annotated[list[Path] | None, typer.Option(help="configuration to train; may be repeated")] = None,
+    train: Annotated[
+        list[Path] | None,
+        typer.Option(help="configuration to train instead of CONFIG; may be repeated", show_default=False),
+    ] = None,
     side_by_side: Annotated[int, typer.Option(min=1, help="runs at the same time on a GPU")] = 6,
     plan: Annotated[bool, typer.Option("--plan", help="print the steps and their seconds, and end")] = False,
 ) -> None:
-    """Check, time and train as much as fits into a given time on this machine, the most informative first."""
+    """Check, time and train as much as fits into a given time on this machine, the most informative first.
+
+    The exit code is 0 where every step was done, 1 where one failed, 75 where the time was over before: the same
+    command continues.
+    """
     log_to(None)
+    trainings = train or [config]
     from linconv.devices import DeviceError, visible_gpus
     from linconv.session import plan_session, run_session
 
     if plan:
-        for planned in plan_session(read_config(config), train or [], output, device, seconds(budget), side_by_side):
+        for planned in plan_session(read_config(config), trainings, output, device, seconds(budget), side_by_side):
             limit = "the rest" if planned.seconds is None else f"{planned.seconds:.0f} s"
             typer.echo(f"{planned.name:<12} at most {limit:<9} linconv {' '.join(planned.arguments)}")
         return
     if device == "cuda" and not visible_gpus():
         raise DeviceError("no CUDA device is visible; run this on a machine with one, or try it with --device cpu")
     report = run_session(
-        config, train or [], output, device=device, budget_seconds=seconds(budget), side_by_side=side_by_side
+        config, trainings, output, device=device, budget_seconds=seconds(budget), side_by_side=side_by_side
     )
     for step in report.steps:
         typer.echo(f"{step.outcome:<14} {step.seconds:7.1f} s  {step.name}  {step.detail}")
-    if any(step.outcome == "failed" for step in report.steps):
+    outcomes = {step.outcome for step in report.steps}
+    if "failed" in outcomes:
         raise typer.Exit(1)
+    if outcomes & {"stopped", "no time"}:
+        raise typer.Exit(INTERRUPTED)
 
 
 def _resolve(config: Config, key: RunKey) -> ResolvedRun:
