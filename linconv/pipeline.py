@@ -106,7 +106,7 @@ def _stages(
     stages: list[tuple[str, list[tuple[str, ...]]]] = []
     if missing.runs:
         on_gpu = _has_gpu(settings)
-        many = jobs or (settings.runs_per_gpu if on_gpu else max(1, _cores() // settings.threads))
+        many = jobs or (settings.runs_per_gpu if on_gpu else max(1, cores() // settings.threads))
         many = min(many, missing.runs)
         device = ("--device", "cuda" if on_gpu else "cpu")
         work = ("work", str(config), *where, *device)
@@ -183,6 +183,6 @@ def _has_gpu(settings: Config) -> bool:
     return found
 
 
-def _cores() -> int:
+def cores() -> int:
     """The cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

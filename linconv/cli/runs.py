@@ -47,9 +47,23 @@ def show_config(
 
 
 @app.command("plan")
-def plan(config: ConfigFile) -> None:
-    """List the runs of a configuration, one per line."""
-    for key in plan_runs(read_config(config)):
+def plan(
+    config: ConfigFile,
+    estimate: Annotated[bool, typer.Option("--estimate", help="hours, disk space and downloads instead")] = False,
+    results: Results = Path("results"),
+    device: Annotated[str | None, typer.Option(help="with --estimate: cpu or cuda", show_default=False)] = None,
+) -> None:
+    """List the runs of a configuration, one per line; or estimate what those without a result will take here.
+
+    The estimate times a few training steps of every network and variant, which takes a few seconds each.
+    """
+    settings = read_config(config)
+    if estimate:
+        from linconv.cli.estimating import show_estimate
+
+        show_estimate(settings, results, device or settings.device)
+        return
+    for key in plan_runs(settings):
         typer.echo(str(key))
 
 
