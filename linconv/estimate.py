@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -33,6 +34,7 @@ from linconv.training.numerics import check_device, set_numerics
 from linconv.training.run import EVALUATION_BATCH, prepare
 
 LEAST_SECONDS, LEAST_STEPS = 0.5, 3  # of what is timed, after one call that is not
+LONG_SECONDS = 2.0  # after which fewer calls are enough
 RESULT_BYTES, EPOCH_BYTES, OUTCOME_BYTES = 5_000, 350, 2.2  # of result.json; of outcomes.npz for a test image
 
 
@@ -44,8 +46,15 @@ class Sizes(NamedTuple):
     test: int
 
 
+# Two values: seconds that pass while the machine is as busy as now, and seconds of the processor, all threads together.
+Seconds = np.ndarray
+
+
 class CellEstimate(NamedTuple):
-    """The runs of a cell that have no result yet, and the time of a training step and of a whole run."""
+    """The runs of a cell that have no result yet, and the time of a training step and of a whole run.
+
+    `processor_seconds` of a run pass on a machine with nothing else to do, where a run has one thread.
+    """
 
     dataset: str
     architecture: str
@@ -53,6 +62,7 @@ class CellEstimate(NamedTuple):
     runs: int
     step_seconds: float
     run_seconds: float
+    processor_seconds: float
     result_bytes: int
     checkpoint_bytes: int
 
@@ -74,6 +84,11 @@ class Estimate(NamedTuple):
     def seconds(self) -> float:
         """Of all missing runs, one after another."""
         return sum(cell.runs * cell.run_seconds for cell in self.cells)
+
+    @property
+    def processor_seconds(self) -> float:
+        """Of the processor, for all missing runs."""
+        return sum(cell.runs * cell.processor_seconds for cell in self.cells)
 
     @property
     def result_bytes(self) -> int:
@@ -98,7 +113,7 @@ def estimate(config: Config, root: Path, device: str) -> Estimate:
     missing = [problem.key for problem in read_planned(Runs(), config, root)[1] if problem.reason != "diverged"]
     runs = resolve_runs(config)
     data = {name: _data_of(name, config) for name in dict.fromkeys(key.dataset for key in missing)}
-    timed: dict[Any, tuple[float, float]] = {}
+    timed: dict[Any, tuple[Seconds, Seconds]] = {}
     cells: list[CellEstimate] = []
     notes: set[str] = set()
     for _, keys in itertools.groupby(missing, key=lambda key: key[:3]):
@@ -111,7 +126,8 @@ def estimate(config: Config, root: Path, device: str) -> Estimate:
             timed[kind] = _time(run, config, info, sizes, device)
         step, whole = timed[kind]
         result, checkpoint = _bytes(run, config, info, sizes)
-        cells.append(CellEstimate(*run.key[:3], len(waiting), step, whole, result, checkpoint))
+        cell = run.dataset, run.architecture, run.variant
+        cells.append(CellEstimate(*cell, len(waiting), step[0], whole[0], whole[1], result, checkpoint))
         notes |= _left_out(run, info, config, device)
     return Estimate(len(plan_runs(config)), cells, _downloads(config), sorted(notes))
 
@@ -131,8 +147,8 @@ def _data_of(name: str, config: Config) -> tuple[DatasetInfo, Sizes]:
     return info, Sizes(train - held_out, held_out, test)
 
 
-def _time(run: ResolvedRun, config: Config, info: DatasetInfo, sizes: Sizes, device: str) -> tuple[float, float]:
-    """Seconds of a training step and of a run; a run with a warm start is in part one of the plain network."""
+def _time(run: ResolvedRun, config: Config, info: DatasetInfo, sizes: Sizes, device: str) -> tuple[Seconds, Seconds]:
+    """Time of a training step and of a run; a run with a warm start is in part one of the plain network."""
     share = run.definition.warm_start
     if share is None:
         return _time_network(run, config, info, sizes, device)
@@ -145,13 +161,13 @@ def _time(run: ResolvedRun, config: Config, info: DatasetInfo, sizes: Sizes, dev
 
 def _time_network(
     run: ResolvedRun, config: Config, info: DatasetInfo, sizes: Sizes, device: str
-) -> tuple[float, float]:
+) -> tuple[Seconds, Seconds]:
     check_device(config, run.recipe, device)
     set_numerics(config.threads, precision=run.recipe.precision, deterministic=config.deterministic)
-    began = time.perf_counter()
+    began = _clocks()
     data = _random_data(info, min(sizes.train, 8 * run.recipe.batch_size), min(sizes.test, EVALUATION_BATCH), device)
     training = prepare(run, data, device, channels_last=config.channels_last)
-    prepared = time.perf_counter() - began
+    prepared = _clocks() - began
     training.forward.train()
     batches = itertools.cycle(list(itertools.islice(training.train_batches(0), 8)))
     drawn = _seconds(lambda: next(iter(training.train_batches(0))), device)
@@ -159,33 +175,40 @@ def _time_network(
     step = drawn + plain
     if training.terms:
         with_terms = _seconds(lambda: training.stepper(*next(batches), training.terms), device)
-        step += max(0.0, with_terms - plain) / min(term.period for term in training.terms)
+        step = step + np.maximum(0.0, with_terms - plain) / min(term.period for term in training.terms)
     evaluated = _seconds(lambda: training.loop.evaluate(training, training.test_batches), device)
     per_image = evaluated / len(data.test_labels)
     steps = math.ceil(sizes.train / run.recipe.batch_size)
     epochs = run.recipe.epochs * (steps * step + (sizes.test + sizes.validation) * per_image)
     # the filters are looked at before and after, and every test image once more
-    rest = prepared + 2 * _seconds(lambda: _look_at_filters(training, info), device, least=0.0) + sizes.test * per_image
+    rest = prepared + 2 * _look_at_filters(training, info) + sizes.test * per_image
     return step, epochs + rest
 
 
-def _seconds(call: Callable[[], object], device: str, least: float = LEAST_SECONDS) -> float:
-    """Seconds of one call, the mean of several after one that is not counted."""
+def _seconds(call: Callable[[], object], device: str) -> Seconds:
+    """The time of one call, the mean of several after one that is not counted."""
     call()
     synchronise(device)
-    began = time.perf_counter()
+    began = _clocks()
     for count in itertools.count(1):
         call()
         synchronise(device)
-        spent = time.perf_counter() - began
-        if spent >= least and (count >= LEAST_STEPS or least == 0):
+        spent = _clocks() - began
+        if spent[0] >= (LEAST_SECONDS if count >= LEAST_STEPS else LONG_SECONDS):
             break
     return spent / count
 
 
-def _look_at_filters(training: Training, info: DatasetInfo) -> None:
+def _clocks() -> Seconds:
+    return np.array([time.perf_counter(), time.process_time()])
+
+
+def _look_at_filters(training: Training, info: DatasetInfo) -> Seconds:
+    """The time to describe all filters of the network, as a run does twice."""
+    began = _clocks()
     for bank in filter_banks(training.model, (info.channels, info.input_size, info.input_size)):
         redundancy(bank)
+    return _clocks() - began
 
 
 def _random_data(info: DatasetInfo, train: int, test: int, device: str) -> Dataset:

@@ -27,6 +27,10 @@ def show_estimate(settings: Config, results: Path, device: str) -> None:
         name = f"{cell.dataset}/{cell.architecture}/{cell.variant}"
         typer.echo(f"{cell.runs:>5} {1000 * cell.step_seconds:>10.2f} {cell.run_seconds / 60:>14.1f}  {name}")
     typer.echo(f"time       {duration(found.seconds)} one after another on {here}, as busy as this machine is now")
+    if here == "cpu":
+        typer.echo(
+            f"           {duration(found.processor_seconds)} of the processor, on a machine that does nothing else"
+        )
     many = 1 if here == "cuda" else max(1, cores() // settings.threads)
     if many > 1:
         typer.echo(f"           {duration(found.seconds / many)} at best with {many} at once, as `linconv run` does")
