@@ -5,5 +5,4 @@ from setuptools import find_packages, setup
 setup(
     packages=[*find_packages(include=["linconv*"]), "linconv.examples"],
     package_dir={"linconv.examples": "config"},
-    package_data={"linconv.examples": ["*.yaml"]},
 )

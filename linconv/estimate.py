@@ -68,12 +68,16 @@ class CellEstimate(NamedTuple):
 
 
 class Estimate(NamedTuple):
-    """What is planned and what is missing; `downloads` in megabytes by data set; `notes` say what is left out."""
+    """What is planned and what is missing; `downloads` in megabytes by data set; `notes` say what is left out.
+
+    `start_seconds` is what a process takes before its first run, mostly for imports.
+    """
 
     planned: int
     cells: list[CellEstimate]
     downloads: dict[str, float]
     notes: list[str]
+    start_seconds: float
 
     @property
     def runs(self) -> int:
@@ -83,12 +87,12 @@ class Estimate(NamedTuple):
     @property
     def seconds(self) -> float:
         """Of all missing runs, one after another."""
-        return sum(cell.runs * cell.run_seconds for cell in self.cells)
+        return self.start_seconds + sum(cell.runs * cell.run_seconds for cell in self.cells)
 
     @property
     def processor_seconds(self) -> float:
         """Of the processor, for all missing runs."""
-        return sum(cell.runs * cell.processor_seconds for cell in self.cells)
+        return self.start_seconds + sum(cell.runs * cell.processor_seconds for cell in self.cells)
 
     @property
     def result_bytes(self) -> int:
@@ -110,6 +114,7 @@ def estimate(config: Config, root: Path, device: str) -> Estimate:
     Raises:
         linconv.data.DataError: an image folder is missing or cannot be used.
     """
+    start = time.process_time()
     missing = [problem.key for problem in read_planned(Runs(), config, root)[1] if problem.reason != "diverged"]
     runs = resolve_runs(config)
     data = {name: _data_of(name, config) for name in dict.fromkeys(key.dataset for key in missing)}
@@ -129,7 +134,7 @@ def estimate(config: Config, root: Path, device: str) -> Estimate:
         cell = run.dataset, run.architecture, run.variant
         cells.append(CellEstimate(*cell, len(waiting), step[0], whole[0], whole[1], result, checkpoint))
         notes |= _left_out(run, info, config, device)
-    return Estimate(len(plan_runs(config)), cells, _downloads(config), sorted(notes))
+    return Estimate(len(plan_runs(config)), cells, _downloads(config), sorted(notes), start if cells else 0.0)
 
 
 def _data_of(name: str, config: Config) -> tuple[DatasetInfo, Sizes]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -65,9 +66,15 @@ def program(found: list[Block]) -> str:
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the installed wheel; what it needs is here already."""
     folder = tmp_path_factory.mktemp("wheel")
+    source = folder / "source"  # a build leaves files in its folder, which the next one would take in
+    source.mkdir()
+    for name in ("linconv", "config"):
+        shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("pyproject.toml", "setup.py", "MANIFEST.in", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, source)
     pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
     offline = ["--no-deps", "--no-index"]
-    made = [*pip, "wheel", *offline, "--no-build-isolation", "--wheel-dir", str(folder), str(ROOT)]
+    made = [*pip, "wheel", *offline, "--no-build-isolation", "--wheel-dir", str(folder), str(source)]
     subprocess.run(made, check=True, capture_output=True)
     (file,) = folder.glob("*.whl")
     subprocess.run([*pip, "install", *offline, "--target", str(folder / "site"), str(file)], check=True)
