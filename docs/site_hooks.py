@@ -18,7 +18,7 @@ from mkdocs.structure.files import File, Files
 
 ROOT = Path(__file__).resolve().parent.parent
 LINK = re.compile(r"(!?)\[((?:[^\[\]]|\[[^\]]*\])*)\]\((?!\w+:|#)([^)\s#]+)(#[^)\s]*)?\)")
-CODE = re.compile(r"^ *```.*?^ *```$|`[^`\n]+`", re.MULTILINE | re.DOTALL)
+CODE = re.compile(r"^ *```.*?^ *```$", re.MULTILINE | re.DOTALL)
 FORMULA = re.compile(r"^\$\$\n(.*?)\n\$\$$", re.MULTILINE | re.DOTALL)
 
 
@@ -81,6 +81,8 @@ def on_page_markdown(markdown: str, page: Any, config: Any, files: Files) -> str
     """Lead the links of a page to their places on the site, and write formulas as MathML."""
     place = page.file.src_uri
     source = source_of(place)
+    if place == "index.md":
+        page.meta["hide"] = ["navigation"]  # it has the tabs, and leaves room for the code
 
     def lead(found: re.Match[str]) -> str:
         mark, text, link, anchor = found.groups()
