@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import yaml
@@ -43,17 +44,12 @@ def test_links_lead_to_their_places_on_the_site(name: str) -> None:
 def test_a_link_to_a_folder_needs_the_address_of_the_repository(monkeypatch: pytest.MonkeyPatch) -> None:
     hooks = pytest.importorskip("docs.site_hooks", reason="the packages of the site are not installed")
 
-    class Page:
-        class file:
-            src_uri = "repository/config/README.md"
-
-        meta: dict[str, object] = {}
-
+    page = SimpleNamespace(file=SimpleNamespace(src_uri="repository/config/README.md"), meta={})
     line = "[tests](../tests/methods), [`methods`](../docs/methods.md#cp), [all](https://example.org)"
     monkeypatch.delenv("GITHUB_REPOSITORY", raising=False)
     monkeypatch.delenv("LINCONV_REPOSITORY", raising=False)
-    led = hooks.on_page_markdown(line, Page, None, None)
+    led = hooks.on_page_markdown(line, page, None, None)
     assert led == "tests, [`methods`](../../methods.md#cp), [all](https://example.org)"
     monkeypatch.setenv("LINCONV_REPOSITORY", "https://example.org/linconv")
-    led = hooks.on_page_markdown(line, Page, None, None)
+    led = hooks.on_page_markdown(line, page, None, None)
     assert led.startswith("[tests](https://example.org/linconv/tree/main/tests/methods)")
