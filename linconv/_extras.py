@@ -21,6 +21,7 @@ EXTRAS: Mapping[str, tuple[str, ...]] = {
         "scipy",
         "matplotlib",
         "PIL",
+        "simplejpeg",
         "jinja2",
         "markupsafe",
         "sklearn",

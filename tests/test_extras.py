@@ -119,3 +119,25 @@ def test_extras_bring_what_they_are_said_to_bring(extra: str) -> None:
 
 def test_the_package_itself_needs_torch_alone() -> None:
     assert [re.split(r"[<>=]", need)[0] for need in PROJECT["dependencies"]] == ["torch"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+def test_an_interrupt_during_the_imports_leaves_one_line() -> None:
+    code = """
+import os, signal, sys
+class Interrupting:
+    def find_spec(self, name, path=None, target=None):
+        if name == "linconv.cli":
+            os.kill(os.getpid(), signal.SIGINT)
+from linconv.__main__ import main
+sys.meta_path.insert(0, Interrupting())
+main()
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
+    assert (done.returncode, done.stderr) == (75, "interrupted; the same command starts again\n")
+
+
+def test_a_missing_package_of_the_commands_is_one_line() -> None:
+    done = without_extras("import linconv.__main__; linconv.__main__.main()")
+    assert done.returncode == 2
+    assert re.fullmatch(r"error: linconv\.cli\S* needs \w+: pip install 'linconv\[bench\]'\n", done.stderr)
