@@ -51,6 +51,8 @@ def device_slot(device: str, runs_per_gpu: int = 1, poll_seconds: float = 0.5) -
     Raises:
         DeviceError: "cuda" was asked for and no device is visible.
     """
+    if "torch" not in sys.modules:
+        log.info("importing torch")  # takes seconds, and nothing else is written before
     gpus = [] if device == "cpu" else visible_gpus()
     if device == "auto" and "SLURM_JOB_ID" in os.environ and "CUDA_VISIBLE_DEVICES" not in os.environ:
         # the driver may list the cards of other jobs too

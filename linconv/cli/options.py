@@ -40,6 +40,8 @@ def check_options(variants: Mapping[str, Variant], source: Path) -> None:
         ConfigError: they do not fit; the message begins with the file, the line and the key.
     """
     if needs_check(variants):
+        if "torch" not in sys.modules:
+            typer.echo("importing torch", err=True)
         from linconv.layers import check_methods
 
         try:
@@ -96,5 +98,6 @@ def log_to(path: Path | None) -> None:
     if path is not None:
         path.parent.mkdir(parents=True, exist_ok=True)
         handler = logging.FileHandler(path, mode="w", encoding="utf-8")
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", handlers=[handler])
+    logging.basicConfig(format="%(asctime)s %(message)s", datefmt="%H:%M:%S", handlers=[handler])
+    logging.getLogger("linconv").setLevel(logging.INFO)  # of other packages only warnings: torch writes while it ends
     logging.captureWarnings(True)

@@ -8,7 +8,8 @@ from pydantic import Field
 
 from linconv.catalogue.datasets import DATASETS
 from linconv.catalogue.measurements import MEASUREMENTS
-from linconv.config.names import Frozen, check_known
+from linconv.config.frozen import Frozen
+from linconv.config.names import check_known
 
 if TYPE_CHECKING:
     from linconv.config.schema import Config

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
 from linconv.catalogue.networks import NETWORKS
-from linconv.config.names import Frozen
+from linconv.config.frozen import Frozen
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]*$", max_length=64)]
 Names = Annotated[tuple[Name, ...], Field(min_length=1)]

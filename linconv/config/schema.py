@@ -11,9 +11,10 @@ from pydantic import Field, field_validator, model_validator
 
 from linconv.catalogue.networks import NETWORKS
 from linconv.config.folders import ImageFolderOptions, ValidationOptions, check_new_names
+from linconv.config.frozen import ExcludeFromHash, Frozen, ReportEpoch
 from linconv.config.measured import CorrectnessOptions, ProfileOptions, RegularizerOptions, SensitivityOptions
 from linconv.config.methods import PLAIN
-from linconv.config.names import ExcludeFromHash, Frozen, ReportEpoch, check_known
+from linconv.config.names import check_known
 from linconv.config.needs import RULES, NeedsOptions
 from linconv.config.options import ComplexityOptions, FigureOptions, Hole, Name, Names, StatisticsOptions
 from linconv.config.ranking import RankingOptions

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import itertools
 from collections.abc import Collection, Iterable, Mapping
+from dataclasses import fields
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -189,7 +190,7 @@ def _count(architecture: str, variant: str, cost: tuple[int, int] | None) -> Com
         (architecture, variant), (round(float(cell["flops_b"]) * 1e9) + 100_000, None, None)
     )
     params, macs_each = cost or (round(float(cell["params_m"]) * 1e6) + 1234, 15_200_000)
-    macs = dict.fromkeys([name for name in Complexity.model_fields if name.startswith("macs_")], macs_each)
+    macs = dict.fromkeys([f.name for f in fields(Complexity) if f.name.startswith("macs_")], macs_each)
     layer = LayerComplexity(
         layer="features.conv1",
         kind="Conv2d",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -115,7 +116,7 @@ def test_weights_travel_and_checkpoints_do_not(tmp_path):
 def test_complexity_is_counted_again_where_the_folders_disagree(tmp_path):
     a, b = machine(tmp_path, "a", seeds=[0]), machine(tmp_path, "b", seeds=[1])
     counted = read_result(b / "complexity.json", ComplexityResult)
-    models = [counted.models[0].model_copy(update={"params": 7}), *counted.models[1:]]
+    models = [replace(counted.models[0], params=7), *counted.models[1:]]
     write_result(b / "complexity.json", counted.model_copy(update={"models": models}))
     merged = merge([a, b], tmp_path / "c")
     assert not (tmp_path / "c" / "complexity.json").exists()
