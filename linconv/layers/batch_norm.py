@@ -21,7 +21,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.hooks import RemovableHandle
 
-from linconv.layers.coefficients import LowRankCoefficients
+from linconv.layers.coefficients import FullCoefficients, LowRankCoefficients
 from linconv.layers.linear_conv import LinearConv2d
 from linconv.layers.replacement import ConvReplacement
 
@@ -30,7 +30,7 @@ NORMS = (nn.BatchNorm2d, nn.SyncBatchNorm)
 
 def scale_and_shift(norm: nn.Module) -> tuple[Tensor, Tensor]:
     """g and t of a batch normalization at inference, (N,) each, in double precision."""
-    assert isinstance(norm, NORMS)
+    assert isinstance(norm, (nn.BatchNorm2d, nn.SyncBatchNorm))
     assert norm.running_mean is not None
     assert norm.running_var is not None
     scale = (norm.running_var.double() + norm.eps).rsqrt()
@@ -64,6 +64,7 @@ def fold_into_linear(layer: LinearConv2d, norm: nn.Module) -> LinearConv2d | Non
         coefficients.left.copy_(coefficients.left.double() * second[:, None])
         coefficients.right.copy_(coefficients.right.double() / first)
     else:
+        assert isinstance(coefficients, FullCoefficients)
         coefficients.weight.copy_(coefficients.weight.double() * second[:, None] / first)
     folded.bias = nn.Parameter(_shifted(layer.bias, scale, shift).to(layer.primary_filters.dtype))
     return folded

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import copy
 import logging
-import statistics
 import time
-from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -34,10 +34,11 @@ def optimize(
 
     Each layer is timed alone on the input that it gets from `sample_input`, in interleaved rounds: folded into a plain
     convolution, and in feature space. A form whose outputs differ from the layer's by more than rounding is left out,
-    and a warning names it; of the others the faster one is kept. A layer that does not fold stays as it is; a layer
-    without a form in feature space is folded untimed. What is fastest depends on the device, the batch, the dtype, the
-    memory layout and the number of threads, so optimize under the conditions in which the model will run. The copy
-    shares no tensor with `model` and does not train.
+    and a warning names it. Then the whole model is timed with the faster form of each layer, and with one form
+    throughout; what takes the least time is kept. A layer that does not fold stays as it is; a layer without a form in
+    feature space is folded. What is fastest depends on the device, the batch, the dtype, the memory layout and the
+    number of threads, so optimize under the conditions in which the model will run. The copy shares no tensor with
+    `model` and does not train.
 
     Args:
         model: any model; it is left as it is. Layers that `sample_input` does not reach are folded.
@@ -58,23 +59,26 @@ def optimize(
     original, model = model, copy.deepcopy(model).eval()
     norms = find_norms(model, sample_input) if batch_norm else {}
     inputs = _inputs(model, sample_input)
-    chosen: dict[nn.Module, nn.Module] = {}
-    for name, layer in model.named_modules():
-        norm = norms.get(layer)
-        form = _best(name, layer, norm, inputs.get(layer), forms)
-        if form is None:
-            continue
-        chosen[layer] = form.module
-        if norm is not None and form.norm is None:
-            chosen[norm] = nn.Identity()
-    optimized = replace_modules(model, chosen).requires_grad_(False)
+    exact = {
+        layer: found
+        for name, layer in model.named_modules()
+        if (found := _exact_forms(name, layer, norms.get(layer), inputs.get(layer), forms))
+    }
+    fastest = {layer: _fastest(found, inputs.get(layer)) for layer, found in exact.items()}
+    throughout = [
+        {layer: next((f for f in found if f.name == form), found[0]) for layer, found in exact.items()}
+        for form in forms
+    ]
+    choices = [_replacements(choice, norms) for choice in _distinct([fastest, *throughout])]
+    optimized = replace_modules(model, _fastest_whole(model, choices, sample_input)).requires_grad_(False)
     if norms and not _agrees(optimized, original, sample_input):
         log.warning("optimize: batch normalization stays, for the model's outputs change without its modules")
         return optimize(original, sample_input, batch_norm=False, forms=forms)
     return optimized
 
 
-class _Form(NamedTuple):
+@dataclass(frozen=True)
+class _Form:
     """One exact form of a layer; `norm` is the batch normalization that still has to follow it."""
 
     name: str
@@ -86,24 +90,35 @@ class _Form(NamedTuple):
         return output if self.norm is None else self.norm(output)
 
 
-def _best(name: str, layer: nn.Module, norm: nn.Module | None, x: Tensor | None, forms: Sequence[str]) -> _Form | None:
-    """The form to put in the place of a layer, or None where the layer stays as it is."""
-    if not isinstance(layer, ConvReplacement):
-        return (
-            None if norm is None or not isinstance(layer, nn.Conv2d) else _Form("folded", fold_into_conv(layer, norm))
-        )
-    if not layer.folds:
-        return None
+def _exact_forms(
+    name: str, layer: nn.Module, norm: nn.Module | None, x: Tensor | None, forms: Sequence[str]
+) -> list[_Form]:
+    """The forms that may take the place of a layer; none where the layer stays as it is."""
+    if type(layer) is nn.Conv2d and norm is not None:
+        return [_Form("folded", fold_into_conv(layer, norm))]
+    if not isinstance(layer, ConvReplacement) or not layer.folds:
+        return []
     in_feature_space = x is not None and "feature" in layer.forms and "feature" in forms
     candidates = _feature_forms(layer, norm) if in_feature_space else []
     if "folded" in forms or not candidates:
         candidates.append(_folded(layer, norm))
     if x is None:
-        return candidates[0]
+        return candidates
     if in_channels_last(x):
-        candidates = [form._replace(module=form.module.to(memory_format=torch.channels_last)) for form in candidates]
-    exact = _exact(name, _Form("as it is", layer, norm), candidates, x)
-    return _fastest(exact, x) if exact else None
+        candidates = [replace(form, module=form.module.to(memory_format=torch.channels_last)) for form in candidates]
+    return _exact(name, _Form("as it is", layer, norm), candidates, x)
+
+
+def _distinct(choices: Sequence[Mapping[nn.Module, _Form]]) -> list[Mapping[nn.Module, _Form]]:
+    return [choice for i, choice in enumerate(choices) if choice not in choices[:i]]
+
+
+def _replacements(
+    choice: Mapping[nn.Module, _Form], norms: Mapping[nn.Module, nn.Module]
+) -> dict[nn.Module, nn.Module]:
+    """The modules to replace for a choice of forms, each by its own new one."""
+    found: dict[nn.Module, nn.Module] = {layer: form.module for layer, form in choice.items()}
+    return found | {norms[layer]: nn.Identity() for layer in choice if layer in norms and choice[layer].norm is None}
 
 
 def _folded(layer: ConvReplacement, norm: nn.Module | None) -> _Form:
@@ -177,23 +192,46 @@ def _inputs(model: nn.Module, sample_input: Tensor) -> dict[nn.Module, Tensor]:
     return inputs
 
 
+def _fastest(forms: Sequence[_Form], x: Tensor | None) -> _Form:
+    return forms[0] if x is None else forms[_least(forms, x)]
+
+
 @torch.inference_mode()
-def _fastest(forms: Sequence[_Form], x: Tensor) -> _Form:
-    """The form with the least median of its time relative to the first form's in the same round."""
-    if len(forms) == 1:
-        return forms[0]
-    calls = [_calls(form, x) for form in forms]
-    rounds = [[_seconds(form, x, n) for form, n in zip(forms, calls, strict=True)] for _ in range(ROUNDS)]
-    ratios = [statistics.median(taken[i] / taken[0] for taken in rounds) for i in range(len(forms))]
-    return forms[ratios.index(min(ratios))]
+def _fastest_whole(
+    model: nn.Module, choices: Sequence[dict[nn.Module, nn.Module]], sample_input: Tensor
+) -> dict[nn.Module, nn.Module]:
+    """The replacements with which a pass of the whole model takes the least time."""
+
+    def with_choice(choice: dict[nn.Module, nn.Module]) -> Callable[[Tensor], Any]:
+        def call(x: Tensor) -> Any:
+            changed = replace_modules(model, choice)
+            try:
+                return changed(x)
+            finally:
+                replace_modules(model, {new: old for old, new in choice.items()})
+
+        return call
+
+    return choices[_least([with_choice(choice) for choice in choices], sample_input)]
 
 
-def _calls(call: Callable[[Tensor], Tensor], x: Tensor) -> int:
+@torch.inference_mode()
+def _least(calls: Sequence[Callable[[Tensor], Any]], x: Tensor) -> int:
+    """Which call takes the least time: by its shortest block, for what else the machine does only adds to a block."""
+    if len(calls) == 1:
+        return 0
+    repeats = [_calls(call, x) for call in calls]
+    rounds = [[_seconds(call, x, n) for call, n in zip(calls, repeats, strict=True)] for _ in range(ROUNDS)]
+    shortest = [min(taken) for taken in zip(*rounds, strict=True)]
+    return shortest.index(min(shortest))
+
+
+def _calls(call: Callable[[Tensor], Any], x: Tensor) -> int:
     _seconds(call, x, 1)
     return max(1, int(BLOCK_SECONDS / max(1e-9, _seconds(call, x, 1))))
 
 
-def _seconds(call: Callable[[Tensor], Tensor], x: Tensor, calls: int) -> float:
+def _seconds(call: Callable[[Tensor], Any], x: Tensor, calls: int) -> float:
     if x.is_cuda:
         torch.cuda.synchronize(x.device)
     start = time.perf_counter()

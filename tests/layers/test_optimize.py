@@ -23,7 +23,7 @@ def faster(monkeypatch, wanted):
 
     def seconds(call, x, calls):
         call(x)
-        return 1.0 if call.name == wanted else 2.0
+        return 1.0 if getattr(call, "name", wanted) == wanted else 2.0
 
     monkeypatch.setattr(optimize_module, "_seconds", seconds)
 
@@ -61,12 +61,33 @@ def test_outputs_are_equal_whatever_is_chosen(monkeypatch, wanted, batch_norm, v
 
 def test_the_choice_is_made_layer_by_layer(monkeypatch):
     def seconds(call, x, calls):  # folding pays where there are few channels
-        return float((call.name == "feature") == (x.shape[1] < 100)) + 1
+        return float((getattr(call, "name", None) == "feature") == (x.shape[1] < 100)) + 1
 
     monkeypatch.setattr(optimize_module, "_seconds", seconds)
     optimised = linconv.optimize(linconv.build_model("base", "Lr"), torch.randn(2, 3, 32, 32))
     chosen = [type(m) for name, m in optimised.features.named_children() if name.startswith("conv")]
     assert chosen == [nn.Conv2d, nn.Conv2d, nn.Conv2d, FeatureSpace2d]
+
+
+def test_the_whole_model_is_timed_before_layers_are_mixed(monkeypatch):
+    def seconds(call, x, calls):  # alone, early layers are faster folded; in the model, all are faster in feature space
+        if hasattr(call, "name"):
+            return float((call.name == "feature") == (x.shape[1] < 100)) + 1
+        kinds = Counter(type(m) for m in model_of(call).modules())
+        return 1 / (1 + kinds[FeatureSpace2d])
+
+    def model_of(call):
+        seen = []
+        hook = nn.modules.module.register_module_forward_pre_hook(lambda m, _: seen.append(copy.deepcopy(m)))
+        call(x)
+        hook.remove()
+        return seen[0]
+
+    monkeypatch.setattr(optimize_module, "_seconds", seconds)
+    model, x = linconv.build_model("base", "Lr"), torch.randn(2, 3, 32, 32)
+    optimised = linconv.optimize(model, x)
+    assert sum(type(m) is FeatureSpace2d for m in optimised.modules()) == 4
+    assert torch.allclose(optimised(x), model.eval()(x), atol=1e-4)
 
 
 def test_one_form_alone_is_taken_untimed(monkeypatch):
