@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from linconv.deploy import load, save
     from linconv.layers import (
         LinearConv2d,
         SparsitySchedule,
@@ -37,6 +38,8 @@ _PUBLIC = {
     "optimize": "linconv.layers",
     "orthogonal_penalty": "linconv.layers",
     "set_mode": "linconv.layers",
+    "save": "linconv.deploy",
+    "load": "linconv.deploy",
     "build_model": "linconv.models",
     "complexity": "linconv.measure.complexity",
 }
@@ -53,6 +56,8 @@ __all__ = [  # noqa: RUF022  (in the order in which a reader meets them)
     "conv_orthogonal_penalty",
     "never_orthogonal",
     "SparsitySchedule",
+    "save",
+    "load",
     "build_model",
     "complexity",
 ]
