@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from linconv.config.errors import UserError
 from linconv.deploy.description import FORMAT_VERSION, Description, Module, Stored, describe, find, path_of, unsay
 from linconv.deploy.optional import needed
+from linconv.results.provenance import versions
 
 TENSORS, DESCRIPTION = "model.safetensors", "config.json"  # the names that model hubs look for
 # Modules of other packages are imported only where the reader trusts them: importing runs code.
@@ -45,15 +46,13 @@ def save(model: nn.Module, path: Path | str) -> Path:
         MissingPackageError: safetensors is not installed.
     """
     safetensors = needed("safetensors.torch", "saving a model")
-    from linconv import __version__
-
     path = Path(path)
     modules, tensors = describe(model)
     description = Description(
         format="linconv",
         format_version=FORMAT_VERSION,
-        linconv=__version__,
-        torch=str(torch.__version__),
+        linconv=versions()["linconv"],
+        torch=versions()["torch"],
         modules=modules,
     )
     text = description.model_dump_json(by_alias=True, exclude_defaults=True)
