@@ -7,7 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from linconv.deploy import load, save
+    from linconv.deploy import export_onnx, load, quantize_onnx, save
     from linconv.layers import (
         LinearConv2d,
         SparsitySchedule,
@@ -40,6 +40,8 @@ _PUBLIC = {
     "set_mode": "linconv.layers",
     "save": "linconv.deploy",
     "load": "linconv.deploy",
+    "export_onnx": "linconv.deploy",
+    "quantize_onnx": "linconv.deploy",
     "build_model": "linconv.models",
     "complexity": "linconv.measure.complexity",
 }
@@ -58,6 +60,8 @@ __all__ = [  # noqa: RUF022  (in the order in which a reader meets them)
     "SparsitySchedule",
     "save",
     "load",
+    "export_onnx",
+    "quantize_onnx",
     "build_model",
     "complexity",
 ]

@@ -48,18 +48,21 @@ def feature_space(layer: LinearConv2d) -> FeatureSpace2d:
 
 
 @torch.no_grad()
-def product_form(layer: LinearConv2d, scale: Tensor, shift: Tensor) -> nn.Sequential:
+def product_form(layer: LinearConv2d, scale: Tensor | None = None, shift: Tensor | None = None) -> nn.Sequential:
     """A LinearConv without groups, then g y + t by channel: a convolution with V and one with G [I; A].
 
-    It takes P P multiply-accumulates per pixel more than feature space, and any scale may be 0.
+    It takes P P multiply-accumulates per pixel more than feature space and joins nothing: engines keep it in int8,
+    where they convert what is joined. Any scale may be 0.
 
     Args:
-        scale, shift: g and t, (N,).
+        scale, shift: g and t, (N,); None for 1 and 0.
     """
     matrix = layer.coefficients.matrix().double()
     stacked = torch.cat([torch.eye(layer.primaries, dtype=matrix.dtype, device=matrix.device), matrix])  # (N, P)
-    bias = shift if layer.bias is None else scale * layer.bias.double() + shift
-    both = nn.Sequential(_primary(layer, layer.primary_filters, None), _pointwise(scale[:, None] * stacked, bias))
+    bias = None if layer.bias is None else layer.bias.double()
+    if scale is not None and shift is not None:
+        stacked, bias = scale[:, None] * stacked, shift if bias is None else scale * bias + shift
+    both = nn.Sequential(_primary(layer, layer.primary_filters, None), _pointwise(stacked, bias))
     both[1].to(layer.primary_filters.dtype)
     return both.train(layer.training)
 

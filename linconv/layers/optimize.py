@@ -24,7 +24,7 @@ log = logging.getLogger("linconv")
 
 ROUNDS = 7
 BLOCK_SECONDS = 0.01
-FORMS = ("folded", "feature")
+FORMS = ("folded", "feature", "product")
 
 
 def optimize(
@@ -33,19 +33,20 @@ def optimize(
     """A copy of the model for inference whose replaced convolutions each run in their fastest exact form.
 
     Each layer is timed alone on the input that it gets from `sample_input`, in interleaved rounds: folded into a plain
-    convolution, and in feature space. A form whose outputs differ from the layer's by more than rounding is left out,
-    and a warning names it. Then the whole model is timed with the faster form of each layer, and with one form
-    throughout; what takes the least time is kept. A layer that does not fold stays as it is; a layer without a form in
-    feature space is folded. What is fastest depends on the device, the batch, the dtype, the memory layout and the
-    number of threads, so optimize under the conditions in which the model will run. The copy shares no tensor with
-    `model` and does not train.
+    convolution, in feature space, and as a product (a LinearConv as a convolution with V, then one with [I; A]). A
+    form whose outputs differ from the layer's by more than rounding is left out, and a warning names it. Then the
+    whole model is timed with the fastest form of each layer, and with one form throughout; what takes the least time
+    is kept. A layer that does not fold stays as it is; a layer without a form in feature space is folded. What is
+    fastest depends on the device, the batch, the dtype, the memory layout and the number of threads, so optimize under
+    the conditions in which the model will run. The copy shares no tensor with `model` and does not train.
 
     Args:
         model: any model; it is left as it is. Layers that `sample_input` does not reach are folded.
         sample_input: (n, c, h, w), a batch of the size, dtype and layout to come, on the model's device.
         batch_norm: fold every batch normalization that acts on the output of one convolution alone into it, plain
             convolutions included. The folded ones become `nn.Identity`.
-        forms: those to choose from. One alone is taken untimed, such as ("feature",) before an export to an engine.
+        forms: those to choose from, of "folded", "feature" and "product". One alone is taken untimed, as before an
+            export to an engine.
 
     Raises:
         TypeError: `sample_input` is no tensor.
@@ -98,8 +99,7 @@ def _exact_forms(
         return [_Form("folded", fold_into_conv(layer, norm))]
     if not isinstance(layer, ConvReplacement) or not layer.folds:
         return []
-    in_feature_space = x is not None and "feature" in layer.forms and "feature" in forms
-    candidates = _feature_forms(layer, norm) if in_feature_space else []
+    candidates = _feature_forms(layer, norm, forms) if x is not None and "feature" in layer.forms else []
     if "folded" in forms or not candidates:
         candidates.append(_folded(layer, norm))
     if x is None:
@@ -126,17 +126,20 @@ def _folded(layer: ConvReplacement, norm: nn.Module | None) -> _Form:
     return _Form("folded", conv if norm is None else fold_into_conv(conv, norm))
 
 
-def _feature_forms(layer: ConvReplacement, norm: nn.Module | None) -> list[_Form]:
+def _feature_forms(layer: ConvReplacement, norm: nn.Module | None, forms: Sequence[str]) -> list[_Form]:
     """The layer in feature space, with the batch normalization folded in wherever the algebra allows it."""
     if not isinstance(layer, LinearConv2d):
         kept = copy.deepcopy(layer)
         kept.mode = "feature"
-        return [_Form("feature", kept, norm)]
-    if norm is None:
-        return [_Form("feature", feature_space(layer))]
-    absorbed = fold_into_linear(layer, norm)
-    found = [] if absorbed is None else [_Form("feature", feature_space(absorbed))]
-    return [*found, _Form("feature", product_form(layer, *scale_and_shift(norm)))]
+        return [_Form("feature", kept, norm)] if "feature" in forms else []
+    found = []
+    if "feature" in forms:
+        absorbed = layer if norm is None else fold_into_linear(layer, norm)
+        found += [] if absorbed is None else [_Form("feature", feature_space(absorbed))]
+        found += [] if norm is None else [_Form("feature", feature_space(layer), norm)]
+    if "product" in forms:
+        found.append(_Form("product", product_form(layer, *((None, None) if norm is None else scale_and_shift(norm)))))
+    return found
 
 
 @torch.inference_mode()

@@ -11,7 +11,7 @@ from torch import nn
 
 import linconv
 from linconv.layers.batch_norm import find_norms, fold_into_conv, fold_into_linear, scale_and_shift
-from linconv.layers.feature_space import feature_space, product_form
+from linconv.layers.feature_space import FeatureSpace2d, feature_space, product_form
 from linconv.layers.linear_conv import LinearConv2d
 
 
@@ -51,6 +51,7 @@ def test_every_form_equals_layer_then_norm(options, bias, norm_options):
         folded.mode = mode
         assert largest(folded(x), expected) < 1e-12
     assert largest(feature_space(folded)(x), expected) < 1e-12
+    assert largest(product_form(layer)(x), layer(x)) < 1e-12
     assert largest(product_form(layer, *scale_and_shift(norm))(x), expected) < 1e-12
     assert largest(fold_into_conv(layer.to_conv2d(), norm)(x), expected) < 1e-12
     assert all(torch.equal(before[name], value) for name, value in layer.state_dict().items())
@@ -69,9 +70,10 @@ def test_a_primary_scale_of_zero_folds_by_the_product_with_the_identity():
     x = torch.randn(2, 4, 9, 9, dtype=torch.float64)
     assert fold_into_linear(layer, norm) is None
     model = nn.Sequential(layer, norm)
-    optimized = linconv.optimize(model, x, forms=("feature",))
-    assert [type(m) for m in optimized] == [nn.Sequential, nn.Identity]
-    assert largest(optimized(x), model(x)) < 1e-12
+    for form, kinds in (("product", [nn.Sequential, nn.Identity]), ("feature", [FeatureSpace2d, nn.BatchNorm2d])):
+        optimized = linconv.optimize(model, x, forms=(form,))
+        assert [type(m) for m in optimized] == kinds
+        assert largest(optimized(x), model(x)) < 1e-12
 
 
 class Block(nn.Module):

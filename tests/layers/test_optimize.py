@@ -38,7 +38,7 @@ def trained(model):
     return model
 
 
-@pytest.mark.parametrize("wanted", ["folded", "feature"])
+@pytest.mark.parametrize("wanted", ["folded", "feature", "product"])
 @pytest.mark.parametrize("batch_norm", [True, False])
 @pytest.mark.parametrize("variant", ["L", "LRr"])
 def test_outputs_are_equal_whatever_is_chosen(monkeypatch, wanted, batch_norm, variant):
@@ -56,12 +56,13 @@ def test_outputs_are_equal_whatever_is_chosen(monkeypatch, wanted, batch_norm, v
     assert kinds[nn.BatchNorm2d] == (0 if batch_norm else 20)
     assert kinds[FeatureSpace2d] == (20 if wanted == "feature" else 0)
     assert kinds[LinearConv2d] == 0
+    assert kinds[nn.Conv2d] == {"folded": 20, "feature": 40 + 20 * (variant == "LRr"), "product": 40}[wanted]
     assert not any(p.requires_grad for p in optimised.parameters())
 
 
 def test_the_choice_is_made_layer_by_layer(monkeypatch):
     def seconds(call, x, calls):  # folding pays where there are few channels
-        return float((getattr(call, "name", None) == "feature") == (x.shape[1] < 100)) + 1
+        return float((getattr(call, "name", "folded") != "folded") == (x.shape[1] < 100)) + 1
 
     monkeypatch.setattr(optimize_module, "_seconds", seconds)
     optimised = linconv.optimize(linconv.build_model("base", "Lr"), torch.randn(2, 3, 32, 32))
@@ -72,7 +73,7 @@ def test_the_choice_is_made_layer_by_layer(monkeypatch):
 def test_the_whole_model_is_timed_before_layers_are_mixed(monkeypatch):
     def seconds(call, x, calls):  # alone, early layers are faster folded; in the model, all are faster in feature space
         if hasattr(call, "name"):
-            return float((call.name == "feature") == (x.shape[1] < 100)) + 1
+            return float((call.name != "folded") == (x.shape[1] < 100)) + 1
         kinds = Counter(type(m) for m in model_of(call).modules())
         return 1 / (1 + kinds[FeatureSpace2d])
 
@@ -98,7 +99,7 @@ def test_one_form_alone_is_taken_untimed(monkeypatch):
     assert [type(m) for m in kinds["feature"].combine] == [nn.Conv2d, nn.Conv2d]
     with pytest.raises(ValueError, match="unknown form 'weight'"):
         linconv.optimize(model, x, forms=("weight",))
-    with pytest.raises(ValueError, match="name at least one of folded, feature"):
+    with pytest.raises(ValueError, match="name at least one of folded, feature, product"):
         linconv.optimize(model, x, forms=())
 
 
@@ -113,7 +114,7 @@ class Shifted(LinearConv2d):
         return super().weight + 0.1
 
 
-@pytest.mark.parametrize(("cls", "left_out"), [(Doubled, ["feature", "folded"]), (Shifted, ["folded"])])
+@pytest.mark.parametrize(("cls", "left_out"), [(Doubled, ["feature", "product", "folded"]), (Shifted, ["folded"])])
 def test_a_form_with_other_outputs_is_never_chosen(caplog, cls, left_out):
     model, x = nn.Sequential(cls(3, 8, 3, mode="feature")).eval(), torch.randn(2, 3, 8, 8)
     assert torch.allclose(linconv.optimize(model, x)(x), model(x), atol=1e-5)
