@@ -21,7 +21,9 @@ if TYPE_CHECKING:
         orthogonal_penalty,
         set_mode,
     )
+    from linconv.measure.budget import plan
     from linconv.measure.complexity import complexity
+    from linconv.measure.one_layer import sensitivity
     from linconv.models import build_model
 
 __version__ = "0.1.0"
@@ -44,6 +46,8 @@ _PUBLIC = {
     "quantize_onnx": "linconv.deploy",
     "build_model": "linconv.models",
     "complexity": "linconv.measure.complexity",
+    "plan": "linconv.measure.budget",
+    "sensitivity": "linconv.measure.one_layer",
 }
 
 __all__ = [  # noqa: RUF022  (in the order in which a reader meets them)
@@ -64,6 +68,8 @@ __all__ = [  # noqa: RUF022  (in the order in which a reader meets them)
     "quantize_onnx",
     "build_model",
     "complexity",
+    "plan",
+    "sensitivity",
 ]
 
 
