@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from linconv._extras import announce_extras, load_public
 
 if TYPE_CHECKING:
+    from linconv.deploy import export_onnx, load, quantize_onnx, save
     from linconv.layers import (
         LinearConv2d,
         SparsitySchedule,
@@ -21,7 +22,9 @@ if TYPE_CHECKING:
         orthogonal_penalty,
         set_mode,
     )
+    from linconv.measure.budget import plan
     from linconv.measure.complexity import complexity
+    from linconv.measure.one_layer import sensitivity
     from linconv.models import build_model
 
 __version__ = "0.1.0"
@@ -42,7 +45,10 @@ _PLACES = {
         "orthogonal_penalty",
         "set_mode",
     ),
+    "deploy": ("save", "load", "export_onnx", "quantize_onnx"),
+    "measure.budget": ("plan",),
     "measure.complexity": ("complexity",),
+    "measure.one_layer": ("sensitivity",),
     "models": ("build_model",),
 }
 
@@ -58,8 +64,14 @@ __all__ = [  # noqa: RUF022  (in the order in which a reader meets them)
     "conv_orthogonal_penalty",
     "never_orthogonal",
     "SparsitySchedule",
+    "save",
+    "load",
+    "export_onnx",
+    "quantize_onnx",
     "build_model",
     "complexity",
+    "plan",
+    "sensitivity",
 ]
 
 

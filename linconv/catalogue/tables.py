@@ -103,6 +103,15 @@ TABLES: dict[str, Output] = by_name(
         target="linconv.report.tables.speed:speed_table",
     ),
     Output(
+        name="deployment",
+        label="Inference in engines",
+        caption="Time of inference relative to the plain network in engines on the CPU, in fp32 and int8: the median "
+        "over interleaved rounds of the ratio within a round, and its quartiles. Batch normalization is folded in all "
+        "networks.",
+        target="linconv.report.tables.deployment:deployment_table",
+        needs=measured("deployment"),
+    ),
+    Output(
         name="profile",
         label="Time by kind of operation",
         caption="Where the time of a call goes, by kind of operation, in the plain network and in a variant: "

@@ -12,7 +12,13 @@ from pydantic import Field, field_validator, model_validator
 from linconv.catalogue.networks import NETWORKS
 from linconv.config.folders import ImageFolderOptions, ValidationOptions, check_new_names
 from linconv.config.frozen import ExcludeFromHash, Frozen, ReportEpoch
-from linconv.config.measured import CorrectnessOptions, ProfileOptions, RegularizerOptions, SensitivityOptions
+from linconv.config.measured import (
+    CorrectnessOptions,
+    DeploymentOptions,
+    ProfileOptions,
+    RegularizerOptions,
+    SensitivityOptions,
+)
 from linconv.config.methods import PLAIN
 from linconv.config.names import check_known
 from linconv.config.needs import RULES, NeedsOptions
@@ -61,6 +67,7 @@ class Config(Frozen):
     regularizer: RegularizerOptions | None = None
     sensitivity: SensitivityOptions | None = None
     correctness: CorrectnessOptions | None = None
+    deployment: DeploymentOptions | None = None
     figures: FigureOptions = FigureOptions()
     statistics: StatisticsOptions = StatisticsOptions()
     ranking: RankingOptions | None = None

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Mapping
-from typing import Any, ClassVar, Literal, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Literal, NamedTuple, Protocol
 
 import numpy as np
 from scipy import stats
@@ -122,7 +122,18 @@ class Timing(NamedTuple):
     difference: Difference
 
 
-def timings(cell: ThroughputResult) -> list[Timing]:
+class Cell(Protocol):
+    """Arms that were timed against each other."""
+
+    @property
+    def architecture(self) -> str: ...
+    @property
+    def batch_size(self) -> int: ...
+    @property
+    def arms(self) -> Sequence[Arm]: ...
+
+
+def timings(cell: Cell) -> list[Timing]:
     """The statistics of every arm of a cell that could be timed, the plain network first; none where none could.
 
     Raises:
