@@ -3,10 +3,12 @@
 The public names below are loaded when first used, so that `linconv.report` and `linconv.results` need no torch.
 """
 
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from linconv._extras import announce_extras, load_public
+
 if TYPE_CHECKING:
+    from linconv.deploy import export_onnx, load, quantize_onnx, save
     from linconv.layers import (
         LinearConv2d,
         SparsitySchedule,
@@ -20,25 +22,34 @@ if TYPE_CHECKING:
         orthogonal_penalty,
         set_mode,
     )
+    from linconv.measure.budget import plan
     from linconv.measure.complexity import complexity
+    from linconv.measure.one_layer import sensitivity
     from linconv.models import build_model
 
 __version__ = "0.1.0"
 
-_PUBLIC = {
-    "LinearConv2d": "linconv.layers",
-    "SparsitySchedule": "linconv.layers",
-    "coefficient_l1": "linconv.layers",
-    "conv_orthogonal_penalty": "linconv.layers",
-    "convert": "linconv.layers",
-    "correlation_penalty": "linconv.layers",
-    "fold": "linconv.layers",
-    "never_orthogonal": "linconv.layers",
-    "optimize": "linconv.layers",
-    "orthogonal_penalty": "linconv.layers",
-    "set_mode": "linconv.layers",
-    "build_model": "linconv.models",
-    "complexity": "linconv.measure.complexity",
+announce_extras()
+
+_PLACES = {
+    "layers": (
+        "LinearConv2d",
+        "SparsitySchedule",
+        "coefficient_l1",
+        "conv_orthogonal_penalty",
+        "convert",
+        "correlation_penalty",
+        "fold",
+        "never_orthogonal",
+        "optimize",
+        "orthogonal_penalty",
+        "set_mode",
+    ),
+    "deploy": ("save", "load", "export_onnx", "quantize_onnx"),
+    "measure.budget": ("plan",),
+    "measure.complexity": ("complexity",),
+    "measure.one_layer": ("sensitivity",),
+    "models": ("build_model",),
 }
 
 __all__ = [  # noqa: RUF022  (in the order in which a reader meets them)
@@ -53,15 +64,19 @@ __all__ = [  # noqa: RUF022  (in the order in which a reader meets them)
     "conv_orthogonal_penalty",
     "never_orthogonal",
     "SparsitySchedule",
+    "save",
+    "load",
+    "export_onnx",
+    "quantize_onnx",
     "build_model",
     "complexity",
+    "plan",
+    "sensitivity",
 ]
 
 
 def __getattr__(name: str) -> Any:
-    if name in _PUBLIC:
-        return getattr(import_module(_PUBLIC[name]), name)
-    raise AttributeError(f"module 'linconv' has no attribute '{name}'")
+    return load_public(__name__, _PLACES, name)
 
 
 def __dir__() -> list[str]:

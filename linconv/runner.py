@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from linconv.config.parts import run_parts
 from linconv.measure.complexity import complexity
 from linconv.measure.origin import machine
 from linconv.measure.redundancy import correlation_matrix, filter_banks, redundancy
+from linconv.measure.treatment import first_step, trained_macs
 from linconv.results import (
     Provenance,
     RunMetrics,
@@ -128,6 +130,12 @@ def finish_run(
         f"layer{b.position}_{b.layer}": _quantised(b.filters) for b in banks if b.position in run.correlation_layers
     }
     metrics = _metrics(training, reported, shape)
+    if training.data is not None:
+        treatment = {
+            "macs_trained": trained_macs(training, initial, shape),
+            "first_step": _known(first_step(run, training, initial, shape)),
+        }
+        metrics = metrics.model_copy(update=treatment)
     write_npz(folder / CORRELATIONS, kept)
     outcomes, unstable = write_image_outcomes(training, run, folder, metrics)
     if config.keep_weights:
@@ -142,6 +150,7 @@ def finish_run(
         config=run.model_dump(mode="json"),
         data=None if training.data is None else training.data.content,
         metrics=metrics,
+        rate_search=training.rate_search,
         outcomes=outcomes,
         history=training.history,
         layers=[redundancy(bank) for bank in banks],
@@ -264,6 +273,11 @@ def _metrics(training: Training, chosen: BestEpoch | None, shape: tuple[int, int
         selection="last" if chosen is None else "best_validation",
         macs=complexity(training.model, shape).macs_folded if is_cut else None,
     )
+
+
+def _known(value: float | None) -> float | None:
+    """The value, None where it is not finite."""
+    return value if value is not None and math.isfinite(value) else None
 
 
 def _highest(*values: float | None) -> float | None:

@@ -42,6 +42,8 @@ def check_options(variants: Mapping[str, Variant], source: Path) -> None:
         ConfigError: they do not fit; the message begins with the file, the line and the key.
     """
     if needs_check(variants):
+        if "torch" not in sys.modules:
+            typer.echo("importing torch", err=True)
         from linconv.layers import check_methods
 
         try:
@@ -117,7 +119,8 @@ def log_to(path: Path | None) -> None:
     if path is not None:
         path.parent.mkdir(parents=True, exist_ok=True)
         handler = _LogFile(path, encoding="utf-8", errors="backslashreplace")
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", handlers=[handler])
+    logging.basicConfig(format="%(asctime)s %(message)s", datefmt="%H:%M:%S", handlers=[handler])
+    logging.getLogger("linconv").setLevel(logging.INFO)  # of other packages only warnings: torch writes while it ends
     logging.captureWarnings(True)
     if path is not None or not sys.stderr.isatty():
         logging.getLogger("linconv").info("%s%s", LOG_BEGINS, command_line())

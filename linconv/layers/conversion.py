@@ -6,18 +6,23 @@ import copy
 import logging
 from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+import torch
 from torch import nn
 
-from linconv.config import VARIANTS, Variant
+from linconv.catalogue.variants import BUILT_IN
 from linconv.config.methods import PLAIN
 from linconv.config.names import check_known
 from linconv.layers.arguments import UnsupportedConvError
 from linconv.layers.forms import check_mode
 from linconv.layers.geometry import geometry
 from linconv.layers.methods import check_options, method_class
+from linconv.layers.places import Place, places_of
 from linconv.layers.replacement import ConvReplacement
+
+if TYPE_CHECKING:
+    from linconv.config import Variant
 
 log = logging.getLogger("linconv")
 
@@ -56,37 +61,36 @@ def convert(
         ValueError: an unknown variant, an option the layer does not have or out of its range, a pattern of the
             arguments that matches no convolution, a convolution with hooks (they would be lost) or one that is lazy.
     """
-    variant = _variant(variant)
-    if variant.narrow_to is not None:
-        raise ValueError("a narrow variant is built, not converted: linconv.build_model(architecture, variant)")
-    if variant.pruning is not None or variant.warm_start is not None:
-        raise ValueError(
-            "pruning and warm_start happen while a network is trained (`linconv train`); to start from the filters of "
-            'a trained model, name the layer and its `init`, such as "svd"'
-        )
-    if variant.layer == PLAIN:
+    new = _replacement(variant)
+    if new.layer == PLAIN:
         if options:
             raise ValueError(f"the plain convolution has no option '{next(iter(options))}'")
         return model
-    layer_class = method_class(variant.layer)
-    options = variant.layer_options | options
-    check_options(variant.layer, options)
+    layer_class = method_class(new.layer)
+    options = {**new.options, **options}
+    check_options(new.layer, options)
     if layer_class.inits:  # LinearConv2d.from_conv2d alone would start from the given filters
         options = {"init": layer_class.inits[0]} | options
     named = _convolutions(model)
     _check_patterns((*(include or ()), *exclude), [name for name, _ in named])
-    include = include if include is not None else variant.include
-    exclude = (*exclude, *variant.exclude)
-    first = [conv for _, conv in named[:1] if skip_first or variant.skip_first]
-    last = [conv for _, conv in named[-1:] if skip_last or variant.skip_last]
+    include = include if include is not None else new.include
+    exclude = (*exclude, *new.exclude)
+    first = [conv for _, conv in named[:1] if skip_first or new.skip_first]
+    last = [conv for _, conv in named[-1:] if skip_last or new.skip_last]
     wanted = _chosen(named, include, exclude, (*first, *last))
     wanted = {conv: name for conv, name in wanted.items() if not _refused(layer_class, conv, name, options)}
-    if only_where_saves or variant.only_where_saves:
+    if only_where_saves or new.only_where_saves:
         wanted = {conv: name for conv, name in wanted.items() if _saves(layer_class, conv, options)}
     for conv, name in wanted.items():
         if conv._forward_hooks or conv._forward_pre_hooks or conv._backward_hooks or conv._backward_pre_hooks:
             raise ValueError(f"{name} has hooks, which the new layer would not have; remove them or exclude {name!r}")
-    return replace_modules(model, {conv: layer_class.from_conv2d(conv, **options) for conv in wanted})
+    depends = any("options_at" in vars(cls) for cls in layer_class.mro() if cls is not ConvReplacement)
+    places = places_of(model) if depends else {}
+    at = {conv: layer_class.options_at(places.get(conv, Place()), options) for conv in wanted}
+    replacements = {conv: layer_class.from_conv2d(conv, **at[conv]) for conv in wanted}
+    with torch.no_grad():
+        layer_class.share_(replacements, options.get("init"))
+    return replace_modules(model, replacements)
 
 
 def fold(model: nn.Module, *, inplace: bool = False) -> nn.Module:
@@ -126,11 +130,32 @@ def set_mode(model: nn.Module, mode: str) -> nn.Module:
     return model
 
 
-def _variant(variant: str | Variant) -> Variant:
-    if isinstance(variant, Variant):
-        return variant
-    check_known([variant], VARIANTS, "variant")
-    return VARIANTS[variant]
+class _Replacement(NamedTuple):
+    """What replaces convolutions, and which."""
+
+    layer: str
+    options: Mapping[str, Any]
+    include: Sequence[str] | None = None
+    exclude: Sequence[str] = ()
+    skip_first: bool = False
+    skip_last: bool = False
+    only_where_saves: bool = False
+
+
+def _replacement(variant: str | Variant) -> _Replacement:
+    """A built-in variant by its name, which needs no pydantic, or a definition."""
+    if isinstance(variant, str):
+        check_known([variant], BUILT_IN, "variant")
+        return _Replacement(BUILT_IN[variant]["layer"], BUILT_IN[variant].get("options", {}))
+    if variant.narrow_to is not None:
+        raise ValueError("a narrow variant is built, not converted: linconv.build_model(architecture, variant)")
+    if variant.pruning is not None or variant.warm_start is not None:
+        raise ValueError(
+            "pruning and warm_start happen while a network is trained (`linconv train`); to start from the filters of "
+            'a trained model, name the layer and its `init`, such as "svd"'
+        )
+    where = variant.include, variant.exclude, variant.skip_first, variant.skip_last, variant.only_where_saves
+    return _Replacement(variant.layer, variant.layer_options, *where)
 
 
 def _convolutions(model: nn.Module) -> list[tuple[str, nn.Conv2d]]:
@@ -192,7 +217,7 @@ def _saves(layer_class: type[ConvReplacement], conv: nn.Conv2d, options: dict[st
     return _blank(layer_class, conv, options).params_expected < sum(p.numel() for p in conv.parameters())
 
 
-def replace_modules(model: nn.Module, replacements: Mapping[nn.Module, nn.Module]) -> nn.Module:
+def replace_modules(model: nn.Module, replacements: Mapping[Any, nn.Module]) -> nn.Module:
     """Put each replacement wherever its original is registered."""
     for parent in list(model.modules()):
         for name, child in list(parent._modules.items()):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
@@ -57,23 +58,36 @@ def _trace(model: nn.Module, input_shape: tuple[int, ...], *, meta: bool) -> lis
         if isinstance(module, ConvReplacement)
         or (module not in inside and (isinstance(module, CONVOLUTIONS) or not any(module.children())))
     ]
-    tensors = {**dict(model.named_parameters()), **dict(model.named_buffers())}
+    first = next(itertools.chain(model.parameters(), model.buffers()), None)
     handles = [record(name, module) for name, module in leaves]
     try:
         with _eval_mode(model), torch.enable_grad():
             if meta:
-                blank = {
-                    k: torch.empty_like(v, device="meta").requires_grad_(v.requires_grad) for k, v in tensors.items()
-                }
                 image = torch.empty(1, *input_shape, device="meta", dtype=_dtype(model))
-                torch.func.functional_call(model, blank, (image,))
+                torch.func.functional_call(model, _blank(model), (image,), tie_weights=False)
             else:
-                device = next(iter(tensors.values())).device if tensors else None
+                device = None if first is None else first.device
                 model(torch.zeros(1, *input_shape, device=device, dtype=_dtype(model)))
     finally:
         for handle in handles:
             handle.remove()
     return calls
+
+
+def _blank(model: nn.Module) -> dict[str, Tensor]:
+    """Every parameter and buffer on the meta device, tied ones as one tensor.
+
+    A module in several places has one name: what is put into it under a second name would never be taken out again.
+    """
+    made: dict[Tensor, Tensor] = {}
+    blank = {}
+    for place, module in model.named_modules():
+        for name, tensor in (*module._parameters.items(), *module._buffers.items()):
+            if tensor is not None:
+                if tensor not in made:
+                    made[tensor] = torch.empty_like(tensor, device="meta").requires_grad_(tensor.requires_grad)
+                blank[f"{place}.{name}" if place else name] = made[tensor]
+    return blank
 
 
 @contextmanager

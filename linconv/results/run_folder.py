@@ -24,6 +24,7 @@ from linconv.results.record import ResultError, UnreadableError
 log = logging.getLogger("linconv")
 CURRENT, PREVIOUS = "checkpoint.pt", "checkpoint.previous.pt"  # the two generations of a run's checkpoint
 RESULT, CORRELATIONS, WEIGHTS = "result.json", "correlations.npz", "weights.pt"
+SEARCHED = "rates.json"  # what a search for the learning rate has found so far
 _LOCK = ".lock"
 _POLL_SECONDS = 0.2
 
@@ -135,8 +136,8 @@ def finished(folder: Path, run: ResolvedRun, *, weights: bool = False) -> RunRes
 
 
 def remove_checkpoints(folder: Path) -> None:
-    """Remove both generations; files set aside stay."""
-    for name in (PREVIOUS, CURRENT):  # a kill in between leaves the newer one
+    """Remove both generations, and what a search for the rate has found; files set aside stay."""
+    for name in (SEARCHED, PREVIOUS, CURRENT):  # a kill in between leaves the newer one
         (folder / name).unlink(missing_ok=True)
 
 

@@ -15,6 +15,7 @@ from torch import Tensor
 from linconv.config import SparsityScheduleOptions
 from linconv.layers import SparsitySchedule
 from linconv.results import EarlierProcess
+from linconv.stopping import StopRequested
 from linconv.training.checkpoint import save_checkpoint
 from linconv.training.engine import Callback, Training
 
@@ -188,6 +189,10 @@ class CheckpointCallback(Callback):
         if last or time.monotonic() - self._saved >= self._every:
             save_checkpoint(self._folder, training, self._identity)
             self._saved = time.monotonic()
+
+
+class TrainingStoppedError(StopRequested):
+    """A signal or a callback stopped a training; called again, it continues after the last epoch saved."""
 
 
 def _number(value: float | None) -> str:

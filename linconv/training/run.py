@@ -27,7 +27,7 @@ from linconv.layers import (
 )
 from linconv.models import build_model
 from linconv.results.code import code_hash
-from linconv.stopping import StopRequested, deferred
+from linconv.stopping import deferred
 from linconv.training.callbacks import (
     BestEpoch,
     CheckpointCallback,
@@ -35,20 +35,18 @@ from linconv.training.callbacks import (
     ProcessLog,
     ProgressBar,
     SparsityCallback,
+    TrainingStoppedError,
 )
 from linconv.training.checkpoint import restore_checkpoint
 from linconv.training.device_loop import DeviceLoop
 from linconv.training.engine import Callback, Loop, Training, fit
 from linconv.training.penalties import penalty_terms
 from linconv.training.pruning import PruningCallback
+from linconv.training.rates import choose_rate
 from linconv.training.warm_start import WarmStart
 
 log = logging.getLogger("linconv")
 EVALUATION_BATCH = 500
-
-
-class TrainingStoppedError(StopRequested):
-    """A signal or a callback stopped a training; called again, it continues after the last epoch saved."""
 
 
 def count_plain_parameters(run: ResolvedRun, classes: int, channels: int) -> int:
@@ -191,7 +189,7 @@ def train(
     Of `config` only what leaves the run's identity alone is used: where the data lie, the memory layout.
 
     Args:
-        callbacks: come first.
+        callbacks: come first; also in the trials of a search for the learning rate.
         process_log: goes into the checkpoints.
         progress: show a bar where standard error is a terminal.
         data: the data set on the device, from `load_data`; None loads it.
@@ -214,19 +212,29 @@ def train(
     # Saved before it is shown: an epoch that the log reports is never trained again.
     chosen = [BestEpoch()] if run.report_epoch == "best_validation" else []
     checkpoints = CheckpointCallback(folder, identity, checkpoint_seconds)
-    training = prepare(
-        run,
-        data,
-        device,
-        [*callbacks, *chosen, process_log, checkpoints, show],
-        channels_last=config.channels_last,
-        compile=config.compile,
-        cuda_graph=config.cuda_graph,
-    )
-    if form != "auto" and run.definition.linear is not None and run.definition.linear.mode == "auto":
-        set_mode(training.model, form)
-    in_memory = isinstance(data.train_images, Tensor) and isinstance(data.test_images, Tensor)
-    training.loop = loop or (DeviceLoop() if config.cuda_graph and in_memory else Loop())
+
+    def start(described: ResolvedRun, seen: Dataset, *more: Callback) -> Training:
+        training = prepare(
+            described,
+            seen,
+            device,
+            [*callbacks, *more],
+            channels_last=config.channels_last,
+            compile=config.compile,
+            cuda_graph=config.cuda_graph,
+        )
+        if form != "auto" and run.definition.linear is not None and run.definition.linear.mode == "auto":
+            set_mode(training.model, form)
+        in_memory = isinstance(seen.train_images, Tensor) and isinstance(seen.test_images, Tensor)
+        training.loop = loop or (DeviceLoop() if config.cuda_graph and in_memory else Loop())
+        return training
+
+    choice = None
+    if run.rate_search is not None:
+        choice = choose_rate(run, data, lambda trial, seen: _to_the_end(start(trial, seen)), folder, identity)
+        run = run.model_copy(update={"recipe": run.recipe.model_copy(update={"learning_rate": choice.chosen})})
+    training = start(run, data, *chosen, process_log, checkpoints, show)
+    training.rate_search = choice
     last = final_layers(run, training.model, data.info.classes, data.info.channels)
     warn_where_never_orthogonal(run.definition.regularizers, last)
     for part in run.recipe.unreached:
@@ -238,17 +246,22 @@ def train(
         training.stop = True
 
     with deferred(stop) if signals else nullcontext():
-        try:
-            with loader_failures():
-                fit(training)
-        except LoaderError:
-            if not training.stop:  # the signal that stops the training may have reached its workers too
-                raise
-        if training.stop:
+        if _to_the_end(training).stop:
             raise TrainingStoppedError(
                 f"interrupted after epoch {training.epoch}/{run.recipe.epochs}; the same command continues it"
             )
     return training
+
+
+def _to_the_end(training: Training) -> Training:
+    """Train until the last epoch, or until a callback stops it."""
+    try:
+        with loader_failures():
+            return fit(training)
+    except LoaderError:
+        if not training.stop:  # the signal that stops the training may have reached its workers too
+            raise
+        return training
 
 
 def count_parameters(model: nn.Module) -> tuple[int, int, float | None]:

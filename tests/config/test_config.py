@@ -1,6 +1,8 @@
 """A configuration is checked whole, and every error is one line that names the key, the value and the remedy."""
 
 import json
+import math
+import re
 from pathlib import Path
 
 import pytest
@@ -8,6 +10,7 @@ import yaml
 
 from linconv.catalogue.networks import NETWORKS
 from linconv.config import ConfigError, ResolvedRun, RunKey, load_config, parse_config, plan_runs, resolve_run
+from linconv.config.options import StatisticsOptions
 from linconv.config.recipes import PRESETS, Recipe
 from linconv.config.variants import VARIANTS, Regularizer
 from linconv.training.schedules import learning_rate
@@ -370,3 +373,35 @@ def test_narrow_to_names_a_variant_whose_definition_it_takes():
         parse_config(raw(define={"n": {"extends": "L", "narrow_to": 0.5}}))
     with pytest.raises(ConfigError, match=r"define\.b\.narrow_to: 'a' is narrowed itself; name another variant"):
         parse_config(raw(define={"a": {"layer": "conv", "narrow_to": 0.5}, "b": {"layer": "conv", "narrow_to": "a"}}))
+
+
+@pytest.mark.parametrize(
+    ("statistics", "dataset", "error", "margin"),
+    [
+        ({}, "digits", 4.0, 0.8),
+        ({}, "digits", 0.3, 0.1),  # at least a tenth of a point
+        ({}, "digits", math.nan, 0.1),
+        ({"margin_share": 0.1}, "digits", 4.0, 0.4),
+        ({"margin": 0.3}, "digits", 4.0, 0.3),
+        ({"margin": {"digits": 0.3}}, "digits", 4.0, 0.3),
+        ({"margin": {"digits": 0.3}}, "mnist", 4.0, 0.8),
+    ],
+)
+def test_margins_are_points_or_a_share_of_the_error(statistics, dataset, error, margin):
+    assert StatisticsOptions(**statistics).margin_of(dataset, error) == pytest.approx(margin)
+
+
+@pytest.mark.parametrize(
+    ("statistics", "message"),
+    [
+        ({"margin": {"mnist": 0.3}}, "statistics.margin: unknown data set 'mnist'"),
+        ({"margin": {"digits": True}}, "statistics.margin: a number is expected for digits, but this is true"),
+        ({"margin": -1}, "statistics.margin: input should be greater than 0"),
+        ({"margin": {"digits": 0}}, "statistics.margin.digits: input should be greater than 0"),
+        ({"margin_share": 1}, "statistics.margin_share: input should be less than 1"),
+    ],
+)
+def test_wrong_margins_are_named(statistics, message):
+    raw = {"experiment": "x", "datasets": ["digits"], "architectures": ["base"], "variants": ["conv"], "seeds": [0]}
+    with pytest.raises(ConfigError, match=re.escape(message)):
+        parse_config(raw | {"statistics": statistics})

@@ -14,7 +14,7 @@ from linconv.report.text import MISSING, interval_text, number
 from linconv.report.wording import mixture_notes
 from linconv.results.folders import Results
 from linconv.results.kinds.run import Runs
-from linconv.results.statistics import Spread, spread
+from linconv.statistics import Spread, spread
 
 _CAPTION = "Top-1 accuracy (%) on the test set: mean [95 % interval] (runs), and B minus A in percentage points."
 _COLUMNS = (

@@ -7,6 +7,7 @@ import math
 import re
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 from scipy import stats
@@ -99,7 +100,7 @@ def test_other_code_hardware_configuration_and_counts_are_listed(tmp_path):
         changed = {"code_hash": "f" * 16, "provenance": origin, "metrics": metrics}
         write_result(file, result.model_copy(update=changed))
     counted = read_result(b / "complexity.json", ComplexityResult)
-    models = [counted.models[0].model_copy(update={"macs_feature": 30_400_000}), *counted.models[1:]]
+    models = [replace(counted.models[0], macs_feature=30_400_000), *counted.models[1:]]
     write_result(b / "complexity.json", counted.model_copy(update={"models": models}))
     text = compare_folders(a, b)
     assert "Of 15 runs in both folders, 0 have equal results" in text
