@@ -22,7 +22,7 @@ from linconv.cli.options import (
 )
 from linconv.config import Config, ConfigError, ResolvedRun, RunKey, load_config, plan_runs, resolve_run
 from linconv.results.run_folder import finished, settle
-from linconv.stopping import deferred
+from linconv.stopping import INTERRUPTED, deferred
 
 app = typer.Typer()
 
