@@ -13,7 +13,7 @@ from linconv.report.inference import Cell
 from linconv.report.source import CELL, Experiment
 from linconv.report.table import DATASET, NETWORK, VARIANT, Column, Rows, Table, TableCell, numeric
 from linconv.report.text import MISSING, spread_text
-from linconv.statistics import spread
+from linconv.statistics.spread import spread
 
 _CAPTION = (
     "What the training gave to every variant. Learning rate: {rate}. First step: relative change of the filters by the "
