@@ -11,8 +11,7 @@ of the images; without outcomes it is bounded, as if the networks failed on imag
 fail on the same hard images, so the bound is wide.
 
 Sources: Scheffe, The Analysis of Variance, 1959, ch. 4 and 8 (crossed layouts); Cochran, Annals of Eugenics 11 (1941),
-47-52 (the largest of several variances); Satterthwaite, Biometrics Bulletin 2 (1946), 110-114 (degrees of freedom);
-Agresti & Min, Statistics in Medicine 24 (2005), 729-740 (half an observation more per cell of a paired 2 x 2 table).
+47-52 (the largest of several variances); Satterthwaite, Biometrics Bulletin 2 (1946), 110-114 (degrees of freedom).
 """
 
 from __future__ import annotations
@@ -254,7 +253,7 @@ def _image_parts(stacked: Mapping[str, np.ndarray]) -> tuple[Part, Part]:
     """The images' part, and what it has in common with the seeds': the outcome of one run on one image."""
     averages = np.stack([table.mean(0) for table in stacked.values()])
     count = averages.shape[1]
-    covariance = np.atleast_2d(np.cov(averages)) / count + np.eye(len(averages)) * 0.5 * 1e4 / count**2
+    covariance = np.atleast_2d(np.cov(averages)) / count
     rest, freedom = np.zeros(len(averages)), 0
     for v, table in enumerate(stacked.values()):
         runs = len(table)

@@ -101,9 +101,7 @@ def test_without_noise_of_seeds_the_error_is_that_of_paired_images():
     model = fit(pd.concat([table] * 3, ignore_index=True), once)
     difference = 100.0 * correct["b", 0] - 100.0 * correct["a", 0]
     error = model.error(model.contrast("b", "a"))
-    # Agresti and Min: a discordant image more
-    wanted = (difference.var(ddof=1) / 400 + 1e4 / 400**2) ** 0.5
-    assert error.total == pytest.approx(wanted)
+    assert error.total == pytest.approx(stats.sem(difference))
     assert error.seeds == pytest.approx(0, abs=1e-9)
     assert error.freedom == pytest.approx(399)
     assert model.images == "measured"

@@ -19,7 +19,7 @@ _CAPTION = (
     "What the training gave to every variant. Learning rate: {rate}. First step: relative change of the filters by the "
     "first training step, mean over the convolutions but the first. MACs at inference: of one image. MACs trained: of "
     "all steps, forward and backward, and relative to the plain network{search}. Means over the finished runs; top-1 "
-    "accuracy on the test set {epoch}, mean ± standard deviation (number of runs){last}."
+    "accuracy on the test set {epoch} [interval] (runs){last}."
 )
 _STARTS = {"paper": "paper's", "variance_preserving": "variance-preserving"}
 _M, _T = 1e6, 1e12
