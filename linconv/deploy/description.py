@@ -154,6 +154,8 @@ def say(value: Any) -> Any:
             return {"tuple": [say(v) for v in value]}
         case dict() if type(value) is dict and all(isinstance(key, str) for key in value):
             return {"dict": {key: say(v) for key, v in value.items()}}
+    if isinstance(value, tuple) and hasattr(value, "_fields") and find(path_of(type(value))) is type(value):
+        return {"named": path_of(type(value)), "values": [say(v) for v in value]}
     if isinstance(value, type) and issubclass(value, nn.Module) and find(path_of(value)) is value:
         return {"class": path_of(value)}
     if (name := _torch_function(value)) is not None:
@@ -165,7 +167,7 @@ def unsay(said: Any, classes: Any) -> Any:
     """The value that `say` said.
 
     Args:
-        classes: gives the class of a path, or raises.
+        classes: gives the class of a path, a subclass of another one, or raises.
 
     Raises:
         ValueError: nothing that `say` says.
@@ -186,7 +188,9 @@ def unsay(said: Any, classes: Any) -> Any:
         case {"dict": dict(values), **rest} if not rest:
             return {key: unsay(v, classes) for key, v in values.items()}
         case {"class": str(path), **rest} if not rest:
-            return classes(path)
+            return classes(path, nn.Module)
+        case {"named": str(path), "values": list(values), **rest} if not rest:
+            return classes(path, tuple)(*(unsay(v, classes) for v in values))
         case {"function": str(name), **rest} if not rest and (function := _function_of_torch(name)) is not None:
             return function
     raise ValueError(f"unknown value {str(said)[:60]}")

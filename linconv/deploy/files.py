@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import torch
 from pydantic import ValidationError
@@ -200,7 +201,10 @@ class _Builder:
         module: nn.Module = cls.__new__(cls)
         nn.Module.__init__(module)
         try:
-            attributes = {n: unsay(value, lambda path: self._class(name, path)) for n, value in said.attributes.items()}
+            attributes = {
+                n: unsay(value, lambda path, base: self._class(name, path, base))
+                for n, value in said.attributes.items()
+            }
         except ModelFileError:
             raise
         except (ValueError, TypeError, RecursionError) as error:
@@ -210,7 +214,7 @@ class _Builder:
         module.__setstate__(attributes)  # which knows what older versions of a class did not have
         return module
 
-    def _class(self, name: str, path: str) -> type[nn.Module]:
+    def _class(self, name: str, path: str, base: type = nn.Module) -> Any:
         if not self._is_trusted(path):
             raise self.error(name, f"the class {path} is of a package that is not trusted; see `trust` of linconv.load")
         try:
@@ -218,8 +222,8 @@ class _Builder:
         except ImportError as error:
             raise self.error(name, f"the class {path} cannot be imported: {error}") from None
         found = find(path)
-        if not (isinstance(found, type) and issubclass(found, nn.Module)):
-            raise self.error(name, f"{path} is no class of modules")
+        if not (isinstance(found, type) and issubclass(found, base)):
+            raise self.error(name, f"{path} is no class of {'modules' if base is nn.Module else 'tuples'}")
         return found
 
     def _taken(self, name: str, said: Module) -> nn.Module:
