@@ -15,11 +15,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-import yaml
-
 from linconv.catalogue.measurements import MEASUREMENTS
 from linconv.config import Config
 from linconv.config.runs import digest
+from linconv.config.writing import config_text
 from linconv.results import write_text
 from linconv.results.code import code_hash
 from linconv.results.kinds import KINDS
@@ -80,7 +79,8 @@ def run_pipeline(
     began = time.monotonic()
     root = results / settings.experiment
     config = root / "config.yaml"
-    text = yaml.safe_dump(settings.model_dump(mode="json", exclude_unset=True), sort_keys=False)
+    settings.export_data_root()
+    text = config_text(settings)
     if not config.exists() or config.read_text(encoding="utf-8") != text:
         write_text(config, text)
     missing = find_missing(settings, root)

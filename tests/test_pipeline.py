@@ -30,12 +30,13 @@ RAW = {
     "device": "cpu",
 }
 PROGRAM = """
-import json, sys, time
+import json, os, sys, time
 from pathlib import Path
 here = Path(__file__).parent
 words = sys.argv[1:]
 with (here / "calls").open("a") as file:
     file.write(" ".join(words) + "\\n")
+(here / "data_folder").write_text(os.environ.get("LINCONV_DATA", ""))
 script = json.loads((here / "script.json").read_text())
 if script.get("train") and words[0] == "work":
     for path, text in script["train"].items():
@@ -85,6 +86,13 @@ def test_workers_then_measurements_then_everything_collected_and_rendered(act, t
     assert calls[4:] == [f"collect {config} {where} --partial", f"render all {tmp_path / 'results' / 'toy'}"]
     assert code == 1, "the program measured nothing"
     assert yaml.safe_load(Path(config).read_text())["experiment"] == "toy"
+
+
+def test_the_folder_of_the_data_reaches_the_commands_but_not_the_copy_of_the_configuration(act, tmp_path, monkeypatch):
+    monkeypatch.setenv("LINCONV_DATA", "elsewhere")  # so that it is put back after the test
+    act(parse_config(RAW | {"data_root": str(tmp_path / "data")}), codes={"work": 1, "measure": 1}, jobs=1)
+    assert "data_root" not in yaml.safe_load((tmp_path / "results" / "toy" / "config.yaml").read_text())
+    assert (tmp_path / "data_folder").read_text() == str(tmp_path / "data")
 
 
 def test_a_second_call_repeats_no_run_and_renders_only_what_is_new(act, tmp_path):

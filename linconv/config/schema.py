@@ -28,6 +28,8 @@ from linconv.config.recipes import RecipeChoice
 from linconv.config.throughput import ThroughputOptions
 from linconv.config.variants import VARIANTS, Variant
 
+DATA_VARIABLE = "LINCONV_DATA"  # of the environment: the folder of the data sets' files
+
 
 class Config(Frozen):
     """A whole experiment: the grid of runs, the recipe, the machine's share, the figures.
@@ -152,7 +154,12 @@ class Config(Frozen):
     @property
     def data_folder(self) -> Path:
         """The folder of the data sets' files: `data_root`, else the environment's LINCONV_DATA, else `data`."""
-        return Path(self.data_root or os.environ.get("LINCONV_DATA") or "data").expanduser()
+        return Path(self.data_root or os.environ.get(DATA_VARIABLE) or "data").expanduser()
+
+    def export_data_root(self) -> None:
+        """Give `data_root` to the processes to come: the copy of the configuration that they read does not name it."""
+        if self.data_root:
+            os.environ[DATA_VARIABLE] = self.data_root
 
     @property
     def rankings(self) -> tuple[str, ...]:

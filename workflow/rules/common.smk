@@ -46,8 +46,7 @@ if workflow.is_main_process:
         )
 
 # Copies of the configuration name no folder of this machine: jobs find the data by their environment.
-if settings.data_root:
-    os.environ["LINCONV_DATA"] = settings.data_root
+settings.export_data_root()
 
 # The experiment's name is in every path: no two configurations share a file.
 RESULTS = f"results/{settings.experiment}"
