@@ -9,7 +9,7 @@ WORKDIR /opt/linconv
 COPY requirements.lock ./
 RUN python -m pip install --no-cache-dir --require-hashes --requirement requirements.lock
 
-COPY pyproject.toml README.md LICENSE Snakefile ./
+COPY pyproject.toml setup.py README.md LICENSE Snakefile ./
 COPY linconv linconv
 COPY workflow workflow
 COPY profiles profiles

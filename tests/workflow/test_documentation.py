@@ -174,4 +174,4 @@ def test_the_image_copies_what_is_there_and_what_docker_is_given() -> None:
     assert {"linconv", "workflow", "requirements.lock"} <= set(copied)
     assert [source for source in copied if not (REPOSITORY / source).exists() or f"!{source}" not in given] == []
     named = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    assert {named["readme"], *named["license-files"]} <= set(copied), "no wheel is built without them"
+    assert {"setup.py", "README.md", *named["license-files"]} <= set(copied), "no wheel is built without them"
