@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
+from linconv.catalogue.networks import NETWORKS
 from linconv.report.claims.model import HALF as HALF_QUOTE
 from linconv.report.claims.model import NOT_COUNTED, OURS, PAPER, SAME_AT_INFERENCE, Claim, Verdict
 from linconv.report.claims.scope import evidence
@@ -12,7 +13,7 @@ from linconv.report.labels import architecture_label, variant_of
 from linconv.report.source import Experiment
 
 HALF = (0.45, 0.60)  # "about half"; the first convolution and the classifier stay above
-UNGROUPED = ("base", "vgg11", "allconv", "resnet18")  # networks of 3x3 convolutions with groups = 1
+HALVED = tuple(name for name, network in NETWORKS.items() if network.halves)
 # those of the paper's Table 1
 PUBLISHED = ("base", "vgg11", "allconv", "resnet18", "resnext29", "mobilenetv2")
 MIN_NETWORKS = 2  # a claim about a kind of network needs more than one example
@@ -160,9 +161,9 @@ def _verdict(counted: Collection[object], against: Collection[object]) -> Verdic
 
 def feature_space(experiments: Sequence[Experiment]) -> Iterator[Claim]:
     """Ours: about half the multiply-accumulates in feature space."""
-    found = [r for r in ratios(experiments, "macs_feature") if r.architecture in UNGROUPED]
+    found = [r for r in ratios(experiments, "macs_feature") if r.architecture in HALVED]
     verdict, text = _bounded(found, *HALF, "Conv's multiply-accumulates")
-    networks = ", ".join(map(architecture_label, UNGROUPED))
+    networks = ", ".join(map(architecture_label, HALVED))
     yield Claim(
         "feature-space-macs",
         "In feature space, networks of ungrouped 3x3 convolutions need about half of the multiply-accumulates.",
@@ -189,7 +190,7 @@ def no_gain(experiments: Sequence[Experiment]) -> Iterator[Claim]:
         OURS,
         verdict,
         _evidence_of_no_gain(both),
-        rule=f"Over the networks other than {', '.join(map(architecture_label, UNGROUPED))}: supported where "
+        rule=f"Over the networks other than {', '.join(map(architecture_label, HALVED))}: supported where "
         f"{MIN_NETWORKS} or more were counted and each has more than {HALF[1]:g} of the plain network's parameters and "
         f"more than {HALF[1]:g} of its multiply-accumulates in feature space; not supported where one has not; "
         "undecided with fewer networks.",
@@ -209,5 +210,5 @@ def _evidence_of_no_gain(both: Mapping[str, tuple[Ratio, Ratio]]) -> str:
 
 def _dearest(found: Sequence[Ratio]) -> dict[str, Ratio]:
     """The largest ratio with full coefficients of each network that is not of ungrouped 3x3 convolutions."""
-    full = [r for r in found if not r.low_rank and r.architecture not in UNGROUPED]
+    full = [r for r in found if not r.low_rank and r.architecture not in HALVED]
     return {r.architecture: r for r in sorted(full, key=lambda r: r.value)}
