@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import logging
 from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
@@ -14,6 +13,7 @@ from linconv.config import VARIANTS, Variant
 from linconv.config.methods import PLAIN
 from linconv.config.names import check_known
 from linconv.layers.arguments import UnsupportedConvError
+from linconv.layers.copies import copied
 from linconv.layers.forms import check_mode
 from linconv.layers.geometry import geometry
 from linconv.layers.methods import check_options, method_class
@@ -96,7 +96,7 @@ def fold(model: nn.Module, *, inplace: bool = False) -> nn.Module:
         inplace: change and return `model` itself instead of a copy.
     """
     if not inplace:
-        model = copy.deepcopy(model)
+        model = copied(model)
     return replace_modules(
         model, {m: m.to_conv2d() for m in model.modules() if isinstance(m, ConvReplacement) and m.folds}
     )
