@@ -78,6 +78,8 @@ class Conv2dArguments(nn.Module):
     ) -> None:
         super().__init__()
         cls = type(self)
+        if dtype is not None and not dtype.is_floating_point:
+            raise UnsupportedConvError(f"{cls.__name__} has real filters of floating point, not {dtype}")
         if cls.inits:
             check_init(options.get("init", cls.inits[0]), cls.inits, cls.fits)
         check_options(cls.__name__, cls.build, options)
@@ -98,6 +100,7 @@ class Conv2dArguments(nn.Module):
             self.register_parameter("bias", None)
         self.build(factory, **options)
         self.reset_parameters()
+        self._own_attributes = frozenset({*vars(self), "_own_attributes"})  # what others write comes later
 
     def __init_subclass__(cls, **arguments: Any) -> None:
         """Give a method the signature of `nn.Conv2d`, then its own options."""

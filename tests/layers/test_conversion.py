@@ -101,14 +101,14 @@ def test_skip_last_keeps_the_classifier_of_a_network_without_a_linear_layer():
         names = [name for name, m in model.named_modules() if type(m) is nn.Conv2d]
         assert converted(convert(model, "L", skip_last=True)) == [name for name in names if name != classifier]
         assert type(model.get_submodule(classifier)) is nn.Conv2d
-    assert type(convert(nn.Conv2d(3, 8, 3), "L", skip_last=True)) is nn.Conv2d
+    assert type(convert(nn.Conv2d(3, 8, 3), "L", skip_last=True, allow_nothing=True)) is nn.Conv2d
 
 
 def test_only_where_saves_at_low_rank_compares_d_with_r_n_over_s():
     # 1x1, 16 -> 32: D = 16, r N / S = 8 * 2 = 16 saves nothing, 7 * 2 = 14 does
     for rank, names in [(8, []), (7, ["0"])]:
         model = nn.Sequential(nn.Conv2d(16, 32, 1))
-        assert converted(convert(model, "L", rank=rank, only_where_saves=True)) == names
+        assert converted(convert(model, "L", rank=rank, only_where_saves=True, allow_nothing=True)) == names
 
 
 def test_plain_variant_changes_nothing_and_unknown_names_are_refused():
@@ -147,7 +147,7 @@ def test_a_lone_convolution_a_shared_one_and_subclasses():
 
     parametrized = nn.utils.parametrizations.weight_norm(nn.Conv2d(4, 4, 3))
     pruned = prune.l1_unstructured(nn.Conv2d(4, 4, 3), "weight", amount=0.5)
-    model = convert(nn.Sequential(Other(4, 4, 3), parametrized, pruned, nn.Conv2d(4, 1, 1)), "L")
+    model = convert(nn.Sequential(Other(4, 4, 3), parametrized, pruned, nn.Conv2d(4, 1, 1)), "L", allow_nothing=True)
     assert converted(model) == []
 
 
