@@ -35,12 +35,16 @@ class WConv2d(ConvReplacement):
         density: the values at the distances 1, 2, ... from the center, as many as the longer side needs, or one number
             for all of them; where it learns, the values it starts from.
         learned: whether the density is trained with the filters.
+        init: "matched" draws F, the filters W with the standard deviation of `nn.Conv2d`'s or of those replaced;
+            "least_squares", in `from_conv2d`, starts from the given filters W, exactly: F = W / (a b^T).
 
     Raises:
         UnsupportedConvError: a kernel with an even side, which has no center, a 1x1 kernel, or a kernel with more or
             fewer distances than `density` has values.
     """
 
+    inits = ("matched",)
+    fits = ("least_squares",)
     scaled = ("filters",)
     density: Tensor
 
@@ -50,6 +54,7 @@ class WConv2d(ConvReplacement):
         *,
         density: Annotated[float | Sequence[float], DENSITY] = 0.8,
         learned: bool = False,
+        init: str = "matched",
     ) -> None:
         height, width = self.kernel_size
         if height % 2 == 0 or width % 2 == 0:
@@ -86,6 +91,11 @@ class WConv2d(ConvReplacement):
     @property
     def weight(self) -> Tensor:
         return self.filters * self._weights()
+
+    def fit_(self, conv: nn.Conv2d, init: str) -> None:
+        self.filters.copy_(conv.weight / self._weights())
+        if self.bias is not None and conv.bias is not None:
+            self.bias.copy_(conv.bias)
 
     @property
     def basis(self) -> Tensor:

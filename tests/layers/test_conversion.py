@@ -1,6 +1,7 @@
 """Conversion and folding, on models nobody here wrote."""
 
 import copy
+import time
 
 import pytest
 import torch
@@ -216,6 +217,20 @@ def test_least_squares_comes_close_to_the_best_rank_p_approximation():
     error = (layer.weight.flatten(1) - filters).norm()
     assert best <= error < 1.01 * best
     assert layer.coefficients.weight.abs().max() < 2
+
+
+@pytest.mark.parametrize("rank", [None, 10])
+def test_least_squares_takes_no_longer_than_a_singular_value_decomposition(rank):
+    conv = nn.Conv2d(256, 256, 3)
+
+    def seconds(call):
+        start = time.process_time()
+        call()
+        return time.process_time() - start
+
+    filters = conv.weight.detach().double().flatten(1)
+    least = min(seconds(lambda: torch.linalg.svd(filters, full_matrices=False)) for _ in range(3))
+    assert min(seconds(lambda: LinearConv2d.from_conv2d(conv, rank=rank)) for _ in range(3)) < 1.5 * least
 
 
 def test_a_sparse_fit_survives_the_first_update_of_its_schedule():
