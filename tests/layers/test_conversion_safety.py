@@ -320,3 +320,14 @@ def test_fusing_batch_norm_into_a_new_layer_is_one_plain_error(layer):
     new = convert(nn.Conv2d(16, 16, 3, padding=1), layer).eval()
     with pytest.raises(AttributeError, match=r"has no attribute 'weight'|fold the model first \(linconv.fold\)"):
         fuse_conv_bn_eval(new, nn.BatchNorm2d(16).eval())
+
+
+@pytest.mark.parametrize("layer", METHODS)
+def test_symbolic_tracing_keeps_a_layer_as_one_node(layer):
+    model = convert(nn.Sequential(nn.Conv2d(16, 16, 3, padding=1), nn.ReLU()), layer).eval()
+    graph = torch.fx.symbolic_trace(model)
+    x = torch.randn(2, 16, 9, 8)
+    torch.testing.assert_close(graph(x), model(x))
+    assert [node.op for node in graph.graph.nodes] == ["placeholder", "call_module", "call_module", "output"]
+    if model[0].folds:
+        torch.testing.assert_close(fold(graph)(x), model(x), rtol=1e-4, atol=1e-5)
