@@ -107,7 +107,7 @@ class Conv2dArguments(nn.Module):
         """Give a method the signature of `nn.Conv2d`, then its own options."""
         super().__init_subclass__(**arguments)
         if "forward" in cls.__dict__:
-            cls.forward = leaf_of_a_trace(cls.forward)  # type: ignore[method-assign]
+            cls.forward = leaf_of_a_trace(cls.forward)
         options = option_parameters(cls.build)
         if "__init__" in cls.__dict__:
             return

@@ -10,9 +10,9 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+from linconv.layers.conversion import replace_modules
 from linconv.layers.geometry import in_channels_last
 from linconv.layers.replacement import ConvReplacement
-from linconv.layers.replacing import replace_modules
 
 ROUNDS = 7
 BLOCK_SECONDS = 0.01

@@ -25,6 +25,9 @@ class SparsitySchedule:
         period: training steps between two updates of the masks.
         step_size: the largest change of theta in one update.
         initial_threshold: theta at the start (the paper does not state it).
+
+    Raises:
+        ValueError: a period below 1, or a model without sparse coefficients, of which nothing would become sparse.
     """
 
     def __init__(
@@ -34,6 +37,10 @@ class SparsitySchedule:
             raise ValueError(f"period must be at least 1 step, not {period}")
         self.period, self.step_size = period, step_size
         self._layers = {n: m for n, m in model.named_modules() if isinstance(m, SparseCoefficients)}
+        if not self._layers:
+            raise ValueError(
+                "the model has no sparse coefficients to schedule; convert it with `sparsity`, as LSr does"
+            )
         self.steps = 0
         self.thresholds = dict.fromkeys(self._layers, initial_threshold)
 
