@@ -30,22 +30,19 @@ from torch import Tensor, nn
 import linconv
 from linconv.config.errors import UserError
 
-# One architecture of each family of timm, and several of those that are unlike others.
+# Of every family of timm that has a small one, the smallest or nearly so.
 TIMM = """
-beit_base_patch16_224 halonet26t botnet26t_256 lambda_resnet26t mobileone_s0 repvgg_a0 resnext26ts gcresnext26ts
-cait_xxs24_224 coat_lite_tiny convit_tiny convmixer_768_32 convnext_atto convnextv2_atto crossvit_tiny_240
-cs3darknet_s davit_tiny deit_tiny_patch16_224 densenet121 dla34 dpn48b edgenext_xx_small efficientformer_l1
-efficientformerv2_s0 tinynet_e tf_efficientnet_b0 tf_efficientnet_cc_b0_4e mixnet_s mnasnet_small fbnetc_100
-efficientvit_b0 efficientvit_m0 eva02_tiny_patch14_224 fasternet_t0 fastvit_t8 focalnet_tiny_srf gcvit_xxtiny
-ghostnet_050 ghostnetv2_100 hardcorenas_a hgnetv2_b0 hiera_tiny_224 hrnet_w18_small inception_next_atto inception_v3
-lcnet_050 levit_128s levit_conv_128s mambaout_femto maxvit_pico_rw_256 coatnet_pico_rw_224 poolformer_s12
-mixer_s32_224 mobilenetv2_050 mobilenetv3_small_050 mobilevit_xxs mobilevitv2_050 mvitv2_tiny nest_tiny nf_regnet_b0
-nf_resnet26 eca_nfnet_l0 pit_xs_224 pvt_v2_b0 rdnet_tiny regnetx_002 regnety_002 repghostnet_050 repvit_m1
-res2net50_26w_4s resnest14d resnet18 seresnet18 resnetblur18 resnetv2_18 rexnet_100 selecsls42 legacy_seresnet18
-sequencer2d_s shvit_s1 skresnet18 starnet_s050 swiftformer_xs swin_tiny_patch4_window7_224 swinv2_cr_tiny_224
-tiny_vit_5m_224 tnt_s_patch16_224 twins_svt_small vgg11 visformer_tiny vit_tiny_patch16_224 vit_tiny_r_s16_p8_224
-vit_relpos_small_patch16_224 vitamin_small_224 volo_d1_224 ese_vovnet19b_slim legacy_xception xception41
-xcit_nano_12_p16_224
+halonet26t botnet26t_256 lambda_resnet26t mobileone_s0 repvgg_a0 resnext26ts gcresnext26ts coat_lite_tiny convit_tiny
+convnext_atto convnextv2_atto crossvit_tiny_240 cs3darknet_s davit_tiny deit_tiny_patch16_224 densenet121 dla34 dpn48b
+edgenext_xx_small efficientformer_l1 efficientformerv2_s0 tinynet_e tf_efficientnet_b0 tf_efficientnet_cc_b0_4e
+mixnet_s mnasnet_small fbnetc_100 efficientvit_b0 efficientvit_m0 eva02_tiny_patch14_224 fasternet_t0 fastvit_t8
+focalnet_tiny_srf gcvit_xxtiny ghostnet_050 ghostnetv2_100 hardcorenas_a hgnetv2_b0 hrnet_w18_small
+inception_next_atto lcnet_050 levit_128s levit_conv_128s mambaout_femto poolformer_s12 mixer_s32_224 mobilenetv2_050
+mobilenetv3_small_050 mobilevit_xxs mobilevitv2_050 nf_regnet_b0 nf_resnet26 eca_nfnet_l0 pit_xs_224 pvt_v2_b0
+rdnet_tiny regnetx_002 regnety_002 repghostnet_050 repvit_m1 res2net50_26w_4s resnest14d resnet18 seresnet18
+resnetblur18 resnetv2_18 rexnet_100 selecsls42 legacy_seresnet18 shvit_s1 skresnet18 starnet_s050 swiftformer_xs
+swin_tiny_patch4_window7_224 tiny_vit_5m_224 visformer_tiny vit_tiny_patch16_224 vit_tiny_r_s16_p8_224
+ese_vovnet19b_slim xcit_nano_12_p16_224
 """
 DETECTION = (
     "fasterrcnn_resnet50_fpn", "fasterrcnn_mobilenet_v3_large_320_fpn", "retinanet_resnet50_fpn", "fcos_resnet50_fpn",
