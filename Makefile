@@ -14,7 +14,7 @@ TRAININGS ?= $(patsubst %,config/%.yaml,cifar10-paper cifar10-short mnist-short 
 export PATH := $(abspath $(BIN)):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test smoke gpu figures report lint format lock clean
+.PHONY: help demo test smoke gpu figures docs report lint format lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -44,6 +44,9 @@ gpu: ## check, time and train what fits into BUDGET on this machine's GPU, into 
 
 figures: $(READY) ## render the committed reference results into build/reference, without training
 	python docs/render_reference.py
+
+docs: $(READY) ## build the documentation site into build/site; a warning is an error
+	NO_MKDOCS_2_WARNING=1 mkdocs build --strict --quiet
 
 report: $(READY) ## one HTML page on the default experiment's results
 	linconv report results/digits

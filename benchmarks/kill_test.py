@@ -1,93 +1,219 @@
-"""Kill a training with SIGKILL at random moments, restart it until it is finished, and compare.
+"""Kill or stop a training at random moments, start it again until it is finished, and compare.
 
-    python benchmarks/kill_test.py --kills 30
+    python benchmarks/kill_test.py --kills 500 --signals 100
 
-An uninterrupted run of the same configuration is the reference. A killed one must end with the same bytes (result.json
-but for `provenance`, correlations.npz, weights.pt) and no other file in its folder, and no process may train an epoch
-again that the log of an earlier one reports as done. Exit code 1 where one of this does not hold.
+A moment is a random line of the program, or a random time, in one of `PHASES`; a share of the processes is started
+anew and killed at any time, also while the interpreter starts and ends. What must hold, or the exit code is 1:
+
+* A run ends with the bytes of one that nothing interrupted (result.json but for `provenance`), and with no other file.
+* What the log of one process reports as trained, no later process trains again.
+* A result that is there stays as it is. After half of the kills that come after it, it is deleted, as Snakemake deletes
+  what a failed job made; the checkpoint then gives it again without an epoch of training.
+* No checkpoint is set aside.
+* SIGTERM and SIGINT end a process with code 75, or 0 after its last line.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import multiprocessing
 import os
 import random
 import re
+import signal
 import subprocess
 import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
+from typing import Any, NamedTuple
 
-RUN = {"dataset": "synthetic", "architecture": "base", "variant": "LSr", "seed": "0"}
-MOMENTS = {  # what a process is killed in, and the seconds after the moment has come
-    "start": 3.0,
-    "batches": 1.0,
-    "checkpoint": 0.03,
-    "epoch end": 0.05,
-    "result": 0.3,
-}
+import numpy as np
+from PIL import Image
 
-
+RUN = {"dataset": "pets", "architecture": "base", "variant": "LSr", "seed": "0"}
+PHASES = ("start", "reading", "batches", "checkpoint", "result", "exit")
 LAST = "checkpoint.pt"  # it stays until the result is collected
+FRESH = 0.06  # of the processes are started anew; the others are forked from one that has imported torch
+NAMES = {signal.SIGKILL: "SIGKILL", signal.SIGTERM: "SIGTERM", signal.SIGINT: "SIGINT"}
+
+HERE = str(Path(__file__).resolve().parent)
+PROCESSES = multiprocessing.get_context("forkserver")
+PROCESSES.set_forkserver_preload(["warm"])
+if HERE not in os.environ.get("PYTHONPATH", "").split(os.pathsep):  # where the server finds it
+    os.environ["PYTHONPATH"] = os.pathsep.join([HERE, *filter(None, [os.environ.get("PYTHONPATH")])])
 
 
 class Mismatch(Exception):  # noqa: N818
     """What the test is there to find."""
 
 
+class Moment(NamedTuple):
+    """When a process gets a signal: before the `line`-th line of a phase, or `seconds` after it has begun."""
+
+    number: int
+    phase: str
+    line: int | None
+    seconds: float = 0.0
+
+
+class Attack:
+    """In the process: follows the phases, counts their lines and seconds, and sends the signal."""
+
+    def __init__(self, moment: Moment | None, counts: bool) -> None:
+        self.moment, self.phase, self._counts = moment, "", counts
+        self.lines: Counter[str] = Counter()
+        self.seconds: dict[str, float] = dict.fromkeys(PHASES, 0.0)
+        self._began = time.monotonic()
+        self._package = str(Path(sys.modules["linconv"].__file__ or "").parent)
+
+    def enter(self, phase: str) -> None:
+        now = time.monotonic()
+        if self.phase:
+            self.seconds[self.phase] += now - self._began
+        self.phase, self._began = phase, now
+        wanted = self.moment
+        if wanted and wanted.phase == phase and wanted.line is None:
+            self._later(wanted)
+            self.moment = None
+        if self._counts or (wanted and wanted.phase == phase):  # tracing takes as long as all else
+            self._trace_from_here()
+        else:
+            sys.settrace(None)
+
+    def _trace_from_here(self) -> None:
+        sys.settrace(self.trace)
+        frame = sys._getframe(2).f_back
+        while frame is not None:
+            if frame.f_code.co_filename.startswith(self._package):
+                frame.f_trace = self.trace
+            frame = frame.f_back
+
+    def _later(self, wanted: Moment) -> None:
+        """Another process sends the signal: a thread of this one would wait while torch writes or computes."""
+        parent = os.getpid()
+        if os.fork() == 0:
+            time.sleep(wanted.seconds)
+            if os.getppid() == parent:
+                os.kill(parent, wanted.number)
+            os._exit(0)
+
+    def trace(self, frame: Any, event: str, argument: Any) -> Any:
+        if not frame.f_code.co_filename.startswith(self._package):
+            return None
+        if event == "line":
+            wanted = self.moment
+            if wanted and wanted.phase == self.phase and wanted.line == self.lines[self.phase]:
+                self.moment = None
+                os.kill(os.getpid(), wanted.number)
+            self.lines[self.phase] += 1
+        return self.trace
+
+    def follow(self) -> None:
+        """Wrap what begins and ends the phases."""
+        from linconv import runner
+        from linconv.training import callbacks, run
+
+        def during(owner: Any, name: str, phase: str, after: str) -> None:
+            function = getattr(owner, name)
+
+            def wrapped(*given: Any, **named: Any) -> Any:
+                self.enter(phase)
+                found = function(*given, **named)
+                self.enter(after)
+                return found
+
+            setattr(owner, name, wrapped)
+
+        during(run, "restore_checkpoint", "reading", "start")
+        during(run, "fit", "batches", "result")
+        during(callbacks, "save_checkpoint", "checkpoint", "batches")
+        during(runner, "finish_run", "result", "exit")
+        self.enter("start")
+
+
+def run_linconv(arguments: list[str], moment: Moment | None, report: str | None = None) -> None:
+    """`linconv` in this process, which a moment may end; its phases go to the file `report`."""
+    from linconv import cli
+
+    sys.argv = ["linconv", *arguments]
+    attack = Attack(moment, report is not None)
+    attack.follow()
+    try:
+        cli.main()
+    finally:
+        if report:
+            attack.enter("")
+            Path(report).write_text(json.dumps([attack.lines, attack.seconds]), encoding="utf-8")
+
+
 class Trial:
-    """One run in a folder of its own, started and killed until it is finished."""
+    """One run in a folder of its own, started and ended until it is finished."""
 
     def __init__(self, config: Path, root: Path) -> None:
         self.log = root / "train.log"
         self.folder = root / "kill" / "runs" / Path(*list(RUN.values())[:3]) / f"seed{RUN['seed']}"
         options = [word for name, value in RUN.items() for word in (f"--{name}", value)]
-        self._command = [sys.executable, "-m", "linconv.cli", "train", str(config), *options]
-        self._command += ["--results", str(root), "--log", str(self.log)]
+        self.arguments = ["train", str(config), *options, "--results", str(root), "--log", str(self.log)]
         self.reported = 0
+        self._result: bytes | None = None
 
-    def attempt(self, kill_when: Callable[[Trial], bool], delay: float) -> str:
-        """Start the training, kill it `delay` seconds after `kill_when`: "killed", or "finished" if faster."""
+    def attempt(self, moment: Moment | None, report: Path | None = None) -> int:
+        """Start the training and end it at a moment; the exit code."""
         self.log.unlink(missing_ok=True)
-        process = subprocess.Popen(self._command, stderr=subprocess.PIPE, text=True)
-        while process.poll() is None:
-            if kill_when(self):
-                time.sleep(delay)
-                process.kill()
-                break
-            time.sleep(0.0005)
-        _, errors = process.communicate()
-        if process.returncode not in (0, -9):
-            raise Mismatch(f"exit code {process.returncode}:\n{errors}{self.text()}")
-        self._check_progress()
-        return "finished" if process.returncode == 0 else "killed"
+        given = (self.arguments, moment, None if report is None else str(report))
+        process = PROCESSES.Process(target=run_linconv, args=given)
+        process.start()
+        process.join()
+        code = process.exitcode
+        process.close()
+        self.check(code, moment)
+        return int(code or 0)
 
-    def text(self) -> str:
-        return self.log.read_text(encoding="utf-8") if self.log.exists() else ""
+    def attempt_anew(self, number: int, seconds: float, after_result: bool) -> int:
+        """Start the training as a program of its own; it gets the signal after some seconds, or so long after it."""
+        self.log.unlink(missing_ok=True)
+        command = [sys.executable, "-m", "linconv.cli", *self.arguments]
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        while after_result and process.poll() is None and not (self.folder / "result.json").exists():
+            time.sleep(0.001)
+        try:
+            process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            process.send_signal(number)
+        code = process.wait()
+        # before Python has handlers, a signal is what it is to every program
+        starting = not self.log.exists() and code in (-number, 1, 130)
+        self.check(75 if starting and number != signal.SIGKILL else code, Moment(number, "anew", None))
+        return code
 
-    def epochs(self) -> list[int]:
-        """The epochs that the log of the last attempt reports."""
-        return [int(n) for n in re.findall(r"epoch (\d+)/\d+  ", self.text())]
-
-    def saving(self) -> bool:
-        return any(self.folder.glob(".checkpoint.pt.*.tmp"))
-
-    def writing_result(self) -> bool:
-        return any(any(self.folder.glob(f"{name}*")) for name in ("correlations", ".correlations"))
-
-    def _check_progress(self) -> None:
-        if "cannot be used" in self.text():
-            raise Mismatch(f"a checkpoint could not be used:\n{self.text()}")
-        continued = re.search(r"continuing after epoch (\d+)", self.text())
-        epochs = self.epochs()
+    def check(self, code: int | None, moment: Moment | None) -> None:
+        """Hold the process that has just ended to what must be."""
+        text = self.log.read_text(encoding="utf-8") if self.log.exists() else ""
+        allowed = {0} if moment is None else {0, -9} if moment.number == signal.SIGKILL else {0, 75}
+        if code not in allowed:
+            raise Mismatch(f"exit code {code}, {moment}:\n{text}")
+        if "cannot be used" in text or any("unusable" in p.name or ".of-" in p.name for p in self.folder.glob("*")):
+            raise Mismatch(f"a checkpoint was set aside, {moment}:\n{text}")
+        continued = re.search(r"continuing after epoch (\d+)", text)
+        epochs = [int(n) for n in re.findall(r"epoch (\d+)/\d+  ", text)]
         start = int(continued[1]) if continued else epochs[0] - 1 if epochs else None
         if start is not None and not self.reported <= start <= self.reported + 1:
             raise Mismatch(f"epoch {self.reported} was reported as done, the next process continued after {start}")
         self.reported = max([self.reported, start or 0, *epochs])
+        path = self.folder / "result.json"
+        found = path.read_bytes() if path.exists() else None
+        if self._result is not None and found != self._result:
+            raise Mismatch(f"a result that was there is {'gone' if found is None else 'another'}, {moment}:\n{text}")
+        self._result = found
+
+    def delete_outputs(self) -> None:
+        """As Snakemake does after a failed job."""
+        for name in ("result.json", "correlations.npz"):
+            (self.folder / name).unlink(missing_ok=True)
+        self._result = None
 
     def outcome(self) -> dict[str, bytes]:
         """The files of the run but its last checkpoint, result.json without its provenance and digest."""
@@ -97,71 +223,8 @@ class Trial:
         return files | {"result.json": json.dumps(result).encode()}
 
 
-def moment(kind: str, chance: random.Random) -> tuple[Callable[[Trial], bool], float]:
-    """When to kill: a condition, and the seconds after it."""
-    more = chance.randint(1, 2)
-    conditions: dict[str, Callable[[Trial], bool]] = {
-        "start": lambda trial: True,
-        "batches": lambda trial: "configuration" in trial.text(),
-        "checkpoint": lambda trial: len(trial.epochs()) >= more - 1 and trial.saving(),
-        "epoch end": lambda trial: len(trial.epochs()) >= more,
-        "result": lambda trial: trial.writing_result(),
-    }
-    delay = chance.uniform(0, MOMENTS[kind])
-    return conditions[kind], delay if kind != "batches" else 0.1 + delay
-
-
-def main(arguments: list[str] | None = None) -> int:
-    """Run the test; the exit code."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--kills", type=int, default=30)
-    parser.add_argument("--epochs", type=int, default=6)
-    parser.add_argument("--batch-size", type=int, default=10, help="of 500 images: it decides how long an epoch takes")
-    parser.add_argument("--seed", type=int, default=0, help="of the moments")
-    options = parser.parse_args(arguments)
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
-    chance = random.Random(options.seed)
-    with tempfile.TemporaryDirectory() as name:
-        root = Path(name)
-        config = root / "kill.yaml"
-        config.write_text(json.dumps(configuration(options.epochs, options.batch_size)), encoding="utf-8")  # is YAML
-        reference = Trial(config, root / "reference")
-        reference.attempt(lambda _: False, 0)
-        try:
-            kills, runs = kill_until(options.kills, config, root, reference.outcome(), chance)
-        except Mismatch as mismatch:
-            print(f"FAILED: {mismatch}")
-            return 1
-    moments = ", ".join(f"{kind} {kills[kind]}" for kind in MOMENTS)
-    print(f"{kills.total()} kills ({moments}) in {runs} runs: every run ended with the reference's bytes, none lost an "
-          "epoch it had reported")  # fmt: skip
-    return 0
-
-
-def kill_until(
-    wanted: int, config: Path, root: Path, expected: dict[str, bytes], chance: random.Random
-) -> tuple[Counter[str], int]:
-    """Kill runs, one after the other, `wanted` times in all; how often at which moment, and how many runs."""
-    kills: Counter[str] = Counter()
-    runs, kinds = 0, []
-    while kills.total() < wanted:
-        trial = Trial(config, root / f"run{runs}")
-        runs += 1
-        state = "killed"
-        while state == "killed":
-            if not kinds:
-                kinds = chance.sample(list(MOMENTS), len(MOMENTS))
-            kind = kinds.pop()
-            when, delay = moment(kind, chance) if kills.total() < wanted else (lambda _: False, 0.0)
-            state = trial.attempt(when, delay)
-            if state == "killed":
-                kills[kind] += 1
-                print(f"kill {kills.total()}: run {runs}, {kind}, epochs reported {trial.reported}", flush=True)
-        compare(expected, trial.outcome())
-    return kills, runs
-
-
 def compare(expected: dict[str, bytes], found: dict[str, bytes]) -> None:
+    """Raise Mismatch unless the files are the same."""
     if expected.keys() != found.keys():
         raise Mismatch(f"files {sorted(found)}, not {sorted(expected)}")
     for name, content in expected.items():
@@ -169,15 +232,125 @@ def compare(expected: dict[str, bytes], found: dict[str, bytes]) -> None:
             raise Mismatch(f"{name} differs from that of the uninterrupted run")
 
 
-def configuration(epochs: int, batch_size: int) -> dict[str, object]:
-    """The sparse variant, since its schedule is a state too, and the weights kept, since they show every bit."""
-    values = {"epochs": epochs, "batch_size": batch_size, "schedule": "cosine"}
-    return {
+class Test:
+    """Runs that are interrupted again and again; `done` counts the signals by name and phase."""
+
+    def __init__(self, config: Path, root: Path, chance: random.Random, fresh: float) -> None:
+        self._config, self._root, self._chance, self._fresh = config, root, chance, fresh
+        self.done: Counter[tuple[str, str]] = Counter()
+        self.runs = self.already_there = self.deleted = 0
+        reference = Trial(config, root / "reference")
+        reference.attempt(None, root / "phases.json")
+        self.lines, self.seconds = json.loads((root / "phases.json").read_text(encoding="utf-8"))
+        self._expected = reference.outcome()
+        # what reading takes shows where there is something to read
+        reference.delete_outputs()
+        reference.attempt(None, root / "phases.json")
+        self.lines["reading"] = json.loads((root / "phases.json").read_text(encoding="utf-8"))[0]["reading"]
+        compare(self._expected, reference.outcome())
+
+    def moment(self, number: int, phase: str) -> Moment:
+        """A random one of a phase."""
+        if self._chance.random() < 0.5:
+            return Moment(number, phase, self._chance.randrange(max(1, self.lines[phase])))
+        return Moment(number, phase, None, self._chance.uniform(0, 1.1 * self.seconds[phase]))
+
+    def interrupt(self, signals: list[int]) -> None:
+        """Send these, run after run, each at a moment of its own."""
+        left, phases = list(signals), []
+        while left:
+            trial = Trial(self._config, self._root / f"run{self.runs}")
+            self.runs += 1
+            ended = False
+            while left and not ended:
+                phases = phases or self._chance.sample(PHASES, len(PHASES))
+                number, phase = left[-1], phases.pop()
+                code = self._attempt(trial, number, phase)
+                if code != 0:
+                    left.pop()
+                    self.done[NAMES[signal.Signals(number)], phase] += 1
+                    self._show(trial)
+                    if (trial.folder / "result.json").exists() and self._chance.random() < 0.5:
+                        trial.delete_outputs()
+                        self.deleted += 1
+                ended = code == 0
+            trial.attempt(None)
+            self.already_there += "already there" in trial.log.read_text(encoding="utf-8")
+            compare(self._expected, trial.outcome())
+
+    def _attempt(self, trial: Trial, number: int, phase: str) -> int:
+        if self._chance.random() >= self._fresh:
+            return trial.attempt(self.moment(number, phase))
+        whole = 4 + sum(self.seconds.values())
+        after = phase in ("result", "exit")
+        return trial.attempt_anew(number, self._chance.uniform(0, 1.5 if after else whole), after)
+
+    def _show(self, trial: Trial) -> None:
+        if self.done.total() % 10 == 0:
+            print(f"{self.done.total()} signals, run {self.runs}, epochs reported {trial.reported}", flush=True)
+
+    def summary(self) -> str:
+        """A row for each signal, a column for each phase."""
+        rows = [f"| signal | {' | '.join(PHASES)} | all |", f"|---|{'---|' * (len(PHASES) + 1)}"]
+        for name in sorted({name for name, _ in self.done}):
+            counts = [self.done[name, phase] for phase in PHASES]
+            rows.append(f"| {name} | {' | '.join(map(str, counts))} | {sum(counts)} |")
+        return "\n".join(rows)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the test; the exit code."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--kills", type=int, default=30, help="by SIGKILL")
+    parser.add_argument("--signals", type=int, default=6, help="SIGTERM and SIGINT")
+    parser.add_argument("--epochs", type=int, default=4)
+    parser.add_argument("--fresh", type=float, default=FRESH, help="share of the processes that are started anew")
+    parser.add_argument("--seed", type=int, default=random.randrange(2**32), help="of the moments")
+    options = parser.parse_args(arguments)
+    print(f"--seed {options.seed}", flush=True)
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    chance = random.Random(options.seed)
+    signals = [int(signal.SIGKILL)] * options.kills
+    signals += [int((signal.SIGTERM, signal.SIGINT)[i % 2]) for i in range(options.signals)]
+    chance.shuffle(signals)
+    with tempfile.TemporaryDirectory() as name:
+        try:
+            test = Test(write_run(Path(name), options.epochs), Path(name), chance, options.fresh)
+            test.interrupt(signals)
+        except Mismatch as mismatch:
+            print(f"FAILED: {mismatch}")
+            return 1
+    print(test.summary())
+    print(
+        f"{test.done.total()} signals in {test.runs} runs: every run ended with the reference's bytes, no reported "
+        f"epoch was trained again, no checkpoint set aside; {test.deleted} results were deleted as Snakemake does, "
+        f"{test.already_there} runs were found already there"
+    )
+    return 0
+
+
+def write_run(root: Path, epochs: int) -> Path:
+    """The configuration of the run, and its images.
+
+    The sparse variant, since its schedule is a state too; the weights are kept, since they show every bit.
+    """
+    draws = np.random.RandomState(0)
+    for part, each in (("train", 8), ("test", 4)):
+        for k, kind in enumerate(("ant", "bee")):
+            for i in range(each):
+                file = root / "data" / "pets" / part / kind / f"{i}.png"
+                file.parent.mkdir(parents=True, exist_ok=True)
+                Image.fromarray(draws.randint(64 * k, 64 * k + 192, (32, 32, 3), dtype=np.uint8)).save(file)
+    config = root / "kill.yaml"
+    values = {"epochs": epochs, "batch_size": 4, "schedule": "cosine"}
+    config.write_text(json.dumps({
         "experiment": "kill", "datasets": [RUN["dataset"]], "architectures": [RUN["architecture"]],
         "variants": [RUN["variant"]], "seeds": [int(RUN["seed"])], "device": "cpu", "keep_weights": True,
         "define": {"LSr": {"extends": "LSr", "sparsity_schedule": {"period": 3, "step_size": 0.002}}},
         "recipe": {"overrides": [{"set": values}]}, "complexity": {"architectures": ["base"]},
-    }  # fmt: skip
+        "data_root": str(root / "data"), "imagefolders": {"pets": {"path": "pets"}},
+    }), encoding="utf-8")  # fmt: skip
+    return config
 
 
 if __name__ == "__main__":

@@ -1,7 +1,10 @@
-"""How often the tests of a table find a true difference, or a true equality, with so many seeds.
+"""How often a table with so many seeds finds a true difference, or shows a true equality.
 
-Draws paired differences of normal noise, one comparison with the given true difference among others without one, and
-prints the share of each verdict. `python benchmarks/power.py --comparisons 58 --deviation 0.3 --difference -2 0`
+Exact, see `linconv.statistics.power`; `--repetitions 4000` checks it by drawing accuracies of all variants and
+comparing them as tables do. `--deviation` is the standard deviation of a run about its variant's and its seed's mean,
+which tables print ("runs spread by ..."), `--image-error` the standard error of a difference from the test images.
+
+    python benchmarks/power.py --variants 54 --deviation 0.21 --margin 0.1 --difference -2 0
 """
 
 from __future__ import annotations
@@ -10,31 +13,55 @@ import argparse
 from collections import Counter
 
 import numpy as np
+import pandas as pd
 
-from linconv.results.equivalence import compare_family
+from linconv.statistics import Margin, compare, fit
+from linconv.statistics.power import Chances, Design, chances
+
+PLACE = ("drawn", "network")
+
+
+def drawn(design: Design, difference: float, repetitions: int) -> Chances:
+    """The same by drawing accuracies, without a part of the images."""
+    rng = np.random.default_rng(0)
+    names = ["plain", *(f"variant {i}" for i in range(design.variants))]
+    found: Counter[str] = Counter()
+    for _ in range(repetitions):
+        scores = 50 + rng.normal(0, design.deviation, (design.seeds, len(names)))
+        scores[:, 1] += difference
+        model = fit(pd.DataFrame(scores, columns=names))
+        pairs = [(PLACE, (name, "plain")) for name in names[1:]]
+        margins = {PLACE: Margin(design.margin, 50)}
+        first = compare({PLACE: model}, pairs, margins, design.alpha, plan=False)[pairs[0]]
+        found["different"] += first.differs
+        found["equivalent"] += first.outcome == "equivalent"
+        found["undecided"] += first.outcome == "undecided"
+    return Chances(*(found[name] / repetitions for name in ("different", "equivalent", "undecided")))
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--comparisons", type=int, default=58, help="in the table, over which Holm adjusts")
-    parser.add_argument(
-        "--deviation", type=float, default=0.3, help="standard deviation of a paired difference, points"
-    )
-    parser.add_argument("--difference", type=float, nargs="+", default=[-2.0, 0.0], help="true ones, percentage points")
+    parser.add_argument("--variants", type=int, default=54, help="beside the plain network")
+    parser.add_argument("--deviation", type=float, default=0.21, help="of a run, see above, in points")
+    parser.add_argument("--image-error", type=float, default=0.0, help="in points")
+    parser.add_argument("--difference", type=float, nargs="+", default=[-2.0, 0.0], help="true ones, in points")
     parser.add_argument("--seeds", type=int, nargs="+", default=[3, 5, 10])
-    parser.add_argument("--margin", type=float, default=1.0, help="of equivalence, percentage points")
-    parser.add_argument("--repetitions", type=int, default=300)
+    parser.add_argument("--margin", type=float, default=0.1, help="of equivalence, in points")
+    parser.add_argument("--repetitions", type=int, default=0, help="of the check; 0: none")
     asked = parser.parse_args()
-    generator = np.random.default_rng(0)
+    print("| seeds | true difference | different | equivalent | undecided |\n| --: | --: | --: | --: | --: |")
     for seeds in asked.seeds:
+        design = Design(asked.variants, seeds, asked.deviation, asked.margin, asked.image_error)
         for difference in asked.difference:
-            found: Counter[str] = Counter()
-            for _ in range(asked.repetitions):
-                family = generator.normal(0, asked.deviation, (asked.comparisons, seeds))
-                family[0] += difference
-                found[compare_family(family.tolist(), margin=asked.margin, alpha=0.05)[0].outcome] += 1
-            shares = ", ".join(f"{name} {count / asked.repetitions:.0%}" for name, count in found.most_common())
-            print(f"{seeds} seeds, true difference {difference:+g}: {shares}")
+            print(row(f"{seeds}", difference, chances(design, difference)))
+            if asked.repetitions and not asked.image_error:
+                print(row(f"{seeds}, drawn", difference, drawn(design, difference, asked.repetitions)))
+
+
+def row(seeds: str, difference: float, found: Chances) -> str:
+    """A row of the table."""
+    shares = " | ".join(f"{100 * value:.1f} %" for value in (found.different, found.equivalent, found.undecided))
+    return f"| {seeds} | {difference:+g} | {shares} |"
 
 
 if __name__ == "__main__":

@@ -11,12 +11,15 @@ from typing import NamedTuple
 
 import matplotlib as mpl
 import numpy as np
+import pandas as pd
 from matplotlib import pyplot as plt
 
+from linconv.config import load_config, plan_runs
+from linconv.report.inference import margins
 from linconv.results import ComplexityResult, RunResult, read_result
-from linconv.results.crossed import CrossedInterval, crossed_interval
 from linconv.results.kinds.throughput import ThroughputResult, timings
 from linconv.results.outcomes import read_outcomes
+from linconv.statistics import Comparison, Model, compare, fit
 
 ROOT = Path(__file__).resolve().parent.parent
 EXPERIMENT = ROOT / "results/reference/cifar10-short"
@@ -32,50 +35,59 @@ VARIANTS = {
 TIMED = {"conv": "plain", "Lr": "Lr folded", "LRr": "LRr folded", "narrow": "narrow auto"}
 
 
+PLACE = ("cifar10", "base")
+
+
 class Row(NamedTuple):
-    """One variant: shares are those of the plain network; the intervals are differences of accuracy in points."""
+    """One variant: shares are those of the plain network; differences are in points of accuracy."""
 
     variant: str
     top1: float
     params: float
     macs: float
     time: float | None
-    to_plain: CrossedInterval | None
-    to_narrow: CrossedInterval | None
+    to_plain: Comparison | None
+    to_narrow: Comparison | None
 
 
-def read_scores() -> dict[str, np.ndarray]:
-    """100 where an image is classified rightly, else 0: (seeds, images) by variant."""
-    found: dict[str, dict[int, np.ndarray]] = {}
-    for path in sorted(EXPERIMENT.glob("runs/cifar10/base/*/*/result.json")):
-        result = read_result(path, RunResult)
-        outcomes = read_outcomes(path.parent, result)
-        if outcomes is None:
-            raise SystemExit(f"{path}: has no outcomes per image")
-        found.setdefault(result.variant, {})[result.seed] = 100.0 * outcomes.correct
-    return {variant: np.stack([scores[seed] for seed in sorted(scores)]) for variant, scores in found.items()}
+def read_model() -> Model:
+    """The model of all runs, from their accuracies and the outcome of every test image."""
+    scores: dict[str, dict[int, float]] = {}
+    correct: dict[tuple[str, int], np.ndarray] = {}
+    for key in plan_runs(load_config(EXPERIMENT / "config.yaml")):
+        folder = EXPERIMENT / key.path
+        result = read_result(folder / "result.json", RunResult)
+        outcomes = read_outcomes(folder, result)
+        if outcomes is None or result.metrics.top1 is None:
+            raise SystemExit(f"{folder}: has no outcomes per image")
+        scores.setdefault(key.variant, {})[key.seed] = result.metrics.top1
+        correct[key.variant, key.seed] = outcomes.correct
+    return fit(pd.DataFrame(scores), correct)
 
 
 def rows() -> list[Row]:
-    """The variants, in the order of `VARIANTS`."""
-    scores = read_scores()
+    """The variants, in the order of `VARIANTS`. Differences to plain and those to narrow are two families."""
+    config, model = load_config(EXPERIMENT / "config.yaml"), read_model()
     counted = {m.variant: m for m in read_result(EXPERIMENT / "complexity.json", ComplexityResult).models}
     cell = read_result(EXPERIMENT / "throughput/base_inference_b50_fp32_cuda_graph.json", ThroughputResult)
     times = {timing.arm.name: timing.ratio for timing in timings(cell)}
-    plain = counted["conv"]
+    plain, models = counted["conv"], {PLACE: model}
 
-    def difference(variant: str, reference: str) -> CrossedInterval | None:
-        return None if variant == reference else crossed_interval(scores[variant] - scores[reference])
+    def family(reference: str, left_out: str = "") -> dict[str, Comparison]:
+        pairs = [(PLACE, (v, reference)) for v in VARIANTS if v not in (reference, left_out)]
+        found = compare(models, pairs, margins(models, config), config.statistics.alpha)
+        return {variant: comparison for (_, (variant, _)), comparison in found.items()}
 
+    to_plain, to_narrow = family("conv"), family("narrow", left_out="conv")
     return [
         Row(
             variant,
-            float(scores[variant].mean()),
+            float(model.means[model.variants.index(variant)]),
             counted[variant].params / plain.params,
             counted[variant].macs_auto / plain.macs_folded,
             times[TIMED[variant]] if variant in TIMED else None,
-            difference(variant, "conv"),
-            difference(variant, "narrow"),
+            to_plain.get(variant),
+            to_narrow.get(variant),
         )
         for variant in VARIANTS
     ]
@@ -84,8 +96,8 @@ def rows() -> list[Row]:
 def table(found: list[Row]) -> str:
     """The rows as Markdown."""
 
-    def points(interval: CrossedInterval | None) -> str:
-        return "" if interval is None else f"{interval.mean:+.2f} [{interval.low:+.2f}, {interval.high:+.2f}]"
+    def points(found: Comparison | None) -> str:
+        return "" if found is None else f"{found.mean:+.2f} [{found.low:+.2f}, {found.high:+.2f}] {found.mark}"
 
     head = "| network | parameters | MACs | time on an H200 | top-1 (%) | minus plain | minus narrower |"
     lines = [head, "| :-- | --: | --: | --: | --: | --: | --: |"]
@@ -123,7 +135,7 @@ def picture(found: list[Row]) -> None:
     panels[0].set_ylabel("top-1 minus plain network (points)")
     handles, labels = panels[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=3, frameon=False)
-    figure.suptitle("CIFAR-10, base network, 30 epochs, 4 seeds: difference and 95 % interval")
+    figure.suptitle("CIFAR-10, base network, 30 epochs, 4 seeds: difference and 95 % intervals, all at once")
     figure.savefig(OUTPUT / "answer.png", dpi=110, metadata={"Software": None})
     plt.close(figure)
 

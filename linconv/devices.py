@@ -9,6 +9,8 @@ from __future__ import annotations
 import itertools
 import logging
 import os
+import re
+import stat
 import subprocess
 import sys
 import tempfile
@@ -49,15 +51,19 @@ def device_slot(device: str, runs_per_gpu: int = 1, poll_seconds: float = 0.5) -
     Raises:
         DeviceError: "cuda" was asked for and no device is visible.
     """
+    if "torch" not in sys.modules:
+        log.info("importing torch")  # takes seconds, and nothing else is written before
     gpus = [] if device == "cpu" else visible_gpus()
+    if device == "auto" and "SLURM_JOB_ID" in os.environ and "CUDA_VISIBLE_DEVICES" not in os.environ:
+        # the driver may list the cards of other jobs too
+        log.warning("Slurm gave this job no GPU, so it runs on the CPU; `device: cuda` takes what the driver lists")
+        gpus = []
     if not gpus:
         if device == "cuda":
             raise DeviceError("device 'cuda' was asked for, but no CUDA device is visible; use 'auto' or 'cpu'")
         yield "cpu"
         return
-    folder = Path(tempfile.gettempdir(), f"linconv-gpu-slots-{_user()}")
-    folder.mkdir(exist_ok=True)
-    lock, gpu = _first_free(folder, gpus, runs_per_gpu, poll_seconds)
+    lock, gpu = _first_free(_own_folder(), gpus, runs_per_gpu, poll_seconds)
     try:
         os.environ["CUDA_VISIBLE_DEVICES"] = gpu
         yield "cuda"
@@ -65,15 +71,42 @@ def device_slot(device: str, runs_per_gpu: int = 1, poll_seconds: float = 0.5) -
         lock.release()
 
 
-def _user() -> str:
-    """What tells users apart in a folder that they may share; on Windows each has a temporary folder."""
-    if sys.platform == "win32":
-        return ""
-    return str(os.getuid())
+def scheduler_job() -> str | None:
+    """The job of a scheduler (Slurm, PBS, LSF, Grid Engine) that this process belongs to, if any."""
+    for name in ("SLURM_JOB_ID", "PBS_JOBID", "LSB_JOBID", "JOB_ID"):
+        if job := os.environ.get(name):
+            return f"{name}-{re.sub(r'[^A-Za-z0-9.-]', '_', job)}"
+    return None
+
+
+def _own_folder() -> Path:
+    """The folder of this user's locks on this machine, which nobody else can write to.
+
+    Raises:
+        DeviceError: another user has made it, or it is no folder.
+    """
+    if sys.platform == "win32":  # each user has a temporary folder there
+        folder = Path(tempfile.gettempdir(), "linconv-gpu-slots")
+        folder.mkdir(exist_ok=True)
+        return folder
+    runtime = os.environ.get("XDG_RUNTIME_DIR") or f"/run/user/{os.getuid()}"  # a batch job lacks the variable
+    if os.access(runtime, os.W_OK):
+        folder = Path(runtime, "linconv-gpu-slots")
+    else:
+        folder = Path(tempfile.gettempdir(), f"linconv-gpu-slots-{os.getuid()}")
+    folder.mkdir(mode=0o700, exist_ok=True)
+    found = folder.lstat()  # no link is followed
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
+        raise DeviceError(
+            f"{folder}: belongs to another user or is no folder; have it removed, or set TMPDIR to a folder of your own"
+        )
+    if stat.S_IMODE(found.st_mode) != 0o700:
+        folder.chmod(0o700)
+    return folder
 
 
 def _first_free(folder: Path, gpus: list[str], runs_per_gpu: int, poll_seconds: float) -> tuple[FileLock, str]:
-    names = _uuids() if any(gpu.isdecimal() for gpu in gpus) else {}
+    names = _names(gpus)
     waits = False
     while True:
         for place, gpu in itertools.product(range(runs_per_gpu), gpus):
@@ -89,9 +122,17 @@ def _first_free(folder: Path, gpus: list[str], runs_per_gpu: int, poll_seconds: 
         time.sleep(poll_seconds)
 
 
-def _uuids() -> dict[str, str]:
-    """The UUID of each index of the driver: under a cluster's scheduler, every job's GPU may be called 0."""
-    return dict(line.split(", ", 1) for line in _nvidia_smi("index,uuid") if ", " in line)
+def _names(gpus: list[str]) -> dict[str, str]:
+    """What tells GPUs apart on the whole machine: the UUID of each index.
+
+    Under a scheduler every job's GPU may be called 0. Where the driver's tool, which knows UUIDs, is missing, the job
+    is part of the name: jobs have different GPUs.
+    """
+    if not any(gpu.isdecimal() for gpu in gpus):
+        return {}
+    uuids = dict(line.split(", ", 1) for line in _nvidia_smi("index,uuid") if ", " in line)
+    job = scheduler_job()
+    return uuids or ({gpu: f"{job}.{gpu}" for gpu in gpus} if job else {})
 
 
 def _nvidia_smi(query: str) -> list[str]:

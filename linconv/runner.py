@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from pathlib import Path
 from typing import Any
 
@@ -16,22 +17,25 @@ from linconv.config.parts import run_parts
 from linconv.measure.complexity import complexity
 from linconv.measure.origin import machine
 from linconv.measure.redundancy import correlation_matrix, filter_banks, redundancy
+from linconv.measure.treatment import first_step, trained_macs
 from linconv.results import (
     Provenance,
     RunMetrics,
     RunOutcomes,
     RunResult,
     RunWarning,
-    atomic_path,
     remove_leftovers,
     write_result,
 )
 from linconv.results.arrays import write_npz
 from linconv.results.code import code_hash
+from linconv.results.files import check_writable
 from linconv.results.outcomes import FILE, write_outcomes
 from linconv.results.provenance import git_state, now_utc, peak_memory_mib, versions
-from linconv.results.run_folder import PREVIOUS, finished, locked, remove_checkpoints
-from linconv.training.callbacks import BestEpoch, ProcessLog, StopOnSignal
+from linconv.results.run_folder import CORRELATIONS, PREVIOUS, RESULT, WEIGHTS, finished, locked, remove_checkpoints
+from linconv.stopping import listening
+from linconv.training.callbacks import BestEpoch, ProcessLog
+from linconv.training.checkpoint import write_torch
 from linconv.training.engine import Training
 from linconv.training.memory import is_out_of_memory, not_enough_memory
 from linconv.training.numerics import asked, check_device, numerics, set_numerics
@@ -66,33 +70,33 @@ def perform_run(
 
     Raises:
         linconv.data.DataError: the data set is missing or damaged.
-        linconv.training.callbacks.TrainingStoppedError: SIGTERM or SIGINT came.
+        linconv.stopping.StopRequested: SIGTERM or SIGINT came.
+        OSError: the folder cannot be written to, or the system does not give a file.
         linconv.training.memory.NotEnoughMemoryError: it needs more memory than there is.
         UserError: it asks for what `device` cannot do.
     """
     check_device(config, run.recipe, device)
     try:
-        with StopOnSignal() as signals, locked(folder):
-            if force:
-                remove_checkpoints(folder)
-            elif (result := finished(folder, run)) is not None:
+        with listening(), locked(folder):
+            if not force and (result := finished(folder, run, weights=config.keep_weights)) is not None:
                 log.info("%s: already there", run.key)
                 return result
             remove_leftovers(folder)
-            return _perform(run, config, folder, device, command, progress, signals)
+            check_writable(folder, (RESULT, CORRELATIONS, WEIGHTS, FILE))
+            if force:
+                remove_checkpoints(folder)
+            return _perform(run, config, folder, device, command, progress)
     except Exception as error:
         if is_out_of_memory(error):
             raise not_enough_memory(run, config, device, error) from error
         raise
 
 
-def _perform(
-    run: ResolvedRun, config: Config, folder: Path, device: str, command: str, progress: bool, signals: StopOnSignal
-) -> RunResult:
+def _perform(run: ResolvedRun, config: Config, folder: Path, device: str, command: str, progress: bool) -> RunResult:
     set_numerics(config.threads, precision=run.recipe.precision, deterministic=config.deterministic)
     log.info("%s: %s, configuration %s, code %s", run.key, device, run.hash, code_hash("run", run_parts(run)))
     processes = ProcessLog(lambda training: describe_process(training, run, config, device))
-    training = train(run, config, folder, device, callbacks=[signals], process_log=processes, progress=progress)
+    training = train(run, config, folder, device, process_log=processes, progress=progress)
     result = finish_run(training, run, config, folder, device, command=command, processes=processes)
     (folder / PREVIOUS).unlink(missing_ok=True)
     return result
@@ -126,12 +130,16 @@ def finish_run(
         f"layer{b.position}_{b.layer}": _quantised(b.filters) for b in banks if b.position in run.correlation_layers
     }
     metrics = _metrics(training, reported, shape)
-    write_npz(folder / "correlations.npz", kept)
+    if training.data is not None:
+        treatment = {
+            "macs_trained": trained_macs(training, initial, shape),
+            "first_step": _known(first_step(run, training, initial, shape)),
+        }
+        metrics = metrics.model_copy(update=treatment)
+    write_npz(folder / CORRELATIONS, kept)
     outcomes, unstable = write_image_outcomes(training, run, folder, metrics)
     if config.keep_weights:
-        # given a path, torch.save would write the temporary file's name, and with it a process number, into the file
-        with atomic_path(folder / "weights.pt") as temporary, temporary.open("wb") as file:
-            torch.save(training.model.state_dict(), file)
+        write_torch(folder / WEIGHTS, training.model.state_dict())
     result = RunResult(
         status="diverged" if training.diverged else "ok",
         **run.key._asdict(),
@@ -142,6 +150,7 @@ def finish_run(
         config=run.model_dump(mode="json"),
         data=None if training.data is None else training.data.content,
         metrics=metrics,
+        rate_search=training.rate_search,
         outcomes=outcomes,
         history=training.history,
         layers=[redundancy(bank) for bank in banks],
@@ -149,7 +158,7 @@ def finish_run(
         warnings=[*warnings, *unstable],
         provenance=_provenance(training, command, processes, energy_joules),
     )
-    write_result(folder / "result.json", result)
+    write_result(folder / RESULT, result)
     return result
 
 
@@ -264,6 +273,11 @@ def _metrics(training: Training, chosen: BestEpoch | None, shape: tuple[int, int
         selection="last" if chosen is None else "best_validation",
         macs=complexity(training.model, shape).macs_folded if is_cut else None,
     )
+
+
+def _known(value: float | None) -> float | None:
+    """The value, None where it is not finite."""
+    return value if value is not None and math.isfinite(value) else None
 
 
 def _highest(*values: float | None) -> float | None:

@@ -15,15 +15,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-import yaml
 from pydantic import BaseModel
 
 from linconv.config import Config, load_config
-from linconv.config.errors import INTERRUPTED
+from linconv.config.writing import config_text
 from linconv.results import ResultError, read_result, write_result, write_text
 from linconv.results.kinds import KINDS
 from linconv.results.kinds.correctness import CorrectnessResult
 from linconv.results.planned import read_planned
+from linconv.stopping import INTERRUPTED
 
 log = logging.getLogger("linconv")
 PROGRAM = (sys.executable, "-m", "linconv.cli")
@@ -119,7 +119,7 @@ def plan_session(
 ) -> list[Step]:
     """The steps of a session, the most informative first."""
     main = output / settings.experiment / "config.yaml"
-    write_text(main, yaml.safe_dump(settings.model_dump(mode="json", exclude_unset=True), sort_keys=False))
+    write_text(main, config_text(settings))
     check = ("measure", "correctness", "--device", device, "--output", str(output / "correctness.json"))
     steps = [Step("correctness", check, CORRECTNESS_SECONDS)]
     if settings.throughput is not None:

@@ -2,7 +2,32 @@
 
 from __future__ import annotations
 
+import logging
 import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
 
 # Some virtual machines advertise AMX and do not run it: a product in bfloat16 on the CPU then kills the process.
 os.environ.setdefault("ONEDNN_MAX_CPU_ISA", "AVX512_CORE_FP16")
+
+from tests.damage import Trainer
+
+
+@pytest.fixture(autouse=True)
+def _signal_handlers() -> Iterator[None]:
+    """A command that a test runs in this process leaves its handlers."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.fixture
+def train(tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> Iterator[Trainer]:
+    """`linconv` in this process, its messages caught."""
+    caplog.set_level(logging.INFO, "linconv")
+    yield Trainer(tmp_path, caplog, monkeypatch)
+    logging.captureWarnings(False)

@@ -16,7 +16,8 @@ from typer.testing import CliRunner
 
 from linconv import build_model
 from linconv.catalogue.measurements import MEASUREMENTS
-from linconv.cli import app, measure
+from linconv.cli import measure
+from linconv.cli.commands import app
 from linconv.config import load_config
 from linconv.measure.redundancy import filter_banks, redundancy
 from linconv.results import RunResult, read_result

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import stat
 import threading
 
 import pytest
@@ -12,7 +13,15 @@ from linconv.devices import DeviceError, device_slot, visible_gpus
 @pytest.fixture
 def two_gpus(monkeypatch, tmp_path):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-a,GPU-b")
-    monkeypatch.setattr("tempfile.gettempdir", lambda: str(tmp_path))
+    only_here(monkeypatch, tmp_path)
+
+
+def only_here(monkeypatch, folder):
+    """Locks lie in the folder, and no scheduler has started the tests."""
+    monkeypatch.setattr("tempfile.gettempdir", lambda: str(folder))
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(folder / "no such folder"))
+    for name in ("SLURM_JOB_ID", "PBS_JOBID", "LSB_JOBID", "JOB_ID"):
+        monkeypatch.delenv(name, raising=False)
 
 
 def test_cpu_takes_no_slot(two_gpus):
@@ -74,7 +83,7 @@ def test_without_a_gpu(monkeypatch):
 
 def test_jobs_whose_gpus_have_the_same_index_do_not_wait_for_each_other(monkeypatch, tmp_path):
     """As under Slurm, where each job sees one GPU, called 0."""
-    monkeypatch.setattr("tempfile.gettempdir", lambda: str(tmp_path))
+    only_here(monkeypatch, tmp_path)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
     driver = tmp_path / "nvidia-smi"
     taken = []
@@ -98,3 +107,72 @@ def test_waiting_for_a_gpu_is_logged(two_gpus, monkeypatch, caplog):
         waiting.join(0.2)
     waiting.join(10)
     assert caplog.messages == ["waiting for a place on GPU GPU-a"]
+
+
+@pytest.mark.parametrize("scheduler", ["SLURM_JOB_ID", "PBS_JOBID", "LSB_JOBID", "JOB_ID"])
+def test_jobs_do_not_wait_for_each_other_where_no_tool_tells_their_gpus_apart(monkeypatch, tmp_path, scheduler):
+    """As in a container without nvidia-smi: every job's GPU is called 0."""
+    only_here(monkeypatch, tmp_path)
+    monkeypatch.setenv("PATH", str(tmp_path / "no tools"))
+    with contextlib.ExitStack() as stack:
+        for job in ("7", "8"):
+            monkeypatch.setenv(scheduler, job)
+            monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
+            stack.enter_context(device_slot("cuda"))
+        second = threading.Thread(target=lambda: stack.enter_context(device_slot("cuda", poll_seconds=0.01)))
+        second.start()
+        second.join(0.2)
+        assert second.is_alive(), "within a job, runs do wait for its only GPU"
+        stack.close()
+        second.join(10)
+        assert not second.is_alive()
+        stack.close()
+
+
+def test_a_job_takes_no_gpu_that_the_scheduler_did_not_give(monkeypatch, tmp_path, caplog):
+    """A site that does not confine devices: the driver lists the cards of all jobs."""
+    only_here(monkeypatch, tmp_path)
+    driver = tmp_path / "nvidia-smi"
+    driver.write_text("#!/bin/sh\necho GPU-of-another-job\n")
+    driver.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.setenv("SLURM_JOB_ID", "7")
+    with device_slot("auto") as device:
+        assert device == "cpu"
+    assert "Slurm gave this job no GPU" in caplog.text
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")  # put back in the end
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
+    with device_slot("cuda") as device:
+        assert (device, os.environ["CUDA_VISIBLE_DEVICES"]) == ("cuda", "GPU-of-another-job")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="a user's own temporary folder needs no owner and mode")
+class TestFolder:
+    def test_it_is_the_users_own(self, two_gpus, monkeypatch, tmp_path):
+        monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path / "runtime"))
+        (tmp_path / "runtime").mkdir()
+        with device_slot("cuda"):
+            (folder,) = (tmp_path / "runtime").iterdir()
+            assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+
+    def test_one_that_others_may_write_to_is_closed(self, two_gpus, tmp_path):
+        folder = tmp_path / f"linconv-gpu-slots-{os.getuid()}"
+        folder.mkdir()
+        folder.chmod(0o777)
+        with device_slot("cuda"):
+            assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+
+    @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root gives a folder away")
+    def test_that_of_another_user_is_refused(self, two_gpus, tmp_path):
+        folder = tmp_path / f"linconv-gpu-slots-{os.getuid()}"
+        folder.mkdir()
+        os.chown(folder, 65534, 65534)
+        with pytest.raises(DeviceError, match="belongs to another user"), device_slot("cuda"):
+            pass
+
+    def test_a_link_is_refused(self, two_gpus, tmp_path):
+        (tmp_path / "elsewhere").mkdir()
+        (tmp_path / f"linconv-gpu-slots-{os.getuid()}").symlink_to(tmp_path / "elsewhere")
+        with pytest.raises(DeviceError, match="is no folder"), device_slot("cuda"):
+            pass

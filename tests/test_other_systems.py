@@ -36,7 +36,7 @@ from linconv import devices
 from linconv.data import sources
 assert sources.fits_in_memory(1, "cpu") == (sys.argv[1] != "win32")  # unknown there: streamed
 sources._leave_the_process_group(0)
-assert devices._user() == "" or sys.argv[1] != "win32"
+assert devices._own_folder().name == "linconv-gpu-slots" or sys.argv[1] != "win32"
 from pathlib import Path
 from linconv.results.run_folder import InUseError, locked
 with locked(Path(sys.argv[2])):

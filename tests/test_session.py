@@ -141,6 +141,29 @@ def test_the_plan_is_printed_and_nothing_done(monkeypatch, tmp_path, capsys):
     assert "work config/cifar10-paper.yaml" in lines[2]
 
 
+@pytest.mark.parametrize(
+    ("script", "budget", "code"),
+    [({}, "600s", 0), ({"work": "fail"}, "600s", 1), ({"work": "hang"}, "3s", 75), ({}, "0s", 75)],
+    ids=["done", "failed", "stopped", "no time"],
+)
+def test_the_exit_code_says_whether_the_runs_were_trained(act, tmp_path, monkeypatch, script, budget, code):
+    """Also without --train: then those of the configuration itself."""
+    program = tmp_path / "program.py"
+    program.with_suffix(".json").write_text(json.dumps(script))
+    monkeypatch.setattr(session, "GRACE_SECONDS", 0.5)
+    words = ["session", str(tmp_path / "toy.yaml"), "--device", "cpu", "--budget", budget]
+    monkeypatch.setattr(sys, "argv", ["linconv", *words, "--output", str(tmp_path / "out")])
+    ended = 0
+    try:
+        cli.main()
+    except SystemExit as exit:
+        ended = exit.code
+    assert ended == code
+    calls = program.with_suffix(".calls")
+    asked = calls.read_text() if calls.exists() else ""
+    assert (f"work {tmp_path / 'toy.yaml'}" in asked) == (budget != "0s")
+
+
 def test_without_a_gpu_the_command_says_so(monkeypatch, tmp_path, capsys, caplog):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     monkeypatch.setattr(sys, "argv", ["linconv", "session", "config/gpu.yaml", "--output", str(tmp_path / "out")])

@@ -127,6 +127,11 @@ def in_training_mode(cls, conv, **options):
     return super(Sound, cls).from_conv2d(conv, **options).train()
 
 
+def tied(cls, layers, init):
+    first, second = layers.values()
+    second.filters = first.filters
+
+
 def unfrozen(cls, conv, **options):
     return super(Sound, cls).from_conv2d(conv, **options).requires_grad_(True)
 
@@ -201,6 +206,7 @@ FAULTS = {
     "reset draws nothing": ("reset", fault(reset_parameters=ones)),
     "pickle": ("copies", fault(build=unpicklable)),
     "branches on values": ("export", fault(forward=lambda self, x: sound(self, x if x.sum() > 1e9 else x * 1))),
+    "shares parameters by their names": ("network", fault(share_=classmethod(tied))),
     "any value of an option": ("options", fault(build=remade())),
     "an option without its name": ("options", fault(build=unnamed)),
     "refuses by another error": ("outputs", fault(build=refuses_by_another_error)),

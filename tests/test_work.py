@@ -1,17 +1,23 @@
 """Runs of several configurations trained by one process: the same results as alone, within a time, after a stop."""
 
+import contextlib
+import re
+import subprocess
+import sys
 import threading
 import time
 
 import pytest
 import yaml
 
-from linconv.config import RunKey
+from linconv.config import RunKey, load_config, plan_runs
 from linconv.config.errors import UserError
 from linconv.results import RunResult, read_result
+from linconv.results.run_folder import locked
 from linconv.training.checkpoint import CURRENT
 from linconv.training.graphs import Rerun
-from linconv.work import Turns, Worker, find_jobs
+from linconv.work import Worker, find_jobs
+from linconv.work.turns import Turns
 
 RATE = 2**-10  # exact in single precision, which the device holds the rate in
 
@@ -67,6 +73,52 @@ def test_a_failed_run_leaves_the_others(tmp_path):
         ("svhn", "failed"), ("svhn", "failed"), ("synthetic", "done"), ("synthetic", "done"),
     ]  # fmt: skip
     assert "SVHN: missing" in done[0].detail
+
+
+def test_workers_share_the_runs_and_train_none_twice(tmp_path):
+    """Two processes with the same list of jobs, as on two machines."""
+    config, results = configuration(tmp_path, seeds=[0, 1, 2]), tmp_path / "results"
+    command = [sys.executable, "-m", "linconv.cli", "work", str(config), "--results", str(results), "--device", "cpu"]
+    workers = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(2)]
+    told = [worker.communicate(timeout=300)[1] for worker in workers]
+    assert [worker.returncode for worker in workers] == [0, 0], told
+    done = [re.findall(r" (\S+): done after", text) for text in told]
+    assert sorted(done[0] + done[1]) == sorted(str(key) for key in plan_runs(load_config(config)))
+
+
+def test_a_run_that_another_process_finished_meanwhile_is_not_trained_again(tmp_path):
+    config, results = configuration(tmp_path, variants=["conv"], seeds=[0]), tmp_path / "results"
+    jobs = find_jobs([config], results)
+    assert [done.outcome for done in Worker("cpu").work(jobs)] == ["done"]
+    before = (jobs[0].folder / "result.json").read_bytes()
+    assert [done.outcome for done in Worker("cpu").work(jobs)] == ["elsewhere"]
+    assert (jobs[0].folder / "result.json").read_bytes() == before
+
+
+def test_a_run_that_another_process_gave_up_is_taken_in_the_end(tmp_path):
+    config, results = configuration(tmp_path, variants=["conv"]), tmp_path / "results"
+    jobs = find_jobs([config], results)
+    with contextlib.ExitStack() as other:
+        other.enter_context(locked(jobs[0].folder))
+
+        class Meeting(Worker):
+            def _attempt(self, job, count):
+                found = super()._attempt(job, count)
+                if job is jobs[1]:
+                    other.close()
+                return found
+
+        done = Meeting("cpu").work(jobs)
+    assert [(job.key.seed, job.outcome) for job in done] == [(1, "done"), (0, "done")]
+
+
+def test_a_run_that_another_process_trains_is_left_to_it(tmp_path):
+    config, results = configuration(tmp_path, variants=["conv"], seeds=[0]), tmp_path / "results"
+    jobs = find_jobs([config], results)
+    with locked(jobs[0].folder):
+        done = Worker("cpu").work(jobs)
+    assert [job.outcome for job in done] == ["elsewhere"]
+    assert not (jobs[0].folder / "result.json").exists()
 
 
 def test_no_run_begins_after_its_time(tmp_path):

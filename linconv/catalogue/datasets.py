@@ -25,6 +25,8 @@ class DatasetEntry(Entry):
         numbered: class folders have the labels as names, since the official order of the classes is not alphabetical.
         digests: of the training and the test images, see `linconv.data.content`; None where nobody with the original
             files has reported them.
+        images: how many there are to train and to test.
+        download_mb: megabytes of the archives that are fetched where none are there; None where nothing is fetched.
         streamed: the images are always decoded batch by batch.
         source: the publication.
     """
@@ -42,8 +44,15 @@ class DatasetEntry(Entry):
     archives: tuple[str, ...] = field(default=(), metadata=NO_OUTCOME)
     numbered: bool = field(default=False, metadata=NO_OUTCOME)
     digests: tuple[str, str] | None = field(default=None, metadata=NO_OUTCOME)
+    images: tuple[int, int] = field(metadata=NO_OUTCOME)
+    download_mb: float | None = field(default=None, metadata=NO_OUTCOME)
     streamed: bool = field(default=False, metadata=NO_OUTCOME)
     source: str = field(metadata=NO_OUTCOME)
+
+    @property
+    def test_images(self) -> int:
+        """How many images of the test part; what accuracies can be sure of depends on it."""
+        return self.images[1]
 
 
 _CIFAR = "Krizhevsky, Learning Multiple Layers of Features from Tiny Images, 2009"
@@ -59,6 +68,7 @@ DATASETS: dict[str, DatasetEntry] = by_name(
         channels=1,
         mean=(0.3051,),
         std=(0.3238,),
+        images=(1442, 355),
         source="Alpaydin & Kaynak, Optical Recognition of Handwritten Digits, UCI 1998, as in scikit-learn",
     ),
     DatasetEntry(
@@ -69,6 +79,7 @@ DATASETS: dict[str, DatasetEntry] = by_name(
         channels=3,
         mean=(0.4926, 0.5037, 0.5074),
         std=(0.2126, 0.2166, 0.2080),
+        images=(500, 200),
         source="ten color patterns under noise, drawn by this project",
     ),
     DatasetEntry(
@@ -87,6 +98,8 @@ DATASETS: dict[str, DatasetEntry] = by_name(
             "fb28a7b04a9f440bbddcde84e03180f5642bd94ab21dd1be6983a636775f3250",
             "aa914c65e7f192e8464e9f781ee72459ccdb44b42f446e6e597af3c35556cfec",
         ),
+        images=(60_000, 10_000),
+        download_mb=11.6,
         source="LeCun, Bottou, Bengio & Haffner, Gradient-based Learning Applied to Document Recognition, 1998",
     ),
     DatasetEntry(
@@ -102,6 +115,8 @@ DATASETS: dict[str, DatasetEntry] = by_name(
         flip=True,
         archives=("FashionMNIST/raw",),
         numbered=True,
+        images=(60_000, 10_000),
+        download_mb=30.9,
         source="Xiao, Rasul & Vollgraf, Fashion-MNIST: a Novel Image Dataset for Benchmarking, 2017",
     ),
     DatasetEntry(
@@ -120,6 +135,8 @@ DATASETS: dict[str, DatasetEntry] = by_name(
             "98b76998bf9346ca6706acbad99e388b2a5f7b0868ca3ae3f517bd29bec60d1e",
             "e6d029ea9735d47619f1ab7825e5b7ef2bc0abe3e4cd005f368be237ad1686f7",
         ),
+        images=(50_000, 10_000),
+        download_mb=170.5,
         source=_CIFAR,
     ),
     DatasetEntry(
@@ -138,6 +155,8 @@ DATASETS: dict[str, DatasetEntry] = by_name(
             "7b95c561fad38ba7bc300c31d3823185386d4bf2c5490e8207d665674ebc5e07",
             "5ed035024e899f63c545759d73e29398bd6ec43838cadb983654853eddfdb5ae",
         ),
+        images=(50_000, 10_000),
+        download_mb=169.0,
         source=_CIFAR,
     ),
     DatasetEntry(
@@ -151,6 +170,8 @@ DATASETS: dict[str, DatasetEntry] = by_name(
         crop_padding=4,
         archives=("train_32x32.mat", "test_32x32.mat"),
         numbered=True,
+        images=(73_257, 26_032),
+        download_mb=246.4,
         source="Netzer et al., Reading Digits in Natural Images with Unsupervised Feature Learning, 2011",
     ),
     # not of the paper; the statistics are those that torchvision's pretrained networks use
@@ -166,6 +187,7 @@ DATASETS: dict[str, DatasetEntry] = by_name(
         image_size=256,
         crop_size=224,
         streamed=True,
+        images=(1_281_167, 50_000),
         source="Russakovsky et al., ImageNet Large Scale Visual Recognition Challenge, IJCV 2015",
     ),
 )

@@ -44,7 +44,7 @@ FIGURES: dict[str, Output] = by_name(
     Output(
         name="differences",
         label="Differences to Conv",
-        caption="Differences in accuracy to the plain convolution, paired by seed, with their intervals and the "
+        caption="Differences in accuracy to the plain convolution, with their simultaneous intervals and the "
         "margin of equivalence.",
         target="linconv.report.figures.differences:differences_figure",
         per="dataset",

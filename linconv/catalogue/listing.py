@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from typing import TypeVar
 
-from linconv.catalogue._entry import E
 from linconv.catalogue.criteria import CRITERIA, CriterionEntry
 from linconv.catalogue.datasets import DATASETS, DatasetEntry
+from linconv.catalogue.examples import examples, summary
 from linconv.catalogue.figures import FIGURES
 from linconv.catalogue.measurements import MEASUREMENTS
 from linconv.catalogue.methods import METHODS, MethodEntry
@@ -15,7 +16,8 @@ from linconv.catalogue.outputs import Output
 from linconv.catalogue.regularizers import REGULARIZERS, RegularizerEntry
 from linconv.catalogue.tables import TABLES
 
-KINDS = ("networks", "datasets", "methods", "criteria", "regularizers", "measurements", "tables", "figures")
+KINDS = ("networks", "datasets", "methods", "criteria", "regularizers", "measurements", "tables", "figures", "examples")
+T = TypeVar("T")
 Cells = tuple[str, ...]
 _PLACES = {"network": "per network and data set", "dataset": "per data set", "timed network": "per network"}
 
@@ -36,11 +38,12 @@ def table(kind: str, methods: Iterable[MethodEntry] = METHODS.values()) -> str:
         "tables": lambda: _rows("name, what it shows", TABLES, _output),
         "figures": lambda: _rows("name, what it shows", FIGURES, _output),
         "measurements": lambda: _rows("name, what, function", MEASUREMENTS, lambda m: (m.label, f"`{m.target}`")),
+        "examples": lambda: _rows("name, experiment", examples(), lambda path: (summary(path),)),
     }
     return _markdown(tables[kind]())
 
 
-def _rows(columns: str, entries: Mapping[str, E], cells: Callable[[E], Cells]) -> list[Cells]:
+def _rows(columns: str, entries: Mapping[str, T], cells: Callable[[T], Cells]) -> list[Cells]:
     return [tuple(columns.split(", ")), *((f"`{name}`", *cells(entry)) for name, entry in entries.items())]
 
 

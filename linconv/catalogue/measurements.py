@@ -52,6 +52,14 @@ MEASUREMENTS: dict[str, MeasurementEntry] = by_name(
         alone=True,
     ),
     MeasurementEntry(
+        name="deployment",
+        label="Inference in engines",
+        target="linconv.measure.deployment:measure_deployment",
+        kind="linconv.results.kinds.deployment:Deployments",
+        alone=True,
+        on_device=False,
+    ),
+    MeasurementEntry(
         name="profile",
         label="Time by kind of operation",
         target="linconv.measure.profile:measure_profile",

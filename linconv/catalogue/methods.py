@@ -32,6 +32,12 @@ METHODS: dict[str, MethodEntry] = by_name(
         target="linconv.layers.linear_conv:LinearConv2d",
         source="Kahatapitiya & Rodrigo, Exploiting the Redundancy in Convolutional Filters, WACV 2021",
     ),
+    MethodEntry(
+        name="atoms",
+        label="filter atoms",
+        target="linconv.methods.atoms:AtomsConv2d",
+        source="Li, Hanson, Li & Chen, PENNI: Pruned Kernel Sharing for Efficient CNN Inference, ICML 2020",
+    ),
     MethodEntry(name="basis", label="Basis", target="linconv.methods.basis:BasisConv2d", source=_BASIS),
     MethodEntry(
         name="basis_linear", label="Basis linear", target="linconv.methods.basis:LinearBasisConv2d", source=_BASIS
@@ -69,6 +75,12 @@ METHODS: dict[str, MethodEntry] = by_name(
         source="Singh, Verma, Rai & Namboodiri, HetConv, CVPR 2019",
     ),
     MethodEntry(
+        name="kronecker",
+        label="Kronecker",
+        target="linconv.methods.kronecker:KroneckerConv2d",
+        source="Hameed et al., CNN Compression through Generalized Kronecker Product Decomposition, AAAI 2022",
+    ),
+    MethodEntry(
         name="lowrank",
         label="low-rank",
         target="linconv.methods.lowrank:LowRankConv2d",
@@ -91,6 +103,18 @@ METHODS: dict[str, MethodEntry] = by_name(
         label="Tucker",
         target="linconv.methods.tucker:TuckerConv2d",
         source="Kim et al., Compression of Deep CNNs for Fast and Low Power Mobile Applications, ICLR 2016",
+    ),
+    MethodEntry(
+        name="versatile",
+        label="versatile",
+        target="linconv.methods.versatile:VersatileConv2d",
+        source="Wang et al., Learning Versatile Filters for Efficient CNNs, NeurIPS 2018",
+    ),
+    MethodEntry(
+        name="warehouse",
+        label="warehouse",
+        target="linconv.methods.warehouse:WarehouseConv2d",
+        source="Li & Yao, KernelWarehouse, ICML 2024, with constant coefficients; Savarese & Maire, ICLR 2019",
     ),
     MethodEntry(
         name="wconv",

@@ -20,6 +20,15 @@ TABLES: dict[str, Output] = by_name(
         of_runs=True,
     ),
     Output(
+        name="comparisons",
+        label="Differences and verdicts",
+        caption="Every difference to the plain network, and to the one narrow network if there is one: simultaneous "
+        "interval, p-values, margin, probabilities of worse, equivalent and better, verdict, and the runs that would "
+        "decide.",
+        target="linconv.report.tables.comparisons:comparisons_table",
+        of_runs=True,
+    ),
+    Output(
         name="ranking_parameters",
         label="Accuracy at equal parameters",
         caption=_RANKED.format(cost="parameters"),
@@ -94,6 +103,15 @@ TABLES: dict[str, Output] = by_name(
         target="linconv.report.tables.speed:speed_table",
     ),
     Output(
+        name="deployment",
+        label="Inference in engines",
+        caption="Time of inference relative to the plain network in engines on the CPU, in fp32 and int8: the median "
+        "over interleaved rounds of the ratio within a round, and its quartiles. Batch normalization is folded in all "
+        "networks.",
+        target="linconv.report.tables.deployment:deployment_table",
+        needs=measured("deployment"),
+    ),
+    Output(
         name="profile",
         label="Time by kind of operation",
         caption="Where the time of a call goes, by kind of operation, in the plain network and in a variant: "
@@ -140,6 +158,14 @@ TABLES: dict[str, Output] = by_name(
         "metrics of the CNN Filter DB: kernel sparsity, variance entropy of the kernels and orthogonality of the "
         "filters, means over the convolutions.",
         target="linconv.report.tables.filter_quality:filter_quality_table",
+        of_runs=True,
+    ),
+    Output(
+        name="treatment",
+        label="What the training gave to every variant",
+        caption="Start, learning rate, size of the first step and multiply-accumulates of the training, beside those "
+        "of inference.",
+        target="linconv.report.tables.treatment:treatment_table",
         of_runs=True,
     ),
     Output(

@@ -1,6 +1,6 @@
 """`python -m linconv.cli`."""
 
-from linconv.cli import main
+from linconv.__main__ import main
 
 if __name__ == "__main__":
     main()

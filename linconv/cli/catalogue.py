@@ -17,6 +17,6 @@ app = typer.Typer()
 def list_entries(
     kinds: Annotated[list[str] | None, typer.Argument(help=f"of {', '.join(KINDS)}; all of them by default")] = None,
 ) -> None:
-    """List networks, data sets, methods (installed ones too), pruning criteria, regularizers and measurements."""
+    """List what a configuration can name, what results are made into, and the configurations that are shipped."""
     require_known(kinds or (), KINDS, "kind")
     typer.echo("\n\n".join(f"{kind}\n{table(kind, known_methods().values())}" for kind in kinds or KINDS))

@@ -12,9 +12,9 @@ import typer
 from linconv.catalogue.measurements import MEASUREMENTS
 from linconv.cli.options import command_line, log_to, one_model, read_config, require_known, seconds
 from linconv.config import Config, ConfigError, parse_config
-from linconv.config.errors import INTERRUPTED
 from linconv.results import write_result
 from linconv.results.kinds import COLUMNS, KINDS
+from linconv.stopping import INTERRUPTED
 
 
 def is_planned(config: Path | None, architecture: str | None) -> bool:

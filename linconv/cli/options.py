@@ -6,18 +6,20 @@ import logging
 import re
 import sys
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from linconv.config import Config, ConfigError, Variant, load_config, parse_config
-from linconv.config.errors import UserError
+from linconv.config.errors import UserError, explain_os_error
 from linconv.config.load import placed
 from linconv.config.names import check_known
 from linconv.config.reading import read_yaml
 from linconv.config.variants import needs_check
 from linconv.results.commands import shown_command
+from linconv.results.planned import LOG_BEGINS
 
 ConfigFile = Annotated[Path, typer.Argument(help="configuration file (YAML)", show_default=False)]
 Results = Annotated[Path, typer.Option(help="folder that holds the experiments' folders")]
@@ -40,6 +42,8 @@ def check_options(variants: Mapping[str, Variant], source: Path) -> None:
         ConfigError: they do not fit; the message begins with the file, the line and the key.
     """
     if needs_check(variants):
+        if "torch" not in sys.modules:
+            typer.echo("importing torch", err=True)
         from linconv.layers import check_methods
 
         try:
@@ -90,11 +94,33 @@ def command_line() -> str:
     return shown_command(["linconv", *sys.argv[1:]])
 
 
+class _LogFile(logging.FileHandler):
+    """A log that says on standard error, once and in a line, that it cannot be written."""
+
+    said = False
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802
+        error = sys.exc_info()[1]
+        if not self.said and isinstance(error, OSError):
+            error.filename = error.filename or self.baseFilename
+            sys.stderr.write(f"log: {explain_os_error(error)}\n")
+        if record.levelno >= logging.ERROR:
+            sys.stderr.write(f"{record.getMessage()}\n")
+        self.said = True
+
+    def close(self) -> None:
+        with suppress(OSError):  # what is lost has been said
+            super().close()
+
+
 def log_to(path: Path | None) -> None:
-    """Send messages and warnings to a new file, or to standard error."""
+    """Send messages and warnings to the end of a file, or to standard error; a log begins with the command."""
     handler: logging.Handler = logging.StreamHandler()
     if path is not None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handler = logging.FileHandler(path, mode="w", encoding="utf-8")
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", handlers=[handler])
+        handler = _LogFile(path, encoding="utf-8", errors="backslashreplace")
+    logging.basicConfig(format="%(asctime)s %(message)s", datefmt="%H:%M:%S", handlers=[handler])
+    logging.getLogger("linconv").setLevel(logging.INFO)  # of other packages only warnings: torch writes while it ends
     logging.captureWarnings(True)
+    if path is not None or not sys.stderr.isatty():
+        logging.getLogger("linconv").info("%s%s", LOG_BEGINS, command_line())

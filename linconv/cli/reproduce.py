@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from pathlib import Path
 from typing import Annotated
 
@@ -10,10 +9,10 @@ import typer
 
 from linconv.cli.options import command_line, log_to
 from linconv.config import ResolvedRun
-from linconv.config.errors import INTERRUPTED
 from linconv.results import RunResult, read_result
 from linconv.results.outcomes import read_outcomes
 from linconv.results.reproduction import TOLERANCE, Reproduction, compare_runs, settings_of
+from linconv.stopping import deferred
 
 app = typer.Typer()
 
@@ -44,14 +43,10 @@ def reproduce(
     from linconv.devices import device_slot
 
     with device_slot(settings.device, settings.runs_per_gpu) as here:
-        from linconv.runner import perform_run  # torch must see the device chosen above
-        from linconv.training.callbacks import TrainingStoppedError
+        with deferred():
+            from linconv.runner import perform_run  # torch must see the device chosen above
 
-        try:
-            again = perform_run(run, settings, folder, here, command=command_line(), progress=True, force=force)
-        except TrainingStoppedError as stopped:
-            logging.getLogger("linconv").warning("%s: %s", run.key, stopped)
-            raise typer.Exit(INTERRUPTED) from None
+        perform_run(run, settings, folder, here, command=command_line(), progress=True, force=force)
     # the file and not the object: what was measured may not have been written
     again = read_result(folder / "result.json", RunResult)
     found = compare_runs(original, again, read_outcomes(result.parent, original), read_outcomes(folder, again))

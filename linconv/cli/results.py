@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-import yaml
 
 from linconv.cli.options import ConfigFile, Results, Workers
 from linconv.config import load_config
+from linconv.config.writing import config_text
 from linconv.results import write_text
 
 app = typer.Typer()
@@ -30,7 +30,7 @@ def collect(
         marker.unlink()
     typer.echo(str(collect_results(settings, folder, partial=partial)))
     if not (folder / "config.yaml").exists():  # the pipeline writes it before its first job
-        write_text(folder / "config.yaml", yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False))
+        write_text(folder / "config.yaml", config_text(settings, defaults=True))
 
 
 @app.command("merge")

@@ -19,6 +19,8 @@ def check_whole(config: Config) -> None:
     """Raise ValueError, whose message begins with the key where there is one, for the first parts that do not fit."""
     if config.report_epoch == "best_validation" and config.validation is None:
         raise ValueError("report_epoch: 'best_validation' needs validation, such as {share: 0.1}")
+    if config.recipe.rate_search is not None and config.validation is None:
+        raise ValueError("recipe.rate_search: the rate is chosen on a validation part; add validation: {share: 0.1}")
     _check_datasets(config)
     _check_holes(config)
     check_known(config.variants, config.known_variants, "variant")
@@ -104,6 +106,8 @@ def _check_ranking(config: Config) -> None:
             raise ValueError(f"ranking.batch: {ranking.batch} is none of throughput.batches, which are timed")
     for place, names in shown.items():
         check_known(names, config.variants, "variant", place)
+    if isinstance(margins := config.statistics.margin, dict):
+        check_known(margins, config.datasets, "data set", "statistics.margin")
 
 
 def _check_recipes(config: Config) -> None:

@@ -15,7 +15,7 @@ from linconv.config.reading import ConfigError, Place, read_yaml
 from linconv.config.schema import Config
 
 # what pydantic adds to the place of an error inside a union, and no key of the file
-UNION_MEMBERS = ("int", "float", "LinearOptions", "Variant")
+UNION_MEMBERS = ("int", "float", "LinearOptions", "Variant", "Margins")
 
 
 def load_config(path: str | Path) -> Config:

@@ -7,10 +7,13 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator
 
 from linconv.catalogue.networks import NETWORKS
-from linconv.config.names import Frozen, check_known
+from linconv.config.frozen import Frozen
+from linconv.config.names import check_known
 from linconv.config.options import Names
 
 Activity = Literal["inference", "training"]
+Engine = Literal["onnxruntime", "openvino", "torch"]
+DeployedForm = Literal["folded", "feature", "product", "fastest"]
 Batches = Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(min_length=1)]
 
 
@@ -49,6 +52,23 @@ class RegularizerOptions(_OnRandomImages):
     rounds: Annotated[int, Field(ge=3)] = 15
     block_seconds: Annotated[float, Field(gt=0)] = 0.05
     cell_seconds: Annotated[float, Field(gt=0)] = 60.0
+
+
+class DeploymentOptions(_OnRandomImages):
+    """Inference of exported networks in engines on the CPU: plain, plain again, and every form of every variant.
+
+    `torch` is PyTorch itself, in fp32 alone, where "fastest" of `forms` is what `linconv.optimize` chooses by its
+    clock. `channels_last` is the layout of PyTorch; engines choose theirs. Batch normalization is folded everywhere.
+    """
+
+    variants: Names = ("L", "LRr")
+    batches: Batches = (1, 50)
+    engines: Annotated[tuple[Engine, ...], Field(min_length=1)] = ("onnxruntime", "openvino", "torch")
+    precisions: Annotated[tuple[Literal["fp32", "int8"], ...], Field(min_length=1)] = ("fp32", "int8")
+    forms: Annotated[tuple[DeployedForm, ...], Field(min_length=1)] = ("folded", "feature", "product", "fastest")
+    rounds: Annotated[int, Field(ge=3)] = 21
+    block_seconds: Annotated[float, Field(gt=0)] = 0.05
+    cell_seconds: Annotated[float, Field(gt=0)] = 120.0
 
 
 class SensitivityOptions(Frozen):

@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+import math
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
 from linconv.catalogue.networks import NETWORKS
-from linconv.config.names import Frozen
+from linconv.config.frozen import Frozen
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]*$", max_length=64)]
 Names = Annotated[tuple[Name, ...], Field(min_length=1)]
+Points = Annotated[float, Field(gt=0, le=100)]
+# by its kind, so that a wrong number is not told as a wrong mapping too
+Margin = Annotated[
+    Annotated[Points, Tag("float")] | Annotated[dict[Name, Points], Tag("Margins")],
+    Discriminator(lambda value: "Margins" if isinstance(value, Mapping) else "float"),
+]
+
+LEAST_MARGIN = 0.1  # percentage points; of a margin that the configuration does not give
 
 
 class ComplexityOptions(Frozen):
@@ -41,10 +51,38 @@ class FigureOptions(Frozen):
 
 
 class StatisticsOptions(Frozen):
-    """How accuracies are compared with the plain convolution's. Changing these values retrains nothing."""
+    """How accuracies are compared with the plain convolution's. Changing these values retrains nothing.
 
-    margin: Annotated[float, Field(gt=0, le=100)] = 1.0  # percentage points
+    `margin` is the largest difference that does not matter, in percentage points: one for all data sets, or one per
+    data set. Where there is none it is the share `margin_share` of the plain network's error, at least
+    `LEAST_MARGIN` points. `last_epochs`: the mean accuracy of so many last epochs of every run is shown beside the
+    reported one, in the table of treatments.
+    """
+
+    margin: Margin | None = None
+    margin_share: Annotated[float, Field(gt=0, lt=1)] = 0.2
     alpha: Annotated[float, Field(gt=0, lt=0.5)] = 0.05
+    last_epochs: Annotated[int, Field(ge=1)] | None = None
+
+    @field_validator("margin", mode="before")
+    @classmethod
+    def _numbers(cls, margin: Any) -> Any:
+        """pydantic would read true as 1."""
+        for name, points in margin.items() if isinstance(margin, Mapping) else ():
+            if isinstance(points, bool):
+                raise ValueError(f"a number is expected for {name}, but this is {str(points).lower()}")
+        return margin
+
+    def points_on(self, dataset: str) -> float | None:
+        """The margin that is given for a data set, None where it is a share of the error."""
+        return self.margin.get(dataset) if isinstance(self.margin, dict) else self.margin
+
+    def margin_of(self, dataset: str, error: float) -> float:
+        """The margin on a data set in points; `error` is the plain network's, in percent, NaN without one."""
+        points = self.points_on(dataset)
+        if points is not None:
+            return points
+        return LEAST_MARGIN if math.isnan(error) else max(LEAST_MARGIN, self.margin_share * error)
 
 
 class Hole(Frozen):

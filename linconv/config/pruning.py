@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
 from linconv.catalogue.criteria import CRITERIA
-from linconv.config.names import Frozen, check_known
+from linconv.config.frozen import Frozen, OmitDefaultFromHash
+from linconv.config.names import check_known
 
 
 class Pruning(Frozen):
@@ -18,7 +19,7 @@ class Pruning(Frozen):
     `criterion` is a name of `linconv.catalogue.criteria`, where the other fields that one criterion alone reads stand.
 
     `scale_penalty` is the weight of the L1 norm of the masked scales of masksparsity, whose mask is chosen after
-    `mask_at` of the epochs; `temperatures` are dcff's first and last.
+    `mask_at` of the epochs; `temperatures` are dcff's first and last, and `schedule` is the way between them.
     """
 
     criterion: str
@@ -27,15 +28,23 @@ class Pruning(Frozen):
     scale_penalty: Annotated[float, Field(gt=0)] = 5e-4
     mask_at: Annotated[float, Field(ge=0, lt=1)] = 0.25
     temperatures: tuple[Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)]] = (1.0, 1e4)
+    # "sigmoid" for a configuration of dcff; "geometric" is what results without the key were trained with
+    schedule: Annotated[Literal["sigmoid", "geometric"], OmitDefaultFromHash] = "geometric"
 
     @model_validator(mode="before")
     @classmethod
-    def _cut_after(cls, raw: Any) -> Any:
-        """The criterion says when channels are cut where the configuration does not."""
+    def _by_criterion(cls, raw: Any) -> Any:
+        """The criterion says when channels are cut, and how dcff's temperature rises, where the configuration does not.
+
+        A configuration leaves out what other criteria read; only a result states every key.
+        """
         if not isinstance(raw, dict):
             return raw
         entry = CRITERIA.get(str(raw.get("criterion")))
-        return {"at": entry.cut_after if entry else 0.5} | raw
+        chosen: dict[str, Any] = {"at": entry.cut_after if entry else 0.5}
+        if entry and "schedule" in entry.options and "scale_penalty" not in raw:
+            chosen["schedule"] = "sigmoid"
+        return chosen | raw
 
     @field_validator("criterion")
     @classmethod

@@ -7,7 +7,8 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from linconv.catalogue.networks import NETWORKS
-from linconv.config.names import Frozen, OmitDefaultFromHash, check_known
+from linconv.config.frozen import Frozen, OmitDefaultFromHash
+from linconv.config.names import check_known
 
 
 class Recipe(Frozen):
@@ -17,6 +18,8 @@ class Recipe(Frozen):
     linearly from 0 step by step. `precision`: "fp32" (no TF32), "tf32" (TF32 on GPUs), "bf16", "fp16" (autocast of the
     forward pass; fp16 scales the loss and needs a GPU). `clip_grad_norm` bounds the norm of all gradients together.
     `scale_weight_decay` multiplies the weight decay by a variant's share of the plain network's parameters.
+    `batch_norm`: the statistics by which batch normalization evaluates, "running" averages of the training steps, or
+    "recalibrated" ones, measured on training images with the network as it is (`linconv.training.recalibration`).
     """
 
     optimizer: Literal["adam", "sgd"] = "adam"
@@ -33,6 +36,7 @@ class Recipe(Frozen):
     precision: Annotated[Literal["fp32", "tf32", "bf16", "fp16"], OmitDefaultFromHash] = "fp32"
     clip_grad_norm: Annotated[Annotated[float, Field(gt=0)] | None, OmitDefaultFromHash] = None
     scale_weight_decay: Annotated[bool, OmitDefaultFromHash] = False
+    batch_norm: Annotated[Literal["running", "recalibrated"], OmitDefaultFromHash] = "running"
 
     @model_validator(mode="after")
     def _consistent(self) -> Recipe:
@@ -119,12 +123,41 @@ class Override(Frozen):
         )
 
 
+class RateSearch(Frozen):
+    """Several learning rates, of which every run takes the one that does best on its validation part.
+
+    `factors` multiply the recipe's rate. Each rate is tried for `share` of the epochs, the whole schedule shortened to
+    them; the training itself then starts anew. The same factors are tried for every variant.
+    """
+
+    factors: Annotated[tuple[Annotated[float, Field(gt=0)], ...], Field(min_length=2)] = (0.3, 1.0, 3.0)
+    share: Annotated[float, Field(gt=0, le=1)] = 0.2
+
+    @field_validator("factors")
+    @classmethod
+    def _increasing(cls, factors: tuple[float, ...]) -> tuple[float, ...]:
+        if list(factors) != sorted(set(factors)):
+            raise ValueError(f"factors must increase, not {list(factors)}")
+        return factors
+
+    def trials(self, recipe: Recipe) -> tuple[Recipe, ...]:
+        """The recipes that are tried; two epochs at least, where the recipe has them: a network may change between."""
+        short = recipe.scaled(max(self.share, min(1.0, 2 / recipe.epochs)))
+        return tuple(
+            short.model_copy(update={"learning_rate": factor * recipe.learning_rate}) for factor in self.factors
+        )
+
+
 class RecipeChoice(Frozen):
-    """A preset, a factor on its epochs and milestones (0.1: a tenth of the training), and overrides in order."""
+    """A preset, a factor on its epochs and milestones (0.1: a tenth of the training), and overrides in order.
+
+    With `rate_search`, every run chooses its learning rate first.
+    """
 
     preset: str = "paper"
     epochs_factor: Annotated[float, Field(gt=0, le=10)] = 1.0
     overrides: tuple[Override, ...] = ()
+    rate_search: RateSearch | None = None
 
     @field_validator("preset")
     @classmethod

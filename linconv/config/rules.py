@@ -10,9 +10,10 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from numbers import Integral, Real
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic_core import core_schema
+if TYPE_CHECKING:
+    from pydantic_core import core_schema
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,7 @@ class Rule:
 
     def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> core_schema.CoreSchema:
         """How pydantic applies the rule to a field; its messages already name the key and the value."""
+        from pydantic_core import core_schema  # here, so that the layers need no pydantic
 
         def validate(value: Any) -> Any:
             if not self.holds(value):
@@ -57,6 +59,8 @@ def at_least(least: int) -> Rule:
     return Rule(f"an int of at least {least}", lambda value: is_int(value) and value >= least)
 
 
+Mode = Literal["weight", "feature", "auto"]
+Init = Literal["paper", "variance_preserving"]
 Count = Annotated[int, at_least(1)]
 Positive = Annotated[float, Rule("a number above 0", lambda value: is_number(value) and value > 0)]
 Share = Annotated[float, Rule("a number in (0, 1)", lambda value: is_number(value) and 0 < value < 1)]

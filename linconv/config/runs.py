@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
 from linconv.config.folders import ImageFolderOptions, ValidationOptions
-from linconv.config.names import Frozen, OmitDefaultFromHash, ReportEpoch
-from linconv.config.recipes import Recipe
+from linconv.config.frozen import Frozen, OmitDefaultFromHash, ReportEpoch
+from linconv.config.recipes import RateSearch, Recipe
 from linconv.config.schema import Config
 from linconv.config.variants import Variant
 
@@ -57,6 +57,7 @@ class ResolvedRun(Frozen):
     imagefolder: Annotated[ImageFolderOptions | None, OmitDefaultFromHash] = None
     validation: Annotated[ValidationOptions | None, OmitDefaultFromHash] = None
     report_epoch: Annotated[ReportEpoch, OmitDefaultFromHash] = "last"
+    rate_search: Annotated[RateSearch | None, OmitDefaultFromHash] = None
 
     @property
     def key(self) -> RunKey:
@@ -140,4 +141,5 @@ def _resolve(config: Config, key: RunKey, variants: Mapping[str, Variant], recip
         imagefolder=config.imagefolders.get(key.dataset),
         validation=config.validation,
         report_epoch=config.report_epoch,
+        rate_search=config.recipe.rate_search,
     )

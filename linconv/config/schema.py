@@ -11,9 +11,17 @@ from pydantic import Field, field_validator, model_validator
 
 from linconv.catalogue.networks import NETWORKS
 from linconv.config.folders import ImageFolderOptions, ValidationOptions, check_new_names
-from linconv.config.measured import CorrectnessOptions, ProfileOptions, RegularizerOptions, SensitivityOptions
+from linconv.config.frozen import ExcludeFromHash, Frozen, ReportEpoch
+from linconv.config.measured import (
+    CorrectnessOptions,
+    DeploymentOptions,
+    ProfileOptions,
+    RegularizerOptions,
+    SensitivityOptions,
+)
 from linconv.config.methods import PLAIN
-from linconv.config.names import ExcludeFromHash, Frozen, ReportEpoch, check_known
+from linconv.config.names import check_known
+from linconv.config.needs import RULES, NeedsOptions
 from linconv.config.options import ComplexityOptions, FigureOptions, Hole, Name, Names, StatisticsOptions
 from linconv.config.ranking import RankingOptions
 from linconv.config.recipes import RecipeChoice
@@ -51,12 +59,15 @@ class Config(Frozen):
     cuda_graph: Annotated[bool, ExcludeFromHash] = False
     runs_per_gpu: Annotated[int, Field(ge=1, le=1024), ExcludeFromHash] = 1
     loader_workers: Annotated[int, Field(ge=0, le=1024), ExcludeFromHash] = 2
+    workers: Annotated[int, Field(ge=0, le=1024), ExcludeFromHash] = 0
+    needs: Annotated[dict[str, NeedsOptions], ExcludeFromHash] = Field(default={})
     complexity: ComplexityOptions = ComplexityOptions()
     throughput: ThroughputOptions | None = None
     profile: ProfileOptions | None = None
     regularizer: RegularizerOptions | None = None
     sensitivity: SensitivityOptions | None = None
     correctness: CorrectnessOptions | None = None
+    deployment: DeploymentOptions | None = None
     figures: FigureOptions = FigureOptions()
     statistics: StatisticsOptions = StatisticsOptions()
     ranking: RankingOptions | None = None
@@ -119,6 +130,12 @@ class Config(Frozen):
     def _new_names(cls, folders: dict[str, ImageFolderOptions]) -> dict[str, ImageFolderOptions]:
         check_new_names(folders)
         return folders
+
+    @field_validator("needs")
+    @classmethod
+    def _rules(cls, needs: dict[str, NeedsOptions]) -> dict[str, NeedsOptions]:
+        check_known(needs, RULES, "rule")
+        return needs
 
     @field_validator("architectures")
     @classmethod

@@ -7,7 +7,8 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from linconv.catalogue.networks import NETWORKS
-from linconv.config.names import Frozen, check_known
+from linconv.config.frozen import Frozen
+from linconv.config.names import check_known
 from linconv.config.variants import Mode
 
 TimedForm = Mode | Literal["folded"]

@@ -1,4 +1,4 @@
-"""Variants: a named layer, its options and its regularisers. The paper's five are data here."""
+"""Variants: a named layer, its options and its regularisers. The built-in ones are data of the catalogue."""
 
 from __future__ import annotations
 
@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import ConfigDict, Field, InstanceOf, field_validator, model_validator
 
 from linconv.catalogue.regularizers import REGULARIZERS, RegularizerEntry
+from linconv.catalogue.variants import BUILT_IN
+from linconv.config.frozen import Frozen, OmitDefaultFromHash
 from linconv.config.methods import PLAIN, known_methods
-from linconv.config.names import Frozen, OmitDefaultFromHash, check_known
+from linconv.config.names import check_known
 from linconv.config.pruning import Pruning
-from linconv.config.rules import Rank, Share
-
-Mode = Literal["weight", "feature", "auto"]
-Init = Literal["paper", "variance_preserving"]
+from linconv.config.rules import Init, Mode, Rank, Share
 
 
 class LinearOptions(Frozen):
@@ -206,18 +205,4 @@ def needs_check(variants: Mapping[str, Variant]) -> bool:
     return any(variant.layer not in (PLAIN, "linear") for variant in variants.values())
 
 
-_CORRELATION = Regularizer(name="correlation", weight=0.01, mode="paper", period=10)
-
-# Paper, section 3 and table 1: rank 10 is constant; the sparse variant's numbers were never published.
-VARIANTS: dict[str, Variant] = {
-    "conv": Variant(layer="conv"),
-    "L": Variant(layer="linear", options=LinearOptions()),
-    "Lr": Variant(layer="linear", options=LinearOptions(), regularizers=(_CORRELATION,)),
-    "LRr": Variant(layer="linear", options=LinearOptions(rank=10), regularizers=(_CORRELATION,)),
-    "LSr": Variant(
-        layer="linear",
-        options=LinearOptions(sparsity=0.5),
-        regularizers=(_CORRELATION, Regularizer(name="coefficient_l1", weight=0.01, period=10)),
-        sparsity_schedule=SparsityScheduleOptions(),
-    ),
-}
+VARIANTS: dict[str, Variant] = {name: Variant.model_validate(dict(values)) for name, values in BUILT_IN.items()}

@@ -67,6 +67,11 @@ def load_published(name: str, info: DatasetInfo, root: Path) -> Arrays:
         ) from None
 
 
+def is_present(name: str, root: Path) -> bool:
+    """Whether files of a data set with archives lie below `root`, in any container."""
+    return any(_is_there(container, name, root) for container in ORDER)
+
+
 def _is_there(container: Container, name: str, root: Path) -> bool:
     if container == "archives":
         return any((root / file).exists() for file in DATASETS[name].archives)

@@ -12,7 +12,6 @@ from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -21,6 +20,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from linconv.data.errors import DataError
+from linconv.data.memory import host_memory
 from linconv.data.pixels import decode_rgb, undecodable
 
 CHANNELS = 3  # every image is read as RGB, a grey one with three equal channels
@@ -173,29 +173,10 @@ def loader_failures() -> Iterator[None]:
 
 def fits_in_memory(wanted: int, device: torch.device | str) -> bool:
     """Whether `wanted` bytes are at most half of the memory available to this process, and of that of the device."""
-    available = [_host_memory()]
+    available = [host_memory()]
     if torch.device(device).type == "cuda":
         available.append(torch.cuda.mem_get_info(device)[0])
     return 2 * wanted <= min(available)
-
-
-def _host_memory() -> int:
-    """Bytes that can be had: what Linux states and a control group leaves, elsewhere all there is.
-
-    0 on Windows, which Python does not ask: what might not fit is streamed there.
-    """
-    if sys.platform == "win32":
-        return 0
-    found = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
-    try:
-        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
-        found += [1024 * int(line.split()[1]) for line in lines if line.startswith("MemAvailable:")]
-        group = Path("/proc/self/cgroup").read_text(encoding="utf-8").strip().rpartition("::")[2]
-        limit = Path("/sys/fs/cgroup", group.lstrip("/"), "memory.max").read_text(encoding="ascii").strip()
-        found += [int(limit)] if limit.isdigit() else []
-    except OSError:
-        pass
-    return min(found)
 
 
 class _DecodedBatches(Dataset[Tensor | str]):

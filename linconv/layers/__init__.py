@@ -10,11 +10,13 @@ from linconv.layers.linear_conv import LinearConv2d
 from linconv.layers.methods import check_methods, fitting_init, method_class, warm_start_init
 from linconv.layers.optimize import optimize
 from linconv.layers.orthogonality import conv_orthogonal_penalty, orthogonal_penalty
+from linconv.layers.places import Place, places_of
 from linconv.layers.regularizers import coefficient_l1, correlation_penalty
-from linconv.layers.replacement import ConvReplacement
+from linconv.layers.replacement import SOURCE, ConvReplacement, ParameterRule
 from linconv.layers.sparsity import SparsitySchedule
 
 __all__ = [
+    "SOURCE",
     "Coefficients",
     "ConvReplacement",
     "Conversion",
@@ -25,6 +27,8 @@ __all__ = [
     "LinearConv2d",
     "LowRankCoefficients",
     "Macs",
+    "ParameterRule",
+    "Place",
     "Positive",
     "Rank",
     "Rule",
@@ -46,6 +50,7 @@ __all__ = [
     "never_orthogonal",
     "optimize",
     "orthogonal_penalty",
+    "places_of",
     "pointwise",
     "replaced_layers",
     "set_mode",

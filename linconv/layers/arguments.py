@@ -101,7 +101,7 @@ class Conv2dArguments(nn.Module):
             self.register_parameter("bias", None)
         self.build(factory, **options)
         self.reset_parameters()
-        self._own_attributes = frozenset({*vars(self), "_own_attributes"})  # what others write comes later
+        self._own_attributes = (*vars(self), "_own_attributes")  # what others write comes later
 
     def __init_subclass__(cls, **arguments: Any) -> None:
         """Give a method the signature of `nn.Conv2d`, then its own options."""

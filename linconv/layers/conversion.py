@@ -5,19 +5,24 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+import torch
 from torch import nn
 
-from linconv.config import VARIANTS, Variant
+from linconv.catalogue.variants import BUILT_IN
 from linconv.config.methods import PLAIN, known_methods
 from linconv.config.names import check_known
 from linconv.layers.copies import copied
 from linconv.layers.forms import check_mode
 from linconv.layers.methods import check_options, method_class
+from linconv.layers.places import Place, places_of
 from linconv.layers.replacement import ConvReplacement
 from linconv.layers.replacing import is_exported, refuse_hooks, refuse_wrappers, replace_modules
 from linconv.layers.selection import Choice, Selection, check_patterns, select
+
+if TYPE_CHECKING:
+    from linconv.config import Variant
 
 log = logging.getLogger("linconv")
 PROGRESS_SECONDS = 10
@@ -108,26 +113,26 @@ def conversion(
     """What `convert` does, and a report in place of the log."""
     if not isinstance(model, nn.Module):
         raise TypeError(f"model must be an nn.Module, not a {type(model).__name__}; convert it before torch.export")
-    variant = _variant(variant)
+    new = _replacement(variant)
     if not inplace:
         model = copied(model)
-    if variant.layer == PLAIN:
+    if new.layer == PLAIN:
         if options:
             raise ValueError(f"the plain convolution has no option '{next(iter(options))}'")
         return Conversion(model, PLAIN, Selection({}, {}, []))
-    layer_class = method_class(variant.layer)
-    options = variant.layer_options | options
-    check_options(variant.layer, options)
+    layer_class = method_class(new.layer)
+    options = {**new.options, **options}
+    check_options(new.layer, options)
     if layer_class.inits:  # LinearConv2d.from_conv2d alone would start from the given filters
         options = {"init": layer_class.inits[0]} | options
     refuse_wrappers(model, (nn.Conv2d,), "convert")
     check_patterns(model, choice)
-    selection = select(model, layer_class, options, _with_variant(choice, variant))
+    selection = select(model, layer_class, options, _both(choice, new.choice))
     if not selection.replaced and not allow_nothing:
         raise ValueError(f"convert: {_nothing(model, selection, layer_class)}; allow_nothing=True lets this pass")
     refuse_hooks((name, conv) for conv, name in selection.replaced.items())
     redrawn = _redrawn(model, layer_class, options) if selection.replaced else None
-    layers = _layers(layer_class, selection.replaced, options)
+    layers = _layers(model, layer_class, selection.replaced, options)
     return Conversion(replace_modules(model, layers), layer_class.__name__, selection, redrawn)
 
 
@@ -177,37 +182,47 @@ def set_mode(model: nn.Module, mode: str) -> nn.Module:
     return model
 
 
-def _variant(variant: object) -> Variant:
-    """The variant that an argument means.
+class _Replacement(NamedTuple):
+    """What replaces convolutions, and which."""
+
+    layer: str
+    options: Mapping[str, Any]
+    choice: Choice = Choice()
+
+
+def _replacement(variant: object) -> _Replacement:
+    """What a variant, or the name of a built-in variant or a method, which need no pydantic, replaces.
 
     Raises:
         TypeError: it is neither a name nor a variant.
         ValueError: an unknown name, or a variant that is more than layers.
     """
     if isinstance(variant, str):
-        check_known([variant], [*VARIANTS, *known_methods()], "variant")
-        variant = VARIANTS[variant] if variant in VARIANTS else Variant(layer=variant)
-    if not isinstance(variant, Variant):
+        check_known([variant], [*BUILT_IN, *known_methods()], "variant")
+        definition = BUILT_IN.get(variant, {"layer": variant})
+        return _Replacement(definition["layer"], definition.get("options", {}))
+    if not hasattr(variant, "layer_options"):
         raise TypeError(f"variant must be a name, such as 'L' or 'tucker', or a linconv.Variant, not {variant!r}")
-    if variant.narrow_to is not None:
+    given: Variant = variant  # type: ignore[assignment]
+    if given.narrow_to is not None:
         raise ValueError("a narrow variant is built, not converted: linconv.build_model(architecture, variant)")
-    if variant.pruning is not None or variant.warm_start is not None:
+    if given.pruning is not None or given.warm_start is not None:
         raise ValueError(
             "pruning and warm_start happen while a network is trained (`linconv train`); to start from the filters of "
             'a trained model, name the layer and its `init`, such as "svd"'
         )
-    return variant
+    where = Choice(given.include, given.exclude, given.skip_first, given.skip_last, given.only_where_saves)
+    return _Replacement(given.layer, given.layer_options, where)
 
 
-def _with_variant(choice: Choice, variant: Variant) -> Choice:
-    """The choice of the arguments, then that of the variant, whose patterns need not match a convolution."""
-    include, exclude = choice.include, tuple(choice.exclude)
+def _both(choice: Choice, variants: Choice) -> Choice:
+    """The choice of the arguments with that of the variant, whose patterns need not match a convolution."""
     return Choice(
-        variant.include if include is None else include,
-        (*exclude, *variant.exclude),
-        choice.skip_first or variant.skip_first,
-        choice.skip_last or variant.skip_last,
-        choice.only_where_saves or variant.only_where_saves,
+        variants.include if choice.include is None else choice.include,
+        (*choice.exclude, *variants.exclude),
+        choice.skip_first or variants.skip_first,
+        choice.skip_last or variants.skip_last,
+        choice.only_where_saves or variants.only_where_saves,
     )
 
 
@@ -234,17 +249,25 @@ def _redrawn(model: nn.Module, layer_class: type[ConvReplacement], options: Mapp
 
 
 def _layers(
-    layer_class: type[ConvReplacement], convs: Mapping[nn.Conv2d, str], options: Mapping[str, Any]
-) -> dict[nn.Module, nn.Module]:
+    model: nn.Module,
+    layer_class: type[ConvReplacement],
+    convs: Mapping[nn.Conv2d, str],
+    options: Mapping[str, Any],
+) -> dict[nn.Conv2d, ConvReplacement]:
     """The new layers; where making them takes long, the log says how far it is."""
-    layers: dict[nn.Module, nn.Module] = {}
+    depends = any("options_at" in vars(cls) for cls in layer_class.mro() if cls is not ConvReplacement)
+    places = places_of(model) if depends else {}
+    layers: dict[nn.Conv2d, ConvReplacement] = {}
     started = said = time.monotonic()
     for conv, name in convs.items():
+        here = layer_class.options_at(places.get(conv, Place()), options)
         try:
-            layers[conv] = layer_class.from_conv2d(conv, **options)
+            layers[conv] = layer_class.from_conv2d(conv, **here)
         except ValueError as error:
             raise type(error)(f"{name}: {error}" if name else str(error)) from error
         if (now := time.monotonic()) - said > PROGRESS_SECONDS:
             said = now
             log.warning("convert: %d of %d layers after %.0f s", len(layers), len(convs), now - started)
+    with torch.no_grad():
+        layer_class.share_(layers, options.get("init"))
     return layers

@@ -10,7 +10,7 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
-from linconv.config.variants import Mode
+from linconv.config.rules import Mode
 from linconv.layers.geometry import in_channels_last
 
 Form = Literal["weight", "feature", "folded"]

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from torch import nn
 
-from linconv.config.variants import Regularizer
 from linconv.layers.orthogonality import effective_stride, group_size
 from linconv.layers.regularizers import On, filters_of
+
+if TYPE_CHECKING:
+    from linconv.config import Regularizer
 
 
 class LayerWarning(NamedTuple):

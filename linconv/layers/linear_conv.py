@@ -12,8 +12,7 @@ from typing import Any, Self, get_args
 import torch
 from torch import Tensor, nn
 
-from linconv.config.rules import Rank, Share, share_of
-from linconv.config.variants import Init, Mode
+from linconv.config.rules import Init, Mode, Rank, Share, share_of
 from linconv.layers.arguments import Factory, UnsupportedConvError, pointwise
 from linconv.layers.coefficients import make_coefficients
 from linconv.layers.costs import Macs, Stage

@@ -5,17 +5,19 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
-from linconv.config import Regularizer, Variant
 from linconv.config.errors import UserError
 from linconv.config.methods import PLAIN, known_methods
 from linconv.config.names import check_known, nearest
 from linconv.layers.arguments import UnsupportedConvError
 from linconv.layers.options import option_parameters
 from linconv.layers.replacement import ConvReplacement
+
+if TYPE_CHECKING:
+    from linconv.config import Regularizer, Variant
 
 KERNELS = (3, 1, 5, 7, 2)  # on which options are tried, the usual one first
 

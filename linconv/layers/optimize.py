@@ -3,46 +3,178 @@
 from __future__ import annotations
 
 import copy
-import statistics
+import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from linconv.config.names import check_known
+from linconv.layers.batch_norm import find_norms, fold_into_conv, fold_into_linear, scale_and_shift
 from linconv.layers.conversion import replace_modules
+from linconv.layers.feature_space import feature_space, product_form
 from linconv.layers.geometry import in_channels_last
+from linconv.layers.linear_conv import LinearConv2d
 from linconv.layers.replacement import ConvReplacement
+
+log = logging.getLogger("linconv")
 
 ROUNDS = 7
 BLOCK_SECONDS = 0.01
+FORMS = ("folded", "feature", "product")
 
 
-def optimize(model: nn.Module, sample_input: Tensor) -> nn.Module:
+def optimize(
+    model: nn.Module, sample_input: Tensor, *, batch_norm: bool = True, forms: Sequence[str] = FORMS
+) -> nn.Module:
     """A copy of the model for inference whose replaced convolutions each run in their fastest exact form.
 
     Each layer is timed alone on the input that it gets from `sample_input`, in interleaved rounds: folded into a plain
-    convolution, and in feature space. The faster form is kept; outputs stay equal up to rounding. A layer that does
-    not fold stays as it is; a layer without a form in feature space is folded untimed. What is fastest depends on the
-    device, the batch, the dtype, the memory layout and the number of threads, so optimize under the conditions in
-    which the model will run. The copy shares no tensor with `model` and does not train.
+    convolution, in feature space, and as a product (a LinearConv as a convolution with V, then one with [I; A]). A
+    form whose outputs differ from the layer's by more than rounding is left out, and a warning names it. Then the
+    whole model is timed with the fastest form of each layer, and with one form throughout; what takes the least time
+    is kept. A layer that does not fold stays as it is; a layer without a form in feature space is folded. What is
+    fastest depends on the device, the batch, the dtype, the memory layout and the number of threads, so optimize under
+    the conditions in which the model will run. The copy shares no tensor with `model` and does not train.
 
     Args:
         model: any model; it is left as it is. Layers that `sample_input` does not reach are folded.
         sample_input: (n, c, h, w), a batch of the size, dtype and layout to come, on the model's device.
+        batch_norm: fold every batch normalization that acts on the output of one convolution alone into it, plain
+            convolutions included. The folded ones become `nn.Identity`.
+        forms: those to choose from, of "folded", "feature" and "product". One alone is taken untimed, as before an
+            export to an engine.
 
     Raises:
         TypeError: `sample_input` is no tensor.
+        ValueError: an unknown form, or none.
     """
     if not isinstance(sample_input, Tensor):
         raise TypeError(f"sample_input must be a tensor, not {type(sample_input).__name__}")
-    model = copy.deepcopy(model).eval()
+    check_known(forms, FORMS, "form")
+    if not forms:
+        raise ValueError(f"forms: name at least one of {', '.join(FORMS)}")
+    original, model = model, copy.deepcopy(model).eval()
+    norms = find_norms(model, sample_input) if batch_norm else {}
     inputs = _inputs(model, sample_input)
-    chosen: dict[nn.Module, nn.Module] = {}
-    for layer in model.modules():
-        if isinstance(layer, ConvReplacement) and layer.folds:
-            chosen[layer] = _fastest(layer, inputs.get(layer))
-    return replace_modules(model, chosen).requires_grad_(False)
+    exact = {
+        layer: found
+        for name, layer in model.named_modules()
+        if (found := _exact_forms(name, layer, norms.get(layer), inputs.get(layer), forms))
+    }
+    fastest = {layer: _fastest(found, inputs.get(layer)) for layer, found in exact.items()}
+    throughout = [
+        {layer: next((f for f in found if f.name == form), found[0]) for layer, found in exact.items()}
+        for form in forms
+    ]
+    choices = [_replacements(choice, norms) for choice in _distinct([fastest, *throughout])]
+    optimized = replace_modules(model, _fastest_whole(model, choices, sample_input)).requires_grad_(False)
+    if norms and not _agrees(optimized, original, sample_input):
+        log.warning("optimize: batch normalization stays, for the model's outputs change without its modules")
+        return optimize(original, sample_input, batch_norm=False, forms=forms)
+    return optimized
+
+
+@dataclass(frozen=True)
+class _Form:
+    """One exact form of a layer; `norm` is the batch normalization that still has to follow it."""
+
+    name: str
+    module: nn.Module
+    norm: nn.Module | None = None
+
+    def __call__(self, input: Tensor) -> Tensor:
+        output: Tensor = self.module(input)
+        return output if self.norm is None else self.norm(output)
+
+
+def _exact_forms(
+    name: str, layer: nn.Module, norm: nn.Module | None, x: Tensor | None, forms: Sequence[str]
+) -> list[_Form]:
+    """The forms that may take the place of a layer; none where the layer stays as it is."""
+    if type(layer) is nn.Conv2d and norm is not None:
+        return [_Form("folded", fold_into_conv(layer, norm))]
+    if not isinstance(layer, ConvReplacement) or not layer.folds:
+        return []
+    candidates = _feature_forms(layer, norm, forms) if x is not None and "feature" in layer.forms else []
+    if "folded" in forms or not candidates:
+        candidates.append(_folded(layer, norm))
+    if x is None:
+        return candidates
+    if in_channels_last(x):
+        candidates = [replace(form, module=form.module.to(memory_format=torch.channels_last)) for form in candidates]
+    return _exact(name, _Form("as it is", layer, norm), candidates, x)
+
+
+def _distinct(choices: Sequence[Mapping[nn.Module, _Form]]) -> list[Mapping[nn.Module, _Form]]:
+    return [choice for i, choice in enumerate(choices) if choice not in choices[:i]]
+
+
+def _replacements(
+    choice: Mapping[nn.Module, _Form], norms: Mapping[nn.Module, nn.Module]
+) -> dict[nn.Module, nn.Module]:
+    """The modules to replace for a choice of forms, each by its own new one."""
+    found: dict[nn.Module, nn.Module] = {layer: form.module for layer, form in choice.items()}
+    return found | {norms[layer]: nn.Identity() for layer in choice if layer in norms and choice[layer].norm is None}
+
+
+def _folded(layer: ConvReplacement, norm: nn.Module | None) -> _Form:
+    conv = layer.to_conv2d()
+    return _Form("folded", conv if norm is None else fold_into_conv(conv, norm))
+
+
+def _feature_forms(layer: ConvReplacement, norm: nn.Module | None, forms: Sequence[str]) -> list[_Form]:
+    """The layer in feature space, with the batch normalization folded in wherever the algebra allows it."""
+    if not isinstance(layer, LinearConv2d):
+        kept = copy.deepcopy(layer)
+        kept.mode = "feature"
+        return [_Form("feature", kept, norm)] if "feature" in forms else []
+    found = []
+    if "feature" in forms:
+        absorbed = layer if norm is None else fold_into_linear(layer, norm)
+        found += [] if absorbed is None else [_Form("feature", feature_space(absorbed))]
+        found += [] if norm is None else [_Form("feature", feature_space(layer), norm)]
+    if "product" in forms:
+        found.append(_Form("product", product_form(layer, *((None, None) if norm is None else scale_and_shift(norm)))))
+    return found
+
+
+@torch.inference_mode()
+def _exact(name: str, reference: _Form, candidates: list[_Form], x: Tensor) -> list[_Form]:
+    """The first candidate of every name whose outputs equal the layer's; a warning names the forms that have none."""
+    expected = reference(x)
+    exact: dict[str, _Form] = {}
+    for form in candidates:
+        if form.name not in exact and _equal(form(x), expected):
+            exact[form.name] = form
+    for lost in dict.fromkeys(form.name for form in candidates if form.name not in exact):
+        log.warning("optimize: %s: the %s form gives other outputs than the layer and is left out", name or "it", lost)
+    return list(exact.values())
+
+
+def _equal(found: object, expected: object) -> bool:
+    """Whether two outputs are equal up to rounding in their dtype: tensors by their largest value, else always."""
+    if not (isinstance(found, Tensor) and isinstance(expected, Tensor)) or not found.is_floating_point():
+        return True
+    if found.shape != expected.shape:
+        return False
+    scale = expected.abs().max().clamp_min(torch.finfo(expected.dtype).tiny) if expected.numel() else 1.0
+    return bool(((found - expected).abs() <= torch.finfo(expected.dtype).eps ** 0.5 * scale).all())
+
+
+@torch.inference_mode()
+def _agrees(optimized: nn.Module, original: nn.Module, sample_input: Tensor) -> bool:
+    training = {module: module.training for module in original.modules()}
+    try:
+        return _equal(optimized(sample_input), original.eval()(sample_input))
+    except (AttributeError, TypeError, RuntimeError):  # the model asks a module that is gone for something
+        return False
+    finally:
+        for module, state in training.items():
+            module.training = state
 
 
 @torch.inference_mode()
@@ -63,35 +195,54 @@ def _inputs(model: nn.Module, sample_input: Tensor) -> dict[nn.Module, Tensor]:
     return inputs
 
 
+def _fastest(forms: Sequence[_Form], x: Tensor | None) -> _Form:
+    return forms[0] if x is None else forms[_least(forms, x)]
+
+
 @torch.inference_mode()
-def _fastest(layer: ConvReplacement, x: Tensor | None) -> nn.Module:
-    folded = layer.to_conv2d()
-    if x is not None and in_channels_last(x):
-        folded = folded.to(memory_format=torch.channels_last)
-    if x is None or "feature" not in layer.forms:
-        return folded
-    layer.mode = "feature"
-    candidates: list[nn.Module] = [folded, layer]
-    seconds: list[list[float]] = [[] for _ in candidates]
-    calls = [_calls(candidate, x) for candidate in candidates]
-    for _ in range(ROUNDS):
-        for i, candidate in enumerate(candidates):
-            seconds[i].append(_seconds(candidate, x, calls[i]))
-    ratio = statistics.median(f / p for p, f in zip(*seconds, strict=True))
-    return layer if ratio < 1 else folded
+def _fastest_whole(
+    model: nn.Module, choices: Sequence[dict[nn.Module, nn.Module]], sample_input: Tensor
+) -> dict[nn.Module, nn.Module]:
+    """The replacements with which a pass of the whole model takes the least time."""
+
+    def with_choice(choice: dict[nn.Module, nn.Module]) -> Callable[[Tensor], Any]:
+        def call(x: Tensor) -> Any:
+            changed = replace_modules(model, choice)
+            try:
+                return changed(x)
+            finally:
+                replace_modules(model, {new: old for old, new in choice.items()})
+
+        return call
+
+    return choices[_least([with_choice(choice) for choice in choices], sample_input)]
 
 
-def _calls(call: Callable[[Tensor], Tensor], x: Tensor) -> int:
+@torch.inference_mode()
+def _least(calls: Sequence[Callable[[Tensor], Any]], x: Tensor) -> int:
+    """Which call takes the least time: by its shortest block, for what else the machine does only adds to a block."""
+    if len(calls) == 1:
+        return 0
+    repeats = [_calls(call, x) for call in calls]
+    rounds = [[_seconds(call, x, n) for call, n in zip(calls, repeats, strict=True)] for _ in range(ROUNDS)]
+    shortest = [min(taken) for taken in zip(*rounds, strict=True)]
+    return shortest.index(min(shortest))
+
+
+def _calls(call: Callable[[Tensor], Any], x: Tensor) -> int:
     _seconds(call, x, 1)
     return max(1, int(BLOCK_SECONDS / max(1e-9, _seconds(call, x, 1))))
 
 
-def _seconds(call: Callable[[Tensor], Tensor], x: Tensor, calls: int) -> float:
+def _seconds(call: Callable[[Tensor], Any], x: Tensor, calls: int) -> float:
     if x.is_cuda:
         torch.cuda.synchronize(x.device)
-    start = time.perf_counter()
+    # of one thread, the time that the processor spends: what else the machine does is not in it
+    alone = x.device.type == "cpu" and torch.get_num_threads() == 1
+    clock = time.thread_time if alone else time.perf_counter
+    start = clock()
     for _ in range(calls):
         call(x)
     if x.is_cuda:
         torch.cuda.synchronize(x.device)
-    return (time.perf_counter() - start) / calls
+    return (clock() - start) / calls

@@ -43,8 +43,12 @@ def conv_orthogonal_penalty(model: nn.Module, on: On = "primaries", *, skip_stem
 
     Rows of different groups never meet: each group counts for itself. Dilation d only spreads the taps: the filters
     meet as the filters of an undilated convolution of stride S / gcd(S, d). A 1x1 kernel is a matrix, for which the
-    penalty is that of `orthogonal_penalty`. The norm is not squared, as in the authors' released code. Borders, where
-    zero padding breaks orthogonality, are left out of account.
+    penalty is that of `orthogonal_penalty`. Borders, where zero padding breaks orthogonality, are left out of account.
+
+    This is the lemma, not the call of the authors' training scripts. Their `deconv_orth_dist` equals it with the
+    padding above, and their `conv_orth_dist` at stride 1 where M > C. The scripts call the first with padding 1
+    whatever the kernel and the stride: for k = 3 this leaves the outermost shifts out, at stride 2 it also puts the
+    identity beside the center, and it never looks at columns. The norm is not squared, as in that code.
 
     Args:
         on: "primaries": the primary filters of LinearConv layers. "filters": all filters of every convolution.

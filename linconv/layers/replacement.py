@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from typing import Any, ClassVar, Self
+from collections.abc import Mapping
+from typing import Any, ClassVar, NamedTuple, Self
 
 import torch
 from torch import Tensor, nn
@@ -12,13 +13,27 @@ from linconv.layers.arguments import Conv2dArguments
 from linconv.layers.costs import Macs, Stage, forward_macs, training_macs
 from linconv.layers.forms import Form
 from linconv.layers.geometry import asks_for_channels_last, geometry
+from linconv.layers.places import Place
 from linconv.layers.replacing import carry_attributes
 
 PLAIN_ATTRIBUTES = vars(nn.Conv2d(1, 1, 1, device="meta")).keys()
+SOURCE = "source"  # as `init`: parameters drawn as the source draws them, filters of whatever scale that gives
 
 
 class NoWeightError(AttributeError):
     """Raised by `weight` where a layer equals no plain convolution, so that `hasattr(layer, "weight")` is False."""
+
+
+class ParameterRule(NamedTuple):
+    """How a parameter is trained where it differs from the others.
+
+    Attributes:
+        rate: its learning rate as a multiple of the recipe's.
+        decays: whether the recipe's weight decay acts on it.
+    """
+
+    rate: float = 1.0
+    decays: bool = True
 
 
 class ConvReplacement(Conv2dArguments):
@@ -84,6 +99,16 @@ class ConvReplacement(Conv2dArguments):
             )
         super().register_parameter(name, param)
 
+    # How the layer is trained.
+
+    @property
+    def parameter_rules(self) -> Mapping[str, ParameterRule]:
+        """The parameters of this layer, by name, that have a learning rate or a weight decay of their own."""
+        return {}
+
+    def project_(self) -> None:
+        """Bring parameters back to the values they may have, in place; the training calls it after every step."""
+
     # What the layer costs.
 
     def stages(self, pixels: int, input_pixels: int) -> tuple[Stage, ...]:
@@ -143,6 +168,11 @@ class ConvReplacement(Conv2dArguments):
 
     # From a plain convolution, and back.
 
+    @classmethod
+    def options_at(cls, place: Place, options: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The options that a layer gets at a place of a network, where the configuration leaves that to the place."""
+        return options
+
     @torch.no_grad()
     def to_conv2d(self) -> nn.Conv2d:
         """The plain convolution with the same output: the filters written out, the bias as it is.
@@ -160,7 +190,7 @@ class ConvReplacement(Conv2dArguments):
         conv.weight = nn.Parameter(self.weight.detach().clone(memory_format=layout), learns)
         if self.bias is not None:
             conv.bias = nn.Parameter(self.bias.detach().clone(), self.bias.requires_grad)
-        carry_attributes(self, conv, self._own_attributes)
+        carry_attributes(self, conv, getattr(self, "_own_attributes", vars(self)))
         return conv.train(self.training)
 
     @classmethod
@@ -187,17 +217,36 @@ class ConvReplacement(Conv2dArguments):
         )
         if conv.weight.device.type != "meta":  # where there are no values, there are none to start from
             with torch.no_grad():
-                layer.fit_(conv, fit) if fit else layer.match_(conv)
+                if fit:
+                    layer.fit_(conv, fit)
+                elif init != SOURCE:
+                    layer.match_(conv)
+        return layer.carry_over_(conv)
+
+    def carry_over_(self, conv: nn.Conv2d) -> Self:
+        """Take the memory layout of a given convolution, its train/eval state and whether its parameters are frozen."""
         if asks_for_channels_last(conv.weight):
-            layer.to(memory_format=torch.channels_last)
+            self.to(memory_format=torch.channels_last)
         if not conv.weight.requires_grad:
-            for name, parameter in layer.named_parameters():
+            for name, parameter in self.named_parameters():
                 if name != "bias":
                     parameter.requires_grad_(False)
-        if layer.bias is not None and conv.bias is not None:
-            layer.bias.requires_grad_(conv.bias.requires_grad)
-        carry_attributes(conv, layer, PLAIN_ATTRIBUTES)
-        return layer.train(conv.training)
+        if self.bias is not None and conv.bias is not None:
+            self.bias.requires_grad_(conv.bias.requires_grad)
+        carry_attributes(conv, self, PLAIN_ATTRIBUTES)
+        return self.train(conv.training)
+
+    @classmethod
+    def share_(cls, layers: Mapping[nn.Conv2d, Self], init: str | None) -> None:
+        """Let layers of one model share parameters; `convert` calls it once for all layers that it has made.
+
+        By default nothing is shared. What is shared belongs into a module of its own, which copies, `to_empty` and
+        `load_state_dict` keep shared.
+
+        Args:
+            layers: the new layers, by the convolutions that they replace; called without autograd.
+            init: the option of that name, where the layers have it.
+        """
 
     def fit_(self, conv: nn.Conv2d, init: str) -> None:
         """Start from the filters of a given convolution as `init`, one of `fits`, says; called without autograd."""

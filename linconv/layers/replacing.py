@@ -95,7 +95,7 @@ def _place(tensor: Tensor) -> tuple[Any, ...]:
     return (tensor.device, address, tensor.shape) if address else (id(tensor),)
 
 
-def replace_modules(model: nn.Module, replacements: Mapping[nn.Module, nn.Module]) -> nn.Module:
+def replace_modules(model: nn.Module, replacements: Mapping[Any, nn.Module]) -> nn.Module:
     """Put each replacement wherever its original is: registered, or in a list, tuple or dictionary of a module."""
     for parent in list(model.modules()):
         for name, value in list(vars(parent).items()):
@@ -104,7 +104,7 @@ def replace_modules(model: nn.Module, replacements: Mapping[nn.Module, nn.Module
     return replacements.get(model, model)
 
 
-def _replaced(value: Any, replacements: Mapping[nn.Module, nn.Module], depth: int = MAX_DEPTH) -> Any:
+def _replaced(value: Any, replacements: Mapping[Any, nn.Module], depth: int = MAX_DEPTH) -> Any:
     """A value with the replacements in it; lists and dictionaries are changed in place."""
     if isinstance(value, nn.Module):
         return replacements.get(value, value)
@@ -127,7 +127,7 @@ def carry_attributes(source: nn.Module, target: nn.Module, own: Iterable[str]) -
         source: the old module.
         own: names of the attributes that the old module has of itself.
     """
-    for name in vars(source).keys() - set(own) - vars(target).keys():
+    for name in sorted(vars(source).keys() - set(own) - vars(target).keys()):
         setattr(target, name, vars(source)[name])
     for is_bias in (True, False):
         marks = [vars(p) for name, p in source.named_parameters() if (name == "bias") == is_bias]

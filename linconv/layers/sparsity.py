@@ -6,6 +6,7 @@ training steps only, and its state is saved.
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import torch
@@ -27,7 +28,10 @@ class SparsitySchedule:
         initial_threshold: theta at the start (the paper does not state it).
 
     Raises:
-        ValueError: a period below 1, or a model without sparse coefficients, of which nothing would become sparse.
+        ValueError: a period below 1.
+
+    Warns:
+        UserWarning: the model has no sparse coefficients, so nothing becomes sparse.
     """
 
     def __init__(
@@ -38,9 +42,7 @@ class SparsitySchedule:
         self.period, self.step_size = period, step_size
         self._layers = {n: m for n, m in model.named_modules() if isinstance(m, SparseCoefficients)}
         if not self._layers:
-            raise ValueError(
-                "the model has no sparse coefficients to schedule; convert it with `sparsity`, as LSr does"
-            )
+            warnings.warn("the model has no sparse coefficients to schedule; convert it with `sparsity`", stacklevel=2)
         self.steps = 0
         self.thresholds = dict.fromkeys(self._layers, initial_threshold)
 

@@ -9,19 +9,22 @@ from __future__ import annotations
 
 import math
 import warnings
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
 
-from linconv.config import VARIANTS, ComplexityOptions, Config, Variant
 from linconv.config.rules import is_int
 from linconv.layers import ConvReplacement, Macs
 from linconv.layers.forms import Form
 from linconv.measure.paper_flops import BIASED, PADDED, PAPER_INPUT, QUIRKS, count_flops_paper, flops_paper
 from linconv.measure.trace import Call, Trace, is_counted, trace_work
-from linconv.models import build_model
-from linconv.results import Complexity, ComplexityResult, LayerComplexity
-from linconv.results.kinds.complexity import NAME, Counts, counted_variants
+from linconv.results.counts import Complexity, LayerComplexity
+
+if TYPE_CHECKING:
+    from linconv.config import ComplexityOptions, Config, Variant
+    from linconv.results import ComplexityResult
 
 
 def complexity(
@@ -82,11 +85,14 @@ def complexity(
     )
 
 
-def measure_complexity(config: Config, key: str = NAME, **_: object) -> ComplexityResult:
+def measure_complexity(config: Config, key: str = "complexity", **_: object) -> ComplexityResult:
     """Count every network and variant of a configuration; the paper's quirks where its cells need them.
 
     Pruned variants are left out: the counts of those are in their runs.
     """
+    from linconv.results import ComplexityResult  # here, so that counting one's own model needs torch alone
+    from linconv.results.kinds.complexity import Counts, counted_variants
+
     options, counted = config.complexity, counted_variants(config.planned_variants)
     models = [
         _measure_one(architecture, name, variant, options)
@@ -103,6 +109,9 @@ def measure_complexity(config: Config, key: str = NAME, **_: object) -> Complexi
 
 
 def _measure_one(architecture: str, name: str, variant: Variant, options: ComplexityOptions) -> Complexity:
+    from linconv.config import VARIANTS
+    from linconv.models import build_model
+
     def build(**quirks: bool) -> nn.Module:
         with torch.device("meta"):  # counting needs no numbers
             return build_model(
@@ -121,7 +130,7 @@ def _measure_one(architecture: str, name: str, variant: Variant, options: Comple
         as_released = flops_paper(build(as_released=True), options.input_shape)
     elif quirk == BIASED:
         as_released = flops_paper(build(), options.input_shape, linear_bias=True)
-    return record.model_copy(update={"flops_paper_as_released": as_released, "flops_paper_quirk": quirk})
+    return replace(record, flops_paper_as_released=as_released, flops_paper_quirk=quirk)
 
 
 def _check(input_shape: tuple[int, int, int], batch_size: int) -> None:
@@ -228,9 +237,7 @@ def _layer(call: Call) -> LayerComplexity:
 
 
 def _folded_params(model: nn.Module) -> int:
-    total = sum(p.numel() for p in model.parameters())
-    for module in model.modules():
-        if isinstance(module, ConvReplacement) and module.folds:
-            own = sum(p.numel() for name, p in module.named_parameters() if name != "bias")
-            total += module.out_channels * module.filter_size - own
-    return total
+    folding = [m for m in model.modules() if isinstance(m, ConvReplacement) and m.folds]
+    gone = {p for module in folding for name, p in module.named_parameters() if name != "bias"}  # some are shared
+    stay = sum(p.numel() for p in model.parameters() if p not in gone)
+    return stay + sum(module.out_channels * module.filter_size for module in folding)

@@ -50,7 +50,7 @@ def measure_planned(
         UserError: the folder holds results of another device, which cannot be compared with these.
     """
     kind, measure = KINDS[name], MEASUREMENTS[name].load()
-    found, problems = read_planned(kind, config, root)
+    found, problems = read_planned(kind, config, root, readable=True)
     if MEASUREMENTS[name].alone:
         _check_machine(found.values(), root, device, threads or hardware()["cores"])
     todo = [problem.key for problem in problems if only is None or str(problem.key) in only]

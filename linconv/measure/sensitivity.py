@@ -7,13 +7,12 @@ neither saw; test images are never looked at.
 
 from __future__ import annotations
 
-import copy
 import itertools
-import logging
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -23,7 +22,7 @@ from linconv.config.errors import UserError
 from linconv.config.methods import method_version
 from linconv.data import Dataset, hold_out, load, loader_failures
 from linconv.layers import fitting_init, replaced_layers
-from linconv.layers.replacement import ConvReplacement
+from linconv.measure.one_layer import measure_layers
 from linconv.measure.origin import machine
 from linconv.models import build_model, replace_convolutions
 from linconv.results import Provenance
@@ -40,8 +39,6 @@ from linconv.training.memory import is_out_of_memory, not_enough_memory
 from linconv.training.numerics import asked, check_device, numerics, set_numerics
 from linconv.training.run import prepare
 from linconv.training.step import EagerStep, make_optimizer
-
-log = logging.getLogger("linconv")
 
 
 def measure_sensitivity(
@@ -74,7 +71,7 @@ def measure_sensitivity(
             names = _names(key, definition, data)
             training = _trained(run, config, data, device)
             val_loss, val_top1 = _evaluate(training, training.model)
-            layers = [_measure(training, run, definition, name, steps, layout) for name in names]
+            layers = _measure(training, run, definition, names, steps, layout)
     except Exception as error:
         if is_out_of_memory(error):
             raise not_enough_memory(run, config, device, error) from error
@@ -165,30 +162,39 @@ def _trained(run: ResolvedRun, config: Config, data: Dataset, device: str) -> Tr
 
 
 def _measure(
-    training: Training, run: ResolvedRun, definition: Variant, name: str, steps: int, layout: torch.memory_format
-) -> LayerSensitivity:
-    plain = training.model
-    init = fitting_init(definition)
-    torch.manual_seed(run.seed)  # so that no layer's numbers depend on which came before it
-    replaced = replace_convolutions(
-        run.architecture, copy.deepcopy(plain), definition, include=[name], **({"init": init} if init else {})
+    training: Training,
+    run: ResolvedRun,
+    definition: Variant,
+    names: Sequence[str],
+    steps: int,
+    layout: torch.memory_format,
+) -> list[LayerSensitivity]:
+    def replace(model: nn.Module, variant: Variant, **options: Any) -> nn.Module:
+        return replace_convolutions(run.architecture, model, variant, **options).to(memory_format=layout)
+
+    measured = measure_layers(
+        training.model,
+        definition,
+        names,
+        lambda model: _evaluate(training, model)[0],
+        replace=replace,
+        tune=lambda model, name: train_alone(training, model, name, steps),
+        seed=run.seed,
     )
-    conv, layer = plain.get_submodule(name), replaced.get_submodule(name)
-    assert isinstance(conv, nn.Conv2d)
-    assert isinstance(layer, ConvReplacement)
-    replaced = replaced.to(memory_format=layout)
-    loss, _ = _evaluate(training, train_alone(training, replaced, name, steps))
-    control, _ = _evaluate(training, train_alone(training, copy.deepcopy(plain), name, steps))
-    params = sum(p.numel() for p in conv.parameters())
-    found = LayerSensitivity(
-        layer=name,
-        params=params,
-        params_saved=params - layer.params_expected,
-        val_loss_plain=control if math.isfinite(control) else None,
-        val_loss=loss if math.isfinite(loss) else None,
-    )
-    log.info("%s: validation loss %.4f, plain %.4f, %d parameters saved", name, loss, control, found.params_saved)
-    return found
+    return [
+        LayerSensitivity(
+            layer=found.layer,
+            params=found.params,
+            params_saved=found.params_saved,
+            val_loss_plain=_finite(found.loss_plain),
+            val_loss=_finite(found.loss),
+        )
+        for found in measured
+    ]
+
+
+def _finite(loss: float) -> float | None:
+    return loss if math.isfinite(loss) else None
 
 
 def _further_batches(training: Training) -> Iterator[tuple[Tensor, Tensor]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import nn
 
 from linconv.measure.complexity import complexity
-from linconv.results import Complexity
+from linconv.results.counts import Complexity
 
 HEAD = ("layer", "kind", "output", "parameters", "MACs folded", "MACs in feature space")
 

@@ -11,7 +11,7 @@ import math
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from linconv.layers import ConvReplacement, Count, Factory, Stage, pointwise
+from linconv.layers import SOURCE, ConvReplacement, Count, Factory, Stage, pointwise
 from linconv.layers.geometry import in_layout_of
 
 
@@ -101,18 +101,31 @@ class LinearBasisConv2d(_SlicedConv2d):
     Args:
         slice_channels: b, at least 1; lowered to c where c is smaller.
         filters: n_b, at least 1.
+        init: "matched" draws the filters W with the standard deviation of `nn.Conv2d`'s or of those replaced; "source"
+            draws the parameters as the authors' code does, whatever scale that gives.
 
     Raises:
         UnsupportedConvError: groups > 1, or a 1x1 kernel.
     """
 
+    inits = ("matched", SOURCE)
     scaled = ("combination",)
 
+    def build(
+        self, factory: Factory, *, slice_channels: Count = 128, filters: Count = 128, init: str = "matched"
+    ) -> None:
+        self.init = init
+        super().build(factory, slice_channels=slice_channels, filters=filters)
+
     def reset_parameters(self) -> None:
-        # Var(W) = n_b Var(C) Var(F), with Var(F) = 1 / (3 b k^2) as nn.Conv2d draws, is nn.Conv2d's 1 / (3 c k^2)
-        nn.init.kaiming_uniform_(self.filters, a=math.sqrt(5))
-        bound = math.sqrt(3 * self.slice_channels / (self.in_channels * len(self.filters)))
-        nn.init.uniform_(self.combination, -bound, bound)
+        if self.init == SOURCE:
+            nn.init.kaiming_uniform_(self.filters)
+            nn.init.normal_(self.combination, std=math.sqrt(2 / self.out_channels))
+        else:
+            # Var(W) = n_b Var(C) Var(F), Var(F) = 1 / (3 b k^2) as nn.Conv2d draws, is nn.Conv2d's 1 / (3 c k^2)
+            nn.init.kaiming_uniform_(self.filters, a=math.sqrt(5))
+            bound = math.sqrt(3 * self.slice_channels / (self.in_channels * len(self.filters)))
+            nn.init.uniform_(self.combination, -bound, bound)
         self.reset_bias()
 
     def forward(self, input: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ from typing import Annotated
 from torch import Tensor, nn
 
 from linconv.config.rules import is_number
-from linconv.layers import ConvReplacement, Count, Factory, Rule, Stage, pointwise
+from linconv.layers import SOURCE, ConvReplacement, Count, Factory, Rule, Stage, pointwise
 
 RATIO = Rule("a number in (0, 1]", lambda ratio: is_number(ratio) and 0 < ratio <= 1)
 NO_KERNEL = "its filters have no kernel to share"
@@ -23,14 +23,20 @@ class BSConvU2d(ConvReplacement):
 
     c N + N k^2 parameters, plus the bias. The 1x1 convolution runs at the resolution of the input.
 
+    Args:
+        init: "matched" draws the filters W with the standard deviation of `nn.Conv2d`'s or of those replaced; "source"
+            draws the parameters as the authors' code does, whatever scale that gives.
+
     Raises:
         UnsupportedConvError: groups > 1, or a 1x1 kernel.
     """
 
+    inits = ("matched", SOURCE)
     forms = ("feature",)
     scaled = ("blueprints",)
 
-    def build(self, factory: Factory) -> None:
+    def build(self, factory: Factory, *, init: str = "matched") -> None:
+        self.init = init
         self.refuse_pointwise(NO_KERNEL)
         self.refuse_groups()
         self.mixing = factory.parameter(self.out_channels, self.in_channels)
@@ -39,7 +45,7 @@ class BSConvU2d(ConvReplacement):
     def reset_parameters(self) -> None:
         # Var(W) = Var(M) Var(B), with Var(M) = 1 / (3 c) as nn.Conv2d draws: B makes it nn.Conv2d's 1 / (3 c k^2)
         nn.init.kaiming_uniform_(self.mixing, a=math.sqrt(5))
-        _draw_blueprints(self.blueprints)
+        _draw_blueprints(self.blueprints, self.init)
         self.reset_bias()
 
     def forward(self, input: Tensor) -> Tensor:
@@ -71,17 +77,25 @@ class BSConvS2d(ConvReplacement):
     Args:
         mid_ratio: m / c, in (0, 1], rounded up.
         min_mid_channels: the least m, at least 1; c where c is smaller, since no P has a higher rank.
+        init: as of `BSConvU2d`.
 
     Raises:
         UnsupportedConvError: groups > 1, or a 1x1 kernel.
     """
 
+    inits = ("matched", SOURCE)
     forms = ("feature",)
     scaled = ("blueprints",)
 
     def build(
-        self, factory: Factory, *, mid_ratio: Annotated[float, RATIO] = 0.25, min_mid_channels: Count = 4
+        self,
+        factory: Factory,
+        *,
+        mid_ratio: Annotated[float, RATIO] = 0.25,
+        min_mid_channels: Count = 4,
+        init: str = "matched",
     ) -> None:
+        self.init = init
         self.refuse_pointwise(NO_KERNEL)
         self.refuse_groups()
         # rounded before it is raised: 0.07 * 100 is 7.000000000000001
@@ -94,8 +108,9 @@ class BSConvS2d(ConvReplacement):
     def reset_parameters(self) -> None:
         # Var(W) = m Var(M) Var(P) Var(B); P as nn.Conv2d draws, so Var(M) = 1 / m keeps what `BSConvU2d` has
         nn.init.kaiming_uniform_(self.projection, a=math.sqrt(5))
-        nn.init.uniform_(self.mixing, -math.sqrt(3 / self.mid_channels), math.sqrt(3 / self.mid_channels))
-        _draw_blueprints(self.blueprints)
+        bound = math.sqrt((1 if self.init == SOURCE else 3) / self.mid_channels)
+        nn.init.uniform_(self.mixing, -bound, bound)
+        _draw_blueprints(self.blueprints, self.init)
         self.reset_bias()
 
     def forward(self, input: Tensor) -> Tensor:
@@ -122,7 +137,7 @@ class BSConvS2d(ConvReplacement):
         return f"{super().extra_repr()}, mid_channels={self.mid_channels}"
 
 
-def _draw_blueprints(blueprints: Tensor) -> None:
-    """Variance 1 / k^2."""
-    bound = math.sqrt(3 / blueprints[0].numel())
+def _draw_blueprints(blueprints: Tensor, init: str) -> None:
+    """Variance 1 / k^2, or a third of it, which nn.Conv2d draws."""
+    bound = math.sqrt((1 if init == SOURCE else 3) / blueprints[0].numel())
     nn.init.uniform_(blueprints, -bound, bound)

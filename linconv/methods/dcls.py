@@ -13,7 +13,16 @@ import torch
 from torch import Tensor, nn
 
 from linconv.config.rules import is_int
-from linconv.layers import ConvReplacement, Count, Factory, Rule, UnsupportedConvError
+from linconv.layers import (
+    SOURCE,
+    ConvReplacement,
+    Count,
+    Factory,
+    ParameterRule,
+    Positive,
+    Rule,
+    UnsupportedConvError,
+)
 from linconv.layers.geometry import geometry
 
 SPREAD = 0.5  # standard deviation of new positions in pixels, as in the source
@@ -34,14 +43,23 @@ class DCLSConv2d(ConvReplacement):
     with the dilated kernel, padded further so that its output has the size that the replaced convolution's has;
     `kernel_size`, `padding` and `dilation` describe that larger convolution.
 
+    Positions stay inside the kernel: `linconv.training` projects them after every step, as the source does, and trains
+    them at a rate of their own without weight decay. A position beyond the border counts as on it. Its gradient is the
+    one there, so that a training without projection can bring it back.
+
     Args:
         kernel_count: m, at least 1; None takes a third of the kernel, so that there are no more parameters than plain.
         dilated_kernel_size: the sides of the square or rectangle in which positions may lie, at least the reach of the
             replaced kernel and odd where that is odd; None takes the reach that twice the dilation would have.
+        position_rate: the learning rate of positions as a multiple of the recipe's; 5 in the source.
+        init: "matched" draws values that give outputs the variance which `nn.Conv2d`'s filters give them, or those
+            replaced; "source" draws the values as the authors' package does.
 
     Raises:
         UnsupportedConvError: a 1x1 kernel.
     """
+
+    inits = ("matched", SOURCE)
 
     def build(
         self,
@@ -49,7 +67,10 @@ class DCLSConv2d(ConvReplacement):
         *,
         kernel_count: Count | None = None,
         dilated_kernel_size: Annotated[int | Sequence[int], SIDES] | None = None,
+        position_rate: Positive = 5.0,
+        init: str = "matched",
     ) -> None:
+        self.init = init
         if self.kernel_size == (1, 1):
             raise UnsupportedConvError("a 1x1 kernel has one weight, whose position would only shift the image")
         if kernel_count is None:
@@ -66,13 +87,18 @@ class DCLSConv2d(ConvReplacement):
         shape = (self.out_channels, self.in_channels // self.groups, kernel_count)
         self.values = factory.parameter(*shape)
         self.positions = factory.parameter(2, *shape)  # from the center: y, x
+        self.position_rate = position_rate
 
     @torch.no_grad()
     def reset_parameters(self) -> None:
         nn.init.normal_(self.positions, std=SPREAD)
-        nn.init.uniform_(self.values, -1, 1)
-        # outputs with the variance that nn.Conv2d's filters give: the squares of a filter sum to 1/3
-        self.values.div_((3 * self._energy()).sqrt())
+        self.project_()
+        if self.init == SOURCE:
+            nn.init.kaiming_uniform_(self.values, a=math.sqrt(5))
+        else:
+            nn.init.uniform_(self.values, -1, 1)
+            # outputs with the variance that nn.Conv2d's filters give: the squares of a filter sum to 1/3
+            self.values.div_((3 * self._energy()).sqrt())
         self.reset_bias()
 
     def _energy(self) -> Tensor:
@@ -91,10 +117,29 @@ class DCLSConv2d(ConvReplacement):
         return (self.values[..., None] * y).transpose(-1, -2) @ x  # (N, c/g, Kh, Kw)
 
     def _tents(self, positions: Tensor, side: int) -> Tensor:
-        """t(i - p) for every pixel i of a side and every position p, (N, c/g, m, side); p is kept inside the kernel."""
+        """t(i - p) for every pixel i of a side and every position p, (N, c/g, m, side).
+
+        On a pixel, where t has a kink, the gradient is that of a step towards higher positions, as in the source, and
+        on the last pixel that of a step back.
+        """
+        if side == 1:
+            return torch.ones_like(positions)[..., None]
         furthest = (side - 1) / 2
-        pixels = torch.arange(side, device=positions.device, dtype=positions.dtype) - furthest
-        return (1 - (pixels - positions.clamp(-furthest, furthest)[..., None]).abs()).clamp(min=0)
+        # the value on the border, the gradient passed on
+        inside = positions + (positions.clamp(-furthest, furthest) - positions).detach() + furthest
+        before = inside.detach().floor().clamp(0, side - 2)
+        beyond = (inside - before)[..., None]
+        pixels = torch.arange(side, device=positions.device, dtype=positions.dtype) - before[..., None]
+        return (pixels == 0) * (1 - beyond) + (pixels == 1) * beyond
+
+    @property
+    def parameter_rules(self) -> dict[str, ParameterRule]:
+        return {"positions": ParameterRule(rate=self.position_rate, decays=False)}
+
+    @torch.no_grad()
+    def project_(self) -> None:
+        for positions, side in zip(self.positions, self.kernel_size, strict=True):
+            positions.clamp_(-(side - 1) / 2, (side - 1) / 2)
 
     @property
     def basis(self) -> Tensor:

@@ -6,29 +6,36 @@ Source: K. Han, Y. Wang, Q. Tian, J. Guo, C. Xu, C. Xu, "GhostNet: More Features
 from __future__ import annotations
 
 import math
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from linconv.config.rules import at_least, is_int
-from linconv.layers import ConvReplacement, Factory, Rule, Stage, UnsupportedConvError
+from linconv.layers import ConvReplacement, Factory, Place, Rule, Stage, UnsupportedConvError
 from linconv.layers.geometry import in_layout_of
 
 ODD = Rule("an odd int of at least 1", lambda size: is_int(size) and size >= 1 and size % 2 == 1)
+RELU = Rule("True, False, 'auto' or 'network'", lambda relu: isinstance(relu, bool) or relu in ("auto", "network"))
 
 
 class GhostConv2d(ConvReplacement):
     """y = [p; relu(BN(B * p))], p = relu(BN(F * x)): m = ceil(N/s) filters F, N - m depthwise ones B of d x d.
 
     m D + (N - m) d^2 parameters, (N/s) D + (s - 1) (N/s) d^2 where s divides N, 2 N of the two batch norms, and the
-    bias, which is added last. Each map of p makes s - 1 others. Because of the ReLU all outputs but for the bias are
-    at least 0. 1x1 kernels are replaced too, as in the source's own blocks.
+    bias, which is added last. Each map of p makes s - 1 others. 1x1 kernels are replaced too, as in the source's own
+    blocks.
 
     Args:
         ratio: s, an int of at least 2.
         cheap_size: d, an odd int of at least 1.
+        relu: True: the formula above, the source's module as it stands before another layer. False: without any ReLU,
+            the source's second module of a block, before the addition. "network": the network's own ReLU follows and
+            is the last one, y = [p'; BN(B * relu(p'))], p' = BN(F * x), so that relu(y) is the formula above. "auto":
+            where `linconv.convert` replaces a convolution, "network" if a ReLU follows it, else False; for a layer
+            that is made by itself, True.
 
     Raises:
         UnsupportedConvError: groups > 1, or a single filter.
@@ -38,18 +45,30 @@ class GhostConv2d(ConvReplacement):
     forms = ("feature",)
 
     def build(
-        self, factory: Factory, *, ratio: Annotated[int, at_least(2)] = 2, cheap_size: Annotated[int, ODD] = 3
+        self,
+        factory: Factory,
+        *,
+        ratio: Annotated[int, at_least(2)] = 2,
+        cheap_size: Annotated[int, ODD] = 3,
+        relu: Annotated[bool | str, RELU] = "auto",
     ) -> None:
         self.refuse_groups()
         if self.out_channels < 2:
             raise UnsupportedConvError("GhostConv2d needs at least 2 filters: a single map makes no other")
         self.ratio, self.cheap_size = ratio, cheap_size
+        self.relu = True if relu == "auto" else relu
         primary = -(-self.out_channels // ratio)
         cheap = self.out_channels - primary
         self.filters = factory.parameter(primary, *self.filter_shape)
         self.cheap_filters = factory.parameter(cheap, 1, cheap_size, cheap_size)
         self.norm = nn.BatchNorm2d(primary, **factory._asdict())
         self.cheap_norm = nn.BatchNorm2d(cheap, **factory._asdict())
+
+    @classmethod
+    def options_at(cls, place: Place, options: Mapping[str, Any]) -> Mapping[str, Any]:
+        if options.get("relu", "auto") != "auto" or place.relu_follows is None:
+            return options
+        return {**options, "relu": "network" if place.relu_follows else False}
 
     def reset_parameters(self) -> None:
         # both as nn.Conv2d draws; the norms take away their scale
@@ -61,8 +80,11 @@ class GhostConv2d(ConvReplacement):
 
     def forward(self, input: Tensor) -> Tensor:
         batch = input if input.dim() == 4 else input[None]
-        primary = F.relu(self.norm(self.convolve(batch, self.filters)))
-        output = torch.cat([primary, F.relu(self.cheap_norm(self._cheap(primary)))], dim=1)
+        primary = self.norm(self.convolve(batch, self.filters))
+        seen = F.relu(primary) if self.relu else primary
+        output = torch.cat([primary, self.cheap_norm(self._cheap(seen))], dim=1)
+        if self.relu is True:
+            output = F.relu(output)
         if self.bias is not None:
             output = output + self.bias.to(output.dtype)[:, None, None]
         output = in_layout_of(batch, output)
@@ -90,4 +112,4 @@ class GhostConv2d(ConvReplacement):
         return (Stage(self.filters.numel() * pixels, reads_input=True), Stage(cheap * pixels))
 
     def extra_repr(self) -> str:
-        return f"{super().extra_repr()}, ratio={self.ratio}, cheap_size={self.cheap_size}"
+        return f"{super().extra_repr()}, ratio={self.ratio}, cheap_size={self.cheap_size}, relu={self.relu}"

@@ -28,8 +28,11 @@ class OctConv2d(ConvReplacement):
     and ReLU between them, computes what feature maps kept at two resolutions would. Max-pooling between the layers
     (base, VGG11) is different: the maximum of 2x2 repeated pixels is the pixel itself. The low-frequency channels go
     through the pooling unchanged and the next layer averages them, where a network with two resolutions would take
-    their maximum. A strided layer averages its input and convolves at stride 1, which keeps the two resolutions
-    aligned. "reflect" and "circular" padding need feature maps larger than the padding at half resolution too.
+    their maximum. "reflect" and "circular" padding need feature maps larger than the padding at half resolution too.
+
+    A strided layer averages its input and convolves at stride 1, as in the source. There the low-frequency channels
+    have the resolution of the high-frequency outputs already, so W_HL convolves them where they are, without `up`. The
+    source has strides 1 and 2; for others the same rule holds in each direction: `up` only where the stride is 1.
 
     Args:
         alpha: the share of low-frequency channels, in (0, 1). An input of up to 4 channels is an image, all of it
@@ -67,17 +70,26 @@ class OctConv2d(ConvReplacement):
             full = F.avg_pool2d(input, self.stride, ceil_mode=True)  # the size that the strided convolution gives
         half = F.avg_pool2d(full, 2, ceil_mode=True)
         in_high, out_high = self.in_channels - self.in_low, self.out_channels - self.out_low
-        # an autocast or bfloat16 convolution decides the dtype, so the parts are added, not written into one tensor
-        high = self._same(full.narrow(-3, 0, in_high), self.filters[:out_high, :in_high])
-        if self.in_low:
-            low_to_high = self._same(half.narrow(-3, in_high, self.in_low), self.filters[:out_high, in_high:])
-            high = high + _twice(low_to_high, full)
+        if self._up == (1, 1):
+            high = self._same(full, self.filters[:out_high])
+        else:
+            # an autocast or bfloat16 convolution decides the dtype, so parts are added, not written into one tensor
+            high = self._same(full.narrow(-3, 0, in_high), self.filters[:out_high, :in_high])
+            if self.in_low:
+                low = F.avg_pool2d(full.narrow(-3, in_high, self.in_low), self._up, ceil_mode=True)
+                high = high + _repeated(self._same(low, self.filters[:out_high, in_high:]), self._up, full)
         output = high
         if self.out_low:
-            output = torch.cat([high, _twice(self._same(half, self.filters[out_high:]), full)], dim=-3)
+            low_outputs = self._same(half, self.filters[out_high:])
+            output = torch.cat([high, _repeated(low_outputs, (2, 2), full)], dim=-3)
         if self.bias is not None:
             output = output + self.bias.to(output.dtype)[:, None, None]
         return in_layout_of(input, output)
+
+    @property
+    def _up(self) -> tuple[int, int]:
+        """How often low-to-high repeats its pixels: the source's "upsample only at stride 1", for each direction."""
+        return 2 if self.stride[0] == 1 else 1, 2 if self.stride[1] == 1 else 1
 
     def _same(self, features: Tensor, filters: Tensor) -> Tensor:
         """The convolution at stride 1, which keeps the size."""
@@ -98,9 +110,10 @@ class OctConv2d(ConvReplacement):
         in_high, out_high = self.in_channels - self.in_low, self.out_channels - self.out_low
         pixels = math.prod(output_size)
         half = math.prod((size + 1) // 2 for size in output_size)
+        low_to_high = math.prod(-(-size // up) for size, up in zip(output_size, self._up, strict=True))
         return (
             Stage(out_high * in_high * taps * pixels, reads_input=True),
-            Stage(out_high * self.in_low * taps * half, reads_input=True),
+            Stage(out_high * self.in_low * taps * low_to_high, reads_input=True),
             Stage(self.out_low * self.in_channels * taps * half, reads_input=True),
         )
 
@@ -108,8 +121,9 @@ class OctConv2d(ConvReplacement):
         return f"{super().extra_repr()}, in_low={self.in_low}, out_low={self.out_low}"
 
 
-def _twice(features: Tensor, like: Tensor) -> Tensor:
-    """Every pixel of a map repeated over 2x2, cut to the size of another map where that is odd."""
+def _repeated(features: Tensor, times: tuple[int, int], like: Tensor) -> Tensor:
+    """Every pixel of a map repeated in both directions, cut to the size of another map where that is odd."""
     *channels, height, width = features.shape
-    wide = features[..., :, None, :, None].expand(*channels, height, 2, width, 2)
-    return wide.reshape(*channels, 2 * height, 2 * width)[..., : like.shape[-2], : like.shape[-1]]
+    down, across = times
+    wide = features[..., :, None, :, None].expand(*channels, height, down, width, across)
+    return wide.reshape(*channels, down * height, across * width)[..., : like.shape[-2], : like.shape[-1]]

@@ -16,6 +16,8 @@ from torch import Tensor, nn
 from linconv.config.rules import rank_of
 from linconv.layers import ConvReplacement, Factory, Rank, Stage, pointwise
 
+SWEEPS, ENOUGH = 100, 1e-4  # tensorly's defaults
+
 
 class TuckerConv2d(ConvReplacement):
     """W = B G A: A (r_c, c), core G (r_n, r_c, kh, kw), B (N, r_n); c r_c + r_c r_n k^2 + r_n N parameters.
@@ -27,8 +29,9 @@ class TuckerConv2d(ConvReplacement):
         out_rank: r_n, an int of at least 1 or a float in (0, 1], a proportion of the N filters. A rank that no W can
             have is lowered to the highest rank that W can have.
         init: "matched" draws the three uniformly, the filters W with the standard deviation of `nn.Conv2d`'s or of
-            those replaced; "svd", in `from_conv2d`, projects the given filters on the leading singular vectors of
-            their two unfoldings (HOSVD).
+            those replaced; "svd", in `from_conv2d`, approximates the given filters by higher-order orthogonal
+            iteration from the leading singular vectors of their two unfoldings, with the stopping rule of tensorly's
+            `partial_tucker` (L. De Lathauwer, B. De Moor, J. Vandewalle, 2000).
 
     Raises:
         UnsupportedConvError: groups > 1, or a 1x1 kernel.
@@ -82,13 +85,36 @@ class TuckerConv2d(ConvReplacement):
         # in double on the CPU: the same filters on every device, and in half precision too
         filters = conv.weight.detach().to("cpu", torch.float64)
         r_n, r_c = self.core.shape[:2]
-        left = torch.linalg.svd(filters.flatten(1), full_matrices=False)[0][:, :r_n]
-        right = torch.linalg.svd(filters.transpose(0, 1).flatten(1), full_matrices=False)[0][:, :r_c]
+        left, core, right = _orthogonal_iteration(filters, r_n, r_c)
         self.out_factor.copy_(left)
         self.in_factor.copy_(right.T)
-        self.core.copy_(torch.einsum("nb,nchw,ca->bahw", left, filters, right))
+        self.core.copy_(core)
         if self.bias is not None and conv.bias is not None:
             self.bias.copy_(conv.bias)
 
     def extra_repr(self) -> str:
         return f"{super().extra_repr()}, in_rank={self.core.shape[1]}, out_rank={self.core.shape[0]}"
+
+
+def _orthogonal_iteration(filters: Tensor, r_n: int, r_c: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Orthonormal factors (N, r_n) and (c, r_c), and the core between them, nearest to filters (N, c, kh, kw).
+
+    Each sweep finds one factor for the other as it is. It stops, after three sweeps at the least, where the error
+    relative to the filters changes by less than `ENOUGH`.
+    """
+    right = _leading(filters.transpose(0, 1), r_c)
+    size, error = filters.norm().clamp_min(torch.finfo(filters.dtype).tiny), torch.tensor(math.inf)
+    for sweep in range(SWEEPS):
+        left = _leading(torch.einsum("nchw,ca->nahw", filters, right), r_n)
+        right = _leading(torch.einsum("nchw,nb->cbhw", filters, left), r_c)
+        core = torch.einsum("nb,nchw,ca->bahw", left, filters, right)
+        # orthonormal factors leave the norm of the core as it is
+        before, error = error, (size.square() - core.norm().square()).abs().sqrt() / size
+        if sweep > 1 and (before - error).abs() < ENOUGH:
+            break
+    return left, core, right
+
+
+def _leading(tensor: Tensor, rank: int) -> Tensor:
+    """The leading left singular vectors of the unfolding (M, ...) -> (M, rest), (M, rank)."""
+    return torch.linalg.svd(tensor.flatten(1), full_matrices=False)[0][:, :rank]

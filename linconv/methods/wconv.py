@@ -1,7 +1,8 @@
 """Weighted convolution: filters multiplied by a density of the distance from the kernel's center.
 
 Source: S. Cammarasana, G. Patanè, "Optimal Weighted Convolution for Classification and Denosing", arXiv 2505.24558,
-2025. There the density is a constant found by a search around the training; here it may also be learned.
+2025. There the density is a constant found by a search around the training. With `learned` it is the layer of the
+authors' later code, wConv_Trainable in weightedConvolution2.0.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from linconv.config.rules import is_number
-from linconv.layers import ConvReplacement, Factory, Rule, UnsupportedConvError
+from linconv.layers import SOURCE, ConvReplacement, Factory, ParameterRule, Rule, UnsupportedConvError
 
 
 def _is_density(density: Any) -> bool:
@@ -35,15 +36,16 @@ class WConv2d(ConvReplacement):
         density: the values at the distances 1, 2, ... from the center, as many as the longer side needs, or one number
             for all of them; where it learns, the values it starts from.
         learned: whether the density is trained with the filters.
-        init: "matched" draws F, the filters W with the standard deviation of `nn.Conv2d`'s or of those replaced;
-            "least_squares", in `from_conv2d`, starts from the given filters W, exactly: F = W / (a b^T).
+        init: "matched" draws the filters W with the standard deviation of `nn.Conv2d`'s or of those replaced; "source"
+            draws the parameters as the authors' code does, whatever scale that gives; "least_squares", in
+            `from_conv2d`, starts from the given filters W, exactly: F = W / (a b^T).
 
     Raises:
         UnsupportedConvError: a kernel with an even side, which has no center, a 1x1 kernel, or a kernel with more or
             fewer distances than `density` has values.
     """
 
-    inits = ("matched",)
+    inits = ("matched", SOURCE)
     fits = ("least_squares",)
     scaled = ("filters",)
     density: Tensor
@@ -56,6 +58,7 @@ class WConv2d(ConvReplacement):
         learned: bool = False,
         init: str = "matched",
     ) -> None:
+        self.init = init
         height, width = self.kernel_size
         if height % 2 == 0 or width % 2 == 0:
             raise UnsupportedConvError(f"a {height}x{width} kernel has no center to measure distances from")
@@ -76,9 +79,12 @@ class WConv2d(ConvReplacement):
     @torch.no_grad()
     def reset_parameters(self) -> None:
         self.density.copy_(torch.tensor(self._start))
-        nn.init.kaiming_uniform_(self.filters, a=math.sqrt(5))
-        # W with the variance of nn.Conv2d's filters
-        self.filters.div_(self._weights().square().mean().sqrt())
+        if self.init == SOURCE:
+            nn.init.kaiming_normal_(self.filters, mode="fan_out", nonlinearity="relu")
+        else:
+            nn.init.kaiming_uniform_(self.filters, a=math.sqrt(5))
+            # W with the variance of nn.Conv2d's filters
+            self.filters.div_(self._weights().square().mean().sqrt())
         self.reset_bias()
 
     def _weights(self) -> Tensor:
@@ -100,6 +106,11 @@ class WConv2d(ConvReplacement):
     @property
     def basis(self) -> Tensor:
         return self.weight
+
+    @property
+    def parameter_rules(self) -> dict[str, ParameterRule]:
+        """A learned density does not decay: 0 is not where it is neutral."""
+        return {"density": ParameterRule(decays=False)} if isinstance(self.density, nn.Parameter) else {}
 
     def extra_repr(self) -> str:
         learned = isinstance(self.density, nn.Parameter)

@@ -48,5 +48,5 @@ def matching_width(
 def count_expected(model: nn.Module) -> int:
     """The parameters of a network, sparse coefficients counted at the wanted sparsity."""
     replaced = [m for m in model.modules() if isinstance(m, ConvReplacement)]
-    own = sum(p.numel() for m in replaced for p in m.parameters())
-    return sum(p.numel() for p in model.parameters()) - own + sum(m.params_expected for m in replaced)
+    fewer = sum(m.params_expected - sum(p.numel() for p in m.parameters()) for m in replaced)
+    return sum(p.numel() for p in model.parameters()) + fewer

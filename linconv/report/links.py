@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from linconv.results.statistics import Cell
+from linconv.report.inference import Cell
 
 
 def run_anchor(dataset: str, architecture: str, variant: str) -> str:

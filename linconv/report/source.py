@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from linconv.config import Config, ConfigError, load_config, plan_cells
+from linconv.config import Config, ConfigError, RunKey, load_config
+from linconv.config.methods import PLAIN
+from linconv.report import inference
+from linconv.report.inference import Cell, Place
 from linconv.results.arrays import read_npz
-from linconv.results.equivalence import Comparison, compare_cells
 from linconv.results.kinds import COLUMNS
 from linconv.results.manifest import check_manifest
+from linconv.results.outcomes import COLLECTED, Outcomes, read_collected_outcomes
 from linconv.results.record import ResultError
-from linconv.results.statistics import Cell, cell_statistics
+from linconv.statistics import Comparison, Margin, Model, compare
 
 # A hash such as 12e4567890123456 or a variant called NA must not turn into a number or a missing value.
 _TEXT_COLUMNS = (
@@ -54,26 +58,77 @@ class Experiment:
         """The time of one form of a variant of a network per row, the plain network among them."""
         return self.frames["throughput"]
 
-    @cached_property
-    def cells(self) -> list[Cell]:
-        """Top-1 statistics of every planned data set, network and variant, in the order of the configuration."""
-        level = 1 - self.config.statistics.alpha
-        return cell_statistics(self.runs, plan_cells(self.config), self.config.seeds, level=level)
+    def with_variants(self, variants: Sequence[str]) -> Experiment:
+        """The same experiment as if it had planned some of its variants alone."""
+        kept = tuple(variant for variant in self.config.variants if variant in variants)
+        return replace(self, config=self.config.model_copy(update={"variants": kept}))
 
     @cached_property
-    def comparisons(self) -> dict[tuple[str, str, str], Comparison]:
+    def models(self) -> dict[Place, Model]:
+        """The model of the accuracies of each network on a data set that has a finished run."""
+        return inference.accuracy_models(self.runs, self.config, self._outcomes)
+
+    def joint_model(self, dataset: str) -> Model | None:
+        """The model of all networks on a data set, whose variants are named network/variant; None without a run."""
+        return inference.joint_model(self.runs, self.config, self._outcomes, dataset)
+
+    @cached_property
+    def _outcomes(self) -> dict[RunKey, Outcomes]:
+        return read_collected_outcomes(self.root / "data")
+
+    @cached_property
+    def margins(self) -> dict[Place, Margin]:
+        """The margin of equivalence of each network on a data set that has a finished run."""
+        return inference.margins(self.models, self.config)
+
+    @cached_property
+    def cells(self) -> list[Cell]:
+        """Top-1 accuracies of every planned data set, network and variant, in the order of the configuration."""
+        return inference.cells(self.runs, self.config, self.models)
+
+    @cached_property
+    def comparisons(self) -> dict[CellKey, Comparison]:
         """Each cell against conv, by data set, network and variant; all planned cells are one family of tests."""
-        options = self.config.statistics
-        return compare_cells(self.cells, margin=options.margin, alpha=options.alpha)
+        return self._compared_with(PLAIN, [c for c in self.cells if not c.baseline])
+
+    @cached_property
+    def controls(self) -> dict[CellKey, Comparison]:
+        """Each cell against the narrow network, where there is one; a family of its own, without conv."""
+        control = inference.control_of(self.config)
+        cells = [c for c in self.cells if c.variant not in (PLAIN, control)]
+        return self._compared_with(control, cells) if control else {}
+
+    def _compared_with(self, reference: str, cells: Sequence[Cell]) -> dict[CellKey, Comparison]:
+        pairs = [(c.place, (c.variant, reference)) for c in cells]
+        found = self.compare(pairs)
+        return {c[:3]: found[pair] for c, pair in zip(cells, pairs, strict=True)}
+
+    def compare(
+        self, pairs: Sequence[tuple[Place, tuple[str, str]]], *, plan: bool = True
+    ) -> dict[tuple[Place, tuple[str, str]], Comparison]:
+        """Differences of variants, (variant, reference) by place, as a family of tests; see `linconv.statistics`."""
+        return compare(self.models, pairs, self.margins, self.config.statistics.alpha, plan=plan)
 
     @property
     def reported_epoch(self) -> str:
         """Which epoch the reported accuracies are of, to follow "on the test set"."""
         held_out = self.config.validation
         if self.config.report_epoch == "last" or held_out is None:
-            return "after the last epoch"
+            return f"after the last epoch{self._statistics}"
         share = f"{100 * held_out.share:g} %"
-        return f"after the epoch with the best accuracy on a validation part ({share} of the training set)"
+        return (
+            f"after the epoch with the best accuracy on a validation part ({share} of the training set)"
+            f"{self._statistics}"
+        )
+
+    @cached_property
+    def _statistics(self) -> str:
+        """By which statistics of batch normalization networks were evaluated, where these are not the usual ones."""
+        pairs = itertools.product(self.config.architectures, self.config.datasets)
+        measured = {self.config.recipe.resolve(*pair).batch_norm == "recalibrated" for pair in pairs}
+        if measured == {False}:
+            return ""
+        return f", with recalibrated statistics of batch normalization{' in part' if len(measured) > 1 else ''}"
 
     def cells_of(self, dataset: str, architecture: str) -> list[Cell]:
         """The cells of one network on one data set."""
@@ -153,7 +208,7 @@ def load_experiment(root: str | Path) -> Experiment:
         config = load_config(root / "config.yaml")
     except ConfigError as error:
         raise ResultError(str(error)) from None
-    check_manifest(root / "data", [*(f"{name}.csv" for name in COLUMNS), "correlations.npz"])
+    check_manifest(root / "data", [*(f"{name}.csv" for name in COLUMNS), "correlations.npz", COLLECTED])
     frames = {name: _read_csv(root / "data" / f"{name}.csv", columns) for name, columns in COLUMNS.items()}
     return Experiment(root=root, config=config, frames=frames)
 

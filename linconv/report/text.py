@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import math
 
-from linconv.results.statistics import Spread
+from linconv.statistics import Spread
 
 MISSING = "-"  # a value that should be there and is not; what does not exist is an empty cell
 
 
 def number(value: float | None, digits: int, *, signed: bool = False) -> str:
-    """A number with fixed decimals, `MISSING` for None and NaN; a signed zero carries a plus."""
+    """A number with fixed decimals, `MISSING` for None and NaN.
+
+    Where signed, a number that rounds to 0 keeps its sign, and 0 itself has a plus.
+    """
     if value is None or math.isnan(value):
         return MISSING
-    text = f"{value:{'+' if signed else ''}.{digits}f}"
-    if float(text) == 0:
-        return text.replace("-", "+" if signed else "")
-    return text
+    text = f"{value or 0.0:{'+' if signed else ''}.{digits}f}"
+    return text if signed or float(text) else text.removeprefix("-")
 
 
 def percent(share: float) -> str:
@@ -36,13 +37,13 @@ def decimals(sd: float) -> int:
     return max(0, 1 - math.floor(math.log10(float(f"{sd:.1e}"))))
 
 
-def spread_text(spread: Spread, *, signed: bool = False) -> str:
-    """Mean ± standard deviation (number of runs), rounded by `decimals`; without the deviation for one run."""
+def spread_text(spread: Spread) -> str:
+    """Mean [interval] (number of runs), with the decimals that the interval deserves."""
     if spread.n == 0:
         return MISSING
-    digits = decimals(spread.sd)
-    deviation = "" if math.isnan(spread.sd) else f" ± {number(spread.sd, digits)}"
-    return f"{number(spread.mean, digits, signed=signed)}{deviation} ({spread.n})"
+    digits = decimals((spread.high - spread.low) / 4)
+    interval = interval_text(spread.low, spread.high, digits)
+    return f"{number(spread.mean, digits)} {interval} ({spread.n})".replace("  ", " ")
 
 
 def interval_text(low: float, high: float, digits: int, *, signed: bool = False) -> str:

@@ -1,45 +1,16 @@
-"""What tables, figures and claims say about the tests, everywhere in the same words."""
+"""What tables, figures and claims say about runs and variants, everywhere in the same words."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+import pandas as pd
+
 from linconv.report.labels import dataset_label, place_label, variant_of
 from linconv.report.source import CELL, Experiment
-from linconv.results.equivalence import MIN_PAIRS
 from linconv.results.notes import mixtures
 
 NAMED = 5  # cells that a note names before it counts the rest
-
-
-def tests_text(experiment: Experiment) -> str:
-    """How the variants were compared with Conv, in two sentences."""
-    options = experiment.config.statistics
-    tested = sum(c.p_difference == c.p_difference for c in experiment.comparisons.values())
-    return (
-        f"Compared with Conv by paired t-tests: of a difference (two-sided) and of equivalence within "
-        f"±{options.margin:g} percentage points (two one-sided tests). Each kind is adjusted on its own (Holm) over "
-        f"the {tested} cells of this experiment that have {MIN_PAIRS} or more pairs, at level {options.alpha:g}."
-    )
-
-
-def legend(experiment: Experiment) -> Iterator[str]:
-    """The signs of the outcomes that occur, and the cells whose differences are all equal."""
-    found = {c.mark for c in experiment.comparisons.values()}
-    margin = f"{experiment.config.statistics.margin:g}"
-    meanings = {
-        "≈": f"≈ equivalent to Conv within ±{margin} percentage points",
-        "≈≠": f"≈≠ equivalent within ±{margin}, though different from 0",
-        "≠": "≠ different from Conv",
-        "?": "? undecided: neither a difference nor equivalence is shown",
-        "": f"no sign: fewer than {MIN_PAIRS} pairs",
-    }
-    shown = [text for mark, text in meanings.items() if mark in found]
-    if shown:
-        yield "; ".join(shown) + "."
-    flat = [cell_label(*at) for at, c in experiment.comparisons.items() if c.no_variance]
-    if flat:
-        yield f"No variance, so that a t-test does not exist and nothing is decided: {', '.join(flat)}."
 
 
 def detail_note(experiment: Experiment, variants: Sequence[str]) -> str:
@@ -61,10 +32,14 @@ def orthogonality_notes(experiment: Experiment) -> list[str]:
     ]
 
 
-def mixture_notes(experiment: Experiment) -> list[str]:
-    """What the runs that are averaged or compared do not have in common, a note per kind of difference and place."""
+def mixture_notes(runs: pd.DataFrame) -> list[str]:
+    """What the runs that are averaged or compared do not have in common, a note per kind of difference and place.
+
+    Args:
+        runs: the rows of runs.csv.
+    """
     places: dict[tuple[bool, str], list[str]] = {}
-    for found in mixtures(experiment.runs):
+    for found in mixtures(runs):
         within = found.variant is not None
         label = place_label(found.architecture, found.dataset)
         if found.variant is not None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from linconv.results.files import atomic_path
-from linconv.results.record import ResultError
+from linconv.results.record import ResultError, unreadable
 
 
 def write_npz(path: Path, arrays: Mapping[str, np.ndarray], *, compress: bool = True) -> Path:
@@ -20,12 +20,15 @@ def write_npz(path: Path, arrays: Mapping[str, np.ndarray], *, compress: bool = 
     Args:
         compress: False makes the bytes independent of the version of zlib as well.
     """
-    with atomic_path(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
+    content = io.BytesIO()  # a disk that is full would make zipfile raise other errors than the system's
+    with zipfile.ZipFile(content, "w") as archive:
         for name in sorted(arrays):
             member = zipfile.ZipInfo(f"{name}.npy", date_time=(1980, 1, 1, 0, 0, 0))
             member.compress_type = zipfile.ZIP_DEFLATED if compress else zipfile.ZIP_STORED
             with archive.open(member, "w", force_zip64=True) as file:
                 np.lib.format.write_array(file, np.ascontiguousarray(arrays[name]), allow_pickle=False)
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(content.getbuffer())
     return path
 
 
@@ -45,7 +48,7 @@ def read_npz(
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise ResultError(f"{path}: cannot be read ({error.strerror}); {remedy}") from None
+        raise unreadable(path, error, remedy) from None
     if sha256 is not None and hashlib.sha256(content).hexdigest() != sha256:
         raise ResultError(f"{path}: is not the file that was written with its result; {remedy}")
     try:

@@ -18,6 +18,7 @@ from typing import Any
 
 from linconv.catalogue._entry import Entry
 from linconv.catalogue.measurements import MEASUREMENTS
+from linconv.results.syntax import syntax_text
 
 PACKAGE = Path(__file__).resolve().parent.parent
 
@@ -184,7 +185,7 @@ class SourceCode:
 
     def _digest(self, path: Path) -> bytes:
         if path not in self._digests:
-            content = _dump(self._tree(path)).encode() if path.suffix == ".py" else path.read_bytes()
+            content = syntax_text(self._tree(path)).encode() if path.suffix == ".py" else path.read_bytes()
             self._digests[path] = hashlib.sha256(content).digest()
         return self._digests[path]
 
@@ -224,32 +225,3 @@ def _outside(part: Entry) -> dict[str, Path]:
     if not found.submodule_search_locations:
         return {origin.name: origin}
     return {path.relative_to(origin.parent.parent).as_posix(): path for path in origin.parent.rglob("*.py")}
-
-
-def _dump(tree: ast.Module) -> str:
-    """The syntax tree as text, without docstrings, positions and empty fields: the same under every Python."""
-    words: list[str] = []
-    _write(tree, words)
-    return "\0".join(words)
-
-
-def _write(value: object, words: list[str]) -> None:
-    if isinstance(value, ast.AST):
-        words.append(type(value).__name__)
-        for name in value._fields:
-            content: Any = getattr(value, name, None)
-            if name == "body" and isinstance(value, _DOCUMENTED):
-                content = content[1:] if ast.get_docstring(value, clean=False) is not None else content
-            if content is not None and content != []:
-                words.append(name)
-                _write(content, words)
-    elif isinstance(value, list):
-        words.append("[")
-        for item in value:
-            _write(item, words)
-        words.append("]")
-    else:
-        words.append(repr(value))
-
-
-_DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)

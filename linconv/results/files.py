@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from pydantic import BaseModel
@@ -14,10 +15,16 @@ from linconv.results.integrity import sealed_text
 
 
 @contextmanager
-def atomic_path(path: str | Path) -> Iterator[Path]:
+def atomic_path(path: str | Path, *, previous: Path | None = None) -> Iterator[Path]:
     """A temporary path beside `path`, moved over it when the block ends well and removed when it does not.
 
     Once it is moved, it is on the disk: not even a loss of power brings the old file back.
+
+    Args:
+        previous: where the old file goes, once the new one is on the disk.
+
+    Raises:
+        OSError: of whatever was done in the block; it names `path`, also where the system named no file.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -26,15 +33,40 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         yield temporary
         with temporary.open("rb+") as file:  # Windows syncs only what may be written
             os.fsync(file.fileno())
+        if previous is not None and path.exists():
+            path.replace(previous)
         temporary.replace(path)
         _sync_folder(path.parent)
+    except OSError as error:
+        if error.errno is None or error.filename not in (None, os.fspath(temporary)):
+            raise
+        raise OSError(error.errno, error.strerror, os.fspath(path)) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # what went wrong with the folder has been said
+            temporary.unlink(missing_ok=True)
+
+
+def check_writable(folder: Path, files: Iterable[str] = ()) -> None:
+    """Write to a folder, and see that nothing stands where files will be put: before hours of work, not after.
+
+    Raises:
+        OSError: it cannot be written to, or one of `files` is a folder.
+    """
+    for name in files:
+        if (folder / name).is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), os.fspath(folder / name))
+    probe = folder / ".probe"
+    try:
+        with atomic_path(probe) as temporary:
+            temporary.write_bytes(bytes(2**16))
+    finally:
+        with suppress(OSError):
+            probe.unlink(missing_ok=True)
 
 
 def remove_leftovers(folder: Path) -> None:
     """Remove the temporary files that processes killed within `atomic_path` left in `folder`."""
-    for temporary in folder.glob(".*.[0-9]*.tmp"):
+    for temporary in (*folder.glob(".*.[0-9]*.tmp"), folder / ".probe"):
         temporary.unlink(missing_ok=True)
 
 

@@ -10,9 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from linconv.config import Config, ConfigError, RunKey, parse_config, plan_cells, plan_runs, resolve_run
+from linconv.config.writing import config_text
 from linconv.results.collect import collect
 from linconv.results.files import write_result, write_text
 from linconv.results.folders import Results, read_experiment
@@ -79,7 +78,7 @@ def merge(folders: Sequence[Path], output: Path) -> Merged:
     output.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=output.parent, prefix=f".{output.name}.") as temporary:
         root = Path(temporary) / output.name
-        write_text(root / "config.yaml", yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False))
+        write_text(root / "config.yaml", config_text(config, defaults=True))
         if complexity is not None:
             write_result(root / "complexity.json", complexity)
         for key, source in chosen.items():
@@ -98,7 +97,7 @@ def merged_config(sources: Sequence[Results]) -> Config:
     folder's recipe is the one that describes the runs of all.
 
     Raises:
-        ResultError: there is no such configuration; names the run, the fields and the two files.
+        ResultError: there is no such configuration, or `statistics` differ; names the fields and the two files.
     """
     first = sources[0]
     for other in sources[1:]:
@@ -117,6 +116,7 @@ def merged_config(sources: Sequence[Results]) -> Config:
         # what differs here and matters shows in the runs' hashes
         tables = [source.config.model_dump(mode="json")[name] for source in reversed(sources)]
         raw[name] = {k: v for table in tables for k, v in table.items()}
+    raw["statistics"] = _statistics(sources)
     raw["complexity"]["architectures"] = _union(sources, lambda c: c.complexity.architectures)
     raw["exclude"] = _holes(raw, {cell for source in sources for cell in plan_cells(source.config)})
     refusals = []
@@ -130,6 +130,23 @@ def merged_config(sources: Sequence[Results]) -> Config:
             return merged
         refusals.append(refusal)
     raise ResultError(refusals[0])
+
+
+def _statistics(sources: Sequence[Results]) -> dict[str, Any]:
+    """The statistics of all folders: one level and share, and one margin for each data set."""
+    first, points = sources[0], dict[str, float | None]()
+    for source in sources:
+        own = source.config.statistics
+        found = {dataset: own.points_on(dataset) for dataset in source.config.datasets}
+        agree = (own.alpha, own.margin_share) == (first.config.statistics.alpha, first.config.statistics.margin_share)
+        if not agree or any(points.setdefault(dataset, margin) != margin for dataset, margin in found.items()):
+            raise ResultError(
+                f"{source.root / 'config.yaml'}: margins or level under statistics are not those of "
+                f"{first.root / 'config.yaml'}; the verdicts of a table have one of each: make them equal "
+                "(trains nothing)"
+            )
+    given = {dataset: margin for dataset, margin in points.items() if margin is not None}
+    return first.config.statistics.model_dump(mode="json") | {"margin": given or None}
 
 
 def differences(ours: Any, theirs: Any, path: str = "") -> Iterator[tuple[str, Any, Any]]:

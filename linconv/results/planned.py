@@ -9,8 +9,9 @@ from linconv.config import Config
 from linconv.results.commands import shown_text
 from linconv.results.kinds._kind import K, Kind, R
 from linconv.results.reading import read_result
-from linconv.results.record import ResultError
+from linconv.results.record import ResultError, UnreadableError
 
+LOG_BEGINS = "command: "  # what every attempt begins a log with
 Reason = Literal["missing", "damaged", "stale", "diverged"]
 
 
@@ -25,12 +26,18 @@ class Problem(NamedTuple):
     log: str = ""
 
 
-def read_planned(kind: Kind[K, R], config: Config, root: Path) -> tuple[dict[K, R], list[Problem]]:
-    """Every planned result of a kind below `root`, results/<experiment>, and the problems of the others."""
+def read_planned(
+    kind: Kind[K, R], config: Config, root: Path, *, readable: bool = False
+) -> tuple[dict[K, R], list[Problem]]:
+    """Every planned result of a kind below `root`, results/<experiment>, and the problems of the others.
+
+    Args:
+        readable: raise UnreadableError for one that the system does not give, which may be good.
+    """
     results: dict[K, R] = {}
     problems: list[Problem] = []
     for key, expected in kind.hashes(config).items():
-        found = read_one(kind, key, expected, root)
+        found = read_one(kind, key, expected, root, readable=readable)
         if isinstance(found, Problem):
             problems.append(found)
         else:
@@ -38,19 +45,23 @@ def read_planned(kind: Kind[K, R], config: Config, root: Path) -> tuple[dict[K, 
     return results, problems
 
 
-def read_one(kind: Kind[K, R], key: K, expected: str, root: Path) -> R | Problem:
-    """One result, made for the configuration whose hash is `expected`, or why it cannot be used."""
+def read_one(kind: Kind[K, R], key: K, expected: str, root: Path, *, readable: bool = False) -> R | Problem:
+    """One result, made for the configuration whose hash is `expected`, or why it cannot be used; see `read_planned`."""
     file = kind.path(key)
     log, last = kind.log(key), last_word(root / kind.log(key))
 
     def problem(reason: Reason, detail: str) -> Problem:
-        return Problem(kind.name, key, reason, file.as_posix(), detail, log.as_posix() if last is not None else "")
+        return Problem(
+            kind.name, key, reason, file.as_posix(), shown_text(detail), log.as_posix() if last is not None else ""
+        )
 
     if not (root / file).exists():
         return problem("missing", last or kind.missing)
     try:
         result = read_result(root / file, kind.record)
     except ResultError as error:
+        if readable and isinstance(error, UnreadableError):
+            raise
         return problem("damaged", str(error).removeprefix(f"{root / file}: "))
     if (written := kind.key_of(result)) != key:
         return problem("damaged", f"holds {written}; delete it to have it made again")
@@ -61,11 +72,16 @@ def read_one(kind: Kind[K, R], key: K, expected: str, root: Path) -> R | Problem
 
 
 def last_word(log: Path) -> str | None:
-    """Why a job ended, by its log: the last error it names, else the last line ("" when empty); None without a log."""
+    """Why a job ended, by its log: the last error it names, else the last line ("" when empty); None without a log.
+
+    Of a log of several attempts the last one counts.
+    """
     try:
-        lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+        text = log.read_text(encoding="utf-8", errors="replace")
     except OSError:
         return None
-    lines = [line.strip()[:300] for line in lines if line.strip()]
+    lines = [line.strip()[:300] for line in text.rpartition(LOG_BEGINS)[2].splitlines() if line.strip()]
+    if LOG_BEGINS in text:
+        lines = lines[1:] or lines  # the first one is the command
     errors = [line for line in lines if "error: " in line]  # a message may go on over several lines
     return shown_text((errors or lines or [""])[-1])

@@ -9,7 +9,7 @@ from typing import TypeVar
 from pydantic import ValidationError
 
 from linconv.results.integrity import DIGEST, content_digest, parse
-from linconv.results.record import SCHEMA_VERSION, Record, ResultError
+from linconv.results.record import SCHEMA_VERSION, Record, ResultError, unreadable
 
 R = TypeVar("R", bound=Record)
 
@@ -19,12 +19,15 @@ def read_result(path: str | Path, kind: type[R]) -> R:
 
     Raises:
         ResultError: the file is missing, damaged, of another kind, or written by a newer version.
+        UnreadableError: the system does not give it.
     """
     path = Path(path)
     try:
         text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ResultError(f"{path}: cannot be read ({error})") from None
+    except OSError as error:
+        raise unreadable(path, error) from None
+    except UnicodeDecodeError as error:
+        raise _damaged(path, "file", f"is no UTF-8 text ({error.reason} at byte {error.start})") from None
     try:
         values = parse(text)
     except ValueError as error:

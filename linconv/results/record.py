@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
+from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from linconv.config.errors import UserError
+from linconv.config.errors import UserError, reason_of, remedy_of
 
 SCHEMA_VERSION: Literal[2] = 2
 
@@ -21,6 +23,17 @@ Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 
 class ResultError(UserError):
     """A result file that cannot be used; the message names the file, the field and the remedy."""
+
+
+class UnreadableError(ResultError):
+    """A file that is there and that the system does not give; it may be good, so it is not made again."""
+
+
+def unreadable(path: Path, error: OSError, remedy: str = "make it again") -> ResultError:
+    """The error of a file that cannot be read; one that is not there, or is a folder, has to be made again."""
+    if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP):
+        return ResultError(f"{path}: cannot be read ({error.strerror}); {remedy}")
+    return UnreadableError(f"{path}: cannot be read ({reason_of(error)}); {remedy_of(error)}")
 
 
 class Record(BaseModel):

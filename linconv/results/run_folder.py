@@ -13,15 +13,18 @@ from pathlib import Path
 from linconv.config import ResolvedRun
 from linconv.config.errors import UserError
 from linconv.config.parts import run_parts
+from linconv.results.arrays import read_npz
 from linconv.results.code import code_hash
 from linconv.results.files import remove_leftovers
 from linconv.results.kinds.run import RunResult
 from linconv.results.outcomes import read_outcomes
 from linconv.results.reading import read_result
-from linconv.results.record import ResultError
+from linconv.results.record import ResultError, UnreadableError
 
 log = logging.getLogger("linconv")
 CURRENT, PREVIOUS = "checkpoint.pt", "checkpoint.previous.pt"  # the two generations of a run's checkpoint
+RESULT, CORRELATIONS, WEIGHTS = "result.json", "correlations.npz", "weights.pt"
+SEARCHED = "rates.json"  # what a search for the learning rate has found so far
 _LOCK = ".lock"
 _POLL_SECONDS = 0.2
 
@@ -55,8 +58,11 @@ def locked(folder: Path, *, wait: bool = True) -> Iterator[None]:
             with suppress(PermissionError):  # another process has it by now
                 path.unlink(missing_ok=True)
         else:
-            path.unlink(missing_ok=True)  # while it is held: who waits sees that its file is gone, and takes the next
-            os.close(descriptor)
+            try:  # while it is held: who waits sees that its file is gone, and takes the next
+                with suppress(OSError):  # what went wrong with the folder has been said
+                    path.unlink(missing_ok=True)
+            finally:
+                os.close(descriptor)
 
 
 def _take(path: Path, wait: bool) -> int:
@@ -107,21 +113,31 @@ def _is_still(path: Path, descriptor: int) -> bool:
         return False
 
 
-def finished(folder: Path, run: ResolvedRun) -> RunResult | None:
-    """The result in `folder` where it is whole and of this configuration and this code, with all that belongs to it."""
+def finished(folder: Path, run: ResolvedRun, *, weights: bool = False) -> RunResult | None:
+    """The result in `folder` where it is whole and of this configuration and this code, with all that belongs to it.
+
+    Args:
+        weights: they belong to it too.
+
+    Raises:
+        UnreadableError: the system does not give a file, which may be good.
+    """
     try:
-        result = read_result(folder / "result.json", RunResult)
+        result = read_result(folder / RESULT, RunResult)
         if (result.config_hash, result.code_hash) != (run.hash, code_hash("run", run_parts(run))):
             return None
         read_outcomes(folder, result)
+        read_npz(folder / CORRELATIONS, remedy="")
+    except UnreadableError:
+        raise
     except ResultError:
         return None
-    return result if (folder / "correlations.npz").is_file() else None
+    return None if weights and not (folder / WEIGHTS).is_file() else result
 
 
 def remove_checkpoints(folder: Path) -> None:
-    """Remove both generations; files set aside stay."""
-    for name in (PREVIOUS, CURRENT):  # a kill in between leaves the newer one
+    """Remove both generations, and what a search for the rate has found; files set aside stay."""
+    for name in (SEARCHED, PREVIOUS, CURRENT):  # a kill in between leaves the newer one
         (folder / name).unlink(missing_ok=True)
 
 

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from linconv.results.files import write_text
+
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+_NUMBER = re.compile(r"[-+]?[\d.]")
 
 
 def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> Path:
@@ -32,4 +36,10 @@ def _cell(value: Any) -> str:
             return f"{value:.8g}"
         case list() | tuple():
             return "x".join(map(str, value))
-    return str(value)
+    return safe_cell(str(value))
+
+
+def safe_cell(text: str) -> str:
+    """A text that no spreadsheet runs as a formula: one that begins like a formula, and is no number, gets a quote."""
+    is_formula = text[:1] in _FORMULA and not _NUMBER.match(text)
+    return f"'{text}" if is_formula else text

@@ -20,7 +20,7 @@ import torch
 
 from linconv.config import Variant
 from linconv.layers import ConvReplacement
-from linconv.testing import state, values
+from linconv.testing import network, state, values
 from linconv.testing.subject import Subject, subject_of
 
 __all__ = ["CHECKS", "Check", "ConformanceError", "Report", "check_method", "parametrize"]
@@ -48,6 +48,7 @@ CHECKS: dict[str, Callable[[Subject], None]] = {
     "copies": state.check_copies,
     "export": state.check_export,
     "tracing": state.check_tracing,
+    "network": network.check_network,
 }
 
 

@@ -1,14 +1,12 @@
-"""Callbacks of the training loop: progress, the sparse schedule, checkpoints, signals."""
+"""Callbacks of the training loop: progress, the sparse schedule, checkpoints."""
 
 from __future__ import annotations
 
 import logging
-import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
-from types import FrameType
-from typing import Any, Self
+from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -17,6 +15,7 @@ from torch import Tensor
 from linconv.config import SparsityScheduleOptions
 from linconv.layers import SparsitySchedule
 from linconv.results import EarlierProcess
+from linconv.stopping import StopRequested
 from linconv.training.checkpoint import save_checkpoint
 from linconv.training.engine import Callback, Training
 
@@ -192,47 +191,8 @@ class CheckpointCallback(Callback):
             self._saved = time.monotonic()
 
 
-class TrainingStoppedError(Exception):
-    """A signal stopped the run; called again, it continues after the last epoch saved."""
-
-
-class StopOnSignal(Callback):
-    """SIGTERM and SIGINT within its `with` block end the run; a second one does what it always does.
-
-    The training ends after the step in progress (after an evaluation, if that is in progress: its epoch is finished);
-    what comes before it, as loading, or after it ends at once.
-
-    Needs the main thread, the only one that Python lets handle signals.
-
-    Raises:
-        TrainingStoppedError: a signal came outside of the training.
-    """
-
-    def __init__(self) -> None:
-        self._training: Training | None = None
-
-    def __enter__(self) -> Self:
-        self._before = {number: signal.signal(number, self._stop) for number in (signal.SIGTERM, signal.SIGINT)}
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._restore()
-
-    def on_train_start(self, training: Training) -> None:
-        self._training = training
-
-    def close(self) -> None:
-        self._training = None
-
-    def _stop(self, number: int, frame: FrameType | None) -> None:
-        self._restore()
-        if self._training is None:
-            raise TrainingStoppedError("interrupted outside of the training; the same command continues it")
-        self._training.stop = True
-
-    def _restore(self) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
+class TrainingStoppedError(StopRequested):
+    """A signal or a callback stopped a training; called again, it continues after the last epoch saved."""
 
 
 def _number(value: float | None) -> str:

@@ -9,18 +9,52 @@ from __future__ import annotations
 import hashlib
 import logging
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
+from pydantic import BaseModel, ConfigDict, InstanceOf, ValidationError, model_validator
+from torch import Tensor
 
-from linconv.config.errors import UserError
-from linconv.results import Epoch, atomic_path
+from linconv.config.errors import UserError, reason_of, remedy_of
+from linconv.results import Epoch
+from linconv.results.record import Count
 from linconv.results.run_folder import CURRENT, PREVIOUS
-from linconv.training.engine import Training
+from linconv.stopping import check
+from linconv.training.engine import Callback, Training
+from linconv.training.memory import is_out_of_memory
+from linconv.training.torch_files import read_torch, write_torch
 
 log = logging.getLogger("linconv")
 VERSION = 4
-DIGEST_BYTES = hashlib.sha256().digest_size
+
+# What a file raises whose checksum fits and whose content does not: another version's, another library's, forged.
+_UNUSABLE = (ValueError, TypeError, KeyError, AttributeError, IndexError, EOFError, UnpicklingError, RuntimeError)
+
+
+class _State(BaseModel):
+    """What a checkpoint holds."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    version: int
+    identity: str
+    epoch: Count
+    step: Count
+    diverged: bool
+    history: list[Epoch]
+    model: dict[str, InstanceOf[Tensor]]
+    optimizer: dict[Any, Any]
+    scaler: dict[str, Any]
+    callbacks: list[dict[str, Any]]
+    rng_cpu: InstanceOf[Tensor]
+    rng_cuda: list[InstanceOf[Tensor]]
+
+    @model_validator(mode="after")
+    def _consistent(self) -> _State:
+        if [epoch.epoch for epoch in self.history] != [*range(1, self.epoch + 1)]:
+            raise ValueError(f"its history is not that of {self.epoch} epochs")
+        return self
 
 
 def save_checkpoint(folder: Path, training: Training, identity: str) -> None:
@@ -30,6 +64,9 @@ def save_checkpoint(folder: Path, training: Training, identity: str) -> None:
 
     Args:
         identity: what the checkpoint belongs to; `restore_checkpoint` accepts no other.
+
+    Raises:
+        OSError: it cannot be written; what lies there stays.
     """
     state = {
         "version": VERSION,
@@ -45,13 +82,7 @@ def save_checkpoint(folder: Path, training: Training, identity: str) -> None:
         "rng_cpu": torch.get_rng_state(),
         "rng_cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
     }
-    current = folder / CURRENT
-    with atomic_path(current) as temporary:
-        torch.save(state, temporary)
-        with temporary.open("r+b") as file:
-            file.write(hashlib.file_digest(file, "sha256").digest())  # read to the end, hence appended
-        if current.exists():
-            current.replace(folder / PREVIOUS)
+    write_torch(folder / CURRENT, state, checksum=True, previous=folder / PREVIOUS)
 
 
 def restore_checkpoint(folder: Path, training: Training, identity: str) -> str | None:
@@ -59,7 +90,7 @@ def restore_checkpoint(folder: Path, training: Training, identity: str) -> str |
 
     A checkpoint that is damaged is set aside as `<name>.unusable`, with a warning. One that belongs to something else,
     such as the same run with another recipe, is set aside under a name of its own, and found again when what it
-    belongs to comes back.
+    belongs to comes back. Nothing else moves a file: no request to stop, and no error of the system.
 
     Returns:
         The name of the file used; None, and `training` as it was, where there is none to use.
@@ -71,31 +102,37 @@ def restore_checkpoint(folder: Path, training: Training, identity: str) -> str |
     model = training.model
     for place in (folder / CURRENT, folder / PREVIOUS):
         for path in (place, _aside(place, identity)):
-            if not path.exists():
+            if not _is_there(path):
                 continue
             try:
-                _apply(_read(path, identity), training)
-            except (MemoryError, torch.OutOfMemoryError):
-                raise
+                _apply(_read(path, identity, training), training)
             except ForeignError as foreign:
                 aside = path.replace(_aside(place, foreign.identity))
                 log.warning("checkpoint %s %s; kept as %s until that is trained again", path.name, foreign, aside.name)
             except OSError as error:
-                if path.is_file():
-                    raise UserError(
-                        f"checkpoint {path} cannot be read ({error.strerror}); make it readable, or delete it to lose "
-                        "what it holds"
-                    ) from None
-                _set_unusable(path, error)
-            except Exception as error:  # whatever loading raises for a file of another version or library
+                raise _not_given(path, error) from None
+            except _UNUSABLE as error:
+                check()  # torch makes errors of its own of what interrupts it
+                if _is_of_the_machine(error):
+                    raise
                 training.replace_model(model)
                 _set_unusable(path, error)
             else:
                 if path != place:
-                    path.replace(place)
-                    _aside(folder / PREVIOUS, identity).unlink(missing_ok=True)
+                    _bring_back(folder, path, place, identity)
                 return path.name
     return None
+
+
+def _bring_back(folder: Path, path: Path, place: Path, identity: str) -> None:
+    """Move the checkpoint at `path`, which was set aside, to `place`, and the one before it too, as far as it can."""
+    previous, aside = folder / PREVIOUS, _aside(folder / PREVIOUS, identity)
+    if path != aside and aside.exists():
+        if previous.exists():
+            aside.unlink()
+        else:
+            aside.replace(previous)
+    path.replace(place)
 
 
 class ForeignError(Exception):
@@ -104,6 +141,31 @@ class ForeignError(Exception):
     def __init__(self, identity: str, wanted: str) -> None:
         super().__init__(f"belongs to {identity}, not to {wanted}")
         self.identity = identity
+
+
+def _is_there(path: Path) -> bool:
+    """Whether a checkpoint lies at `path`; a folder in its place is set aside."""
+    try:
+        path.stat()
+    except FileNotFoundError:
+        return False
+    except OSError as error:  # `Path.exists` of some versions takes it for no file, and the training would start anew
+        raise _not_given(path, error) from None
+    if not path.is_file():
+        _set_unusable(path, ValueError("it is no file"))
+        return False
+    return True
+
+
+def _not_given(path: Path, error: OSError) -> UserError:
+    return UserError(
+        f"checkpoint {path} cannot be read ({reason_of(error)}); {remedy_of(error)}, or delete it to lose what it holds"
+    )
+
+
+def _is_of_the_machine(error: Exception) -> bool:
+    """Whether an error says nothing of the file: memory has run out, or a GPU fails."""
+    return is_out_of_memory(error) or (isinstance(error, RuntimeError) and "CUDA" in str(error))
 
 
 def _aside(place: Path, identity: str) -> Path:
@@ -118,48 +180,57 @@ def _set_unusable(path: Path, error: Exception) -> None:
     log.warning("checkpoint %s cannot be used (%s); set aside as %s", path.name, reason, aside.name)
 
 
-def _read(path: Path, identity: str) -> dict[str, Any]:
+def _read(path: Path, identity: str, training: Training) -> _State:
     """The checked content of a checkpoint; a ValueError says what is wrong with it."""
-    left = path.stat().st_size - DIGEST_BYTES
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while left > 0 and (block := file.read(min(left, 2**20))):
-            digest.update(block)
-            left -= len(block)
-        if file.read() != digest.digest():
-            raise ValueError("damaged: its content does not match its checksum")
-    state = torch.load(path, map_location="cpu", weights_only=True)
-    if state["version"] != VERSION:
-        raise ValueError(f"its format is version {state['version']}, not {VERSION}")
-    if state["identity"] != identity:
-        raise ForeignError(state["identity"], identity)
+    content = read_torch(path)
+    version = content["version"]
+    if version != VERSION:
+        raise ValueError(f"its format is version {version}, not {VERSION}")
+    try:
+        state = _State.model_validate(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"])) or "content"
+        raise ValueError(f"{place}: {first['msg'].removeprefix('Value error, ')}") from None
+    if state.identity != identity:
+        raise ForeignError(state.identity, identity)
+    if state.epoch > training.recipe.epochs:
+        raise ValueError(f"it is of epoch {state.epoch}, and the training has {training.recipe.epochs}")
+    if not state.diverged and not all(v.isfinite().all() for v in state.model.values() if v.is_floating_point()):
+        raise ValueError("its weights are not finite")
     return state
 
 
-def _apply(state: dict[str, Any], training: Training) -> None:
-    history = [Epoch.model_validate(epoch) for epoch in state["history"]]
-    epoch, step, diverged = state["epoch"], state["step"], state["diverged"]
-    rng_cpu, rng_cuda = state["rng_cpu"], state["rng_cuda"]
-    for callback, saved in zip(training.callbacks, state["callbacks"], strict=True):
+def _apply(state: _State, training: Training) -> None:
+    for callback, saved in zip(training.callbacks, state.callbacks, strict=True):
         callback.before_load(training, saved)
-    _check_fit(state["model"], training.model.state_dict())
+    _check_fit(state.model, training.model.state_dict())
+    if state.step and not state.optimizer and _keeps_moments(training):
+        raise ValueError("its optimiser has no moments")
     # how the optimiser works is the recipe's and this machine's affair: a GPU's checkpoint continues on a CPU
     groups = training.optimizer.state_dict()["param_groups"]
-    training.optimizer.load_state_dict({"state": state["optimizer"], "param_groups": groups})
+    training.optimizer.load_state_dict({"state": state.optimizer, "param_groups": groups})
     for parameter, moments in training.optimizer.state.items():  # torch compares neither names nor shapes
-        if not isinstance(parameter, torch.Tensor) or any(
-            isinstance(m, torch.Tensor) and m.dim() and m.shape != parameter.shape for m in moments.values()
+        if not isinstance(parameter, Tensor) or any(
+            isinstance(m, Tensor) and m.dim() and m.shape != parameter.shape for m in moments.values()
         ):
             raise ValueError("its optimiser belongs to another model")
-    torch.set_rng_state(rng_cpu)
-    training.stepper.scaler.load_state_dict(state["scaler"])
-    for callback, saved in zip(training.callbacks, state["callbacks"], strict=True):
+    torch.set_rng_state(state.rng_cpu)
+    training.stepper.scaler.load_state_dict(state.scaler)
+    for callback, saved in zip(training.callbacks, state.callbacks, strict=True):
         callback.load_state_dict(saved)
-    training.model.load_state_dict(state["model"])  # last and checked before, so no copy of the model is needed
-    training.history, training.diverged = history, diverged
-    training.epoch, training.step = epoch, step
-    if torch.cuda.is_available() and len(rng_cuda) == torch.cuda.device_count():
-        torch.cuda.set_rng_state_all(rng_cuda)
+    training.model.load_state_dict(state.model)  # last and checked before, so no copy of the model is needed
+    training.history, training.diverged = state.history, state.diverged
+    training.epoch, training.step = state.epoch, state.step
+    if torch.cuda.is_available() and len(state.rng_cuda) == torch.cuda.device_count():
+        torch.cuda.set_rng_state_all(state.rng_cuda)
+
+
+def _keeps_moments(training: Training) -> bool:
+    """Whether the optimiser has a state after any step; a replaced model's may have made none, nor one in fp16."""
+    replaces = any(type(callback).before_load is not Callback.before_load for callback in training.callbacks)
+    is_stateful = "betas" in training.optimizer.defaults or training.optimizer.defaults.get("momentum", 0) > 0
+    return is_stateful and not replaces and training.recipe.precision != "fp16"
 
 
 def _check_fit(saved: dict[str, Any], own: dict[str, Any]) -> None:

@@ -13,9 +13,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from linconv.config import Recipe
-from linconv.results import Epoch
+from linconv.results import Epoch, RateChoice
 from linconv.training.compiled import Compiled
 from linconv.training.graphs import GraphedStep
+from linconv.training.recalibration import recalibrate
 from linconv.training.schedules import learning_rate
 from linconv.training.step import EagerStep, Metrics, Term, autocast, make_optimizer
 
@@ -92,7 +93,8 @@ class Training:
     `train_batches(epoch)` yields the batches of that epoch, the same ones whenever it is asked;
     `test_batches(epoch)` those of the test set, `validation_batches(epoch)` those of the part held out, if any.
     `seconds` is the time that training epochs took in this process, and `images` those that they trained on;
-    evaluations are left out. `data` is what the batches are drawn from.
+    evaluations are left out. `data` is what the batches are drawn from. `rate_search` is how the recipe's learning rate
+    was chosen, where it was.
     `epoch` and `step` count finished ones, from 0. `loop` brings the batches to the network. `forward` is the model,
     compiled where `compile` says so; `stepper` trains on one batch. `plain_params` are the parameters of the plain
     network, where the recipe scales by them.
@@ -111,6 +113,7 @@ class Training:
     loop: Loop = field(default_factory=Loop)
     plain_params: int | None = None
     data: Dataset | None = None
+    rate_search: RateChoice | None = None
     forward: nn.Module = field(init=False)
     optimizer: torch.optim.Optimizer = field(init=False)
     stepper: EagerStep = field(init=False)
@@ -171,6 +174,8 @@ def _fit(training: Training) -> Training:
         train = _train_epoch(training)
         if training.stop:
             break
+        if training.recipe.batch_norm == "recalibrated":
+            recalibrate(training.model, training.train_batches(training.epoch), training.recipe.precision)
         test_loss, test_top1 = _evaluate(training, training.test_batches)
         val_loss, val_top1 = None, None
         if training.validation_batches is not None:

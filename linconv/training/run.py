@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from linconv.layers import (
 )
 from linconv.models import build_model
 from linconv.results.code import code_hash
+from linconv.stopping import deferred
 from linconv.training.callbacks import (
     BestEpoch,
     CheckpointCallback,
@@ -40,6 +42,7 @@ from linconv.training.device_loop import DeviceLoop
 from linconv.training.engine import Callback, Loop, Training, fit
 from linconv.training.penalties import penalty_terms
 from linconv.training.pruning import PruningCallback
+from linconv.training.rates import choose_rate
 from linconv.training.warm_start import WarmStart
 
 log = logging.getLogger("linconv")
@@ -179,13 +182,14 @@ def train(
     show: Callback | None = None,
     checkpoint_seconds: float = 0.0,
     form: str = "auto",
+    signals: bool = True,
 ) -> Training:
     """Train one run, resuming from a checkpoint in `folder` where one belongs to it: same configuration, same code.
 
     Of `config` only what leaves the run's identity alone is used: where the data lie, the memory layout.
 
     Args:
-        callbacks: come first.
+        callbacks: come first; also in the trials of a search for the learning rate.
         process_log: goes into the checkpoints.
         progress: show a bar where standard error is a terminal.
         data: the data set on the device, from `load_data`; None loads it.
@@ -193,11 +197,13 @@ def train(
         show: shows the progress in place of the bar or the log's lines.
         checkpoint_seconds: the least time between two checkpoints.
         form: the exact form that LinearConv layers of mode "auto" train in: "auto", "weight" or "feature".
+        signals: a request of `linconv.stopping` ends it after the step in progress, or after an evaluation, whose
+            epoch is then finished; needs the main thread.
 
     Raises:
         linconv.data.DataError: the data set is missing or damaged, or a process that decodes images died.
         UserError: the variant's patterns leave every convolution of the network plain.
-        TrainingStoppedError: a callback stopped it before its last epoch.
+        TrainingStoppedError: a signal or a callback stopped it.
     """
     data = load_data(run, config, device) if data is None else data
     if show is None:
@@ -206,36 +212,56 @@ def train(
     # Saved before it is shown: an epoch that the log reports is never trained again.
     chosen = [BestEpoch()] if run.report_epoch == "best_validation" else []
     checkpoints = CheckpointCallback(folder, identity, checkpoint_seconds)
-    training = prepare(
-        run,
-        data,
-        device,
-        [*callbacks, *chosen, process_log, checkpoints, show],
-        channels_last=config.channels_last,
-        compile=config.compile,
-        cuda_graph=config.cuda_graph,
-    )
-    if form != "auto" and run.definition.linear is not None and run.definition.linear.mode == "auto":
-        set_mode(training.model, form)
-    in_memory = isinstance(data.train_images, Tensor) and isinstance(data.test_images, Tensor)
-    training.loop = loop or (DeviceLoop() if config.cuda_graph and in_memory else Loop())
+
+    def start(described: ResolvedRun, seen: Dataset, *more: Callback) -> Training:
+        training = prepare(
+            described,
+            seen,
+            device,
+            [*callbacks, *more],
+            channels_last=config.channels_last,
+            compile=config.compile,
+            cuda_graph=config.cuda_graph,
+        )
+        if form != "auto" and run.definition.linear is not None and run.definition.linear.mode == "auto":
+            set_mode(training.model, form)
+        in_memory = isinstance(seen.train_images, Tensor) and isinstance(seen.test_images, Tensor)
+        training.loop = loop or (DeviceLoop() if config.cuda_graph and in_memory else Loop())
+        return training
+
+    choice = None
+    if run.rate_search is not None:
+        choice = choose_rate(run, data, lambda trial, seen: _to_the_end(start(trial, seen)), folder, identity)
+        run = run.model_copy(update={"recipe": run.recipe.model_copy(update={"learning_rate": choice.chosen})})
+    training = start(run, data, *chosen, process_log, checkpoints, show)
+    training.rate_search = choice
     last = final_layers(run, training.model, data.info.classes, data.info.channels)
     warn_where_never_orthogonal(run.definition.regularizers, last)
     for part in run.recipe.unreached:
         log.warning("recipe: %s; shorten a preset by epochs_factor, which scales both", part)
     if name := restore_checkpoint(folder, training, identity):
         log.info("continuing after epoch %d from %s", training.epoch, name)
+
+    def stop() -> None:
+        training.stop = True
+
+    with deferred(stop) if signals else nullcontext():
+        if _to_the_end(training).stop:
+            raise TrainingStoppedError(
+                f"interrupted after epoch {training.epoch}/{run.recipe.epochs}; the same command continues it"
+            )
+    return training
+
+
+def _to_the_end(training: Training) -> Training:
+    """Train until the last epoch, or until a callback stops it."""
     try:
         with loader_failures():
-            fit(training)
+            return fit(training)
     except LoaderError:
         if not training.stop:  # the signal that stops the training may have reached its workers too
             raise
-    if training.stop:
-        raise TrainingStoppedError(
-            f"interrupted after epoch {training.epoch}/{run.recipe.epochs}; the same command continues it"
-        )
-    return training
+        return training
 
 
 def count_parameters(model: nn.Module) -> tuple[int, int, float | None]:

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from linconv.config import Recipe
+from linconv.layers import ConvReplacement, ParameterRule
 
 AUTOCAST: dict[str, torch.dtype | None] = {"fp32": None, "tf32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -46,6 +47,9 @@ def make_optimizer(
 ) -> torch.optim.Optimizer:
     """The recipe's optimiser over the model's trainable parameters.
 
+    Layers say which of their parameters have a learning rate or a weight decay of their own (`parameter_rules`); these
+    are groups after the first.
+
     Args:
         plain_params: parameters of the plain network, by whose share the recipe may scale the weight decay.
         fused: all of its state and the learning rate on the device, so that a step never waits for the device and a
@@ -55,20 +59,42 @@ def make_optimizer(
     Raises:
         ValueError: the recipe scales the weight decay and `plain_params` is not given.
     """
-    parameters = [p for p in model.parameters() if p.requires_grad]
-    device = parameters[0].device
+    groups = _groups(model)
+    device = next(parameter.device for group in groups for parameter in group["params"])
     fused = device.type == "cuda" if fused is None else fused
-    # a fused kernel reads the rate from the device in single precision
-    rate: Any = torch.tensor(recipe.learning_rate, device=device) if fused else recipe.learning_rate
+    for group in groups:
+        rate = recipe.learning_rate * group["rate"]
+        # a fused kernel reads the rate from the device in single precision
+        group["lr"] = torch.tensor(rate, device=device) if fused else rate
     decay = recipe.weight_decay
     if recipe.scale_weight_decay:
         if plain_params is None:
             raise ValueError("scale_weight_decay needs plain_params, the parameters of the plain network")
         decay *= sum(p.numel() for p in model.parameters()) / plain_params
-    options: dict[str, Any] = {"weight_decay": decay, "fused": fused or None}
+    for group in groups:
+        group["weight_decay"] = decay if group.pop("decays") else 0.0
+    options: dict[str, Any] = {"fused": fused or None}
     if recipe.optimizer == "adam":
-        return torch.optim.Adam(parameters, rate, capturable=capturable, **options)
-    return torch.optim.SGD(parameters, rate, momentum=recipe.momentum, nesterov=recipe.nesterov, **options)
+        return torch.optim.Adam(groups, capturable=capturable, **options)
+    return torch.optim.SGD(groups, momentum=recipe.momentum, nesterov=recipe.nesterov, **options)
+
+
+def _groups(model: nn.Module) -> list[dict[str, Any]]:
+    """The trainable parameters by the rule of their layer: those without a rule of their own first, and always."""
+    rules: dict[nn.Parameter, ParameterRule] = {}
+    for layer in replacements(model):
+        for name, rule in layer.parameter_rules.items():
+            rules.setdefault(layer.get_parameter(name), rule)
+    found: dict[ParameterRule, list[nn.Parameter]] = {ParameterRule(): []}
+    for parameter in model.parameters():
+        if parameter.requires_grad:
+            found.setdefault(rules.get(parameter, ParameterRule()), []).append(parameter)
+    return [{"params": parameters, **rule._asdict()} for rule, parameters in found.items()]
+
+
+def replacements(model: nn.Module) -> list[ConvReplacement]:
+    """The layers of the model that took the place of a convolution."""
+    return [module for module in model.modules() if isinstance(module, ConvReplacement)]
 
 
 class EagerStep:
@@ -88,6 +114,7 @@ class EagerStep:
     ) -> None:
         self.model, self.forward, self.optimizer, self.recipe = model, forward, optimizer, recipe
         self.device = next(model.parameters()).device
+        self._projected = [m for m in replacements(model) if type(m).project_ is not ConvReplacement.project_]
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=recipe.precision == "fp16")
         # loss x samples, correct, samples, penalty, steps: one tensor, changed in place only
         self._sums = torch.zeros(5, dtype=torch.float64, device=self.device)
@@ -100,18 +127,18 @@ class EagerStep:
         """The rate of the next steps."""
         for group in self.optimizer.param_groups:
             if isinstance(group["lr"], Tensor):
-                group["lr"].fill_(rate)
+                group["lr"].fill_(rate).mul_(group["rate"])
             else:
-                group["lr"] = rate
+                group["lr"] = rate * group["rate"]
 
     def copy_learning_rate(self, rate: Tensor) -> None:
         """The rate of the next steps from a tensor (1,); where the optimizer holds its rate on the device, without
         waiting for the device."""
         for group in self.optimizer.param_groups:
             if isinstance(group["lr"], Tensor):
-                group["lr"].copy_(rate.squeeze(0))
+                group["lr"].copy_(rate.squeeze(0)).mul_(group["rate"])
             else:
-                group["lr"] = float(rate)
+                group["lr"] = float(rate) * group["rate"]
 
     def read_metrics(self) -> Metrics:
         """The metrics of the steps since the last reading; waits for the device."""
@@ -146,6 +173,8 @@ class EagerStep:
             nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.clip_grad_norm)
         self.scaler.step(self.optimizer)
         self.scaler.update()
+        for layer in self._projected:
+            layer.project_()
         with torch.no_grad():
             correct = (logits.argmax(1) == y).sum()
             one = torch.ones_like(loss)

@@ -1,6 +1,8 @@
 """A configuration is checked whole, and every error is one line that names the key, the value and the remedy."""
 
 import json
+import math
+import re
 from pathlib import Path
 
 import pytest
@@ -8,6 +10,7 @@ import yaml
 
 from linconv.catalogue.networks import NETWORKS
 from linconv.config import ConfigError, ResolvedRun, RunKey, load_config, parse_config, plan_runs, resolve_run
+from linconv.config.options import StatisticsOptions
 from linconv.config.recipes import PRESETS, Recipe
 from linconv.config.variants import VARIANTS, Regularizer
 from linconv.training.schedules import learning_rate
@@ -32,85 +35,85 @@ def plain(name, **regularizer):
     return {"define": {"X": {"layer": "conv", "regularizers": [{"name": name, **regularizer}]}}, "variants": ["X"]}
 
 
-@pytest.mark.parametrize(
-    ("changes", "expected"),
-    [
-        ({"recip": {}}, "recip: unknown key; did you mean 'recipe'?"),
-        ({"recipe": {"preset": "papr"}}, "recipe.preset: unknown preset 'papr'; did you mean 'paper'?"),
-        ({"recipe": {"overrides": [{"set": {"epoch": 1}}]}}, "unknown recipe key 'epoch'; did you mean 'epochs'?"),
-        (
-            {"recipe": {"overrides": [{"set": {"epochs": -1}}]}},
-            "recipe.overrides.0.set.epochs: input should be",
-        ),
-        ({"recipe": {"overrides": [{"architectures": ["bse"], "set": {}}]}}, "did you mean 'base'?"),
-        ({"recipe": {"overrides": [{"set": {"nesterov": True}}]}}, "nesterov needs a momentum"),
-        ({"datasets": ["mnst"]}, "datasets: unknown data set 'mnst'; did you mean 'mnist'?"),
-        ({**pets(), "datasets": ["pet"]}, "datasets: unknown data set 'pet'; did you mean 'pets'?"),
-        (
-            {**pets(), "datasets": ["zzz"]},
-            "known: digits, synthetic, mnist, fashionmnist, cifar10, cifar100, svhn, imagenet, pets",
-        ),
-        (
-            {"recipe": {"overrides": [{"set": {}}, {"datasets": ["digit"], "set": {}}]}},
-            "recipe.overrides.1.datasets: unknown data set 'digit'; did you mean 'digits'?",
-        ),
-        ({"imagefolders": {"svhn": {"path": "x"}}}, "imagefolders: 'svhn' is a built-in data set; choose another"),
-        ({"imagefolders": {"CIFAR-10": {"path": "x"}}}, "'CIFAR-10' is written like 'cifar10', which is a built-in"),
-        ({"imagefolders": {"Pets": {"path": "x"}, "pets": {"path": "y"}}}, "'Pets' and 'pets' share a folder on disks"),
-        (pets(image_size=100_000), "imagefolders.pets.image_size: input should be less than or equal to 4096"),
-        ({"imagefolders": {"a/b": {"path": "x"}}}, "string should match pattern"),
-        ({"imagefolders": {"pets": {}}}, "imagefolders.pets.path: missing"),
-        (pets(path="/home/pets"), "imagefolders.pets.path: the path must lead below data_root"),
-        (pets(path="a/../../pets"), "must lead below data_root; set data_root to the folder it starts from"),
-        (pets(flp=True), "imagefolders.pets.flp: unknown key; did you mean 'flip'?"),
-        (pets(image_size=16), "imagefolders.pets.image_size: input should be greater than or equal to 32 (got 16)"),
-        (pets(test_share=1), "imagefolders.pets.test_share: input should be less than 1"),
-        (pets(mean=[0.5, 0.5, 0.5]), "imagefolders.pets: mean and std belong together"),
-        (pets(mean=[0.5] * 3, std=[0.2, 0, 0.2]), "imagefolders.pets.std.1: input should be greater than 0"),
-        ({"architectures": ["vgg"]}, "architectures: unknown architecture 'vgg'; did you mean 'vgg11'?"),
-        ({"variants": ["Lx"]}, "unknown variant 'Lx'; did you mean 'L'?"),
-        ({"variants": ["zzz"]}, "unknown variant 'zzz'; known: conv, L, Lr, LRr, LSr"),
-        ({"datasets": "digits"}, "datasets: a list is expected (got 'digits')"),
-        ({"seeds": [0, "a"]}, "seeds.1: input should be a valid integer"),
-        ({"seeds": [-1]}, "seeds.0: input should be greater than or equal to 0 (got -1)"),
-        ({"seeds": []}, "seeds: the list is empty; give at least one entry"),
-        ({"datasets": []}, "datasets: the list is empty"),
-        ({"seeds": [3, 3]}, "seeds: 3 is listed twice"),
-        ({"variants": ["conv", "conv"]}, "variants: 'conv' is listed twice"),
-        ({"threads": "many"}, "threads: input should be a valid integer"),
-        ({"experiment": "../up"}, "experiment: string should match pattern"),
-        ({"experiment": "reference"}, "choose another name"),
-        ({"seeds": [True]}, "seeds: a number is expected, but entry 0 is true"),
-        ({"variants": ["L", "l"], "define": {"l": {"extends": "L"}}}, "'L' and 'l' share a folder"),
-        ({"experiment": ""}, "experiment: string should match pattern"),
-        (variant(options={"rank": -3}), "define.X.options.rank: must be an int of at least 1 or a float in"),
-        (variant(options={"rank": 1.5}), "or a float in (0, 1] (got 1.5)"),
-        (variant(options={"primary_ratio": 1}), "define.X.options.primary_ratio: must be a number in (0, 1) (got 1)"),
-        (variant(options={"prim": 1}), "define.X.options.prim: unknown key; did you mean 'primary_ratio'?"),
-        (variant(options={"rank": 2, "sparsity": 0.5}), "rank and sparsity exclude each other"),
-        (variant(sparsity_schedule={}), "a sparsity_schedule needs options.sparsity"),
-        (variant(regularizers=[{"name": "correlate"}]), "regularizers.0.name: unknown regularizer 'correlate'; did"),
-        ({"define": {"X": {"layer": "conv", "skip_first": True}}}, "takes no skip_first"),
-        ({"define": {"X": {"layer": "conv", "skip_last": True}}}, "takes no skip_last"),
-        (
-            plain("correlation"),
-            "define.X: correlation would act on nothing: layer 'conv' has no primary filters; say acts_on",
-        ),
-        (plain("coefficient_l1"), "define.X: coefficient_l1 would act on nothing: it needs options.sparsity"),
-        (variant(regularizers=[{"name": "coefficient_l1"}]), "coefficient_l1 would act on nothing"),
-        (plain("coefficient_l1", acts_on="filters"), "coefficient_l1 acts on sparse coefficients, never on filters"),
-        (plain("orthogonal", mode="normalised"), "mode belongs to correlation; orthogonal has none"),
-        ({"recipe": {"overrides": [{"set": {"scale_weight_decay": True}}]}}, "needs a weight_decay above 0"),
-        ({"define": {"X": {"extends": "LSrr"}}}, "define.X.extends: unknown variant 'LSrr'; did you mean 'LSr'?"),
-        ({"figures": {"heatmap_variants": ["Q"]}}, "unknown variant 'Q'"),
-        ({"exclude": [{}]}, "exclude.0: an exclusion needs at least one of datasets, architectures, variants"),
-        ({"exclude": [{"variants": ["L"]}]}, "exclude.0.variants: unknown name under variants 'L'; known: conv"),
-        ({"exclude": [{"variants": ["conv"]}]}, "exclude: nothing of the grid is left"),
-        ({"figures": {"formats": ["gif"]}}, "figures.formats.0: input should be 'svg', 'pdf' or 'png'"),
-        ({"complexity": {"architectures": ["vgg12"]}}, "did you mean 'vgg11'?"),
-        ({"complexity": {"input_shape": [3, 0, 32]}}, "channels, height and width must be at least 1"),
-    ],
-)
+CASES = [
+    ({"recip": {}}, "recip: unknown key; did you mean 'recipe'?"),
+    ({"recipe": {"preset": "papr"}}, "recipe.preset: unknown preset 'papr'; did you mean 'paper'?"),
+    ({"recipe": {"overrides": [{"set": {"epoch": 1}}]}}, "unknown recipe key 'epoch'; did you mean 'epochs'?"),
+    (
+        {"recipe": {"overrides": [{"set": {"epochs": -1}}]}},
+        "recipe.overrides.0.set.epochs: input should be",
+    ),
+    ({"recipe": {"overrides": [{"architectures": ["bse"], "set": {}}]}}, "did you mean 'base'?"),
+    ({"recipe": {"overrides": [{"set": {"nesterov": True}}]}}, "nesterov needs a momentum"),
+    ({"datasets": ["mnst"]}, "datasets: unknown data set 'mnst'; did you mean 'mnist'?"),
+    ({**pets(), "datasets": ["pet"]}, "datasets: unknown data set 'pet'; did you mean 'pets'?"),
+    (
+        {**pets(), "datasets": ["zzz"]},
+        "known: digits, synthetic, mnist, fashionmnist, cifar10, cifar100, svhn, imagenet, pets",
+    ),
+    (
+        {"recipe": {"overrides": [{"set": {}}, {"datasets": ["digit"], "set": {}}]}},
+        "recipe.overrides.1.datasets: unknown data set 'digit'; did you mean 'digits'?",
+    ),
+    ({"imagefolders": {"svhn": {"path": "x"}}}, "imagefolders: 'svhn' is a built-in data set; choose another"),
+    ({"imagefolders": {"CIFAR-10": {"path": "x"}}}, "'CIFAR-10' is written like 'cifar10', which is a built-in"),
+    ({"imagefolders": {"Pets": {"path": "x"}, "pets": {"path": "y"}}}, "'Pets' and 'pets' share a folder on disks"),
+    (pets(image_size=100_000), "imagefolders.pets.image_size: input should be less than or equal to 4096"),
+    ({"imagefolders": {"a/b": {"path": "x"}}}, "string should match pattern"),
+    ({"imagefolders": {"pets": {}}}, "imagefolders.pets.path: missing"),
+    (pets(path="/home/pets"), "imagefolders.pets.path: the path must lead below data_root"),
+    (pets(path="a/../../pets"), "must lead below data_root; set data_root to the folder it starts from"),
+    (pets(flp=True), "imagefolders.pets.flp: unknown key; did you mean 'flip'?"),
+    (pets(image_size=16), "imagefolders.pets.image_size: input should be greater than or equal to 32 (got 16)"),
+    (pets(test_share=1), "imagefolders.pets.test_share: input should be less than 1"),
+    (pets(mean=[0.5, 0.5, 0.5]), "imagefolders.pets: mean and std belong together"),
+    (pets(mean=[0.5] * 3, std=[0.2, 0, 0.2]), "imagefolders.pets.std.1: input should be greater than 0"),
+    ({"architectures": ["vgg"]}, "architectures: unknown architecture 'vgg'; did you mean 'vgg11'?"),
+    ({"variants": ["Lx"]}, "unknown variant 'Lx'; did you mean 'L'?"),
+    ({"variants": ["zzz"]}, "unknown variant 'zzz'; known: conv, L, Lr, LRr, LSr"),
+    ({"datasets": "digits"}, "datasets: a list is expected (got 'digits')"),
+    ({"seeds": [0, "a"]}, "seeds.1: input should be a valid integer"),
+    ({"seeds": [-1]}, "seeds.0: input should be greater than or equal to 0 (got -1)"),
+    ({"seeds": []}, "seeds: the list is empty; give at least one entry"),
+    ({"datasets": []}, "datasets: the list is empty"),
+    ({"seeds": [3, 3]}, "seeds: 3 is listed twice"),
+    ({"variants": ["conv", "conv"]}, "variants: 'conv' is listed twice"),
+    ({"threads": "many"}, "threads: input should be a valid integer"),
+    ({"experiment": "../up"}, "experiment: string should match pattern"),
+    ({"experiment": "reference"}, "choose another name"),
+    ({"seeds": [True]}, "seeds: a number is expected, but entry 0 is true"),
+    ({"variants": ["L", "l"], "define": {"l": {"extends": "L"}}}, "'L' and 'l' share a folder"),
+    ({"experiment": ""}, "experiment: string should match pattern"),
+    (variant(options={"rank": -3}), "define.X.options.rank: must be an int of at least 1 or a float in"),
+    (variant(options={"rank": 1.5}), "or a float in (0, 1] (got 1.5)"),
+    (variant(options={"primary_ratio": 1}), "define.X.options.primary_ratio: must be a number in (0, 1) (got 1)"),
+    (variant(options={"prim": 1}), "define.X.options.prim: unknown key; did you mean 'primary_ratio'?"),
+    (variant(options={"rank": 2, "sparsity": 0.5}), "rank and sparsity exclude each other"),
+    (variant(sparsity_schedule={}), "a sparsity_schedule needs options.sparsity"),
+    (variant(regularizers=[{"name": "correlate"}]), "regularizers.0.name: unknown regularizer 'correlate'; did"),
+    ({"define": {"X": {"layer": "conv", "skip_first": True}}}, "takes no skip_first"),
+    ({"define": {"X": {"layer": "conv", "skip_last": True}}}, "takes no skip_last"),
+    (
+        plain("correlation"),
+        "define.X: correlation would act on nothing: layer 'conv' has no primary filters; say acts_on",
+    ),
+    (plain("coefficient_l1"), "define.X: coefficient_l1 would act on nothing: it needs options.sparsity"),
+    (variant(regularizers=[{"name": "coefficient_l1"}]), "coefficient_l1 would act on nothing"),
+    (plain("coefficient_l1", acts_on="filters"), "coefficient_l1 acts on sparse coefficients, never on filters"),
+    (plain("orthogonal", mode="normalised"), "mode belongs to correlation; orthogonal has none"),
+    ({"recipe": {"overrides": [{"set": {"scale_weight_decay": True}}]}}, "needs a weight_decay above 0"),
+    ({"define": {"X": {"extends": "LSrr"}}}, "define.X.extends: unknown variant 'LSrr'; did you mean 'LSr'?"),
+    ({"figures": {"heatmap_variants": ["Q"]}}, "unknown variant 'Q'"),
+    ({"exclude": [{}]}, "exclude.0: an exclusion needs at least one of datasets, architectures, variants"),
+    ({"exclude": [{"variants": ["L"]}]}, "exclude.0.variants: unknown name under variants 'L'; known: conv"),
+    ({"exclude": [{"variants": ["conv"]}]}, "exclude: nothing of the grid is left"),
+    ({"figures": {"formats": ["gif"]}}, "figures.formats.0: input should be 'svg', 'pdf' or 'png'"),
+    ({"complexity": {"architectures": ["vgg12"]}}, "did you mean 'vgg11'?"),
+    ({"complexity": {"input_shape": [3, 0, 32]}}, "channels, height and width must be at least 1"),
+]
+
+
+@pytest.mark.parametrize(("changes", "expected"), CASES)
 def test_errors_name_key_value_and_remedy(changes, expected):
     with pytest.raises(ConfigError) as error:
         parse_config(raw(**changes), "f.yaml")
@@ -370,3 +373,35 @@ def test_narrow_to_names_a_variant_whose_definition_it_takes():
         parse_config(raw(define={"n": {"extends": "L", "narrow_to": 0.5}}))
     with pytest.raises(ConfigError, match=r"define\.b\.narrow_to: 'a' is narrowed itself; name another variant"):
         parse_config(raw(define={"a": {"layer": "conv", "narrow_to": 0.5}, "b": {"layer": "conv", "narrow_to": "a"}}))
+
+
+@pytest.mark.parametrize(
+    ("statistics", "dataset", "error", "margin"),
+    [
+        ({}, "digits", 4.0, 0.8),
+        ({}, "digits", 0.3, 0.1),  # at least a tenth of a point
+        ({}, "digits", math.nan, 0.1),
+        ({"margin_share": 0.1}, "digits", 4.0, 0.4),
+        ({"margin": 0.3}, "digits", 4.0, 0.3),
+        ({"margin": {"digits": 0.3}}, "digits", 4.0, 0.3),
+        ({"margin": {"digits": 0.3}}, "mnist", 4.0, 0.8),
+    ],
+)
+def test_margins_are_points_or_a_share_of_the_error(statistics, dataset, error, margin):
+    assert StatisticsOptions(**statistics).margin_of(dataset, error) == pytest.approx(margin)
+
+
+@pytest.mark.parametrize(
+    ("statistics", "message"),
+    [
+        ({"margin": {"mnist": 0.3}}, "statistics.margin: unknown data set 'mnist'"),
+        ({"margin": {"digits": True}}, "statistics.margin: a number is expected for digits, but this is true"),
+        ({"margin": -1}, "statistics.margin: input should be greater than 0"),
+        ({"margin": {"digits": 0}}, "statistics.margin.digits: input should be greater than 0"),
+        ({"margin_share": 1}, "statistics.margin_share: input should be less than 1"),
+    ],
+)
+def test_wrong_margins_are_named(statistics, message):
+    raw = {"experiment": "x", "datasets": ["digits"], "architectures": ["base"], "variants": ["conv"], "seeds": [0]}
+    with pytest.raises(ConfigError, match=re.escape(message)):
+        parse_config(raw | {"statistics": statistics})

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import sys
-from types import FrameType
 from typing import Any
 
 import pytest
 
 from linconv.config import Config, RunKey, parse_config, plan_runs, resolve_run, resolve_runs, run_hashes
+from tests.counting import calls
 
 RAW = {
     "experiment": "grid",
@@ -21,22 +20,6 @@ RAW = {
 
 def grid(seeds: int) -> Config:
     return parse_config({**RAW, "seeds": list(range(seeds))})
-
-
-def calls(function: Any, *arguments: Any) -> int:
-    """How many functions of Python a call calls, itself included."""
-    count = 0
-
-    def seen(frame: FrameType, event: str, _: Any) -> None:
-        nonlocal count
-        count += event == "call"
-
-    sys.setprofile(seen)
-    try:
-        function(*arguments)
-    finally:
-        sys.setprofile(None)
-    return count
 
 
 def test_runs_resolved_together_are_those_resolved_one_by_one() -> None:

@@ -101,7 +101,7 @@ def test_a_trap_is_one_line_with_file_line_and_key(tmp_path: Path, content: str 
 
 def test_all_numbers_refuse_true_and_every_switch_takes_it() -> None:
     """Over every field of the configuration, whatever is added to it."""
-    from linconv.config import names
+    from linconv.config import frozen
     from linconv.config.schema import Config
 
     seen, waiting = set(), [Config]
@@ -111,8 +111,8 @@ def test_all_numbers_refuse_true_and_every_switch_takes_it() -> None:
             continue
         seen.add(model)
         for name, field in model.model_fields.items():
-            types = names._leaf_types(field.annotation)
-            waiting += [t for t in types if issubclass(t, names.Frozen)]
+            types = frozen._leaf_types(field.annotation)
+            waiting += [t for t in types if issubclass(t, frozen.Frozen)]
             if types & {int, float} and bool not in types:
                 with pytest.raises(ValueError, match="a number is expected, but this is true"):
                     model.__pydantic_validator__.validate_assignment(model.model_construct(), name, True)

@@ -119,13 +119,13 @@ def test_streaming_is_no_part_of_a_runs_identity() -> None:
 def test_auto_streams_what_takes_more_than_half_of_the_memory(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     decoded = 57 * 3 * 32 * 32
     for memory, streams in ((2 * decoded, False), (2 * decoded - 1, True)):
-        monkeypatch.setattr(sources, "_host_memory", lambda memory=memory: memory)
+        monkeypatch.setattr(sources, "host_memory", lambda memory=memory: memory)
         assert isinstance(pets(root).train_images, StreamedImages) == streams
 
 
 def test_the_memory_available_is_that_of_this_machine() -> None:
     physical = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    assert 2**24 < sources._host_memory() <= physical
+    assert 2**24 < sources.host_memory() <= physical
 
 
 @pytest.mark.parametrize("workers", [0, 2])

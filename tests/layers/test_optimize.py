@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import importlib
+from collections import Counter
 
 import pytest
 import torch
@@ -11,17 +12,18 @@ import torchvision
 from torch import nn
 
 import linconv
+from linconv.layers.feature_space import FeatureSpace2d
 from linconv.layers.linear_conv import LinearConv2d
 
 optimize_module = importlib.import_module("linconv.layers.optimize")  # the package binds its name to the function
 
 
 def faster(monkeypatch, wanted):
-    """A clock by which `wanted`, a type, is the faster one."""
+    """A clock by which the form `wanted` is the faster one."""
 
     def seconds(call, x, calls):
         call(x)
-        return 1.0 if isinstance(call, wanted) else 2.0
+        return 1.0 if getattr(call, "name", wanted) == wanted else 2.0
 
     monkeypatch.setattr(optimize_module, "_seconds", seconds)
 
@@ -36,38 +38,93 @@ def trained(model):
     return model
 
 
-@pytest.mark.parametrize("wanted", [nn.Conv2d, LinearConv2d])
+@pytest.mark.parametrize("wanted", ["folded", "feature", "product"])
+@pytest.mark.parametrize("batch_norm", [True, False])
 @pytest.mark.parametrize("variant", ["L", "LRr"])
-def test_outputs_are_equal_whatever_is_chosen(monkeypatch, wanted, variant):
+def test_outputs_are_equal_whatever_is_chosen(monkeypatch, wanted, batch_norm, variant):
     torch.manual_seed(0)
     faster(monkeypatch, wanted)
     model = trained(linconv.convert(torchvision.models.resnet18(num_classes=10), variant).double())
     before = copy.deepcopy(model.state_dict())
     x = torch.randn(2, 3, 64, 64, dtype=torch.float64)
-    optimised = linconv.optimize(model, x)
+    optimised = linconv.optimize(model, x, batch_norm=batch_norm)
     assert model.training
     assert all(torch.equal(before[k], v) for k, v in model.state_dict().items())
     expected = model.eval()(x)
     assert (optimised(x) - expected).abs().max() < 1e-10 * expected.abs().max()
-    layers = [m for m in optimised.modules() if isinstance(m, nn.Conv2d | LinearConv2d)]
-    assert len(layers) == 20
-    assert all(isinstance(m, wanted) for m in layers)
-    assert all(m.mode == "feature" for m in layers if isinstance(m, LinearConv2d))
+    kinds = Counter(type(m) for m in optimised.modules())
+    assert kinds[nn.BatchNorm2d] == (0 if batch_norm else 20)
+    assert kinds[FeatureSpace2d] == (20 if wanted == "feature" else 0)
+    assert kinds[LinearConv2d] == 0
+    assert kinds[nn.Conv2d] == {"folded": 20, "feature": 40 + 20 * (variant == "LRr"), "product": 40}[wanted]
     assert not any(p.requires_grad for p in optimised.parameters())
 
 
 def test_the_choice_is_made_layer_by_layer(monkeypatch):
     def seconds(call, x, calls):  # folding pays where there are few channels
-        return float(isinstance(call, LinearConv2d) == (x.shape[1] < 100)) + 1
+        return float((getattr(call, "name", "folded") != "folded") == (x.shape[1] < 100)) + 1
 
     monkeypatch.setattr(optimize_module, "_seconds", seconds)
     optimised = linconv.optimize(linconv.build_model("base", "Lr"), torch.randn(2, 3, 32, 32))
-    chosen = [type(m) for m in optimised.modules() if isinstance(m, nn.Conv2d | LinearConv2d)]
-    assert chosen == [nn.Conv2d, nn.Conv2d, nn.Conv2d, LinearConv2d]
+    chosen = [type(m) for name, m in optimised.features.named_children() if name.startswith("conv")]
+    assert chosen == [nn.Conv2d, nn.Conv2d, nn.Conv2d, FeatureSpace2d]
+
+
+def test_the_whole_model_is_timed_before_layers_are_mixed(monkeypatch):
+    def seconds(call, x, calls):  # alone, early layers are faster folded; in the model, all are faster in feature space
+        if hasattr(call, "name"):
+            return float((call.name != "folded") == (x.shape[1] < 100)) + 1
+        kinds = Counter(type(m) for m in model_of(call).modules())
+        return 1 / (1 + kinds[FeatureSpace2d])
+
+    def model_of(call):
+        seen = []
+        hook = nn.modules.module.register_module_forward_pre_hook(lambda m, _: seen.append(copy.deepcopy(m)))
+        call(x)
+        hook.remove()
+        return seen[0]
+
+    monkeypatch.setattr(optimize_module, "_seconds", seconds)
+    model, x = linconv.build_model("base", "Lr"), torch.randn(2, 3, 32, 32)
+    optimised = linconv.optimize(model, x)
+    assert sum(type(m) is FeatureSpace2d for m in optimised.modules()) == 4
+    assert torch.allclose(optimised(x), model.eval()(x), atol=1e-4)
+
+
+def test_one_form_alone_is_taken_untimed(monkeypatch):
+    monkeypatch.setattr(optimize_module, "_seconds", lambda *_: pytest.fail("timed"))
+    model, x = linconv.build_model("base", "LRr"), torch.randn(2, 3, 32, 32)
+    kinds = {form: linconv.optimize(model, x, forms=(form,)).features.conv4 for form in ("folded", "feature")}
+    assert type(kinds["folded"]) is nn.Conv2d
+    assert [type(m) for m in kinds["feature"].combine] == [nn.Conv2d, nn.Conv2d]
+    with pytest.raises(ValueError, match="unknown form 'weight'"):
+        linconv.optimize(model, x, forms=("weight",))
+    with pytest.raises(ValueError, match="name at least one of folded, feature, product"):
+        linconv.optimize(model, x, forms=())
+
+
+class Doubled(LinearConv2d):
+    def forward(self, input):
+        return 2 * super().forward(input)
+
+
+class Shifted(LinearConv2d):
+    @property
+    def weight(self):
+        return super().weight + 0.1
+
+
+@pytest.mark.parametrize(("cls", "left_out"), [(Doubled, ["feature", "product", "folded"]), (Shifted, ["folded"])])
+def test_a_form_with_other_outputs_is_never_chosen(caplog, cls, left_out):
+    model, x = nn.Sequential(cls(3, 8, 3, mode="feature")).eval(), torch.randn(2, 3, 8, 8)
+    assert torch.allclose(linconv.optimize(model, x)(x), model(x), atol=1e-5)
+    assert [r.getMessage() for r in caplog.records] == [
+        f"optimize: 0: the {form} form gives other outputs than the layer and is left out" for form in left_out
+    ]
 
 
 def test_grouped_and_unreached_layers_are_folded(monkeypatch):
-    faster(monkeypatch, LinearConv2d)
+    faster(monkeypatch, "feature")
 
     class Two(nn.Module):
         def __init__(self):
@@ -82,11 +139,11 @@ def test_grouped_and_unreached_layers_are_folded(monkeypatch):
     optimised = linconv.optimize(Two(), torch.randn(1, 4, 8, 8))
     assert type(optimised.grouped) is nn.Conv2d
     assert type(optimised.unused) is nn.Conv2d
-    assert type(optimised.used) is LinearConv2d
+    assert type(optimised.used) is FeatureSpace2d
 
 
 def test_the_memory_layout_is_kept(monkeypatch):
-    faster(monkeypatch, nn.Conv2d)
+    faster(monkeypatch, "folded")
     model = linconv.build_model("base", "Lr").to(memory_format=torch.channels_last)
     x = torch.randn(2, 3, 32, 32).contiguous(memory_format=torch.channels_last)
     optimised = linconv.optimize(model, x)

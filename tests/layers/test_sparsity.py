@@ -76,6 +76,6 @@ def test_state_continues_and_foreign_state_is_refused(model):
         SparsitySchedule(model, period=0)
 
 
-def test_a_model_without_sparse_coefficients_is_refused():
-    with pytest.raises(ValueError, match="the model has no sparse coefficients to schedule"):
+def test_a_model_without_sparse_coefficients_is_said():
+    with pytest.warns(UserWarning, match="the model has no sparse coefficients to schedule"):
         SparsitySchedule(nn.Conv2d(3, 8, 3))

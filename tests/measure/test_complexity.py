@@ -267,3 +267,17 @@ def test_the_papers_rule_says_nothing_of_other_methods():
     assert complexity(model, (8, 5, 5)).flops_paper == 9 * 8 * 8 * 10 + 9 * 8
     other = convert(model, Variant(layer="lowrank", options={"rank": 2}))
     assert complexity(other, (8, 5, 5)).flops_paper is None
+
+
+def test_a_module_in_several_places_and_tied_parameters_stay_as_they_are():
+    conv = nn.Conv2d(4, 4, 3, padding=1)
+    tied = nn.Conv2d(4, 4, 3, padding=1)
+    tied.weight = conv.weight
+    model = nn.Sequential(conv, nn.ReLU(), conv, tied, nn.BatchNorm2d(4))
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    counted = complexity(model, (4, 8, 8))
+    assert counted.macs_folded == 3 * 4 * 4 * 9 * 64
+    assert counted.params == 4 * 4 * 9 + 2 * 4 + 8
+    assert model[0].weight is model[2].weight is model[3].weight is conv.weight
+    for name, value in model.state_dict().items():
+        assert torch.equal(value, before[name]), name

@@ -10,7 +10,7 @@ import torch
 import yaml
 from typer.testing import CliRunner
 
-from linconv.cli import app
+from linconv.cli.commands import app
 from linconv.config import ConfigError, Variant, parse_config
 from linconv.config.errors import UserError
 from linconv.data import load

@@ -7,6 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+import linconv
+from linconv.config import Variant
 from linconv.methods.ghost import GhostConv2d
 from tests.methods.common import (
     GEOMETRIES,
@@ -50,6 +52,49 @@ def test_the_first_feature_maps_make_the_rest(arguments, ratio, cheap_size, trai
     same_outputs_and_gradients(layer(x), expected, [x, *layer.parameters()])
 
 
+def relus(model):
+    return {name: layer.relu for name, layer in model.named_modules() if isinstance(layer, GhostConv2d)}
+
+
+def test_the_last_relu_is_left_to_a_network_that_has_its_own():
+    """In `base` a ReLU follows, through batch norm; in a block's second convolution the addition comes first."""
+    base = linconv.build_model("base", Variant(layer="ghost", skip_first=True))
+    assert set(relus(base).values()) == {"network"}
+    found = relus(linconv.build_model("resnet18", Variant(layer="ghost", skip_first=True)))
+    for name, relu in found.items():
+        assert relu == ("network" if name.endswith("conv1") else False), name
+    assert len(found) == 19
+    bare = nn.Sequential(nn.Conv2d(4, 6, 3), nn.Conv2d(6, 4, 3), nn.ReLU())
+    assert relus(linconv.convert(bare, Variant(layer="ghost"))) == {"0": False, "1": "network"}
+    for asked in (True, False):
+        options = Variant(layer="ghost", options={"relu": asked}, skip_first=True)
+        assert set(relus(linconv.build_model("base", options)).values()) == {asked}
+    assert GhostConv2d(4, 6, 3).relu is True, "no network, no ReLU but its own"
+
+
+def test_with_the_networks_relu_it_is_the_sources_module():
+    torch.manual_seed(0)
+    source, left = GhostConv2d(3, 8, 3, bias=False), GhostConv2d(3, 8, 3, bias=False, relu="network")
+    left.load_state_dict(source.state_dict())
+    x = torch.randn(2, 3, 8, 8)
+    assert (left(x) < 0).any()
+    torch.testing.assert_close(F.relu(left(x)), source(x))
+
+
+def test_where_a_network_cannot_be_followed_the_layer_keeps_its_relu(caplog):
+    class Data(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv = nn.Conv2d(3, 4, 3)
+
+        def forward(self, x):
+            return self.conv(x) if x.sum() > 0 else x
+
+    with caplog.at_level("INFO", logger="linconv"):
+        assert relus(linconv.convert(Data(), Variant(layer="ghost"))) == {"conv": True}
+    assert "cannot be run without values" in caplog.text
+
+
 def test_counts_are_those_of_the_formula():
     assert count(GhostConv2d(256, 512, 3, device="meta")) == 256 * 256 * 9 + 256 * 9 + 2 * 512 + 512
     quarter = GhostConv2d(256, 512, 3, ratio=4, cheap_size=5, device="meta")
@@ -81,3 +126,5 @@ def test_options_are_whole_numbers_and_cheap_kernels_odd():
             GhostConv2d(8, 8, 3, ratio=ratio)
     with pytest.raises(ValueError, match="cheap_size must be an odd int of at least 1, not 2"):
         GhostConv2d(8, 8, 3, cheap_size=2)
+    with pytest.raises(ValueError, match="relu must be True, False, 'auto' or 'network', not 1"):
+        GhostConv2d(8, 8, 3, relu=1)

@@ -60,7 +60,7 @@ def test_rank_counts_filters_and_never_exceeds_what_filters_can_have(rank, expec
 def test_other_ranks_are_refused(rank):
     with pytest.raises(ValueError, match=r"rank must be an int of at least 1 or a float in \(0, 1\], not"):
         LowRankConv2d(6, 16, 3, rank=rank)
-    with pytest.raises(ValueError, match="init must be one of matched, svd, not 'paper'"):
+    with pytest.raises(ValueError, match="init must be one of matched, source, svd, not 'paper'"):
         LowRankConv2d(6, 16, 3, init="paper")
 
 

@@ -49,6 +49,7 @@ BIAS_ADDITIONS = {
     "dynamic": encoder_too,
     "ghost": added_by_itself,
     "octconv": added_by_itself,
+    "versatile": added_by_itself,
 }
 
 

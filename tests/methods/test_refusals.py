@@ -13,9 +13,22 @@ GROUPED = nn.Conv2d(4, 8, 3, groups=2, padding=1)
 POINT = nn.Conv2d(4, 8, 1)
 UNGROUPED = (
     *("basis", "basis_linear", "bsconv_s", "bsconv_u", "cp", "ghost"),
-    *("hetconv", "lowrank", "octconv", "spatial", "tucker"),
+    *("hetconv", "lowrank", "octconv", "spatial", "tucker", "versatile"),
 )
-NO_1X1 = ("basis", "basis_linear", "bsconv_s", "bsconv_u", "cp", "dcls", "hetconv", "spatial", "tucker", "wconv")
+NO_1X1 = (
+    "atoms",
+    "basis",
+    "basis_linear",
+    "bsconv_s",
+    "bsconv_u",
+    "cp",
+    "dcls",
+    "hetconv",
+    "spatial",
+    "tucker",
+    "versatile",
+    "wconv",
+)
 
 
 @pytest.mark.parametrize(
@@ -28,6 +41,11 @@ NO_1X1 = ("basis", "basis_linear", "bsconv_s", "bsconv_u", "cp", "dcls", "hetcon
         ("hetconv", nn.Conv2d(3, 8, 3), {}, "part=4 needs as many inputs, not 3"),
         ("spatial", nn.Conv2d(4, 8, (3, 1)), {}, "3x1 kernel is one pixel wide"),
         ("spatial", nn.Conv2d(4, 1, 3), {}, "one filter"),
+        ("versatile", nn.Conv2d(4, 1, 3), {}, "one filter"),
+        ("versatile", nn.Conv2d(4, 8, 2), {}, "one channel window leave one mask"),
+        ("versatile", nn.Conv2d(4, 8, 3), {"channel_windows": 3, "channel_stride": 2}, "need more than 4"),
+        ("kronecker", nn.Conv2d(1, 1, 3), {}, "is a number"),
+        ("kronecker", nn.Conv2d(4, 8, 3), {"inner_filters": 3}, "inner_filters 3 does not divide 8"),
         ("wconv", nn.Conv2d(4, 8, (3, 4)), {}, "3x4 kernel has no center"),
         ("wconv", nn.Conv2d(4, 8, 5), {"density": [0.5]}, r"needs 2 value\(s\)"),
         ("dcls", nn.Conv2d(4, 8, 3), {"dilated_kernel_size": 4}, "at least 3x3, the reach of the kernel, and exceed"),

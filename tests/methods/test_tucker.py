@@ -16,22 +16,35 @@ def tucker(c, n, k, inputs, pixels):
     return c * (c // 2) + rest, c * (c // 2) * inputs + rest * pixels
 
 
-def test_svd_is_exact_at_full_rank_and_projects_below():
+def leading(unfolded, rank):
+    return torch.linalg.svd(unfolded, full_matrices=False)[0][:, :rank]
+
+
+def test_svd_is_exact_at_full_rank_and_nearer_than_one_projection_below():
     torch.manual_seed(0)
     conv = nn.Conv2d(6, 8, 3, padding=1, **DOUBLE)
     full = TuckerConv2d.from_conv2d(conv, in_rank=1.0, out_rank=1.0, init="svd")
     torch.testing.assert_close(full.weight, conv.weight)
-    errors = []
-    for rank in (2, 4, 6):
+    filters, errors = conv.weight.detach(), []
+    for rank in (2, 4, 5):
         layer = TuckerConv2d.from_conv2d(conv, in_rank=rank, out_rank=rank, init="svd")
-        filters = conv.weight.detach()
-        for dim, factor in ((0, layer.out_factor), (1, layer.in_factor.T)):
+        for factor in (layer.out_factor, layer.in_factor.T):
             torch.testing.assert_close(factor.T @ factor, torch.eye(rank, **DOUBLE))
-            # the leading singular subspace of the unfolding: it keeps as much as its singular values say
-            unfolded = filters.transpose(0, dim).flatten(1)
-            torch.testing.assert_close((factor.T @ unfolded).norm(), torch.linalg.svdvals(unfolded)[:rank].norm())
+        # the input's factor is the best one for the output's: no subspace keeps more of what that leaves
+        left = torch.einsum("nchw,nb->cbhw", filters, layer.out_factor.detach()).flatten(1)
+        kept = (layer.in_factor @ left).norm()
+        torch.testing.assert_close(kept, torch.linalg.svdvals(left)[:rank].norm())
         errors.append(float((layer.weight.detach() - filters).norm()))
+        b, a = leading(filters.flatten(1), rank), leading(filters.transpose(0, 1).flatten(1), rank)
+        once = torch.einsum("nb,mb,mchw,ca,da->ndhw", b, b, filters, a, a)
+        assert errors[-1] < 0.999 * float((once - filters).norm())
     assert errors == sorted(errors, reverse=True)
+
+
+def test_svd_of_filters_that_are_all_zero():
+    conv = nn.Conv2d(6, 8, 3)
+    nn.init.zeros_(conv.weight)
+    assert TuckerConv2d.from_conv2d(conv, init="svd").weight.abs().max() == 0
 
 
 def test_ranks_that_no_filters_have_are_lowered():

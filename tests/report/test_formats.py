@@ -10,7 +10,7 @@ from linconv.report.formats.latex import escape_latex, to_latex
 from linconv.report.formats.markdown import to_markdown
 from linconv.report.table import Column, Table
 from linconv.report.text import number, spread_text
-from linconv.results.statistics import spread
+from linconv.statistics import spread
 
 TABLE = Table(
     caption="Accuracy in % & more",
@@ -26,7 +26,10 @@ TABLE = Table(
     [
         (1.25, 2, False, "1.25"),
         (0.5, 1, True, "+0.5"),
-        (-0.04, 1, True, "+0.0"),
+        (-0.04, 1, True, "-0.0"),
+        (-0.003, 2, True, "-0.00"),
+        (0.0, 1, True, "+0.0"),
+        (-0.0, 1, True, "+0.0"),
         (-0.04, 1, False, "0.0"),
         (-0.71, 2, True, "-0.71"),
         (math.nan, 2, False, "-"),
@@ -38,8 +41,8 @@ def test_numbers(value, digits, signed, text):
 
 
 def test_spreads():
-    assert spread_text(spread([90, 92, 94])) == "92.0 ± 2.0 (3)"
-    assert spread_text(spread([-1, -3]), signed=True) == "-2.0 ± 1.4 (2)"
+    # t(0.975, 2) * 2 / sqrt(3) = 4.968
+    assert spread_text(spread([90, 92, 94])) == "92.0 [87.0, 97.0] (3)"
     assert spread_text(spread([91.5])) == "91.5 (1)"
     assert spread_text(spread([])) == "-"
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import itertools
 from collections.abc import Collection, Iterable, Mapping
+from dataclasses import fields
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -13,7 +14,7 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from linconv.config import Config, RunKey, parse_config, plan_runs, resolve_run
+from linconv.config import Config, ResolvedRun, RunKey, parse_config, plan_runs, resolve_run
 from linconv.report.published import published
 from linconv.results import (
     Complexity,
@@ -22,6 +23,8 @@ from linconv.results import (
     LayerComplexity,
     LayerRedundancy,
     Provenance,
+    RateChoice,
+    RateTrial,
     RunMetrics,
     RunResult,
     write_result,
@@ -98,6 +101,7 @@ def make_run(config: Config, key: RunKey, *, status: str = "ok", top1: float | N
             params_nonzero=params - 15_000 if key.variant == "LSr" else params,
             coefficient_sparsity=0.62 if key.variant == "LSr" else None,
         ),
+        rate_search=_searched(resolved),
         history=history,
         layers=[_redundancy(position, key.variant) for position in LAYERS],
         layers_before=[_redundancy(position, key.variant, trained=False) for position in LAYERS],
@@ -113,6 +117,19 @@ def make_run(config: Config, key: RunKey, *, status: str = "ok", top1: float | N
             peak_memory_mib=321.0,
         ),
     )
+
+
+def _searched(run: ResolvedRun) -> RateChoice | None:
+    """Where a search was asked for: the rate of the seed's number is the best."""
+    if run.rate_search is None:
+        return None
+    recipes = run.rate_search.trials(run.recipe)
+    best = run.seed % len(recipes)
+    trials = [
+        RateTrial(learning_rate=recipe.learning_rate, val_top1=90.0 - abs(i - best), val_loss=0.3)
+        for i, recipe in enumerate(recipes)
+    ]
+    return RateChoice.of(trials, recipes[0].epochs)
 
 
 def _redundancy(position: int, variant: str, *, trained: bool = True) -> LayerRedundancy:
@@ -173,7 +190,7 @@ def _count(architecture: str, variant: str, cost: tuple[int, int] | None) -> Com
         (architecture, variant), (round(float(cell["flops_b"]) * 1e9) + 100_000, None, None)
     )
     params, macs_each = cost or (round(float(cell["params_m"]) * 1e6) + 1234, 15_200_000)
-    macs = dict.fromkeys([name for name in Complexity.model_fields if name.startswith("macs_")], macs_each)
+    macs = dict.fromkeys([f.name for f in fields(Complexity) if f.name.startswith("macs_")], macs_each)
     layer = LayerComplexity(
         layer="features.conv1",
         kind="Conv2d",

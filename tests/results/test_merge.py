@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -64,6 +65,26 @@ def test_equal_duplicates_are_one_run(tmp_path):
     assert kept == result
 
 
+def test_margins_of_merged_folders_agree(tmp_path):
+    a = machine(tmp_path, "a", seeds=[0], statistics={"margin": 0.5})
+    b = machine(tmp_path, "b", seeds=[1], statistics={"margin": {"digits": 0.5}})
+    merge([a, b], tmp_path / "c")
+    assert load_config(tmp_path / "c" / "config.yaml").statistics.margin == {"digits": 0.5}
+    others = ({}, {"margin": 0.4}, {"margin": 0.5, "alpha": 0.1}, {"margin": 0.5, "margin_share": 0.1})
+    for i, other in enumerate(others):
+        c = machine(tmp_path, f"other{i}", seeds=[2], statistics=other)
+        with pytest.raises(ResultError, match=r"other.*margins or level under statistics are not those of .*/a/toy"):
+            merge([a, c], tmp_path / f"refused{i}")
+
+
+def test_folders_of_other_data_sets_keep_their_margins(tmp_path):
+    a = machine(tmp_path, "a", variants=["conv"], statistics={"margin": {"digits": 0.5}})
+    b = machine(tmp_path, "b", variants=["conv"], datasets=["mnist"])
+    merge([a, b], tmp_path / "c")
+    statistics = load_config(tmp_path / "c" / "config.yaml").statistics
+    assert (statistics.points_on("digits"), statistics.points_on("mnist")) == (0.5, None)
+
+
 def test_three_folders_and_an_empty_output(tmp_path):
     folders = [machine(tmp_path, f"m{seed}", seeds=[seed]) for seed in (2, 0, 1)]
     (tmp_path / "c").mkdir()
@@ -95,7 +116,7 @@ def test_weights_travel_and_checkpoints_do_not(tmp_path):
 def test_complexity_is_counted_again_where_the_folders_disagree(tmp_path):
     a, b = machine(tmp_path, "a", seeds=[0]), machine(tmp_path, "b", seeds=[1])
     counted = read_result(b / "complexity.json", ComplexityResult)
-    models = [counted.models[0].model_copy(update={"params": 7}), *counted.models[1:]]
+    models = [replace(counted.models[0], params=7), *counted.models[1:]]
     write_result(b / "complexity.json", counted.model_copy(update={"models": models}))
     merged = merge([a, b], tmp_path / "c")
     assert not (tmp_path / "c" / "complexity.json").exists()

@@ -2,7 +2,6 @@
 
 import io
 import logging
-import signal
 
 import pytest
 import torch
@@ -15,8 +14,6 @@ from linconv.training.callbacks import (
     LogLines,
     ProcessLog,
     ProgressBar,
-    StopOnSignal,
-    TrainingStoppedError,
 )
 from linconv.training.checkpoint import restore_checkpoint
 from linconv.training.engine import Callback, Training, fit
@@ -54,60 +51,6 @@ def test_a_checkpoint_follows_every_epoch_and_the_one_before_stays(tmp_path):
     fit(training([CheckpointCallback(tmp_path, "x")], epochs=3))
     names = {"checkpoint.pt": 3, "checkpoint.previous.pt": 2}
     assert {path.name: torch.load(path, weights_only=True)["epoch"] for path in tmp_path.iterdir()} == names
-
-
-class Signals(Callback):
-    """Sends the process a signal at the end of some steps."""
-
-    def __init__(self, number, *steps):
-        self.number, self.steps = number, steps
-
-    def on_step_end(self, training):
-        if training.step in self.steps:
-            signal.raise_signal(self.number)
-
-
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_stops_the_training_after_the_step_and_saves_no_half_epoch(number, tmp_path):
-    before = signal.getsignal(number)
-    with StopOnSignal() as stop:
-        done = fit(training([stop, CheckpointCallback(tmp_path, "x"), Signals(number, 5)], epochs=3))
-    assert (done.stop, done.step, done.epoch, len(done.history)) == (True, 5, 1, 1)
-    assert torch.load(tmp_path / "checkpoint.pt", weights_only=True)["step"] == 3
-    assert signal.getsignal(number) is before
-
-
-@pytest.fixture
-def interruptible():
-    """Ctrl-C as on a terminal: a process in the background inherits an ignored SIGINT, and Python keeps to that."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
-
-
-@pytest.mark.usefixtures("interruptible")
-def test_a_second_signal_ends_at_once():
-    with StopOnSignal() as stop, pytest.raises(KeyboardInterrupt):
-        fit(training([stop, Signals(signal.SIGINT, 2), Signals(signal.SIGINT, 2)]))
-
-
-def test_a_training_without_a_signal_leaves_the_handlers_as_they_were():
-    before = signal.getsignal(signal.SIGINT)
-    with StopOnSignal() as stop:
-        assert not fit(training([stop])).stop
-    assert signal.getsignal(signal.SIGINT) is before
-
-
-@pytest.mark.parametrize("when", ["before", "after"])
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_outside_of_the_training_ends_at_once(number, when):
-    before = signal.getsignal(number)
-    with StopOnSignal() as stop:
-        if when == "after":
-            fit(training([stop]))
-        with pytest.raises(TrainingStoppedError, match="the same command continues it"):
-            signal.raise_signal(number)
-    assert signal.getsignal(number) is before
 
 
 def test_the_terminal_gets_its_cursor_back_after_an_error():

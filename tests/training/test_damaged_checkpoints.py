@@ -59,9 +59,9 @@ CHECKPOINTS: dict[str, tuple[Callable[[Path], object], str]] = {
     "one bit flipped": (flip_a_bit_of_a_weight, CHECKSUM),
     "empty": (lambda p: p.write_bytes(b""), CHECKSUM),
     "not a checkpoint": (lambda p: p.write_text("<html>"), CHECKSUM),
-    "a folder": (make_a_folder, r"Is a directory"),
+    "a folder": (make_a_folder, r"it is no file"),
     "another version": (rewrite(lambda s: s.update(version=1)), r"its format is version 1, not \d"),
-    "a key missing": (rewrite(lambda s: s.pop("optimizer")), r"'optimizer'"),
+    "a key missing": (rewrite(lambda s: s.pop("optimizer")), r"optimizer: Field required"),
     "an object": (rewrite(lambda s: s.update(history=Stranger())), r"Weights only load failed"),
     "a model of another shape": (
         rewrite(lambda s: s["model"].update({"classifier.weight": torch.zeros(3, 1024)})),
@@ -75,7 +75,21 @@ CHECKPOINTS: dict[str, tuple[Callable[[Path], object], str]] = {
         rewrite(lambda s: s["optimizer"].update({999: s["optimizer"][0]})),
         r"its optimiser belongs to another model",
     ),
-    "a history without a field": (rewrite(lambda s: s["history"][0].pop("test_loss")), r"validation error for Epoch"),
+    "a history without a field": (
+        rewrite(lambda s: s["history"][0].pop("test_loss")),
+        r"history\.0\.test_loss: Field required",
+    ),
+    "an epoch too late": (rewrite(lambda s: s.update(epoch=99)), r"its history is not that of 99 epochs"),
+    "an epoch below 0": (rewrite(lambda s: s.update(epoch=-1)), r"epoch: Input should be greater than or equal to 0"),
+    "an epoch that is text": (rewrite(lambda s: s.update(epoch="a")), r"epoch: Input should be a valid integer"),
+    "no identity": (rewrite(lambda s: s.update(identity=None)), r"identity: Input should be a valid string"),
+    "weights that are not finite": (
+        rewrite(lambda s: s["model"]["classifier.weight"].fill_(float("nan"))),
+        r"its weights are not finite",
+    ),
+    "no moments": (rewrite(lambda s: s.update(optimizer={})), r"its optimiser has no moments"),
+    "a random state of another kind": (rewrite(lambda s: s.update(rng_cpu=torch.zeros(3))), r".+"),
+    "a key too many": (rewrite(lambda s: s.update(more=1)), r"more: Extra inputs are not permitted"),
 }
 
 
@@ -131,7 +145,7 @@ def outcome_of(folder: Path) -> dict[str, bytes]:
     files = {
         path.name: path.read_bytes()
         for path in folder.iterdir()
-        if path.suffix != ".unusable" and ".of-" not in path.name and path.name != CURRENT
+        if path.suffix != ".unusable" and ".of-" not in path.name and path.name not in (CURRENT, ".lock")
     }
     result = json.loads(files["result.json"])
     del result["provenance"], result["digest"]
@@ -241,7 +255,7 @@ def write_run(**changes: Any) -> Callable[[Path], None]:
 RESULTS: dict[str, tuple[str, Callable[[Path], object], str]] = {
     "truncated": ("result.json", lambda p: p.write_bytes(p.read_bytes()[:500]), "damaged: file: Invalid JSON"),
     "empty": ("result.json", lambda p: p.write_bytes(b""), "damaged: file: Invalid JSON"),
-    "not text": ("result.json", lambda p: p.write_bytes(bytes(range(256))), "damaged: cannot be read"),
+    "not text": ("result.json", lambda p: p.write_bytes(bytes(range(256))), "damaged: file: is no UTF-8 text"),
     "a field missing": ("result.json", write_as(metrics={"top1": 3}), r"damaged: metrics\.test_loss: Field required"),
     "a newer version": (
         "result.json",

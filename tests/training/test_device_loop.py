@@ -60,7 +60,7 @@ def run_of(variant, period=2, **recipe):
             "architectures": ["base"],
             "variants": [variant],
             "seeds": [3],
-            "define": {"Lr2": {"layer": "linear", "regularizers": regularizer}},
+            "define": {"Lr2": {"layer": "linear", "regularizers": regularizer}, "dcls": {"layer": "dcls"}},
             "recipe": {"overrides": [{"set": {"epochs": 3, "batch_size": 8, **recipe}}]},
         },
         "test",
@@ -85,7 +85,8 @@ def assert_same(a, b):
     [
         ("conv", {}),
         ("Lr2", {"schedule": "cosine", "learning_rate": 0.01}),
-        ("LRr", {"precision": "bf16"}),
+        ("LRr", {"precision": "bf16", "batch_norm": "recalibrated"}),
+        ("dcls", {"schedule": "cosine"}),  # with a rate and a projection of its own
         ("Lr2", {"optimizer": "sgd", "momentum": 0.9, "learning_rate": 0.01}),
     ],
 )

@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 REPOSITORY = Path(__file__).parents[2]
-PARTS = ("Snakefile", "workflow", "profiles", "config", "linconv")
+PARTS = ("Snakefile", "workflow", "profiles", "config", "linconv", "requirements.lock")
 
 FAST = {
     "experiment": "fast",
@@ -33,9 +33,13 @@ FAST = {
 
 @dataclass(frozen=True)
 class Project:
-    """A copy of the pipeline and the package in `root`; nothing that happens to it reaches the checkout."""
+    """A copy of the pipeline and the package in `root`; nothing that happens to it reaches the checkout.
+
+    `package` is the folder of the package, where that is another one.
+    """
 
     root: Path
+    package: Path | None = None
 
     @classmethod
     def copied_to(cls, root: Path) -> Project:
@@ -57,19 +61,49 @@ class Project:
         text = yaml.safe_dump(FAST | changes, sort_keys=False)
         (self.root / "config" / "config.yaml").write_text(text, encoding="utf-8")
 
+    @property
+    def environment(self) -> dict[str, str]:
+        """Programs run on the copy's package."""
+        return os.environ | {"PYTHONPATH": str(self.package or self.root), "OMP_NUM_THREADS": "1"}
+
     def snakemake(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
         """Run Snakemake in the copy, on the copy's package; stdout holds both streams."""
-        env = os.environ | {"PYTHONPATH": str(self.root), "OMP_NUM_THREADS": "1"}
+        return self._run("snakemake", *arguments, **environment)
+
+    def linconv(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run a command that must succeed."""
+        done = self._run("linconv.cli", *arguments)
+        assert done.returncode == 0, done.stdout
+        return done
+
+    def _run(self, module: str, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [sys.executable, "-m", "snakemake", *arguments],
+            [sys.executable, "-m", module, *arguments],
             cwd=self.root,
-            env=env | environment,
+            env=self.environment | environment,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
             timeout=900,
         )
+
+    def start(self, *arguments: str) -> subprocess.Popen[str]:
+        """Start Snakemake; what it says goes to started.log."""
+        with (self.root / "started.log").open("w", encoding="utf-8") as log:
+            return subprocess.Popen(
+                [sys.executable, "-m", "snakemake", *arguments],
+                cwd=self.root,
+                env=self.environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                text=True,
+            )
+
+    def told(self) -> str:
+        """What the Snakemake started last has said."""
+        return (self.root / "started.log").read_text(encoding="utf-8")
 
     def planned(self, *arguments: str) -> Counter[str]:
         """How many jobs of each rule a dry run plans; target rules, which do no work, left out."""

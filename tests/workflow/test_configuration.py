@@ -153,11 +153,84 @@ def test_as_many_runs_at_once_as_there_are_places_on_gpus(
     assert int(provided[1]) == gpu
 
 
-@pytest.mark.parametrize(("device", "takes"), [("auto", True), ("cpu", False)])
-def test_a_run_takes_one_place_where_it_trains_on_a_gpu(project: Project, device: str, takes: bool) -> None:
-    dry = project.snakemake("--dry-run", "--config", f"device={device}", "runs_per_gpu=3", **TWO_GPUS)
+def asked(dry: str) -> dict[str, dict[str, str]]:
+    """What each rule of a dry run asks for, by the name of the resource; `threads` among them."""
+    found = {}
+    for block in re.split(r"^(?:local)?rule ", dry, flags=re.M)[1:]:
+        words = re.search(r"^    resources: (.*)$", block, re.M)
+        threads = re.search(r"^    threads: (.*)$", block, re.M)
+        pairs = dict(word.split("=", 1) for word in re.split(r", (?=\w+=)", words[1])) if words else {}
+        found[block.partition(":")[0]] = pairs | {"threads": threads[1] if threads else "1"}
+    return found
+
+
+TIMED = 'throughput={"architectures": ["base"], "variants": ["L"], "batches": [50]}'
+NEEDED = {"mem_mb": "16000", "runtime": "1440", "gpu": "1"}
+
+
+HERE: tuple[str, ...] = ()
+CLUSTER = ("--workflow-profile", "profiles/slurm", "--executor", "dryrun")
+
+
+@pytest.mark.parametrize(
+    ("device", "profile", "visible", "gpu"),
+    [
+        ("auto", HERE, "GPU-a,GPU-b", "1"),
+        ("auto", HERE, "", "1"),
+        ("auto", CLUSTER, "", "1"),
+        ("cuda", CLUSTER, "", "1"),
+        ("cpu", CLUSTER, "GPU-a", "0"),
+    ],
+)
+def test_the_configuration_alone_decides_what_jobs_ask_for(
+    project: Project, device: str, profile: tuple[str, ...], visible: str, gpu: str
+) -> None:
+    """The same with a GPU and without one here, on this machine and on a cluster, for trainings and timings."""
+    dry = project.snakemake("-n", *profile, "--config", f"device={device}", TIMED, CUDA_VISIBLE_DEVICES=visible)
     assert dry.returncode == 0, dry.stdout
-    assert ("gpu=1" in dry.stdout) == takes
+    found = asked(dry.stdout)
+    assert NEEDED | {"gpu": gpu} == {name: found["train"][name] for name in NEEDED}
+    assert found["throughput"]["gpu"] == gpu
+    assert {found[rule]["gpu"] for rule in ("complexity", "collect", "figures", "page")} == {"0"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "changed"),
+    [
+        (("--set-resources", "train:runtime=600", "--set-threads", "train=2"), {"runtime": "600", "threads": "2"}),
+        (("--default-resources", "slurm_partition=main", "mem_mb=1", "runtime=1"), {"slurm_partition": "main"}),
+        (("--config", 'needs={"train": {"mem_mb": 2000}}'), {"mem_mb": "2000"}),
+    ],
+)
+def test_an_override_changes_what_it_names_and_nothing_else(
+    project: Project, arguments: tuple[str, ...], changed: dict[str, str]
+) -> None:
+    dry = project.snakemake("-n", "--cores", "4", *arguments)
+    assert dry.returncode == 0, dry.stdout
+    expected = NEEDED | {"gpu": "0", "threads": "1"} | changed  # the project's device is the CPU
+    found = asked(dry.stdout)["train"]
+    assert {name: found[name] for name in expected} == expected
+
+
+def test_a_timing_has_the_machine_to_itself(project: Project) -> None:
+    found = asked(project.snakemake("-n", "--config", TIMED).stdout)
+    alone, shared = int(found["throughput"]["machine"]), int(found["train"]["machine"])
+    target = ("--force", "--", "results/fast/complexity.json")
+    provided = re.search(r"^Provided resources: .*\bmachine\D*(\d+)", project.snakemake(*target).stdout, re.M)
+    assert provided is not None
+    assert alone + shared > int(provided[1]) >= 1000 * shared
+    assert found["throughput"]["slurm_extra"] == "--exclusive"
+
+
+def test_a_rule_that_does_not_exist_needs_nothing(project: Project) -> None:
+    done = project.snakemake("-n", "--config", 'needs={"trian": {"mem_mb": 9000}}')
+    assert done.returncode != 0
+    assert "did you mean 'train'" in told(done.stdout)
+
+
+def test_workers_train_all_runs_in_as_many_jobs(project: Project) -> None:
+    planned = project.planned("--config", "experiment=crowd", "workers=2", "seeds=[0, 1, 2]")
+    assert planned == {"work": 2, **dict.fromkeys(("complexity", "collect", "tables", "figures", "claims", "page"), 1)}
 
 
 def test_profile_keeps_no_incomplete_file() -> None:

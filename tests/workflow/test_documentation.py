@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -29,14 +30,16 @@ from linconv.config import (
     load_config,
 )
 from linconv.config.measured import ProfileOptions, RegularizerOptions, SensitivityOptions
+from linconv.config.needs import NeedsOptions
 from linconv.config.options import ComplexityOptions, FigureOptions, StatisticsOptions
-from linconv.config.recipes import Override, RecipeChoice
+from linconv.config.recipes import Override, RateSearch, RecipeChoice
 from linconv.config.throughput import ThroughputOptions
 from tests.workflow.conftest import REPOSITORY
 
 MODELS: tuple[type[BaseModel], ...] = (
     Config,
     RecipeChoice,
+    RateSearch,
     Override,
     Recipe,
     Variant,
@@ -51,6 +54,7 @@ MODELS: tuple[type[BaseModel], ...] = (
     ProfileOptions,
     RegularizerOptions,
     SensitivityOptions,
+    NeedsOptions,
 )
 
 
@@ -161,3 +165,13 @@ def test_files_that_workflows_name_are_there(path: Path) -> None:
 def test_the_answer_is_what_the_reference_results_give():
     found = subprocess.run([sys.executable, REPOSITORY / "docs/answer.py", "--check"], capture_output=True, text=True)
     assert found.returncode == 0, found.stderr
+
+
+def test_the_image_copies_what_is_there_and_what_docker_is_given() -> None:
+    lines = (REPOSITORY / "Dockerfile").read_text(encoding="utf-8").splitlines()
+    copied = [source for line in lines if line.startswith("COPY ") for source in line.split()[1:-1]]
+    given = (REPOSITORY / ".dockerignore").read_text(encoding="utf-8").splitlines()
+    assert {"linconv", "workflow", "requirements.lock"} <= set(copied)
+    assert [source for source in copied if not (REPOSITORY / source).exists() or f"!{source}" not in given] == []
+    named = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert {named["readme"], *named["license-files"]} <= set(copied), "no wheel is built without them"

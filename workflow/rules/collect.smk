@@ -2,33 +2,44 @@
 # refused, even where Snakemake's own records are gone and all other files look up to date.
 rule collect:
     input:
-        of_every_run("result.json"),
-        of_every_run("correlations.npz"),
-        measured_files(),
+        trained_files,
+        measured_files,
     output:
         expand(f"{RESULTS}/data/{{name}}.csv", name=COLUMNS),
         expand(f"{RESULTS}/data/{{name}}", name=["correlations.npz", "outcomes.npz", "manifest.json"]),
         touch(f"{RESULTS}/data/.config-{CONFIG_HASH}"),
     log:
         f"{LOGS}/collect.log",
+    localrule: not needs_of(settings, "collect").queued
     conda:
         ENVIRONMENT
+    threads: needs_of(settings, "collect").threads
+    resources:
+        **resources_of("collect"),
     params:
         config=CONFIG,
-        code_hash=COLLECT_CODE,
+        root=lambda _: ROOT,
+        logs=f"{FOLDER}/logs",
+        code_hash=lambda _: code_hash("collect"),
     shell:
-        "linconv collect {params.config} > {log} 2>&1"
+        "linconv collect {params.config} --results {params.root} > {log} 2>&1 "
+        "&& find {params.logs} -name '*.log.kept' -delete"
 
 
 # Without outputs it runs whenever it is asked for; without inputs it trains nothing.
 rule partial:
     log:
         f"{LOGS}/partial.log",
+    localrule: not needs_of(settings, "partial").queued
     conda:
         ENVIRONMENT
-    threads: DRAWING
+    threads: needs_of(settings, "partial").threads
+    resources:
+        **resources_of("partial"),
     params:
         config=CONFIG,
-        results=RESULTS,
+        root=lambda _: ROOT,
+        results=FOLDER,
     shell:
-        "(linconv collect {params.config} --partial && linconv render all {params.results} --workers {threads}) > {log} 2>&1"
+        "(linconv collect {params.config} --results {params.root} --partial "
+        "&& linconv render all {params.results} --workers {threads}) > {log} 2>&1"

@@ -1,22 +1,24 @@
 # What the rules share: the checked configuration, the paths made of it and the hashes that decide on reruns.
-# Parsed before any job starts, and again by every remote job: keep it free of torch and of work per run.
+# Parsed before any job starts, and again by every remote job: it imports no torch, and what takes work per run is
+# computed where a job asks for it.
+import functools
 import json
 import os
 import re
 import sys
 from pathlib import Path
 
-import yaml
 
-from linconv.catalogue.datasets import DATASETS
 from linconv.catalogue.figures import FIGURES
-from linconv.catalogue.measurements import MEASUREMENTS
 from linconv.catalogue.tables import TABLES
 from linconv.cli.apart import check_options_apart
-from linconv.config import ConfigError, merged_config, resolve_runs
+from linconv.cli.origin import requirement
+from linconv.config import ConfigError, RunKey, merged_config, plan_cells, plan_runs, resolve_run, run_hashes
 from linconv.config.load import placed
+from linconv.config.needs import needs_of
 from linconv.config.parts import run_parts
 from linconv.config.runs import digest
+from linconv.config.writing import config_text
 from linconv.devices import visible_gpus
 from linconv.results import write_text
 from linconv.results.code import code_hash
@@ -43,39 +45,57 @@ if workflow.is_main_process:
             )
         )
 
-runs = resolve_runs(settings)
-
-# Defaults stay unwritten, so that the text reads like the file it came from.
-CONFIG_YAML = yaml.safe_dump(settings.model_dump(mode="json", exclude_unset=True), sort_keys=False)
+# Copies of the configuration name no folder of this machine: jobs find the data by their environment.
+if settings.data_root:
+    os.environ["LINCONV_DATA"] = settings.data_root
 
 # The experiment's name is in every path: no two configurations share a file.
 RESULTS = f"results/{settings.experiment}"
-CONFIG = f"{RESULTS}/config.yaml"
 LOGS = f"{RESULTS}/logs"
 RUN = "{dataset}/{architecture}/{variant}/seed{seed}"
+WORKER = f"{RESULTS}/work/{{worker}}-of-{settings.workers}"
+
+# Snakemake puts the prefix of a module before inputs, outputs and logs. The commands need the same folders.
+CONFIG = str(workflow.modifier.modify_path(f"{RESULTS}/config.yaml"))
+FOLDER = os.path.dirname(CONFIG)
+ROOT = os.path.dirname(FOLDER)
+if os.path.basename(FOLDER) != settings.experiment:
+    leave(f"the module's replace_prefix makes {FOLDER} of {RESULTS}; keep the name of the experiment")
+
+# The commands read the configuration from a file, with `--config` already laid over it. No job makes that file:
+# Snakemake looks for no other reason to run a job below one that runs, and does not run it either where the file
+# between them is ancient, so a changed recipe beside such a rule would train nothing. And `onstart` does not run in a
+# module, nor where nothing is to be done. Defaults stay unwritten, so that the text reads like the file it came from.
+if workflow.is_main_process and not workflow.output_settings.dryrun:
+    text = config_text(settings)
+    if not Path(CONFIG).exists() or Path(CONFIG).read_text(encoding="utf-8") != text:
+        write_text(Path(CONFIG), text)
 
 ENVIRONMENT = "../envs/linconv.yaml"
 
-DRAWING = 4  # processes that draw figures side by side, as far as there are cores
+# Conda environments get the locked packages and the package that runs here, see envs/linconv.post-deploy.sh.
+if workflow.is_main_process:
+    os.environ.update(LINCONV_LOCK=os.path.abspath(workflow.source_path("../../requirements.lock")))
+    os.environ.update(LINCONV_INSTALL=requirement())
 
-# Snakemake sees neither an edited module nor the part of the configuration that a run depends on. These hashes
-# are `params:`, so a job is done again when what determines its outcome has changed, and only then.
+# Snakemake sees neither an edited module nor the part of the configuration that a run depends on. Hashes are
+# `params:`, so a job is done again when what determines its outcome has changed, and only then.
 CONFIG_HASH = digest(settings.identity())
-HASHES = {
-    name: {str(key): value for key, value in kind.hashes(settings).items()} for name, kind in KINDS.items()
-}
-CODES = {
-    name: {str(key): kind.code_hash(settings, key) for key in kind.plan(settings)}
-    for name, kind in KINDS.items()
-    if name != "run"
-}
-RUN_CODE = {
-    key[:3]: code_hash("run", run_parts(run)) for key, run in runs.items() if key.seed == settings.seeds[0]
-}
-COLLECT_CODE = code_hash("collect")
-REPORT_CODE = code_hash("report")
 # what is measured beside the runs: the kinds that the configuration asks for
-MEASURED = [kind for name, kind in KINDS.items() if CODES.get(name)]
+MEASURED = [kind for name, kind in KINDS.items() if name != "run" and kind.plan(settings)]
+
+
+def appended(command):
+    """The command, whose log goes on after those of earlier attempts.
+
+    Snakemake removes the log before each attempt. A second name keeps it until results are collected, since a job may
+    fail after its command has ended.
+    """
+    return (
+        "touch {log}.kept; ln -f {log}.kept {log} 2> /dev/null; "
+        'echo "== $(date -u +%FT%TZ)${{SLURM_JOB_ID:+ job $SLURM_JOB_ID}}" >> {log}; '
+        f"{command} >> {{log}} 2>&1"
+    )
 
 
 def one_of(values):
@@ -88,46 +108,91 @@ wildcard_constraints:
     architecture=one_of(settings.architectures),
     variant=one_of(settings.variants),
     seed=one_of(settings.seeds),
+    worker=one_of(range(settings.workers)),
 
 
 def of_every_run(name):
     """The file of that name in the folder of every run."""
-    return [f"{RESULTS}/{key.path}/{name}" for key in runs]
+    return [f"{RESULTS}/{key.path}/{name}" for key in plan_runs(settings)]
 
 
-def measured_files():
+def trained_files(_):
+    """What says that every run is trained: their files, or the marks of the workers that found no more to train."""
+    if settings.workers:
+        return expand(WORKER, worker=range(settings.workers))
+    return of_every_run("result.json") + of_every_run("correlations.npz")
+
+
+def measured_files(_):
     """The result file of every planned measurement."""
     return [f"{RESULTS}/{kind.path(key)}" for kind in MEASURED for key in kind.plan(settings)]
 
 
+every_run_hash = functools.cache(lambda: run_hashes(settings))
+
+
 def run_hash(wildcards):
     """The hash of all that a run's configuration says about its outcome."""
-    return HASHES["run"]["{dataset}/{architecture}/{variant}/seed{seed}".format(**wildcards)]
+    key = RunKey(wildcards.dataset, wildcards.architecture, wildcards.variant, int(wildcards.seed))
+    return every_run_hash()[key] if workflow.is_main_process else resolve_run(settings, key).hash
+
+
+@functools.cache
+def cell_code(dataset, architecture, variant):
+    """The hash of the code that decides the outcome of the runs of a cell."""
+    run = resolve_run(settings, RunKey(dataset, architecture, variant, settings.seeds[0]))
+    return code_hash("run", run_parts(run))
 
 
 def run_code(wildcards):
     """The hash of the code that decides the outcome of a run."""
-    return RUN_CODE[wildcards.dataset, wildcards.architecture, wildcards.variant]
+    return cell_code(wildcards.dataset, wildcards.architecture, wildcards.variant)
 
 
-GPUS = [] if settings.device == "cpu" else visible_gpus()
-
-# `gpu` counts places on GPUs. Without a limit on the command line there are as many as this machine has; jobs that
-# go elsewhere (_nodes) are limited there.
-if GPUS and "gpu" not in workflow.global_resources and workflow.global_resources["_nodes"].value is None:
-    workflow.register_resource("gpu", len(GPUS) * settings.runs_per_gpu)
+def every_run(_):
+    """A hash that changes with what any run is, or with the code of any: the workers then look for work again."""
+    cells = [cell_code(*cell) for cell in plan_cells(settings)]
+    return digest([*every_run_hash().values(), *cells])
 
 
-def places_per_run():
-    """Places on a GPU that a run takes: 1 where it trains on one, else 0."""
-    return int(settings.device == "cuda" or bool(GPUS))
+def lost_runs(_):
+    """Runs without a result although all workers have ended, so that they look for work again."""
+    if len(list(Path(FOLDER, "work").glob(f"*-of-{settings.workers}"))) < settings.workers:
+        return []
+    return [str(key) for key in plan_runs(settings) if not Path(FOLDER, key.path, "result.json").exists()]
 
 
-def threads_of(wildcards):
-    """The cores a run keeps busy: its threads and, where its images are sure to be streamed, those that decode them."""
-    folder = settings.imagefolders.get(wildcards.dataset)
-    streamed = folder.stream is True if folder else DATASETS[wildcards.dataset].streamed
-    return settings.threads + settings.loader_workers * streamed
+@functools.cache
+def planned(name):
+    """The planned results of a kind by their names."""
+    return {str(key): key for key in KINDS[name].plan(settings)}
+
+
+# Several processes use one machine: whoever must be alone takes all its shares. Elsewhere a scheduler gives machines.
+SHARES = 10_000
+ELSEWHERE = workflow.global_resources["_nodes"].value is not None
+
+
+def resources_of(rule):
+    """What the jobs ask for. On the command line `--set-resources` replaces what it names, and nothing else."""
+    needs = needs_of(settings, rule)
+    asked = {"mem_mb": needs.mem_mb, "runtime": needs.runtime, "gpu": needs.gpu, "machine": 1}
+    if needs.alone:
+        asked |= {"machine": SHARES, "slurm_extra": "--exclusive"}
+    return asked
+
+
+# `gpu` counts places on GPUs. Without a limit on the command line there are as many as this machine has.
+if workflow.is_main_process and not ELSEWHERE:
+    workflow.register_resource("machine", SHARES)
+    GPUS = [] if settings.device == "cpu" else visible_gpus()
+    if GPUS and "gpu" not in workflow.global_resources:
+        workflow.register_resource("gpu", len(GPUS) * settings.runs_per_gpu)
+if workflow.is_main_process and ELSEWHERE and settings.runs_per_gpu > 1 and not settings.workers:
+    logger.warning(
+        f"runs_per_gpu: {settings.runs_per_gpu} has no effect on a cluster, where each run is a job with a GPU of its "
+        "own; `workers: N` trains so many runs side by side in each of N jobs"
+    )
 
 
 def inline_format():

@@ -9,17 +9,18 @@ for kind in MEASURED:
         log:
             f"{LOGS}/{kind.path('{key}').with_suffix('.log')}",
         wildcard_constraints:
-            key=one_of(HASHES[kind.name]),
+            key=one_of(planned(kind.name)),
         conda:
             ENVIRONMENT
-        # a timing takes all cores, and the GPU: nothing else runs on the machine meanwhile
-        threads: workflow.cores if MEASUREMENTS[kind.name].alone else 1
+        threads: needs_of(settings, kind.name).threads
         resources:
-            gpu=places_per_run() * MEASUREMENTS[kind.name].on_device,
+            **resources_of(kind.name),
         params:
             kind=kind.name,
             config=CONFIG,
-            grid_hash=lambda wildcards, kind=kind: HASHES[kind.name][wildcards.key],
-            code_hash=lambda wildcards, kind=kind: CODES[kind.name][wildcards.key],
+            root=lambda _: ROOT,
+            grid_hash=lambda wildcards, kind=kind: kind.hash(settings, planned(kind.name)[wildcards.key]),
+            code_hash=lambda wildcards, kind=kind: kind.code_hash(settings, planned(kind.name)[wildcards.key]),
         shell:
-            "linconv measure {params.kind} --config {params.config} --only {wildcards.key} > {log} 2>&1"
+            "linconv measure {params.kind} --config {params.config} --results {params.root} --only {wildcards.key} "
+            "> {log} 2>&1"

@@ -13,12 +13,16 @@ rule tables:
         ),
     log:
         f"{LOGS}/tables.log",
+    localrule: not needs_of(settings, "tables").queued
     conda:
         ENVIRONMENT
+    threads: needs_of(settings, "tables").threads
+    resources:
+        **resources_of("tables"),
     params:
         results=subpath(input[0], ancestor=2),
         captions=captions(TABLES),
-        code_hash=REPORT_CODE,
+        code_hash=lambda _: code_hash("report"),
     shell:
         "linconv render tables {params.results} > {log} 2>&1"
 
@@ -37,13 +41,16 @@ rule figures:
         ),
     log:
         f"{LOGS}/figures.log",
+    localrule: not needs_of(settings, "figures").queued
     conda:
         ENVIRONMENT
-    threads: DRAWING
+    threads: needs_of(settings, "figures").threads
+    resources:
+        **resources_of("figures"),
     params:
         results=subpath(input[0], ancestor=2),
         captions=captions(FIGURES),
-        code_hash=REPORT_CODE,
+        code_hash=lambda _: code_hash("report"),
     shell:
         "linconv render figures {params.results} --workers {threads} > {log} 2>&1"
 
@@ -60,11 +67,15 @@ rule claims:
         ),
     log:
         f"{LOGS}/claims.log",
+    localrule: not needs_of(settings, "claims").queued
     conda:
         ENVIRONMENT
+    threads: needs_of(settings, "claims").threads
+    resources:
+        **resources_of("claims"),
     params:
         results=subpath(input[0], ancestor=2),
-        code_hash=REPORT_CODE,
+        code_hash=lambda _: code_hash("report"),
     shell:
         "linconv render claims {params.results} > {log} 2>&1"
 
@@ -82,11 +93,14 @@ rule page:
         ),
     log:
         f"{LOGS}/page.log",
+    localrule: not needs_of(settings, "page").queued
     conda:
         ENVIRONMENT
-    threads: DRAWING
+    threads: needs_of(settings, "page").threads
+    resources:
+        **resources_of("page"),
     params:
         results=subpath(output[0], parent=True),
-        code_hash=REPORT_CODE,
+        code_hash=lambda _: code_hash("report"),
     shell:
         "linconv report {params.results} --workers {threads} > {log} 2>&1"

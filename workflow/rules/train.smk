@@ -1,19 +1,49 @@
 # The checkpoint lies beside the outputs undeclared: it survives a failure, and the run resumes from it.
-rule train:
-    output:
-        f"{RESULTS}/runs/{RUN}/result.json",
-        f"{RESULTS}/runs/{RUN}/correlations.npz",
-    log:
-        f"{LOGS}/train/{RUN}.log",
-    conda:
-        ENVIRONMENT
-    threads: threads_of
-    resources:
-        gpu=places_per_run(),
-    params:
-        config=CONFIG,
-        config_hash=run_hash,
-        code_hash=run_code,
-    shell:
-        "linconv train {params.config} --dataset {wildcards.dataset} --architecture {wildcards.architecture} "
-        "--variant {wildcards.variant} --seed {wildcards.seed} > {log} 2>&1"
+if not settings.workers:
+
+    rule train:
+        output:
+            f"{RESULTS}/runs/{RUN}/result.json",
+            f"{RESULTS}/runs/{RUN}/correlations.npz",
+        log:
+            f"{LOGS}/train/{RUN}.log",
+        conda:
+            ENVIRONMENT
+        threads: lambda wildcards: needs_of(settings, "train", wildcards.dataset).threads
+        resources:
+            **resources_of("train"),
+        params:
+            config=CONFIG,
+            root=lambda _: ROOT,
+            config_hash=run_hash,
+            code_hash=run_code,
+        shell:
+            appended(
+                "linconv train {params.config} --results {params.root} --dataset {wildcards.dataset} "
+                "--architecture {wildcards.architecture} --variant {wildcards.variant} --seed {wildcards.seed}"
+            )
+
+
+# A worker trains one run after another, of those that nobody else trains, so a failed run fails no other one. It ends
+# a little before its time, with its runs saved; then, as after a failure, its mark is missing and it is tried again.
+else:
+
+    rule work:
+        output:
+            touch(WORKER),
+        log:
+            f"{LOGS}/work/{{worker}}.log",
+        conda:
+            ENVIRONMENT
+        threads: needs_of(settings, "work").threads
+        resources:
+            **resources_of("work"),
+        params:
+            config=CONFIG,
+            root=lambda _: ROOT,
+            runs=every_run,
+            lost=lost_runs,
+        shell:
+            appended(
+                "linconv work {params.config} --results {params.root} --budget $(( {resources.runtime} * 57 ))s"
+            )

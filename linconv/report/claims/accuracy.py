@@ -3,32 +3,44 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
-from linconv.config import PRESETS
-from linconv.report.claims.model import PAPER, Claim, Verdict
+from linconv.config import PRESETS, Variant
+from linconv.config.methods import PLAIN
+from linconv.report.claims.model import ON_PAR, PAPER, PLUG_AND_PLAY, Claim, Verdict
 from linconv.report.claims.scope import evidence
+from linconv.report.inference import Cell
 from linconv.report.labels import place_label
 from linconv.report.source import Experiment
-from linconv.report.text import interval_text, number
+from linconv.report.verdicts import difference_text
 from linconv.report.wording import cell_label
-from linconv.results.equivalence import MIN_PAIRS, Comparison
-from linconv.results.statistics import Cell
+from linconv.statistics import MIN_RUNS, Comparison
 
+COMPLETE = 0.9  # share of the paper's epochs from which on a cell counts as trained by its protocol
 _LISTED = 24  # cells listed in the evidence
 
 
 class Compared(NamedTuple):
-    """A cell of the paper's layer, its experiment, and its comparison with Conv."""
+    """A cell of the paper's layer and start, its experiment, its comparison with Conv, and its share of the epochs."""
 
     experiment: Experiment
     cell: Cell
     comparison: Comparison
+    share: float
 
     @property
     def label(self) -> str:
         return cell_label(*self.cell[:3])
+
+    @property
+    def ran(self) -> bool:
+        return bool(self.cell.value.n or self.cell.diverged)
+
+    @property
+    def complete(self) -> bool:
+        """Whether it had the paper's epochs, or nearly."""
+        return self.share >= COMPLETE
 
     @property
     def tested(self) -> bool:
@@ -37,109 +49,150 @@ class Compared(NamedTuple):
     @property
     def below(self) -> bool:
         """Whether the cell is shown to be less accurate than Conv."""
-        return self.comparison.outcome == "different" and self.cell.difference.mean < 0
+        return self.comparison.outcome == "different" and self.comparison.mean < 0
+
+    @property
+    def as_good(self) -> bool:
+        """Whether the cell is shown to be as accurate as Conv, or more."""
+        return self.tested and not self.below and self.comparison.outcome != "undecided"
 
 
 def on_par(experiments: Sequence[Experiment]) -> Iterator[Claim]:
     """Accuracy on par with the plain network."""
     compared = _compared(experiments)
-    tested = [c for c in compared if c.tested]
+    complete = [c for c in compared if c.complete and c.ran]
     yield Claim(
         "accuracy-on-par",
         "LinearConv networks are as accurate as plain ones.",
         PAPER,
-        _on_par_verdict(compared, tested),
-        " ".join([*_on_par_evidence(compared, tested), *_short(experiments)]),
-        runs=tuple("/".join(c.cell[:3]) for c in tested),
-        rule=f"Over all cells of the paper's layer with {MIN_PAIRS} or more pairs of runs. Not supported where a "
-        "variant is below Conv, different and not equivalent; supported where every cell is equivalent, or different "
-        "and above, and no run diverged; undecided otherwise. Paired t-tests, adjusted by Holm within each "
-        "experiment; margin and level are those of its configuration.",
+        _on_par_verdict(complete),
+        " ".join(_results(complete)) or _no_complete(compared),
+        runs=_runs(complete),
+        rule=f"Over the cells of the paper's layer and start with {100 * COMPLETE:.0f} % or more of the paper's epochs "
+        f"and {MIN_RUNS} or more runs. Not supported where a variant is below Conv, different and not equivalent; "
+        "supported where every cell is equivalent, or different and above, and no run diverged; undecided otherwise. "
+        "Intervals are simultaneous over these cells of an experiment, whose configuration gives margin and level.",
+        quote=ON_PAR,
+        preliminary=_preliminary(compared),
     )
 
 
-def _on_par_verdict(compared: Sequence[Compared], tested: Sequence[Compared]) -> Verdict:
+def _on_par_verdict(complete: Sequence[Compared]) -> Verdict:
+    tested = [c for c in complete if c.tested]
     if not tested:
         return "not measured"
     if any(c.below for c in tested):
         return "not supported"
-    decided = all(c.comparison.outcome in ("different", "equivalent") for c in tested)
-    return "supported" if decided and not any(c.cell.diverged for c in compared) else "undecided"
+    return "supported" if all(c.as_good and not c.cell.diverged for c in complete) else "undecided"
 
 
-def _on_par_evidence(compared: Sequence[Compared], tested: Sequence[Compared]) -> Iterator[str]:
-    outcomes = Counter(c.comparison.outcome for c in compared)
-    counts = ", ".join(f"{outcomes[o]} {o}" for o in ("equivalent", "different", "undecided"))
-    text = f"{len(tested)} cells with {MIN_PAIRS} or more pairs: {counts}" if tested else "No cell with enough runs"
-    small = outcomes["n too small"]
+def plug_and_play(experiments: Sequence[Experiment]) -> Iterator[Claim]:
+    """Convolutions replaced without changing a hyperparameter."""
+    compared = _compared(experiments)
+    complete = [c for c in compared if c.complete and c.ran]
+    lost = [c for c in compared if c.cell.diverged]
+    used = [*complete, *(c for c in lost if not c.complete)]
+    yield Claim(
+        "plug-and-play",
+        "Convolutions can be replaced without changing a hyperparameter.",
+        PAPER,
+        _plug_and_play_verdict(complete, lost),
+        " ".join(_plug_and_play_evidence(complete, lost)) or _no_complete(compared),
+        runs=_runs(used),
+        rule="Every run has its network's recipe by construction of the configuration, and the paper's start. Not "
+        "supported where a run diverged, whatever its epochs, or where a cell with "
+        f"{100 * COMPLETE:.0f} % or more of the paper's epochs is different from and below Conv; supported where there "
+        f"are such cells and all have {MIN_RUNS} or more runs and are equivalent or above; undecided otherwise.",
+        quote=PLUG_AND_PLAY,
+        preliminary=_finished(compared),
+    )
+
+
+def _plug_and_play_verdict(complete: Sequence[Compared], lost: Sequence[Compared]) -> Verdict:
+    if lost or any(c.below for c in complete):
+        return "not supported"
+    if not complete:
+        return "not measured"
+    return "supported" if all(c.as_good for c in complete) else "undecided"
+
+
+def _plug_and_play_evidence(complete: Sequence[Compared], lost: Sequence[Compared]) -> Iterator[str]:
+    if lost:
+        yield f"Diverged runs: {', '.join(f'{c.label} {c.cell.diverged} of {c.cell.planned}' for c in lost)}."
+    yield from _results(complete, with_diverged=False)
+
+
+def _results(found: Sequence[Compared], *, with_diverged: bool = True) -> Iterator[str]:
+    """How many cells came to which outcome, and each of them."""
+    if not found:
+        return
+    outcomes = Counter(c.comparison.outcome for c in found)
+    counts = ", ".join(f"{outcomes[o]} {o}" for o in ("equivalent", "different", "undecided") if outcomes[o])
+    tested = [c for c in found if c.tested]
+    small = len(found) - len(tested)
+    text = f"{len(tested)} cells with {MIN_RUNS} or more runs: {counts}" if tested else "No cell with enough runs"
     yield f"{text}; {small} with too few runs." if small else f"{text}."
-    if lost := [f"{c.label} {c.cell.diverged}" for c in compared if c.cell.diverged]:
+    if with_diverged and (lost := [f"{c.label} {c.cell.diverged}" for c in found if c.cell.diverged]):
         yield f"Diverged runs, in none of these means: {', '.join(lost)}."
-    parts = [f"{c.label} {_difference(c.cell)}: {c.comparison.text}" for c in tested]
+    parts = [f"{c.label} {difference_text(c.comparison)}, {_margin(c)}: {c.comparison.text}" for c in tested]
     if len(parts) > _LISTED:
         parts = [*parts[:_LISTED], f"and {len(parts) - _LISTED} more, see table1.csv"]
     if parts:
         yield f"{'; '.join(parts)}."
 
 
-def plug_and_play(experiments: Sequence[Experiment]) -> Iterator[Claim]:
-    """Convolutions replaced without changing a hyperparameter."""
-    compared = _compared(experiments)
-    ran = [c for c in compared if c.cell.value.n + c.cell.diverged]
-    yield Claim(
-        "plug-and-play",
-        "Convolutions can be replaced without changing a hyperparameter.",
-        PAPER,
-        _plug_and_play_verdict(compared),
-        " ".join(_plug_and_play_evidence(compared)) if ran else "No run of a variant.",
-        runs=tuple("/".join(c.cell[:3]) for c in ran),
-        rule="Every run of a variant has its network's recipe by construction of the configuration. Not supported "
-        "where one diverged, is different from and below Conv, or was given another initialisation; supported where "
-        f"all cells have {MIN_PAIRS} or more pairs and are decided; undecided otherwise.",
-    )
+def _margin(found: Compared) -> str:
+    margin = found.comparison.margin
+    return f"margin ±{margin.points:.2f} ({100 * margin.share:.0f} % of the error)" if margin.error else "no error"
 
 
-def _plug_and_play_verdict(compared: Sequence[Compared]) -> Verdict:
-    if not any(c.cell.value.n + c.cell.diverged for c in compared):
-        return "not measured"
-    if any(c.cell.diverged or c.below or _another_init(c) for c in compared):
-        return "not supported"
-    return "supported" if all(c.tested and c.comparison.outcome != "undecided" for c in compared) else "undecided"
+def _no_complete(compared: Sequence[Compared]) -> str:
+    if not any(c.ran for c in compared):
+        return "No run of a variant."
+    return f"No cell had {100 * COMPLETE:.0f} % or more of the paper's epochs."
 
 
-def _plug_and_play_evidence(compared: Sequence[Compared]) -> Iterator[str]:
-    finished, planned = sum(c.cell.value.n for c in compared), sum(c.cell.planned for c in compared)
-    yield f"{finished} of {planned} planned runs of variants finished with the recipe of their plain network,"
-    diverged, below = sum(c.cell.diverged for c in compared), sum(c.below for c in compared)
-    yield f"{diverged} diverged; {below} cells are different from and below Conv."
-    if changed := [c.label for c in compared if _another_init(c)]:
-        yield f"With another initialisation than the paper's: {', '.join(changed)}."
+def _preliminary(compared: Sequence[Compared]) -> str:
+    """What the cells with fewer epochs show, which decides nothing."""
+    short = [c for c in compared if not c.complete and c.ran]
+    if not short:
+        return ""
+    shares = {(c.cell.architecture, c.cell.dataset): c.share for c in short}
+    epochs = ", ".join(f"{place_label(*place)} {100 * share:.2g} %" for place, share in shares.items())
+    return " ".join([f"With a part of the paper's epochs ({epochs}):", *_results(short)])
 
 
-def _another_init(compared: Compared) -> bool:
-    options = compared.experiment.config.known_variants[compared.cell.variant].linear
-    return options is not None and options.init != "paper"
+def _finished(compared: Sequence[Compared]) -> str:
+    """How many runs with fewer epochs finished, and which cells are below Conv."""
+    short = [c for c in compared if not c.complete and c.ran]
+    if not short:
+        return ""
+    finished, planned = sum(c.cell.value.n for c in short), sum(c.cell.planned for c in short)
+    below = ", ".join(c.label for c in short if c.below) or "none"
+    return f"{finished} of {planned} runs with a part of the paper's epochs finished; below Conv: {below}."
+
+
+def _runs(found: Iterable[Compared]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys("/".join(c.cell[:3]) for c in found))
 
 
 def _compared(experiments: Sequence[Experiment]) -> list[Compared]:
-    """The cells of the paper's layer."""
-    return [
-        Compared(e, c, e.comparisons[c[:3]]) for e in experiments for c in e.cells if c.variant in evidence(e.config)
-    ]
+    """The cells of the paper's layer with the paper's start; other variants have no part in their comparisons."""
+    found = []
+    for experiment in experiments:
+        allowed = evidence(experiment.config)
+        known = experiment.config.known_variants
+        chosen = [v for v in experiment.config.variants if v in allowed and _own_start(known[v])]
+        own = experiment.with_variants([PLAIN, *chosen])
+        found += [Compared(own, c, own.comparisons[c[:3]], _share(own, c)) for c in own.cells if not c.baseline]
+    return found
 
 
-def _difference(cell: Cell) -> str:
-    found = cell.difference
-    return f"{number(found.mean, 2, signed=True)} {interval_text(found.low, found.high, 2, signed=True)}"
+def _own_start(variant: Variant) -> bool:
+    return variant.linear is not None and variant.linear.init == "paper"
 
 
-def _short(experiments: Sequence[Experiment]) -> Iterator[str]:
-    """A warning where networks were trained for fewer epochs than the paper's."""
-    shares = []
-    for e in experiments:
-        for dataset, architecture in dict.fromkeys((c.dataset, c.architecture) for c in e.cells):
-            ours, paper = e.config.recipe.resolve(architecture, dataset), PRESETS["paper"][architecture]
-            if ours.epochs < paper.epochs:
-                shares.append(f"{place_label(architecture, dataset)} {ours.epochs} of {paper.epochs}")
-    if shares:
-        yield f"Short training limits what this shows (epochs, of the paper's): {', '.join(shares)}."
+def _share(experiment: Experiment, cell: Cell) -> float:
+    """Of the paper's epochs."""
+    ours = experiment.config.recipe.resolve(cell.architecture, cell.dataset)
+    return ours.epochs / PRESETS["paper"][cell.architecture].epochs

@@ -2,89 +2,159 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
 
 import pandas as pd
 
-from linconv.report.claims.model import PAPER, Claim, Verdict
+from linconv.report.claims.model import CONTROLLED, ORTHOGONAL, PAPER, Claim, Verdict
 from linconv.report.claims.scope import evidence
+from linconv.report.inference import Place, score_table
 from linconv.report.source import CELL, Experiment
 from linconv.report.wording import cell_label
-from linconv.results.equivalence import MIN_PAIRS, Comparison, compare_cells
-from linconv.results.statistics import Cell, cell_statistics
+from linconv.statistics import MIN_RUNS, Comparison, Margin, compare, fit
 
-ORTHOGONAL = 0.05  # mean |corr| of pairs of primaries below which they are called orthogonal
+NEARLY_0 = 0.05  # mean |corr| of pairs of primaries below which they are called orthogonal
+# A plain network's filters start at the level of random ones. Where their excess over it is a smaller share of the
+# level, training has hardly moved them, and the network shows nothing about redundancy.
+TRAINED = 0.25
 _RUN = [*CELL, "seed"]
-# correlations times 100, so that the comparisons' bound on rounding fits them as it fits percentages
-_SCALE = 100
+_Measure = Callable[[Experiment], pd.DataFrame]  # a value per run, in the column "measured"
+_SCALE = 100  # correlations in hundredths, so that the bound on rounding fits them as it fits percentages
+
+
+class Filters(NamedTuple):
+    """A network on a data set: its mean number with Lr in hundredths, the comparison with L, and its experiment."""
+
+    experiment: Experiment
+    place: Place
+    mean: float
+    comparison: Comparison
+
+    @property
+    def lower(self) -> bool:
+        return self.comparison.differs and self.comparison.mean < 0
+
+    @property
+    def higher(self) -> bool:
+        return self.comparison.differs and self.comparison.mean > 0
+
+    def __str__(self) -> str:
+        c = self.comparison
+        label = f"{cell_label(*self.place, 'Lr')} {self.mean / _SCALE:.3f}, minus L {c.mean / _SCALE:+.3f}"
+        if not c.tested:
+            return f"{label}, n = {c.runs}, no variance"
+        return f"{label} [{c.low / _SCALE:+.3f}, {c.high / _SCALE:+.3f}], n = {c.runs}, adjusted p = {c.p_adjusted:.2g}"
 
 
 def orthogonal_primaries(experiments: Sequence[Experiment]) -> Iterator[Claim]:
     """The correlation regulariser makes the primary filters orthogonal: Lr against L."""
-    found = list(_paired(experiments, "primary_mean_abs_correlation", "Lr", "L"))
-    lower = [_lower(k) for _, k in found]
-    small = [c.value.mean / _SCALE < ORTHOGONAL for c, _ in found]
-    verdict = _verdict(found, [a and b for a, b in zip(lower, small, strict=True)], [not b for b in small])
+    found = _from_l_to_lr(experiments, _primary_correlations)
+    small = [f.mean / _SCALE < NEARLY_0 for f in found]
+    good = [f.lower and is_small for f, is_small in zip(found, small, strict=True)]
     yield Claim(
         "orthogonal-primaries",
-        "The correlation regulariser makes the primary filters orthogonal.",
+        "The correlation regulariser makes the primary filters orthogonal (uncorrelated, once centred).",
         PAPER,
-        verdict,
-        _evidence(found, "L", "mean |corr| of primaries, over the layers that admit 0")
-        or "No runs of L and Lr to compare.",
-        runs=_runs(found, "L"),
+        _verdict(found, good, [not is_small for is_small in small]),
+        _evidence(found, "Mean |corr| of pairs of primary filters") or "No runs of L and Lr to compare.",
+        runs=_runs(found),
         rule="Mean absolute correlation of pairs of primary filters, averaged over the layers with P <= D - 1 "
-        f"(elsewhere 0 cannot be reached). Supported where in every data set and network with {MIN_PAIRS} or more "
-        f"pairs of runs it is lower with Lr than with L (paired t-test, Holm) and below {ORTHOGONAL:g}; not supported "
-        f"where it is {ORTHOGONAL:g} or more in one; undecided otherwise.",
+        f"(elsewhere 0 cannot be reached). Supported where in every data set and network with {MIN_RUNS} or more runs "
+        f"it is lower with Lr than with L and below {NEARLY_0:g}; not supported where it is {NEARLY_0:g} or more in "
+        "one; undecided otherwise. Intervals hold for all places at once.",
+        quote=ORTHOGONAL,
     )
 
 
 def controlled_redundancy(experiments: Sequence[Experiment]) -> Iterator[Claim]:
-    """The filters of a trained LinearConv network are less redundant than the plain network's."""
-    found = list(_paired(experiments, "mean_abs_correlation", "Lr", "conv"))
-    verdict = _verdict(found, [_lower(k) for _, k in found], [k.differs and k.difference.mean > 0 for _, k in found])
+    """The regulariser moves the redundancy of all filters, primary and secondary: Lr against L."""
+    everywhere = _from_l_to_lr(experiments, _excess)
+    found = [f for f in everywhere if _moved(f) >= TRAINED]
+    left_out = [f"{cell_label(*f.place, 'conv')} ({100 * _moved(f):.0f} %)" for f in everywhere if f not in found]
     yield Claim(
         "redundancy-controlled",
-        "LinearConv controls the redundancy among the filters of a network.",
+        "LinearConv controls the redundancy among the filters of a network: the regulariser, from L to Lr, lowers it.",
         PAPER,
-        verdict,
-        _evidence(found, "Conv", "mean |corr| of all filters") or "No runs of Conv and Lr to compare.",
-        runs=_runs(found, "conv"),
-        rule="Mean absolute correlation of pairs of filters, primary and secondary, averaged over the layers. "
-        f"Supported where in every data set and network with {MIN_PAIRS} or more pairs of runs it is lower with Lr "
-        "than with Conv (paired t-test, Holm); not supported where it is higher in one; undecided otherwise.",
+        _verdict(found, [f.lower for f in found], [f.higher for f in found]),
+        _evidence(found, "Mean |corr| of pairs of filters above the level of random filters")
+        or "No runs of L and Lr in a network that training has moved.",
+        runs=_runs(found),
+        rule="Mean absolute correlation of pairs of filters, primary and secondary, less that of random filters, "
+        "sqrt(2 / (pi (D - 1))), averaged over the layers with P <= D - 1. Supported where in every data set and "
+        f"network with {MIN_RUNS} or more runs it is lower with Lr than with L; not supported where it is higher in "
+        "one; undecided otherwise. Intervals hold for all places at once. Only where training has moved the plain "
+        f"network's filters: its own excess is {100 * TRAINED:.0f} % or more of the random level.",
+        quote=CONTROLLED,
+        preliminary=f"Left out, since training hardly moved the plain filters (excess, as a share of the random "
+        f"level): {', '.join(left_out)}."
+        if left_out
+        else "",
     )
 
 
-def _paired(
-    experiments: Sequence[Experiment], column: str, variant: str, baseline: str
-) -> Iterator[tuple[Cell, Comparison]]:
-    """A number about filters per cell of `variant`, compared with `baseline` by seed, where there are enough pairs."""
-    for experiment in experiments:
-        if not {variant, baseline} - {"conv"} <= evidence(experiment.config):
+def _from_l_to_lr(experiments: Sequence[Experiment], measure: _Measure) -> list[Filters]:
+    """Lr compared with L wherever both have enough runs; all places of all experiments are one family of tests."""
+    models, places, alphas = {}, {}, []
+    for number, experiment in enumerate(experiments):
+        if not {"L", "Lr"} <= evidence(experiment.config):
             continue
-        runs = _per_run(experiment, column)
-        places = dict.fromkeys((c.dataset, c.architecture) for c in experiment.cells)
-        grid = [(*place, variant) for place in places]
-        cells = cell_statistics(runs, grid, experiment.config.seeds, baseline=baseline, metric=column)
-        options = experiment.config.statistics
-        compared = compare_cells(cells, margin=options.margin, alpha=options.alpha)
-        yield from ((c, compared[c[:3]]) for c in cells if c.difference.n >= MIN_PAIRS)
+        runs = measure(experiment)
+        for place in dict.fromkeys(cell.place for cell in experiment.cells):
+            table = score_table(runs, place, ["L", "Lr"], "measured")
+            if {"L", "Lr"} <= set(table) and table.notna().sum().min() >= MIN_RUNS:
+                key = (f"{number}", "/".join(place))
+                models[key], places[key] = fit(table), (experiment, place)
+                alphas.append(experiment.config.statistics.alpha)
+    margins = dict.fromkeys(models, Margin(math.nan, math.nan))
+    pairs = [(key, ("Lr", "L")) for key in models]
+    found = compare(models, pairs, margins, min(alphas, default=0.05), plan=False)
+    return [
+        Filters(*places[key], float(models[key].means[models[key].variants.index("Lr")]), found[key, pair])
+        for key, pair in pairs
+    ]
 
 
-def _per_run(experiment: Experiment, column: str) -> pd.DataFrame:
-    """The mean of a number over the layers of each run, in hundredths."""
+def _layers(experiment: Experiment) -> pd.DataFrame:
+    """The layers after training in which the primaries can be uncorrelated; P is that of L and Lr, of all variants."""
     layers = experiment.frames["layers"]
-    layers = layers[layers["stage"] == "after"].dropna(subset=[column])
-    if column.startswith("primary"):
-        layers = layers[layers["primaries"] <= layers["filter_size"] - 1]
-    means = _SCALE * layers.groupby(_RUN)[column].mean()
+    layers = layers[layers["stage"] == "after"]
+    own = layers[layers["variant"].isin(["L", "Lr"])]
+    most = own.groupby(["dataset", "architecture", "layer"])["primaries"].max().rename("most").reset_index()
+    layers = layers.merge(most, on=["dataset", "architecture", "layer"])
+    return layers[layers["most"] <= layers["filter_size"] - 1]
+
+
+def _per_run(experiment: Experiment, layers: pd.DataFrame, values: pd.Series) -> pd.DataFrame:
+    """The mean over the layers of each run, in hundredths."""
+    means = _SCALE * layers.assign(measured=values).dropna(subset=["measured"]).groupby(_RUN)["measured"].mean()
     return experiment.runs[[*_RUN, "status"]].merge(means.reset_index(), on=_RUN, how="left")
 
 
-def _lower(comparison: Comparison) -> bool:
-    return comparison.differs and comparison.difference.mean < 0
+def _primary_correlations(experiment: Experiment) -> pd.DataFrame:
+    layers = _layers(experiment)
+    return _per_run(experiment, layers, layers["primary_mean_abs_correlation"])
+
+
+def _excess(experiment: Experiment) -> pd.DataFrame:
+    layers = _layers(experiment)
+    return _per_run(experiment, layers, layers["mean_abs_correlation"] - _random_level(layers))
+
+
+def _random_level(layers: pd.DataFrame) -> pd.Series:
+    """E |corr| of two independent filters of D normal values."""
+    return (2 / math.pi / (layers["filter_size"] - 1)) ** 0.5
+
+
+def _moved(found: Filters) -> float:
+    """The excess of the plain network's filters as a share of the random level; 0 where it was not measured."""
+    runs = _excess(found.experiment)
+    plain = score_table(runs, found.place, ["conv"], "measured")
+    layers = found.experiment.of_network(_layers(found.experiment), *found.place)
+    if plain.empty:
+        return 0.0
+    return float(plain["conv"].mean() / _SCALE / _random_level(layers[layers["variant"] == "conv"]).mean())
 
 
 def _verdict(found: Sequence[object], good: Sequence[bool], bad: Sequence[bool]) -> Verdict:
@@ -93,18 +163,9 @@ def _verdict(found: Sequence[object], good: Sequence[bool], bad: Sequence[bool])
     return "not supported" if any(bad) else "supported" if all(good) else "undecided"
 
 
-def _evidence(found: Sequence[tuple[Cell, Comparison]], baseline: str, what: str) -> str:
-    parts = []
-    for cell, comparison in found:
-        d = comparison.difference
-        low, high = d.low / _SCALE, d.high / _SCALE
-        p = f"p = {comparison.p_difference_holm:.2g}" if not comparison.no_variance else "no variance"
-        parts.append(
-            f"{cell_label(*cell[:3])} {cell.value.mean / _SCALE:.3f}, minus {baseline} {d.mean / _SCALE:+.3f} "
-            f"[{low:+.3f}, {high:+.3f}], n = {d.n}, {p}"
-        )
-    return f"{what[0].upper()}{what[1:]}: {'; '.join(parts)}." if parts else ""
+def _evidence(found: Sequence[Filters], what: str) -> str:
+    return f"{what}: {'; '.join(map(str, found))}." if found else ""
 
 
-def _runs(found: Sequence[tuple[Cell, Comparison]], baseline: str) -> tuple[str, ...]:
-    return tuple(f"{c.dataset}/{c.architecture}/{v}" for c, _ in found for v in (baseline, c.variant))
+def _runs(found: Sequence[Filters]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys("/".join((*f.place, variant)) for f in found for variant in ("L", "Lr")))

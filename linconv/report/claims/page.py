@@ -56,12 +56,24 @@ def claims_markdown(claims: Sequence[Claim], experiments: Sequence[Experiment] =
         names = ", ".join(f"`{e.config.experiment}`" for e in experiments)
         parts.append(f"From the results of {names}.\n")
     for claim in claims:
-        parts.append(f"## {claim.statement}\n\n**{claim.verdict[0].upper()}{claim.verdict[1:]}** ({claim.source}).\n")
-        parts.append(f"* Evidence: {claim.evidence}\n* Rule: {claim.rule}")
-        parts.append(f"* Runs: {', '.join(f'`{run}`' for run in claim.runs)}\n" if claim.runs else "")
+        parts += [*_one(claim), ""]
     parts += ["## Deviations from the published protocol\n", *(f"* {d}" for d in protocol_deviations(experiments)), ""]
     parts += ["## Errata found\n", *(f"* {erratum}" for erratum in ERRATA)]
     return "\n".join(parts) + "\n"
+
+
+def _one(claim: Claim) -> Iterator[str]:
+    """A claim beside the paper's own sentence, its verdict, and what the verdict rests on."""
+    yield f"## {claim.statement}\n"
+    if claim.quote:
+        yield f"> The paper: \u201c{claim.quote}\u201d\n"
+    yield f"**{claim.verdict[0].upper()}{claim.verdict[1:]}** ({claim.source}).\n"
+    yield f"* Evidence: {claim.evidence}"
+    if claim.preliminary:
+        yield f"* Beside the verdict, which does not rest on it: {claim.preliminary}"
+    yield f"* Rule: {claim.rule}"
+    if claim.runs:
+        yield f"* Runs: {', '.join(f'`{run}`' for run in claim.runs)}"
 
 
 def protocol_deviations(experiments: Sequence[Experiment]) -> list[str]:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import pandas as pd
 
-from linconv.report.claims.model import OURS, PAPER, Claim, Verdict
+from linconv.report.claims.model import OURS, PAPER, SAME_AT_INFERENCE, Claim, Verdict
 from linconv.report.claims.scope import evidence
 from linconv.report.labels import architecture_label, variant_label
 from linconv.report.source import Experiment
 from linconv.report.timings import where_timed
 
-EQUAL = 0.05  # a ratio that near to 1 counts as the same speed
+EQUAL = 0.05  # a ratio that near to 1 counts as the same speed, unless equal networks differ more (A/A band)
 _NOTHING = (
     "No result file holds a timing; `throughput:` in a configuration, or `linconv measure throughput`, makes them."
 )
@@ -37,24 +38,36 @@ def measured_speed(experiments: Sequence[Experiment]) -> Iterator[Claim]:
 
 
 def _folded(timed: pd.DataFrame | None) -> Claim:
+    """Equivalence on paired rounds, within a margin that two equal networks keep."""
     rule = (
-        f"Supported if every folded network's time relative to the plain one lies within {100 * EQUAL:.0f} % of 1; not "
-        "supported if one lies further off and beyond its cell's A/A band; undecided otherwise."
+        "The time of every folded network relative to the plain one, in paired rounds, by the 95 % interval of the "
+        f"median (order statistics). The margin is ±{100 * EQUAL:.0f} %, or the A/A band of the timing where it is "
+        "wider. Supported if every interval lies within its margin; not supported if one lies beyond it; undecided "
+        "otherwise, also with fewer than six rounds."
     )
     statement = "At inference a LinearConv network, folded, is as fast as the plain one."
     arms = None if timed is None else timed[timed["form"] == "folded"]
     if timed is None or arms is None or arms.empty:
-        return Claim("inference-speed", statement, PAPER, "not measured", _NOTHING, rule=rule)
-    off = arms[(arms["ratio"] - 1).abs() > EQUAL]
-    shown = off[off["difference"] != "no difference"]
-    verdict: Verdict = "supported" if off.empty else "undecided" if shown.empty else "not supported"
-    weight = timed[(timed["form"] == "weight") & (timed["activity"] == "inference")]
-    unfolded = f" Not folded, in weight space: {_range(weight)}." if not weight.empty else ""
+        return Claim("inference-speed", statement, PAPER, "not measured", _NOTHING, rule=rule, quote=SAME_AT_INFERENCE)
+    margin = arms["band"].clip(lower=EQUAL)
+    within = (arms["median_low"] >= 1 - margin) & (arms["median_high"] <= 1 + margin)
+    beyond = (arms["median_low"] > 1 + margin) | (arms["median_high"] < 1 - margin)
+    unclear = arms[~within & ~beyond]
+    verdict: Verdict = "supported" if within.all() else "not supported" if beyond.any() else "undecided"
     text = (
-        f"Time relative to the plain network: {_range(arms)} over {len(arms)} timings.{unfolded} {_list(off, 'Beyond')}"
+        f"Time relative to the plain network: {_range(arms)} over {len(arms)} timings, margins ±"
+        f"{100 * margin.min():.0f} to ±{100 * margin.max():.0f} %. {within.sum()} are equivalent, "
+        f"{beyond.sum()} different, {len(unclear)} undecided. {_list(unclear, 'Undecided')} "
+        f"{_list(arms[beyond], 'Different')} Timed on {where_timed(arms)}."
     )
-    text = f"{text} Timed on {where_timed(arms)}.".replace("  ", " ")
-    return Claim("inference-speed", statement, PAPER, verdict, text, rule=rule)
+    found = " ".join(text.split())
+    claim = Claim("inference-speed", statement, PAPER, verdict, found, rule=rule, quote=SAME_AT_INFERENCE)
+    return replace(claim, preliminary=_unfolded(timed))
+
+
+def _unfolded(timed: pd.DataFrame) -> str:
+    weight = timed[(timed["form"] == "weight") & (timed["activity"] == "inference")]
+    return "" if weight.empty else f"Not folded, in weight space: {_range(weight)}."
 
 
 def _faster(timed: pd.DataFrame | None, activity: str, statement: str) -> Claim:

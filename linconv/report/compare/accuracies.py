@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 
+import pandas as pd
+
 from linconv.config import RunKey, plan_cells
 from linconv.report.compare.change import Change, change
 from linconv.report.source import CellKey
 from linconv.report.table import DATASET, NETWORK, VARIANT, Column, Rows, Table
 from linconv.report.text import MISSING, interval_text, number
+from linconv.report.wording import mixture_notes
 from linconv.results.folders import Results
-from linconv.results.statistics import Spread, spread
+from linconv.results.kinds.run import Runs
+from linconv.statistics import Spread, spread
 
 _CAPTION = "Top-1 accuracy (%) on the test set: mean [95 % interval] (runs), and B minus A in percentage points."
 _COLUMNS = (
@@ -60,7 +64,13 @@ def accuracies_compared(a: Results, b: Results, equal: Collection[RunKey]) -> Ta
             _how(found, len(ours), len(theirs)),
             f"{same} of {len(common)}" if common else MISSING,
         )
-    return rows.table(_CAPTION, list(_notes(used)))
+    return rows.table(_CAPTION, [*_notes(used), *_mixed("A", a), *_mixed("B", b)])
+
+
+def _mixed(name: str, results: Results) -> Iterator[str]:
+    """What the runs of one folder that are averaged here do not have in common."""
+    runs = pd.DataFrame(Runs().rows(results.runs)["runs"], columns=Runs.columns["runs"])
+    yield from (f"{name}, {note}" for note in mixture_notes(runs))
 
 
 def _notes(used: Collection[str]) -> Iterator[str]:

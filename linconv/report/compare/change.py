@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple
 
 from scipy import stats
 
-from linconv.results.statistics import spread
+from linconv.statistics import spread
 
 
 class Change(NamedTuple):

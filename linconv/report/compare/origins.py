@@ -51,6 +51,9 @@ def origin_values(runs: Iterable[RunResult]) -> dict[str, dict[str, None]]:
         fields: dict[str, Any] = {"code_hash": run.code_hash, "git_commit": commit}
         for group in ("versions", "hardware", "numerics"):
             fields |= {f"{group}.{name}": value for name, value in getattr(origin, group).items()}
+        if run.data is not None:
+            parts = {"train": run.data.train, "test": run.data.test}
+            fields |= {f"data.{run.dataset}.{p}": c.digest and c.digest[:16] for p, c in parts.items()}
         for name, value in fields.items():
             if value is not None:
                 found.setdefault(name, {})[str(value).lower() if isinstance(value, bool) else str(value)] = None

@@ -12,10 +12,10 @@ from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
 from linconv.report.figures.drawing import say_instead
 from linconv.report.figures.style import legend_columns, variant_styles
+from linconv.report.inference import Cell
 from linconv.report.labels import place_label, variant_label
 from linconv.report.source import CELL, Experiment
 from linconv.report.wording import detail_note
-from linconv.results.statistics import Cell
 
 _CAPTION = (
     "{place}: top-1 accuracy on the test set and cross-entropy on the training set per epoch. Lines are "

@@ -14,9 +14,9 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 
 from linconv.report.figures.style import HATCH, NO_VALUE
+from linconv.report.inference import Cell
 from linconv.report.labels import place_label, shortened, variant_label
 from linconv.report.source import Experiment
-from linconv.results.statistics import Cell
 
 # Column of layers.csv -> title, whether a high value means much redundancy.
 _PANELS = {

@@ -22,25 +22,26 @@ from linconv.report.costs import (
     timed_at,
 )
 from linconv.report.figures.drawing import log_ticks, say_instead
+from linconv.report.figures.front import Front
 from linconv.report.figures.numbered import number_points, numbered_key
 from linconv.report.figures.style import GUIDE, OTHER, network_markers, network_shapes, variant_dots, variant_styles
+from linconv.report.inference import Cell
 from linconv.report.labels import architecture_label, dataset_label
 from linconv.report.source import IN_DETAIL, Experiment
 from linconv.report.text import percent
 from linconv.report.timings import how_label, where_timed
-from linconv.results.statistics import Cell
 
 _CAPTION = (
     "{data}: top-1 accuracy on the test set over {costs}. Multiply-accumulates are per image, in the form auto, by "
     "which the layers run.{time} Points are means over the finished runs; a grey line joins the networks and variants "
-    "that no other one beats in both. {look}"
+    "that a test shows to be more accurate than all that cost no more. {look}"
 )
 _TIME = (
     " The time is that of {batch} images of {shape} numbers in the form auto ({how}): the plain network's median times "
     "the median ratio of a round; what was not timed is left out. Timed on {where}."
 )
 _FEW = (
-    "Bars are {level} t-intervals (none for a single run). Variants of one network with one cost stand side by side. "
+    "Bars are {level} intervals. Variants of one network with one cost stand side by side. "
     "Colors are variants, shapes networks."
 )
 _MANY = (
@@ -102,6 +103,7 @@ def _points(experiment: Experiment, cells: list[Cell], panel: _Panel) -> list[_P
 def _few(figure: Figure, experiment: Experiment, cells: list[Cell], panels: list[_Panel]) -> None:
     """One panel per cost over one another: all networks in each, variants by color."""
     figure.set_size_inches(3.5, 0.7 + 2.0 * len(panels))
+    front = Front(experiment, cells)
     for axes, panel in zip(figure.subplots(len(panels), 1), panels, strict=True):
         points = _points(experiment, cells, panel)
         _bars(axes, experiment, points)
@@ -112,8 +114,8 @@ def _few(figure: Figure, experiment: Experiment, cells: list[Cell], panels: list
             continue
         axes.autoscale_view()
         low, high = axes.get_ylim()
-        axes.set_ylim(low, min(high, 100 + 0.04 * (100 - low)))  # an interval may pass 100 %, an accuracy may not
-        _front(axes, points)
+        axes.set_ylim(low, min(high, 100 + 0.04 * (100 - low)))
+        _draw_front(axes, front, points)
         _scale(axes, [p.x for p in points])
     _legend(figure, experiment, cells)
 
@@ -128,14 +130,14 @@ def _bars(axes: Axes, experiment: Experiment, points: list[_Point]) -> None:
     markers = network_markers(experiment.config.architectures)
     used: dict[tuple[str, float], int] = {}
     for cell, x, y in points:
-        half = 0.0 if math.isnan(cell.value.low) else y - cell.value.low
+        low, high = (y, y) if math.isnan(cell.value.low) else (cell.value.low, cell.value.high)
         beside = used[cell.architecture, x] = used.get((cell.architecture, x), -1) + 1
         # variants of one network with one cost stand side by side, not on top of one another
         shift = ScaledTranslation(5 * beside / 72, 0, axes.figure.dpi_scale_trans)
         axes.errorbar(
             x,
             y,
-            half or None,
+            None if low == high else [[max(0.0, y - low)], [max(0.0, high - y)]],
             transform=axes.transData + shift,
             fmt=markers[cell.architecture],
             color=styles[cell.variant].color,
@@ -147,7 +149,7 @@ def _bars(axes: Axes, experiment: Experiment, points: list[_Point]) -> None:
             ecolor=styles[cell.variant].color,
             zorder=3,
         )
-        axes.update_datalim([(x, y - half), (x, y + half)])  # what is shifted does not count by itself
+        axes.update_datalim([(x, low), (x, high)])  # what is shifted does not count by itself
 
 
 def _many(figure: Figure, experiment: Experiment, cells: list[Cell], panels: list[_Panel]) -> None:
@@ -160,13 +162,14 @@ def _many(figure: Figure, experiment: Experiment, cells: list[Cell], panels: lis
     colors = numbered_key(figure, experiment, variants)
     grid = figure.subplots(len(panels), len(networks), squeeze=False)
     drawn = []
+    front = Front(experiment, cells)
     for (panel, network), axes in zip(itertools.product(panels, networks), grid.flat, strict=True):
         points = _points(experiment, [c for c in cells if c.architecture == network], panel)
         axes.set_title(architecture_label(network))
         axes.set_xlabel(panel.label)
         axes.set_ylabel("Top-1 accuracy (%)")
         if not _nothing(axes, points):
-            drawn.append((axes, points, _above_an_edge(axes, points, colors)))
+            drawn.append((axes, points, _above_an_edge(axes, points, colors, front)))
     figure.draw_without_rendering()
     figure.set_layout_engine("none")  # the numbers are placed for this layout
     for axes, points, shown in drawn:
@@ -179,7 +182,7 @@ def _number(number: int, point: _Point, shown: _Point) -> str:
     return f"{number}" if shown.y == point.y else f"{number}: {point.y:.1f} %"
 
 
-def _above_an_edge(axes: Axes, points: list[_Point], colors: Mapping[str, str]) -> list[_Point]:
+def _above_an_edge(axes: Axes, points: list[_Point], colors: Mapping[str, str], front: Front) -> list[_Point]:
     """Draw the points, those below the edge as triangles at it; returns them as they are shown."""
     low = _lower_edge([p.y for p in points])
     edge = low - 0.05 * (max(p.y for p in points) - low)
@@ -189,7 +192,7 @@ def _above_an_edge(axes: Axes, points: list[_Point], colors: Mapping[str, str]) 
         size = 4.2 if color != OTHER else 3.4
         axes.plot(point.x, point.y, "o" if inside else "v", color=color, ms=size, mew=0, zorder=3)
     axes.margins(x=0.09, y=0.1)
-    _front(axes, [p for p in points if p.y >= low])
+    _draw_front(axes, front, [p for p in points if p.y >= low])
     _scale(axes, [p.x for p in points])
     return shown
 
@@ -209,16 +212,10 @@ def _nothing(axes: Axes, points: list[_Point]) -> bool:
     return not points
 
 
-def _front(axes: Axes, points: list[_Point]) -> None:
-    places = [(p.x, p.y) for p in points]
-    front = sorted(p for p in places if not any(_beats(q, p) for q in places))
-    if len(front) > 1:
-        axes.plot(*zip(*front, strict=True), color=GUIDE, lw=0.8, zorder=1)
-
-
-def _beats(other: tuple[float, float], own: tuple[float, float]) -> bool:
-    """Whether `other` costs no more and is no worse, and better in one of both."""
-    return other != own and other[0] <= own[0] and other[1] >= own[1]
+def _draw_front(axes: Axes, front: Front, points: list[_Point]) -> None:
+    places = sorted((p.x, p.y) for p in points if front.holds(p.cell, p.x, [(q.cell, q.x) for q in points]))
+    if len(places) > 1:
+        axes.plot(*zip(*places, strict=True), color=GUIDE, lw=0.8, zorder=1)
 
 
 def _scale(axes: Axes, xs: list[float]) -> None:

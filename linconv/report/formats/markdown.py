@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from linconv.report.table import Table, TableCell, as_cell
+
+# what begins markup: a column, emphasis, a tag or an address in brackets, an image, the address of a link
+_MARKUP = re.compile(r"[|*]|<(?=[A-Za-z/!?])|!(?=\[)|(?<=\])\(")
 
 
 def to_markdown(table: Table) -> str:
@@ -36,4 +40,6 @@ def _markdown_cell(cell: TableCell) -> str:
 
 
 def _escape_markdown(text: str) -> str:
-    return text.replace("|", r"\|").replace("*", r"\*").replace("\n", " ")
+    """The text as a reader sees it: no markup of its own, such as a tag, a link or a second column."""
+    escaped = _MARKUP.sub(lambda found: "\\" + found[0], text)
+    return escaped.replace("\n", " ")

@@ -16,6 +16,7 @@ from linconv.report.claims import ERRATA, Claim, claims, protocol_deviations
 from linconv.report.labels import architecture_label, dataset_label, variant_label
 from linconv.report.page.sections import Section, anchor, section, slugs
 from linconv.report.source import Experiment, load_experiment
+from linconv.report.verdicts import HOW_TO_READ
 from linconv.results import ResultError
 from linconv.results.collect import collect
 from linconv.results.files import write_text
@@ -72,6 +73,7 @@ def report_html(folder: str | Path, *, workers: int = 1) -> str:
         verdicts=[(claim, _cells(claim, sections)) for claim in verdicts],
         counts=Counter(claim.verdict for claim in verdicts),
         symbols=VERDICTS,
+        how_to_read=HOW_TO_READ,
         remarks={"Deviations from the published protocol": protocol_deviations(experiments), "Errata found": ERRATA},
     )
 
@@ -100,9 +102,10 @@ def _cells(claim: Claim, sections: Sequence[Section]) -> list[tuple[str, str]]:
 
 
 def _prose(text: str) -> Markup:
-    """Text of claims: code between backticks as such, and no line break that takes a variant such as -Lr apart."""
+    """Text as HTML: code and bold text as such, and no line break that takes a variant such as -Lr apart."""
     whole = re.sub(r"(?<![^\s(])-(?=[A-Za-z])|-(?=L[A-Za-z]{0,2}\b)", "\N{NON-BREAKING HYPHEN}", text)
-    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(whole))))
+    marked = re.sub(r"\*\*([^*]+)\*\*", r"<strong>\1</strong>", str(escape(whole)))
+    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", marked))
 
 
 def _render(**values: Any) -> str:

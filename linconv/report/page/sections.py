@@ -27,6 +27,7 @@ from linconv.report.source import CellKey, Experiment
 from linconv.report.tables import make_table
 from linconv.report.text import spread_text
 from linconv.results import RunResult
+from linconv.results.commands import shown_text
 from linconv.results.folders import Results
 
 LOG_LINES = 12
@@ -207,4 +208,4 @@ def _log_end(log: Path) -> str:
         lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
         return ""
-    return "\n".join(_CONTROL.sub("", line)[:300] for line in lines[-LOG_LINES:])
+    return "\n".join(shown_text(_CONTROL.sub("", line))[:300] for line in lines[-LOG_LINES:])

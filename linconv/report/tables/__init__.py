@@ -14,6 +14,7 @@ from linconv.report.source import Experiment, load_experiment
 from linconv.report.table import Table
 from linconv.report.wording import mixture_notes
 from linconv.results.files import write_text
+from linconv.results.tidy import safe_cell
 
 FORMATS = ("md", "tex", "csv", "html")
 
@@ -21,7 +22,7 @@ FORMATS = ("md", "tex", "csv", "html")
 def make_table(experiment: Experiment, name: str) -> tuple[Table, pd.DataFrame]:
     """A table of the catalogue, and the unrounded numbers behind it as a tidy frame."""
     table, frame = TABLES[name].load()(experiment)
-    notes = [*table.notes, *(mixture_notes(experiment) if TABLES[name].of_runs else ())]
+    notes = [*table.notes, *(mixture_notes(experiment.runs) if TABLES[name].of_runs else ())]
     return replace(table, label=name.replace("_", "-"), notes=notes), frame
 
 
@@ -44,10 +45,14 @@ def render_tables(root: str | Path) -> list[Path]:
     return [*(path for paths in files.values() for path in paths), index]
 
 
+def _safe(value: object) -> object:
+    return safe_cell(value) if isinstance(value, str) else value
+
+
 def _write(experiment: Experiment, name: str, folder: Path) -> list[Path]:
     table, frame = make_table(experiment, name)
     texts = {suffix: write(table) for suffix, write in WRITERS.items()}
-    texts["csv"] = frame.to_csv(index=False, float_format="%.8g", lineterminator="\n")
+    texts["csv"] = frame.map(_safe).to_csv(index=False, float_format="%.8g", lineterminator="\n")
     paths = [folder / f"{name}.{suffix}" for suffix in FORMATS]
     for path in paths:
         write_text(path, texts[path.suffix[1:]])

@@ -1,14 +1,13 @@
-"""Which variants are compared at equal cost: budgets, places in them, and differences to reference variants."""
+"""Which variants are compared at equal cost: budgets, ranks in them, and differences to reference variants."""
 
 from __future__ import annotations
 
 import itertools
 import math
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from functools import cached_property
-from typing import Any, NamedTuple
-
-import pandas as pd
+from typing import NamedTuple
 
 from linconv.config import RankingOptions
 from linconv.report.costs import (
@@ -19,10 +18,10 @@ from linconv.report.costs import (
     macs_cost,
     parameter_cost,
 )
-from linconv.report.source import CELL, CellKey, Experiment
+from linconv.report.inference import Cell, Place
+from linconv.report.source import CellKey, Experiment
 from linconv.report.text import percent
-from linconv.results.equivalence import Comparison, compare_family
-from linconv.results.statistics import Cell, finished, paired_differences
+from linconv.statistics import Comparison
 
 # Groups of rows that are no budget. The group of a budget is named by its share, such as "50 %".
 PLAIN_NETWORK, OTHER_COSTS, NOT_MEASURED = "plain", "other costs", "not measured"
@@ -64,13 +63,20 @@ MACS = RankedBy(
 LATENCY = RankedBy("latency", "measured latency", (CostColumn("latency", "ms per call", 1, 2, latency_cost),))
 
 
+class Rank(NamedTuple):
+    """One more than the variants that a test shows to be better; `shared` by variants that no test separates."""
+
+    place: int
+    shared: bool
+
+
 class Ranked(NamedTuple):
-    """A row: the cell, its group (a budget, `OTHER_COSTS` ...), its place in it, and its costs."""
+    """A row: the cell, its group (a budget, `OTHER_COSTS` ...), its rank in it, and its costs."""
 
     cell: Cell
     group: str
     budget: float | None
-    rank: int | None
+    rank: Rank | None
     costs: tuple[Cost, ...]
 
     @property
@@ -80,7 +86,10 @@ class Ranked(NamedTuple):
 
 
 class Ranking:
-    """One table: its rows in order, and the comparisons with the references, which are one family of tests."""
+    """One table: its rows in order, the comparisons with the references, and all pairs of a budget, which give ranks.
+
+    The comparisons with references and the pairs are a family of tests each.
+    """
 
     def __init__(self, experiment: Experiment, by: RankedBy) -> None:
         self.experiment, self.by = experiment, by
@@ -110,33 +119,51 @@ class Ranking:
         groups: dict[str, list[Ranked]] = {}
         for row in rows:
             groups.setdefault(row.group, []).append(row)
-        budgets = (_by_accuracy(groups.get(percent(budget), ())) for budget in self.budgets)
+        budgets = (self._by_accuracy(groups.get(percent(budget), ())) for budget in self.budgets)
         others = sorted(groups.get(OTHER_COSTS, ()), key=lambda row: -row.costs[0].ratio)
         plain, unknown = groups.get(PLAIN_NETWORK, ()), groups.get(NOT_MEASURED, ())
         return [*plain, *itertools.chain.from_iterable(budgets), *others, *unknown]
 
+    def _by_accuracy(self, rows: Iterable[Ranked]) -> list[Ranked]:
+        """The best first, with their ranks; those without a finished run last, and without one."""
+        ordered = sorted(rows, key=lambda row: (not row.cell.value.n, -row.cell.value.mean))
+        ran = [row for row in ordered if row.cell.value.n]
+        places = {row.cell: 1 + sum(self.is_better(other.cell, row.cell) for other in ran) for row in ran}
+        alike = Counter(places.values())
+        ranks = {cell: Rank(place, alike[place] > 1) for cell, place in places.items()}
+        return [row._replace(rank=ranks.get(row.cell)) for row in ordered]
+
+    def is_better(self, one: Cell, other: Cell) -> bool:
+        """Whether a test shows that one of two variants of a budget is the more accurate one."""
+        pair, back = (one.variant, other.variant), (other.variant, one.variant)
+        found = self.pairs.get((one.place, pair))
+        if found is not None:
+            return found.differs and found.mean > 0
+        found = self.pairs.get((one.place, back))
+        return found is not None and found.differs and found.mean < 0
+
+    @cached_property
+    def pairs(self) -> dict[tuple[Place, tuple[str, str]], Comparison]:
+        """All pairs of variants of one network in one budget, a family of tests."""
+        groups: dict[tuple[Place, str], list[str]] = {}
+        for row in map(self._placed, self.experiment.cells):
+            if row.in_budget and row.cell.value.n:
+                groups.setdefault((row.cell.place, row.group), []).append(row.cell.variant)
+        pairs = [(at, pair) for (at, _), names in groups.items() for pair in itertools.combinations(names, 2)]
+        return self.experiment.compare(pairs, plan=False)
+
     @cached_property
     def comparisons(self) -> dict[tuple[CellKey, str], Comparison]:
         """By cell and reference."""
-        values = self._values
         pairs = {
-            (row.cell[:3], name): (row.cell[:3], (*row.cell[:2], other))
+            (row.cell[:3], name): (row.cell.place, (row.cell.variant, other))
             for rows in self.places
             for row in rows
             for name in self.options.references
-            if (other := self.reference(row, name, rows)) not in (None, row.cell.variant)
+            if (other := self.reference(row, name, rows)) is not None and other != row.cell.variant
         }
-        options = self.experiment.config.statistics
-        family = [paired_differences(values[own], values[other]).tolist() for own, other in pairs.values()]
-        found = compare_family(family, margin=options.margin, alpha=options.alpha)
-        return dict(zip(pairs, found, strict=True))
-
-    @cached_property
-    def _values(self) -> dict[CellKey, pd.Series]:
-        """Accuracies by seed of every planned cell."""
-        runs = self.experiment.runs
-        groups: dict[Any, pd.DataFrame] = dict(iter(runs.groupby(CELL, sort=False)))
-        return {c[:3]: finished(groups.get(c[:3], runs.iloc[:0]), "top1") for c in self.experiment.cells}
+        found = self.experiment.compare(list(pairs.values()))
+        return {key: found[pair] for key, pair in pairs.items()}
 
     def reference(self, row: Ranked, name: str, rows: Sequence[Ranked]) -> str | None:
         """What a row is compared with: the one variant, or of several the nearest to the middle of the row's budget."""
@@ -148,9 +175,3 @@ class Ranking:
         near = [planned[v] for v in chosen if v in planned and planned[v].budget == row.budget is not None]
         middle = row.budget or math.nan
         return min(near, key=lambda r: abs(r.costs[0].ratio - middle)).cell.variant if near else None
-
-
-def _by_accuracy(rows: Iterable[Ranked]) -> list[Ranked]:
-    """The best first, with their ranks; those without a finished run last, and without one."""
-    done = sorted(rows, key=lambda row: (not row.cell.value.n, -row.cell.value.mean))
-    return [row._replace(rank=i if row.cell.value.n else None) for i, row in enumerate(done, 1)]

@@ -6,11 +6,13 @@ from typing import NamedTuple
 
 import pandas as pd
 
+from linconv.report.inference import Cell
 from linconv.report.links import runs_link
 from linconv.report.source import Experiment
 from linconv.report.table import TableCell
 from linconv.report.text import MISSING, number, spread_text
-from linconv.results.statistics import Cell
+from linconv.report.verdicts import difference_text
+from linconv.statistics import UNTESTED, Comparison
 
 
 class Accuracy(NamedTuple):
@@ -26,12 +28,47 @@ def accuracy(experiment: Experiment, cell: Cell) -> Accuracy:
     alone = False
     if comparison is None:
         text = spread_text(cell.value)
-    elif cell.difference.n or not cell.value.n:
-        text = f"{spread_text(cell.difference, signed=True)} {comparison.mark}".rstrip()
+    elif comparison.runs or not cell.value.n:
+        shown = f"{difference_text(comparison)} ({comparison.runs}) {comparison.mark}".rstrip()
+        text = shown if comparison.runs else MISSING
     else:
         text, alone = f"{spread_text(cell.value)} †", True
     mean = cell.value.mean if cell.value.n else None
     return Accuracy(TableCell(text, mean, href=runs_link(cell)), alone)
+
+
+def comparison_record(found: Comparison | None) -> dict[str, object]:
+    """The columns of a comparison in a CSV file, all there is of it; empty ones for the plain network."""
+    if found is None:
+        return dict.fromkeys(comparison_record(UNTESTED))
+    worse, equivalent, better = found.probabilities
+    return {
+        "difference_runs": found.runs,
+        "difference_mean": found.mean,
+        "difference_low": found.low,
+        "difference_high": found.high,
+        "standard_error": found.error.total,
+        "freedom": found.error.freedom,
+        "seed_error": found.error.seeds,
+        "image_error": found.error.images,
+        "images": found.images,
+        "p": _rounded(found.p),
+        "p_adjusted": _rounded(found.p_adjusted),
+        "p_equivalence_adjusted": _rounded(found.p_equivalence),
+        "margin": found.margin.points,
+        "margin_share": found.margin.share,
+        "p_worse": _rounded(worse),
+        "p_equivalent": _rounded(equivalent),
+        "p_better": _rounded(better),
+        "outcome": found.outcome,
+        "differs": found.differs,
+        "seeds_needed": found.seeds_needed,
+    }
+
+
+def _rounded(p: float) -> float:
+    """Six decimals: adjusted values have no more, and processors differ in the rest."""
+    return round(p, 6)
 
 
 def reduced(value: float, plain: float | None, unit: float, digits: int) -> TableCell:

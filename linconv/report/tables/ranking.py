@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 
 import pandas as pd
@@ -12,18 +11,17 @@ from linconv.report.labels import variant_label
 from linconv.report.links import runs_link
 from linconv.report.source import CELL, Experiment
 from linconv.report.table import DATASET, NETWORK, VARIANT, Column, Rows, Table, TableCell, numeric
-from linconv.report.tables.budgets import LATENCY, MACS, PARAMETERS, CostColumn, Ranked, Ranking
-from linconv.report.text import MISSING, decimals, interval_text, number, percent, spread_text
+from linconv.report.tables.budgets import LATENCY, MACS, PARAMETERS, CostColumn, Rank, Ranked, Ranking
+from linconv.report.tables.cells import comparison_record
+from linconv.report.text import MISSING, percent, spread_text
 from linconv.report.timings import where_timed
-from linconv.results.equivalence import MIN_PAIRS, Comparison
-from linconv.results.statistics import Spread
+from linconv.report.verdicts import difference_text, margin_notes, noise_notes, open_notes, tested_text
+from linconv.statistics import Comparison
 
 _CAPTION = (
-    "Top-1 accuracy (%) on the test set {epoch}, ranked at equal {what}: budgets are shares of the plain network's "
-    "cost, and a variant belongs to one if its own lies within ±{tolerance} of it, the best first; variants of other "
-    "costs follow, the dearest first. Accuracies are mean ± standard deviation (number of runs) and the {level} "
-    "t-interval of the mean; differences are paired by seed, with the {level} t-interval, each on its own. {tests} "
-    "Bold: the highest mean accuracy of a budget."
+    "Top-1 accuracy (%) on the test set {epoch} [interval] (runs), ranked at equal {what}: budgets are shares of the "
+    "plain network's cost, ± {tolerance}; variants of other costs follow. {tests} Ranks come from {pairs} pairs within "
+    "budgets, at level {alpha:g} together. Bold: above all others of its budget by test."
 )
 _COSTS = {
     "parameters": "Parameters as stored; folded into plain convolutions a variant may have more.",
@@ -32,7 +30,6 @@ _COSTS = {
     "latency": "Time of a forward pass of {batch} images in the form auto; the ratio is the median over rounds of the "
     "time relative to the plain network of the same round. Timed on: {where}.",
 }
-_TESTS = ("p_difference", "p_equivalence", "p_difference_holm", "p_equivalence_holm")
 
 
 def ranking_parameters_table(experiment: Experiment) -> tuple[Table, pd.DataFrame]:
@@ -58,8 +55,7 @@ def _table(ranking: Ranking) -> tuple[Table, pd.DataFrame]:
         Column("budget", align="l"),
         Column("rank"),
         VARIANT,
-        Column("top-1 (%)", best="highest"),
-        Column("interval"),
+        Column("top-1 (%)"),
         first,
         Column("ratio"),
         *others,
@@ -78,10 +74,12 @@ def _cells(ranking: Ranking, row: Ranked, rows: Sequence[Ranked]) -> Iterator[st
     cell = row.cell
     first, *others = (_cost(*pair) for pair in zip(row.costs, ranking.by.columns, strict=True))
     yield from (cell.dataset, cell.architecture, row.group)
-    yield TableCell("" if row.rank is None else str(row.rank), row.rank)
+    place, text = (None, "") if row.rank is None else (row.rank.place, _rank_text(row.rank))
+    yield TableCell(text, place)
     yield cell.variant
-    yield TableCell(spread_text(cell.value), cell.value.mean if cell.value.n else None, href=runs_link(cell))
-    yield _interval(cell.value) or MISSING
+    alone = row.rank == Rank(1, shared=False) and len([r for r in rows if r.rank and r.group == row.group]) > 1
+    mean = cell.value.mean if cell.value.n else None
+    yield TableCell(spread_text(cell.value), mean, best=alone, href=runs_link(cell))
     yield first
     yield numeric(row.costs[0].ratio, 3)
     yield from others
@@ -97,17 +95,16 @@ def _compared(ranking: Ranking, row: Ranked, name: str, rows: Sequence[Ranked]) 
     if other is None:
         return [MISSING if row.in_budget else "", ""]
     comparison = ranking.comparisons[row.cell[:3], name]
-    found = comparison.difference
-    if not found.n:
-        return [MISSING, "no pair of runs"]
-    text = f"{number(found.mean, decimals(found.sd), signed=True)} {_interval(found, signed=True)}".rstrip()
-    return [TableCell(text, found.mean), verdict(comparison)]
+    if not comparison.runs:
+        return [MISSING, "no run"]
+    return [TableCell(difference_text(comparison), comparison.mean), verdict(comparison)]
 
 
 def _record(ranking: Ranking, row: Ranked, rows: Sequence[Ranked]) -> dict[str, object]:
     """One row of the CSV file."""
     record: dict[str, object] = dict(zip(CELL, row.cell[:3], strict=True))
-    record |= {"group": row.group, "budget": row.budget, "rank": row.rank, "planned": row.cell.planned}
+    record |= {"group": row.group, "budget": row.budget, "planned": row.cell.planned}
+    record |= {"rank": row.rank and row.rank.place, "rank_shared": row.rank and row.rank.shared}
     record |= {f"top1_{name}": value for name, value in row.cell.value._asdict().items()}
     for cost, column in zip(row.costs, ranking.by.columns, strict=True):
         record |= {column.name: cost.value, f"{column.name}_ratio": cost.ratio}
@@ -116,27 +113,34 @@ def _record(ranking: Ranking, row: Ranked, rows: Sequence[Ranked]) -> dict[str, 
         record[f"{name}_reference"] = ranking.reference(row, name, rows)
         if comparison is None:
             continue
-        record |= {f"{name}_{key}": value for key, value in comparison.difference._asdict().items()}
-        record |= {f"{name}_{test}": getattr(comparison, test) for test in _TESTS}
+        record |= {f"{name}_{key}": value for key, value in comparison_record(comparison).items()}
         record[f"{name}_verdict"] = verdict(comparison)
     return record
 
 
 def _caption(ranking: Ranking) -> str:
-    options = ranking.experiment.config.statistics
-    tested = sum(c.difference.n >= MIN_PAIRS for c in ranking.comparisons.values())
-    tests = (
-        f"Verdicts are of paired t-tests: of a difference (two-sided) and of equivalence within ±{options.margin:g} "
-        "percentage points (two one-sided tests), each kind adjusted on its own (Holm) over the "
-        f"{tested} comparisons of this table that have {MIN_PAIRS} or more pairs, at level {options.alpha:g}."
-    )
+    experiment = ranking.experiment
     return _CAPTION.format(
-        epoch=ranking.experiment.reported_epoch,
+        epoch=experiment.reported_epoch,
         what=ranking.by.what,
         tolerance=percent(ranking.tolerance),
-        level=percent(1 - options.alpha),
-        tests=tests if ranking.options.references else "",
+        alpha=experiment.config.statistics.alpha,
+        tests=tested_text(experiment, _tested(ranking)) if ranking.options.references else "",
+        pairs=sum(c.tested for c in ranking.pairs.values()),
     ).replace("  ", " ")
+
+
+def _tested(ranking: Ranking) -> list[Comparison]:
+    """The comparisons with references, a pair that two columns have in both directions once."""
+    found: dict[tuple[object, ...], Comparison] = {}
+    for rows in ranking.places:
+        for row in rows:
+            for name in ranking.options.references:
+                comparison = ranking.comparisons.get((row.cell[:3], name))
+                other = ranking.reference(row, name, rows)
+                if comparison is not None:
+                    found.setdefault((row.cell.place, frozenset((row.cell.variant, other))), comparison)
+    return list(found.values())
 
 
 def _notes(ranking: Ranking) -> Iterator[str]:
@@ -147,20 +151,12 @@ def _notes(ranking: Ranking) -> Iterator[str]:
         labels = ", ".join(map(variant_label, ranking.options.variants_of(name)))
         how = "whatever the cost" if isinstance(chosen, str) else "the one that belongs to the row's budget"
         yield f"minus {name}: {labels}, {how}."
-    yield from _by_chance(ranking)
+    if ranking.options.references:
+        found = {(*key[0][:2], key[0][2]): c for key, c in ranking.comparisons.items()}
+        yield from margin_notes(ranking.experiment, dict.fromkeys(cell[:2] for cell in found))
+        yield from noise_notes(ranking.experiment, found)
+        yield from open_notes(_tested(ranking))
     yield from _found_in_training(ranking)
-
-
-def _by_chance(ranking: Ranking) -> Iterator[str]:
-    """How many comparisons differ before the adjustment, and how many would by chance."""
-    alpha = ranking.experiment.config.statistics.alpha
-    tested = [c for c in ranking.comparisons.values() if not math.isnan(c.p_difference)]
-    if tested:
-        apart = sum(c.p_difference <= alpha for c in tested)
-        yield (
-            f"Before the adjustment {apart} of {len(tested)} comparisons differ from 0 at level {alpha:g}; "
-            f"{alpha * len(tested):.0f} would by chance alone."
-        )
 
 
 def _found_in_training(ranking: Ranking) -> Iterator[str]:
@@ -175,7 +171,7 @@ def _found_in_training(ranking: Ranking) -> Iterator[str]:
 
 def verdict(comparison: Comparison) -> str:
     """The outcome of a comparison with a reference in words."""
-    side = "better" if comparison.difference.mean > 0 else "worse"
+    side = "better" if comparison.mean > 0 else "worse"
     if comparison.outcome == "different":
         return side
     if comparison.outcome == "equivalent" and comparison.differs:
@@ -187,5 +183,5 @@ def _cost(cost: Cost, column: CostColumn) -> TableCell:
     return numeric(cost.value / column.unit, column.digits)
 
 
-def _interval(spread: Spread, *, signed: bool = False) -> str:
-    return interval_text(spread.low, spread.high, decimals(spread.sd), signed=signed)
+def _rank_text(rank: Rank) -> str:
+    return f"{rank.place}=" if rank.shared else str(rank.place)

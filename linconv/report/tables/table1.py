@@ -7,17 +7,16 @@ from collections.abc import Iterator
 
 import pandas as pd
 
+from linconv.report.inference import Cell
 from linconv.report.labels import dataset_label, place_label, variant_label
 from linconv.report.published import size_warning
 from linconv.report.source import CELL, Experiment
 from linconv.report.table import NETWORK, VARIANT, Column, Rows, Table, TableCell, numeric
-from linconv.report.tables.cells import accuracy, reduced
+from linconv.report.tables.cells import accuracy, comparison_record, reduced
 from linconv.report.text import MISSING, number
-from linconv.report.wording import legend, tests_text
-from linconv.results.statistics import Cell
+from linconv.report.verdicts import legend, tested_text
 
 _COUNTS = ("params", "flops_paper", "macs_folded", "macs_feature")
-_TESTS = ("p_difference", "p_equivalence", "p_difference_holm", "p_equivalence_holm", "outcome", "differs")
 _COUNT_COLUMNS = (
     Column("params (M)", best="lowest"),
     Column("FLOPs (B)"),  # by the paper's rule, which is no merit
@@ -32,7 +31,7 @@ def table1(experiment: Experiment) -> tuple[Table, pd.DataFrame]:
     The frame has one row per data set, network and variant, with absolute accuracies, differences and tests.
     """
     config = experiment.config
-    top1 = [Column(dataset_label(dataset), "top-1 (%)", best="highest") for dataset in config.datasets]
+    top1 = [Column(dataset_label(dataset), "top-1 (%)") for dataset in config.datasets]
     rows = Rows([NETWORK, VARIANT, *top1, *_COUNT_COLUMNS], group=["network"])
     planned = {cell[:3]: cell for cell in experiment.cells}
     records, alone = [], False
@@ -53,12 +52,11 @@ def table1(experiment: Experiment) -> tuple[Table, pd.DataFrame]:
 
 
 def _caption(experiment: Experiment) -> str:
+    tested = tested_text(experiment, experiment.comparisons.values())
     return (
-        f"Top-1 accuracy (%) on the test set {experiment.reported_epoch}, mean ± standard deviation (number of runs): "
-        "absolute for Conv, signed difference to Conv (paired by seed) for the other variants, as the paper prints it. "
-        f"{tests_text(experiment)} Parameters in millions; FLOPs in billions by the paper's rule, which is no cost "
-        "model; both with the factor by which Conv has more; multiply-accumulates per image in millions, folded into "
-        "plain convolutions and in feature space. Bold: the highest mean accuracy and the lowest counts of a network."
+        f"Top-1 accuracy (%) on the test set {experiment.reported_epoch} [interval] (runs): absolute for Conv, minus "
+        f"Conv for the others. {tested} FLOPs by the paper's rule, with its factors; multiply-accumulates (MACs) per "
+        "image. Bold: the lowest counts of a network."
     )
 
 
@@ -84,8 +82,7 @@ def _record(experiment: Experiment, cell: Cell) -> dict[str, object]:
     model = experiment.model(cell.architecture, cell.variant)
     record = {name: getattr(cell, name) for name in (*CELL, "planned", "diverged", "missing")}
     record |= {f"top1_{name}": value for name, value in cell.value._asdict().items()}
-    record |= {f"difference_{name}": value for name, value in cell.difference._asdict().items()}
-    record |= {name: None if comparison is None else getattr(comparison, name) for name in _TESTS}
+    record |= comparison_record(comparison)
     return record | {name: None if model is None else model[name] for name in _COUNTS}
 
 

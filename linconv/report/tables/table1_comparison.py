@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 
 import pandas as pd
 
 from linconv.config import VARIANTS
+from linconv.report.inference import Cell
 from linconv.report.labels import dataset_label, place_label, variant_label
 from linconv.report.published import COUNT_COLUMNS, published, published_top1, size_warning
 from linconv.report.source import Experiment
 from linconv.report.table import NETWORK, VARIANT, Column, Rows, Table, TableCell
 from linconv.report.tables.cells import accuracy, reduced
-from linconv.report.text import MISSING, decimals, number
-from linconv.report.wording import legend, tests_text
-from linconv.results.statistics import Cell
+from linconv.report.text import MISSING, number
+from linconv.report.verdicts import legend, tested_text
 
 _CAPTION = (
-    "Ours, the paper's, and the deviation (ours minus the paper's) of Table 1. Accuracy: top-1 (%) on the test "
-    "set, absolute for Conv and as difference to Conv for the others; ours is mean ± standard deviation (number "
-    "of runs) under this experiment's protocol, the paper's is one run of 250 to 350 epochs. "
-    "{tests} Counts are compared to the printed digits."
+    "Ours, the paper's, and ours minus the paper's, of Table 1. Accuracy: top-1 (%) on the test set [interval] (runs), "
+    "absolute for Conv, minus Conv for the others; the paper's is one run of 250 to 350 epochs. {tests} Counts are "
+    "compared to the printed digits."
 )
 _Record = dict[str, object]
 
@@ -40,7 +40,7 @@ def table1_comparison(experiment: Experiment) -> tuple[Table, pd.DataFrame]:
             line += _top1(experiment, cells.get((dataset, architecture, variant)), dataset, record)
         rows.add(*line, *_counts(experiment, architecture, variant, record))
         records.append(record)
-    caption = _CAPTION.format(tests=tests_text(experiment))
+    caption = _CAPTION.format(tests=tested_text(experiment, experiment.comparisons.values()))
     notes = _notes(experiment, datasets, redefined, any_row=bool(shown))
     return rows.table(caption, list(notes)), pd.DataFrame(records)
 
@@ -93,13 +93,15 @@ def _top1(experiment: Experiment, cell: Cell | None, dataset: str, record: _Reco
         return [MISSING, "", ""]
     paper = published()[cell.architecture, cell.variant].get(dataset)
     ours, alone = accuracy(experiment, cell)
-    spread = cell.value if cell.variant == "conv" or alone else cell.difference
-    if paper is None or not spread.n:
+    comparison = experiment.comparisons.get(cell[:3])
+    absolute = comparison is None or alone
+    mean = cell.value.mean if comparison is None or alone else comparison.mean
+    if paper is None or math.isnan(mean):
         return [ours, paper or "", MISSING if paper else ""]
-    printed = published_top1(cell.architecture, cell.variant, dataset) if alone else float(paper)
-    deviation = spread.mean - float(printed or 0)
-    record |= {f"{dataset}_ours": spread.mean, f"{dataset}_paper": printed, f"{dataset}_deviation": deviation}
-    return [ours, TableCell(paper, float(paper)), _deviation(deviation, max(1, decimals(spread.sd)))]
+    printed = published_top1(cell.architecture, cell.variant, dataset) if absolute else float(paper)
+    deviation = mean - float(printed or 0)
+    record |= {f"{dataset}_ours": mean, f"{dataset}_paper": printed, f"{dataset}_deviation": deviation}
+    return [ours, TableCell(paper, float(paper)), _deviation(deviation, 2)]
 
 
 def _counts(experiment: Experiment, architecture: str, variant: str, record: _Record) -> list[str | TableCell]:
@@ -110,7 +112,7 @@ def _counts(experiment: Experiment, architecture: str, variant: str, record: _Re
         if model is None:
             cells += [MISSING, paper, MISSING]
             continue
-        deviation = round(model[ours] / unit, digits) - float(paper)
+        deviation = round(round(model[ours] / unit, digits) - float(paper), digits)
         record |= {f"{name}_ours": model[ours] / unit, f"{name}_paper": float(paper)}
         own = reduced(model[ours], None if plain is None else plain[ours], unit, digits)
         cells += [own, TableCell(paper, float(paper)), _deviation(deviation, digits)]

@@ -6,13 +6,13 @@ from collections.abc import Iterator
 
 import pandas as pd
 
+from linconv.report.inference import Cell
 from linconv.report.labels import architecture_label, dataset_label, variant_label
 from linconv.report.published import COUNT_COLUMNS, published, published_datasets, published_top1
 from linconv.report.source import Experiment
 from linconv.report.table import NETWORK, VARIANT, Column, Rows, Table, TableCell
 from linconv.report.tables.cells import accuracy
 from linconv.report.text import MISSING, number
-from linconv.results.statistics import Cell
 
 NOT_RUN = "not run"
 # Method of a row -> the variants that stand for it, of which the first planned for the network is shown.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import ClassVar, Literal
 
@@ -10,51 +11,11 @@ from linconv.catalogue._entry import Entry
 from linconv.config import ComplexityOptions, Config, Variant
 from linconv.config.parts import grid_parts
 from linconv.config.runs import digest
+from linconv.results.counts import Complexity, LayerComplexity
 from linconv.results.kinds._kind import Kind, Rows
-from linconv.results.record import SCHEMA_VERSION, Count, Hash, Positive, Record
+from linconv.results.record import SCHEMA_VERSION, Hash, Positive, Record
 
 NAME = "complexity"  # the only key: one count holds the whole grid
-
-
-class LayerComplexity(Record):
-    """One layer: MACs per image; `macs_per_step` are spent once per forward pass, whatever the batch."""
-
-    layer: str
-    kind: str
-    output_shape: list[Positive]
-    params: Count
-    macs_folded: Count
-    macs_feature: Count | None
-    macs_weight_per_image: Count
-    macs_weight_per_step: Count
-
-
-class Complexity(Record):
-    """Parameters and multiply-accumulates of one network with one variant. MACs are per image.
-
-    `macs_feature` runs every layer in feature space that allows it (groups = 1), the rest in weight space;
-    `macs_weight` includes the coefficient product, spread over `batch_size` images. `macs_train_*` are those of
-    a training step (forward and backward) divided by the batch. `flops_paper` follows the paper's own rule and is
-    no cost model; `flops_paper_quirk` names the quirk of the released code that the paper's cell needs.
-    """
-
-    architecture: str
-    variant: str
-    params: Count
-    params_trainable: Count
-    params_folded: Count
-    macs_folded: Count
-    macs_feature: Count
-    macs_weight: Count
-    macs_auto: Count
-    macs_train_folded: Count
-    macs_train_feature: Count
-    macs_train_weight: Count
-    macs_train_auto: Count | None = None  # files of earlier versions lack it
-    flops_paper: Count | None
-    flops_paper_as_released: Count | None = None
-    flops_paper_quirk: str | None = None
-    layers: list[LayerComplexity]
 
 
 class ComplexityResult(Record):
@@ -89,8 +50,8 @@ class Counts(Kind[str, ComplexityResult]):
 
     name = NAME
     columns: ClassVar = {
-        "complexity": [*(name for name in Complexity.model_fields if name != "layers"), *_SIZES],
-        "complexity_layers": ["architecture", "variant", *LayerComplexity.model_fields],
+        "complexity": [*(field.name for field in fields(Complexity) if field.name != "layers"), *_SIZES],
+        "complexity_layers": ["architecture", "variant", *(field.name for field in fields(LayerComplexity))],
     }
     missing = "the complexity was not measured"
 
@@ -117,7 +78,9 @@ class Counts(Kind[str, ComplexityResult]):
         for result in results.values():
             sizes = {name: getattr(result, name) for name in _SIZES}
             for model in result.models:
-                rows["complexity"].append({**model.model_dump(exclude={"layers"}), **sizes})
+                counts = asdict(model)
+                layers = counts.pop("layers")
+                rows["complexity"].append({**counts, **sizes})
                 at = {"architecture": model.architecture, "variant": model.variant}
-                rows["complexity_layers"] += [{**at, **layer.model_dump()} for layer in model.layers]
+                rows["complexity_layers"] += [{**at, **layer} for layer in layers]
         return rows

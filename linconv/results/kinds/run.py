@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field, model_validator
 
 from linconv.catalogue._entry import Entry
-from linconv.config import Config, RunKey, plan_runs, resolve_run, run_hashes
+from linconv.config import Config, ResolvedRun, RunKey, plan_runs, resolve_run, run_hashes
 from linconv.config.parts import run_parts
 from linconv.config.runs import digest
 from linconv.results.data import DataContent
@@ -92,6 +92,8 @@ class RunMetrics(Record):
     `coefficient_sparsity` is the share of sparse coefficients that is zero, null without sparse coefficients.
     `macs` are the multiply-accumulates per image of a pruned network, which complexity.json leaves out; null for every
     other, and for one that diverged before the cut.
+    `macs_trained` are those of all steps of the training, forward and backward, a search for the rate left out.
+    `first_step` is the relative change of the filters by the first step, mean over the convolutions but the first.
     """
 
     top1: Percent | None
@@ -104,12 +106,48 @@ class RunMetrics(Record):
     coefficient_sparsity: Share | None = None
     selection: Literal["last", "best_validation"] = "last"
     macs: Count | None = None
+    macs_trained: Count | None = None
+    first_step: NonNegative | None = None
 
     @model_validator(mode="after")
     def _consistent(self) -> RunMetrics:
         if self.params_nonzero > self.params:
             raise ValueError(f"params_nonzero is {self.params_nonzero}, above params, {self.params}")
         return self
+
+
+class RateTrial(Record):
+    """A learning rate that was tried, and the network on the validation part after that; null where it diverged."""
+
+    learning_rate: float = Field(gt=0)
+    val_top1: Percent | None
+    val_loss: NonNegative | None
+
+
+class RateChoice(Record):
+    """How a run chose its learning rate: each of `trials` was trained for `epochs`.
+
+    `chosen` has the highest accuracy on the validation part, of several the lowest loss.
+    """
+
+    epochs: Positive
+    trials: list[RateTrial] = Field(min_length=1)
+    chosen: float = Field(gt=0)
+
+    @classmethod
+    def of(cls, trials: list[RateTrial], epochs: int) -> RateChoice:
+        """The choice that these trials lead to."""
+        return cls(epochs=epochs, trials=trials, chosen=_best(trials).learning_rate)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> RateChoice:
+        if self.chosen != (best := _best(self.trials).learning_rate):
+            raise ValueError(f"chosen is {self.chosen}, of these trials {best} is the best")
+        return self
+
+
+def _best(trials: list[RateTrial]) -> RateTrial:
+    return max(trials, key=lambda t: (-1.0 if t.val_top1 is None else t.val_top1, -(t.val_loss or 0.0)))
 
 
 class RunOutcomes(Record):
@@ -141,7 +179,7 @@ class RunResult(Record):
     `layers` are the filters after training, `layers_before` those at the first step, null where they were not measured.
     `code_hash` is that of all code that trained, `shared_code_hash` that of the part which every run shares, whatever
     its layer. `shared_code_hash`, `data` and `outcomes` are null in results from before they were recorded; a diverged
-    run has no outcomes.
+    run has no outcomes. `rate_search` is there where the configuration asks for one.
     """
 
     kind: Literal["run"] = "run"
@@ -158,6 +196,7 @@ class RunResult(Record):
     config: dict[str, Any]
     data: DataContent | None = None
     metrics: RunMetrics
+    rate_search: RateChoice | None = None
     outcomes: RunOutcomes | None = None
     history: list[Epoch]
     layers: list[LayerRedundancy]
@@ -171,11 +210,20 @@ class RunResult(Record):
         for name in ("experiment", "dataset", "architecture", "variant", "seed"):
             if getattr(self, name) != getattr(run, name):
                 raise ValueError(f"{name} is {getattr(self, name)!r}, in config it is {getattr(run, name)!r}")
+        self._check_rates(run)
         self._check_history(run.recipe.epochs)
         self._check_metrics()
         if self.outcomes is not None and self.outcomes.top1 != self.metrics.top1:
             raise ValueError(f"outcomes give a top-1 of {self.outcomes.top1}, metrics.top1 is {self.metrics.top1}")
         return self
+
+    def _check_rates(self, run: ResolvedRun) -> None:
+        wanted = () if run.rate_search is None else run.rate_search.trials(run.recipe)
+        found = () if self.rate_search is None else self.rate_search.trials
+        if [trial.learning_rate for trial in found] != [recipe.learning_rate for recipe in wanted]:
+            raise ValueError("rate_search does not have the learning rates that config asks for")
+        if self.rate_search is not None and self.rate_search.epochs != wanted[0].epochs:
+            raise ValueError(f"rate_search has {self.rate_search.epochs} epochs, config asks for {wanted[0].epochs}")
 
     def _check_history(self, epochs: int) -> None:
         if [epoch.epoch for epoch in self.history] != list(range(1, len(self.history) + 1)):
@@ -202,6 +250,7 @@ class RunResult(Record):
 _COORDINATES = list(RunKey._fields)
 _RUN_COLUMNS = """
 status top1 test_loss train_loss train_top1 epoch params params_nonzero coefficient_sparsity selection macs
+macs_trained first_step
 never_orthogonal warnings epochs batch_size learning_rate optimizer config_hash code_hash shared_code_hash data
 git_commit git_dirty torch numpy hardware instruction_set threads seconds images_per_second peak_memory_mib command
 """
@@ -261,6 +310,7 @@ def _run_row(result: RunResult) -> dict[str, Any]:
     return {
         **result.metrics.model_dump(),
         **{name: recipe.get(name) for name in ("epochs", "batch_size", "learning_rate", "optimizer")},
+        **({} if result.rate_search is None else {"learning_rate": result.rate_search.chosen}),
         "status": result.status,
         "never_orthogonal": _never_orthogonal(result),
         "warnings": _warnings(result),

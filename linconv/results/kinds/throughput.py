@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
-from typing import Any, ClassVar, Literal, NamedTuple
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Literal, NamedTuple, Protocol
 
 import numpy as np
+from scipy import stats
 
 from linconv.catalogue._entry import Entry
 from linconv.config import Config
@@ -102,8 +104,9 @@ class Timing(NamedTuple):
     """One arm of a cell beside the plain network of the same rounds.
 
     `ratio` is the median over rounds of arm / plain in time per call, below 1 where the arm is faster; `low` and `high`
-    are its quartiles. `band` is the A/A arm's: the largest deviation from 1 of its median and quartiles. A ratio
-    within it is "no difference".
+    are its quartiles, `from_` and `to` the ends of a distribution-free 95 % interval of the median (order statistics;
+    NaN with fewer than six rounds). `band` is the A/A arm's: the largest deviation from 1 of its median and quartiles.
+    A ratio within it is "no difference".
     """
 
     arm: Arm
@@ -113,11 +116,24 @@ class Timing(NamedTuple):
     ratio: float
     low: float
     high: float
+    from_: float
+    to: float
     band: float
     difference: Difference
 
 
-def timings(cell: ThroughputResult) -> list[Timing]:
+class Cell(Protocol):
+    """Arms that were timed against each other."""
+
+    @property
+    def architecture(self) -> str: ...
+    @property
+    def batch_size(self) -> int: ...
+    @property
+    def arms(self) -> Sequence[Arm]: ...
+
+
+def timings(cell: Cell) -> list[Timing]:
     """The statistics of every arm of a cell that could be timed, the plain network first; none where none could.
 
     Raises:
@@ -138,6 +154,7 @@ def timings(cell: ThroughputResult) -> list[Timing]:
             continue
         seconds = samples[arm.name]
         low, ratio, high = quartiles(seconds / plain)
+        from_, to = median_interval(seconds / plain)
         median = float(np.median(seconds))
         out.append(
             Timing(
@@ -148,6 +165,8 @@ def timings(cell: ThroughputResult) -> list[Timing]:
                 ratio=ratio,
                 low=low,
                 high=high,
+                from_=from_,
+                to=to,
                 band=band,
                 difference="no difference" if abs(ratio - 1) <= band else "faster" if ratio < 1 else "slower",
             )
@@ -159,6 +178,18 @@ def quartiles(values: np.ndarray) -> tuple[float, float, float]:
     """The lower quartile, the median and the upper quartile."""
     low, median, high = np.quantile(values, [0.25, 0.5, 0.75])
     return float(low), float(median), float(high)
+
+
+def median_interval(values: np.ndarray, level: float = 0.95) -> tuple[float, float]:
+    """The interval of a median between two order statistics, whatever the distribution; NaN with too few values.
+
+    Source: Conover, Practical Nonparametric Statistics, 1999, section 3.2.
+    """
+    rank = int(stats.binom.ppf((1 - level) / 2, len(values), 0.5))
+    if rank < 1:
+        return math.nan, math.nan
+    ordered = np.sort(values)
+    return float(ordered[rank - 1]), float(ordered[len(values) - rank])
 
 
 class Timings(Kind[ThroughputKey, ThroughputResult]):
@@ -186,6 +217,8 @@ class Timings(Kind[ThroughputKey, ThroughputResult]):
             "ratio",
             "ratio_low",
             "ratio_high",
+            "median_low",
+            "median_high",
             "band",
             "difference",
             "peak_allocated_mib",
@@ -233,6 +266,8 @@ def _rows(result: ThroughputResult) -> list[dict[str, Any]]:
         if found := timed.get(arm.name):
             row |= {name: getattr(found, name) for name in ("samples", "images_per_second", "latency_ms", "ratio")}
             row |= {"ratio_low": found.low, "ratio_high": found.high, "band": found.band}
+            if not math.isnan(found.from_):
+                row |= {"median_low": found.from_, "median_high": found.to}
             row |= {"difference": found.difference if arm.name != PLAIN else None}
         rows.append(row)
     return rows

@@ -7,6 +7,7 @@ import math
 import re
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 from scipy import stats
@@ -99,7 +100,7 @@ def test_other_code_hardware_configuration_and_counts_are_listed(tmp_path):
         changed = {"code_hash": "f" * 16, "provenance": origin, "metrics": metrics}
         write_result(file, result.model_copy(update=changed))
     counted = read_result(b / "complexity.json", ComplexityResult)
-    models = [counted.models[0].model_copy(update={"macs_feature": 30_400_000}), *counted.models[1:]]
+    models = [replace(counted.models[0], macs_feature=30_400_000), *counted.models[1:]]
     write_result(b / "complexity.json", counted.model_copy(update={"models": models}))
     text = compare_folders(a, b)
     assert "Of 15 runs in both folders, 0 have equal results" in text
@@ -259,7 +260,7 @@ def test_folders_that_cannot_be_compared_are_one_message(case, tmp_path):
 def test_commands_without_torch(tmp_path):
     a, b = machine(tmp_path, "a", seeds=[0]), machine(tmp_path, "b", seeds=[1])
     code = (
-        "import sys\nfrom linconv.cli import app\n"
+        "import sys\nfrom linconv.cli.commands import app\n"
         "app(sys.argv[1:], standalone_mode=False)\nsys.exit('torch' in sys.modules)"
     )
     for arguments in (["merge", a, b, "--output", tmp_path / "c"], ["compare", a, b, "--output", tmp_path / "c.md"]):

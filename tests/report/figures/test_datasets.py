@@ -18,50 +18,64 @@ from tests.results.factory import make_config, write_experiment, write_timings
 
 
 def test_the_forest_shows_differences_intervals_and_outcomes(collected):
-    same = {key("conv", k): 97.0 + 0.1 * k for k in range(3)}
-    near = {key("L", k): 97.0 + 0.1 * k + x for k, x in enumerate((-0.01, 0.0, 0.01))}
-    far = {key("Lr", k): 94.0 + 0.1 * k + x for k, x in enumerate((-0.01, 0.0, 0.01))}
-    flat = {key("LRr", k): 97.5 + 0.1 * k for k in range(3)}
-    root = collected(top1=same | near | far | flat, skip=[key("LSr", k) for k in range(3)])
-    axes = draw(root, differences_figure, "digits")[0].axes[0]
+    changes = {"datasets": ["mnist"], "statistics": {"margin": 1.0}}  # 10,000 images leave 0.25 points
+    same = {key("conv", k, dataset="mnist"): 97.0 + 0.1 * k for k in range(3)}
+    near = {key("L", k, dataset="mnist"): 97.0 + 0.1 * k + x for k, x in enumerate((-0.01, 0.0, 0.01))}
+    far = {key("Lr", k, dataset="mnist"): 94.0 + 0.1 * k + x for k, x in enumerate((-0.01, 0.0, 0.01))}
+    open_ = {key("LRr", k, dataset="mnist"): 97.8 + 0.1 * k for k in range(3)}
+    skip = [key("LSr", k, dataset="mnist") for k in range(3)]
+    root = collected(top1=same | near | far | open_, skip=skip, **changes)
+    axes = draw(root, differences_figure, "mnist")[0].axes[0]
 
     shown = [(line.get_xdata()[0], line.get_marker(), line.get_markerfacecolor()) for line in axes.lines]
     means = {round(x, 6): (marker, face) for x, marker, face in shown if marker in ("o", "D")}
-    assert means == {0.0: ("o", COLORS["L"]), -3.0: ("D", "white"), 0.5: ("o", "white")}
+    assert means == {0.0: ("o", COLORS["L"]), -3.0: ("D", "white"), 0.8: ("D", "white")}
 
-    # t(0.975, 2) = 4.302653: half width 4.302653 * 0.01 / sqrt(3)
-    ends = [line.get_xdata() for line in axes.lines if line.get_linewidth() == 0.9]
-    assert ends[0] == pytest.approx([-0.024841, 0.024841], abs=1e-5)
+    ends = [line.get_xdata() for line in axes.lines if line.get_linewidth() == 1.4]
+    found = load_experiment(root).comparisons["mnist", "base", "L"]
+    assert ends[0] == pytest.approx([found.low, found.high])
     text = [t.get_text() for t in axes.texts]
-    assert text == ["all equal", "no pair of runs"]
+    assert text == ["no run"]
     assert [t.get_text() for t in axes.get_yticklabels()] == ["Base", "-L (3)", "-Lr (3)", "-LRr (3)", "-LSr (0)"]
     low, high = axes.get_xlim()
     assert low < -3 < 1 < high
+
+
+def test_each_network_has_its_margin(collected):
+    top1 = {key("conv", k, a): x for k in range(3) for a, x in (("base", 98.0 + 0.01 * k), ("vgg11", 90.0))}
+    axes = draw(collected(top1=top1, architectures=["base", "vgg11"]), differences_figure, "digits")[0].axes[0]
+    ends = [area.get_paths()[0].get_extents().x1 for area in axes.collections]
+    assert ends == [pytest.approx(0.2 * 1.99), pytest.approx(0.2 * 10)]
 
 
 def test_pareto_plots_accuracy_over_both_costs(collected):
     accuracies = {key("conv", k): x for k, x in enumerate((90.0, 92.0, 94.0))}
     root = collected(top1=accuracies, architectures=["base", "vgg11"], skip=[key("Lr", k) for k in range(3)])
     figure = draw(root, pareto_figure, "digits")[0]
+    spread = next(c.value for c in load_experiment(root).cells if c[:3] == ("digits", "base", "conv"))
     for axes in figure.axes:
         points = [c for c in axes.containers if hasattr(c, "has_yerr")]
         assert len(points) == 9  # two networks, five variants, one cell without runs
         first = points[0].lines[0]
         assert first.get_ydata() == [92.0]
         (bar,) = points[0].lines[2]
-        # t(0.975, 2) * 2 / sqrt(3) = 4.968276
-        assert bar.get_segments()[0][:, 1] == pytest.approx([92 - 4.968276, 92 + 4.968276], abs=1e-5)
+        assert bar.get_segments()[0][:, 1] == pytest.approx([spread.low, spread.high], abs=1e-5)
+        assert axes.get_ylim()[1] <= 100.5
     assert figure.axes[0].containers[0].lines[0].get_xdata() == [pytest.approx(0.401234)]
     labels = [t.get_text() for t in figure.legends[0].get_texts()]
     assert labels == ["Conv", "-L", "-Lr", "-LRr", "-LSr", "Base", "VGG11"]
 
 
-def test_the_front_joins_what_nothing_beats(collected):
-    # base has 0.40, 0.23 (Lr) and 0.21 (LRr) million parameters: Lr is both worse and dearer than LRr
-    top1 = {key(v, k): x for v, x in (("conv", 97.0), ("Lr", 91.0), ("LRr", 95.0)) for k in range(3)}
-    figure = draw(collected(variants=["conv", "Lr", "LRr"], top1=top1), pareto_figure, "digits")[0]
-    (front,) = [line for line in figure.axes[0].lines if line.get_color() == "#999999"]
-    np.testing.assert_allclose(np.transpose(front.get_data()), [(0.211234, 95), (0.401234, 97)])
+@pytest.mark.parametrize(("conv", "joined"), [(97.0, True), (95.2, False)])
+def test_the_front_joins_what_a_test_shows_to_gain_by_its_cost(collected, conv, joined):
+    """Base has 0.40, 0.23 (Lr) and 0.21 (LRr) million parameters: Lr costs more than LRr and is worse."""
+    means = (("conv", conv), ("Lr", 91.0), ("LRr", 95.0))
+    top1 = {key(v, k, dataset="mnist"): x + 0.01 * k * (v == "Lr") for v, x in means for k in range(3)}
+    root = collected(datasets=["mnist"], variants=["conv", "Lr", "LRr"], top1=top1)
+    fronts = [x for x in draw(root, pareto_figure, "mnist")[0].axes[0].lines if x.get_color() == "#999999"]
+    assert len(fronts) == joined
+    if joined:
+        np.testing.assert_allclose(np.transpose(fronts[0].get_data()), [(0.211234, 95), (0.401234, 97)])
 
 
 def test_long_names_widen_the_forest(collected):

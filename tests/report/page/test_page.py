@@ -291,7 +291,7 @@ def test_what_cannot_be_reported_is_one_message(case, tmp_path):
 def test_the_command_writes_the_page_without_torch(tmp_path):
     root = toy(tmp_path, seeds=[0])
     code = (
-        "import sys\nfrom linconv.cli import app\n"
+        "import sys\nfrom linconv.cli.commands import app\n"
         "app(sys.argv[1:], standalone_mode=False)\nsys.exit('torch' in sys.modules)"
     )
     command = [sys.executable, "-c", code, "report", str(root), "--output", str(tmp_path / "page.html")]

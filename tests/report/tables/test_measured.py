@@ -10,6 +10,7 @@ from linconv.results import write_result
 from linconv.results.collect import collect
 from linconv.results.kinds import KINDS
 from linconv.results.kinds.correctness import Check, CorrectnessResult
+from linconv.results.kinds.deployment import DeployedArm, DeploymentResult
 from linconv.results.kinds.profile import KindTime, NetworkProfile, ProfileResult
 from linconv.results.kinds.regularizer import RegularizerResult, TimedCall
 from linconv.results.kinds.sensitivity import LayerSensitivity, SensitivityResult
@@ -24,6 +25,7 @@ CONFIG = {
     "regularizer": ONE,
     "sensitivity": {"variants": ["Lr"]},
     "correctness": {},
+    "deployment": ONE | {"engines": ["openvino"], "precisions": ["int8"]},
 }
 ORIGIN = {"device": "cpu", "channels_last": False, "input_shape": (3, 32, 32), "classes": 10, "machine": {}}
 
@@ -116,7 +118,43 @@ def correctness(origin):
     )
 
 
-MAKERS = {make.__name__: make for make in (profile, regularizer, sensitivity, correctness)}
+def deployment(origin):
+    seconds = {"plain": 1.0, "plain again": 1.02, "Lr folded": 1.0, "Lr feature": 0.6, "Lr product": 0.55}
+    return DeploymentResult(
+        architecture="vgg11",
+        batch_size=8,
+        precision="int8",
+        engine="openvino",
+        rounds_wanted=3,
+        block_seconds=0.1,
+        grid_hash="a" * 16,
+        code_hash="a" * 16,
+        arms=[
+            DeployedArm(
+                name=name,
+                variant="Lr" if "Lr" in name else "conv",
+                form=name.split()[-1] if "Lr" in name else "plain",
+                status="ok",
+                calls=1,
+                seconds_per_call=(s,) * 3,
+                file_bytes=4_000_000,
+                deviation=0.01,
+            )
+            for name, s in seconds.items()
+        ],
+        provenance=origin,
+        **ORIGIN,
+    )
+
+
+def test_a_row_of_inference_in_engines(measured):
+    render_tables(measured)
+    (row,) = [line for line in cells(measured / "tables" / "deployment.md") if "openvino" in line]
+    assert row[-3:] == ["1.000 (1.000 to 1.000) ≈", "0.600 (0.600 to 0.600)", "0.550 (0.550 to 0.550)"]
+    assert row[:7] == ["int8", "openvino", "VGG11", "8", "1000.00", "4.0", "2.0"]
+
+
+MAKERS = {make.__name__: make for make in (profile, deployment, regularizer, sensitivity, correctness)}
 
 
 @pytest.fixture

@@ -1,0 +1,120 @@
+"""Do the tables' intervals cover the truth as often as they say? A simulation in which the truth is known.
+
+Six variants, the plain network first, are evaluated on one test set in every repetition. Images are hard or easy for
+all networks alike (a Beta distribution of their chance of failure, most of it at 0 and 1), each variant also finds
+images of its own hard, and each run is better or worse by its seed. Two of the five others are truly worse. A
+repetition draws new images and new seeds. `python benchmarks/coverage.py` prints, by kind of data set and number of
+seeds, how often
+
+    single         a 95 % interval of one difference covers it (mean over the five),
+    simultaneous   the intervals that the tables print cover all five differences at once,
+    false          one or more of the three variants that equal the plain network is called different.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+from scipy.special import expit, logit
+
+from linconv.statistics import Margin, compare, fit
+
+VARIANTS = ("plain", "equal 1", "equal 2", "equal 3", "worse 1", "worse 2")
+WORSE = np.array([0, 0, 0, 0, 0.25, 0.5])  # on the scale of log-odds of a failure
+PLACE = ("simulated", "network")
+
+
+class Setting(NamedTuple):
+    """A kind of data set: test images, mean error, concentration of the images' difficulty (small: shared and hard),
+    and the deviations, as log-odds, between images of one variant and between runs of one variant."""
+
+    images: int
+    error: float
+    concentration: float
+    of_images: float
+    of_seeds: float
+
+
+SETTINGS = {
+    "CIFAR-10-like": Setting(10_000, 0.14, 0.5, 0.8, 0.06),
+    "MNIST-like": Setting(10_000, 0.01, 0.3, 1.5, 0.3),
+    "MNIST-like, no seed noise": Setting(10_000, 0.01, 0.3, 1.5, 0.0),
+    "1,797 digits": Setting(1797, 0.01, 0.3, 1.5, 0.3),
+    "354 digits": Setting(354, 0.01, 0.3, 1.5, 0.3),
+}
+
+
+class Found(NamedTuple):
+    """Shares of repetitions, in [0, 1]."""
+
+    single: float
+    simultaneous: float
+    false: float
+
+
+def failures(setting: Setting, seeds: int, images: int, rng: np.random.Generator) -> np.ndarray:
+    """Chances of failure (variants, seeds, images) of newly drawn images and seeds."""
+    a = setting.error * setting.concentration
+    hard = logit(np.clip(rng.beta(a, setting.concentration - a, images), 1e-9, 1 - 1e-9))
+    own = setting.of_images * rng.standard_normal((len(VARIANTS), 1, images), dtype=np.float32)
+    runs = setting.of_seeds * rng.standard_normal((len(VARIANTS), seeds, 1), dtype=np.float32)
+    return expit((hard.astype(np.float32) + own + runs + WORSE[:, None, None]).astype(np.float32))
+
+
+def accuracies(setting: Setting) -> np.ndarray:
+    """The accuracies (variants,) in percent over all images and seeds there could be, by quadrature."""
+    a = setting.error * setting.concentration
+    shares = (np.arange(200_000) + 0.5) / 200_000
+    hard = logit(np.clip(stats.beta.ppf(shares, a, setting.concentration - a), 1e-9, 1 - 1e-9))
+    points, weights = np.polynomial.hermite_e.hermegauss(31)
+    spread = np.hypot(setting.of_images, setting.of_seeds)
+    found = [sum(w * expit(hard + spread * x + worse).mean() for x, w in zip(points, weights, strict=True))
+             for worse in WORSE]  # fmt: skip
+    return 100 * (1 - np.array(found) / weights.sum())
+
+
+def simulate(setting: Setting, seeds: int, repetitions: int, *, outcomes: bool = True, start: int = 0) -> Found:
+    """Draw, fit and compare; without `outcomes` the images' part is bounded as for results without them."""
+    true = accuracies(setting)[1:] - accuracies(setting)[0]
+    hits = np.array([list(_once(setting, seeds, true, start + i, outcomes)) for i in range(repetitions)])
+    covered, single, false = hits[:, 0], hits[:, 1], hits[:, 2]
+    return Found(float(single.mean()), float(covered.mean()), float(false.mean()))
+
+
+def _once(setting: Setting, seeds: int, true: np.ndarray, draw: int, outcomes: bool) -> Iterator[float]:
+    rng = np.random.default_rng([seeds, draw])
+    chances = failures(setting, seeds, setting.images, rng)
+    right = rng.random(chances.shape, dtype=np.float32) >= chances
+    scores = pd.DataFrame(100 * right.mean(2).T, columns=list(VARIANTS))
+    correct = {(v, s): right[i, s] for i, v in enumerate(VARIANTS) for s in range(seeds)}
+    model = fit(scores, correct if outcomes else None, setting.images)
+    pairs = [(PLACE, (v, VARIANTS[0])) for v in VARIANTS[1:]]
+    found = list(compare({PLACE: model}, pairs, {PLACE: Margin(0.1, 1.0)}, 0.05, plan=False).values())
+    yield all(c.low <= t <= c.high for c, t in zip(found, true, strict=True))
+    alone = [stats.t.isf(0.025, c.error.freedom) * c.error.total for c in found]
+    yield float(np.mean([abs(c.mean - t) <= half for c, t, half in zip(found, true, alone, strict=True)]))
+    yield any(c.differs for c in found[: int((WORSE[1:] == 0).sum())])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--repetitions", type=int, default=2000)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[3, 5])
+    parser.add_argument("--settings", nargs="+", choices=list(SETTINGS), default=list(SETTINGS))
+    parser.add_argument("--bounded", action="store_true", help="as for results without outcomes per image")
+    asked = parser.parse_args()
+    print("| data | seeds | single | simultaneous | false |\n| :-- | --: | --: | --: | --: |")
+    for name in asked.settings:
+        for seeds in asked.seeds:
+            found = simulate(SETTINGS[name], seeds, asked.repetitions, outcomes=not asked.bounded)
+            cells = " | ".join(f"{100 * value:.1f} %" for value in found)
+            print(f"| {name} | {seeds} | {cells} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()

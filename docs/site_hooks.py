@@ -1,0 +1,105 @@
+"""Hooks of the documentation site: pages of the repository outside of docs/, their links, formulas, and how-tos.
+
+README.md is the home page. Every other file of the repository that a page links to becomes a page or a file below
+`repository/`. A folder has no page: its link leads to the repository where LINCONV_REPOSITORY, or GITHUB_REPOSITORY in
+CI, names its address, and is plain text where none does.
+"""
+
+from __future__ import annotations
+
+import os
+import posixpath
+import re
+from pathlib import Path
+from typing import Any
+
+from latex2mathml.converter import convert
+from mkdocs.structure.files import File, Files
+
+ROOT = Path(__file__).resolve().parent.parent
+LINK = re.compile(r"(!?)\[((?:[^\[\]]|\[[^\]]*\])*)\]\((?!\w+:|#)([^)\s#]+)(#[^)\s]*)?\)")
+CODE = re.compile(r"^ *```.*?^ *```$", re.MULTILINE | re.DOTALL)
+FORMULA = re.compile(r"^\$\$\n(.*?)\n\$\$$", re.MULTILINE | re.DOTALL)
+
+
+def repository() -> str | None:
+    """The address of the repository, where the environment says it."""
+    name = os.environ.get("GITHUB_REPOSITORY")
+    server = os.environ.get("GITHUB_SERVER_URL", "https://github.com")
+    return os.environ.get("LINCONV_REPOSITORY") or (f"{server}/{name}" if name else None)
+
+
+def source_of(place: str) -> str:
+    """The file of the repository behind a file of the site, both as relative paths."""
+    if place == "index.md":
+        return "README.md"
+    return place.removeprefix("repository/") if place.startswith("repository/") else f"docs/{place}"
+
+
+def place_of(source: str) -> str:
+    """The file of the site for a file of the repository."""
+    if source == "README.md":
+        return "index.md"
+    return source.removeprefix("docs/") if source.startswith("docs/") else f"repository/{source}"
+
+
+def targets(source: str, text: str) -> list[str]:
+    """The files and folders of the repository that a page of it links to."""
+    found = LINK.findall(CODE.sub("", text))
+    return [posixpath.normpath(posixpath.join(posixpath.dirname(source), link)) for _, _, link, _ in found]
+
+
+def on_config(config: Any) -> None:
+    """Pages named how-to-* come into the navigation by their names."""
+    (section,) = [entry["How-tos"] for entry in config.nav if "How-tos" in entry]
+    known = {place for entry in section for place in entry.values()}
+    section[:0] = [
+        {_title(path): path.name} for path in sorted((ROOT / "docs").glob("how-to-*.md")) if path.name not in known
+    ]
+    config.repo_url = repository()
+
+
+def on_files(files: Files, config: Any) -> Files:
+    """Add the home page, the pages of the navigation outside of docs/, and whatever the pages link to."""
+    files.append(File.generated(config, "index.md", content=(ROOT / "README.md").read_text(encoding="utf-8")))
+    waiting = [file.src_uri for file in files.documentation_pages()]
+    waiting += re.findall(r"repository/[\w./-]+", str(config.nav))
+    while waiting:
+        place = waiting.pop()
+        path = ROOT / source_of(place)
+        if files.get_file_from_path(place) is None:
+            files.append(File.generated(config, place, content=path.read_bytes()))
+        if path.suffix != ".md":
+            continue
+        for target in targets(source_of(place), path.read_text(encoding="utf-8")):
+            if (ROOT / target).is_file() and files.get_file_from_path(place_of(target)) is None:
+                waiting.append(place_of(target))
+    return files
+
+
+def on_page_markdown(markdown: str, page: Any, config: Any, files: Files) -> str:
+    """Lead the links of a page to their places on the site, and write formulas as MathML."""
+    place = page.file.src_uri
+    source = source_of(place)
+    if place == "index.md":
+        page.meta["hide"] = ["navigation"]  # it has the tabs, and leaves room for the code
+
+    def lead(found: re.Match[str]) -> str:
+        mark, text, link, anchor = found.groups()
+        target = posixpath.normpath(posixpath.join(posixpath.dirname(source), link))
+        if (ROOT / target).is_dir():
+            return f"[{text}]({repository()}/tree/main/{target})" if repository() else text
+        there = posixpath.relpath(place_of(target), posixpath.dirname(place) or ".")
+        return f"{mark}[{text}]({there}{anchor or ''})"
+
+    parts = []
+    end = 0
+    for code in CODE.finditer(markdown):
+        parts += [LINK.sub(lead, markdown[end : code.start()]), code[0]]
+        end = code.end()
+    text = "".join([*parts, LINK.sub(lead, markdown[end:])])
+    return FORMULA.sub(lambda found: convert(" ".join(found[1].split()), display="block"), text)
+
+
+def _title(path: Path) -> str:
+    return path.read_text(encoding="utf-8").partition("\n")[0].lstrip("# ").strip()

@@ -1,0 +1,51 @@
+"""The estimate of an experiment, as text."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import typer
+
+from linconv.cli.options import log_to
+from linconv.config import Config
+from linconv.pipeline import cores
+
+
+def show_estimate(settings: Config, results: Path, device: str) -> None:
+    """Print a line for every cell of the grid that lacks runs, and what all of them take."""
+    log_to(None)
+    from linconv.devices import device_slot
+
+    with device_slot(device) as here:
+        from linconv.estimate import estimate  # torch must see the device chosen above
+
+        found = estimate(settings, results / settings.experiment, here)
+    typer.echo(f"{found.planned} runs, {found.runs} of them without a result")
+    if found.cells:
+        typer.echo(f"{'runs':>5} {'ms a step':>10} {'minutes a run':>14}")
+    for cell in found.cells:
+        name = f"{cell.dataset}/{cell.architecture}/{cell.variant}"
+        typer.echo(f"{cell.runs:>5} {1000 * cell.step_seconds:>10.2f} {cell.run_seconds / 60:>14.1f}  {name}")
+    typer.echo(f"time       {duration(found.seconds)} one after another on {here}, as busy as this machine is now")
+    if here == "cpu":
+        typer.echo(
+            f"           {duration(found.processor_seconds)} of the processor, on a machine that does nothing else"
+        )
+    many = 1 if here == "cuda" else max(1, cores() // settings.threads)
+    if many > 1:
+        typer.echo(f"           {duration(found.seconds / many)} at best with {many} at once, as `linconv run` does")
+    megabytes = found.result_bytes / 1e6, found.checkpoint_bytes / 1e6
+    typer.echo(f"disk       {megabytes[0]:.1f} MB of results, {megabytes[1]:.1f} MB more for a run in progress")
+    fetched = ", ".join(f"{name} {size:.0f} MB" for name, size in found.downloads.items())
+    typer.echo(f"downloads  {fetched or 'none'}")
+    for note in found.notes:
+        typer.echo(f"note       {note}")
+    if left := [name for name in ("throughput", "profile", "regularizer", "sensitivity") if getattr(settings, name)]:
+        typer.echo(f"note       measurements are not in it: {', '.join(left)}")
+
+
+def duration(seconds: float) -> str:
+    """Such as 42 s, 12 min, 3.4 h."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.1f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

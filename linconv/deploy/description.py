@@ -1,0 +1,216 @@
+"""A model as JSON: the class and the plain attributes of every module, and the names of its tensors.
+
+What cannot be said in JSON (a class defined in a function, an attribute that holds a function or a tensor) makes its
+module opaque: it is then taken from a model that the reader of the file gives.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+import types
+from typing import Annotated, Any, Literal
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor, nn
+
+from linconv.layers.geometry import asks_for_channels_last
+
+FORMAT_VERSION: Literal[1] = 1
+_STATE = frozenset(vars(nn.Module()))  # what every module has: tensors, children, hooks
+_HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Stored(_Strict):
+    """A parameter or buffer: the name of its tensor in the file, and what a tensor of a file does not say."""
+
+    tensor: str
+    channels_last: bool = False
+    frozen: bool = False
+    transient: bool = False
+
+
+class Module(_Strict):
+    """One module. `opaque` says why it cannot be rebuilt without a model at hand; its `attributes` are left out then.
+
+    `children` are names within `Description.modules`; a module that is registered twice has one entry.
+    """
+
+    cls: Annotated[str, Field(alias="class", pattern=r"^[\w.<>]+:[\w.<>]+$")]
+    attributes: dict[str, Any] = {}
+    opaque: str | None = None
+    training: bool = False
+    parameters: dict[str, Stored | None] = {}
+    buffers: dict[str, Stored | None] = {}
+    children: dict[str, str | None] = {}
+
+
+class Description(_Strict):
+    """The JSON beside the tensors. `modules` has the model itself under the name ""."""
+
+    format: Literal["linconv"]
+    format_version: Literal[1]
+    linconv: str
+    torch: str
+    modules: dict[str, Module]
+
+
+class Undescribable(ValueError):  # noqa: N818  (a reason, caught where it is raised)
+    """A value that JSON cannot hold."""
+
+
+def describe(model: nn.Module) -> tuple[dict[str, Module], dict[str, Tensor]]:
+    """Every module of a model by its first name, and the tensors by the names that the modules use.
+
+    Raises:
+        ValueError: a module has hooks, which no file holds, or a tensor has no values.
+    """
+    first = {module: name for name, module in model.named_modules()}
+    tensors: dict[str, Tensor] = {}
+    names: dict[int, str] = {}
+
+    def stored(owner: str, name: str, tensor: Tensor | None, transient: bool = False) -> Stored | None:
+        if tensor is None:
+            return None
+        full = f"{owner}.{name}" if owner else name
+        if tensor.is_meta:
+            raise ValueError(f"{full} is on the meta device and has no values to save")
+        key = names.setdefault(id(tensor), full)  # a tensor in several places is stored once
+        tensors.setdefault(key, tensor)
+        last = asks_for_channels_last(tensor)
+        frozen = isinstance(tensor, nn.Parameter) and not tensor.requires_grad
+        return Stored(tensor=key, channels_last=last, frozen=frozen, transient=transient)
+
+    found = {}
+    for module, owner in first.items():
+        if any(getattr(module, hooks) for hooks in _HOOKS):
+            raise ValueError(f"{owner or 'the model'} has hooks, which a file does not hold; remove them before saving")
+        said = _say_module(module)
+        found[owner] = Module(
+            **{"class": path_of(type(module))},
+            **said,
+            training=module.training,
+            parameters={n: stored(owner, n, p) for n, p in module._parameters.items()},
+            buffers={
+                n: stored(owner, n, b, n in module._non_persistent_buffers_set) for n, b in module._buffers.items()
+            },
+            children={n: None if child is None else first[child] for n, child in module._modules.items()},
+        )
+    return found, tensors
+
+
+def path_of(thing: Any) -> str:
+    """ "module:name" of a class or function."""
+    return f"{thing.__module__}:{thing.__qualname__}"
+
+
+def find(path: str) -> Any:
+    """What "module:name" names among the modules that are imported already, or None."""
+    module, _, name = path.partition(":")
+    found: Any = sys.modules.get(module)
+    for part in name.split("."):
+        found = getattr(found, part, None)
+    return found
+
+
+def _say_module(module: nn.Module) -> dict[str, Any]:
+    cls = type(module)
+    if cls.__module__ == "__main__" or find(path_of(cls)) is not cls:
+        return {"opaque": f"its class {cls.__qualname__} cannot be imported by name"}
+    attributes = {}
+    for name, value in vars(module).items():
+        if name in _STATE:
+            continue
+        try:
+            attributes[name] = say(value)
+        except Undescribable as error:
+            return {"opaque": f"its attribute '{name}' holds {error}"}
+    return {"attributes": attributes}
+
+
+def say(value: Any) -> Any:
+    """A plain value in JSON.
+
+    Raises:
+        Undescribable: it is none.
+    """
+    match value:
+        case None | bool() | int() | str() if type(value) in (type(None), bool, int, str):
+            return value
+        case float() if type(value) is float:
+            return value if math.isfinite(value) else {"float": str(value)}
+        case torch.dtype():
+            return {"dtype": str(value).removeprefix("torch.")}
+        case torch.Size():
+            return {"size": list(value)}
+        case list() if type(value) is list:
+            return [say(v) for v in value]
+        case tuple() if type(value) is tuple:
+            return {"tuple": [say(v) for v in value]}
+        case dict() if type(value) is dict and all(isinstance(key, str) for key in value):
+            return {"dict": {key: say(v) for key, v in value.items()}}
+    if isinstance(value, tuple) and hasattr(value, "_fields") and find(path_of(type(value))) is type(value):
+        return {"named": path_of(type(value)), "values": [say(v) for v in value]}
+    if isinstance(value, type) and issubclass(value, nn.Module) and find(path_of(value)) is value:
+        return {"class": path_of(value)}
+    if (name := _torch_function(value)) is not None:
+        return {"function": name}
+    raise Undescribable(f"a {type(value).__name__}")
+
+
+def unsay(said: Any, classes: Any) -> Any:
+    """The value that `say` said.
+
+    Args:
+        classes: gives the class of a path, a subclass of another one, or raises.
+
+    Raises:
+        ValueError: nothing that `say` says.
+    """
+    if isinstance(said, list):
+        return [unsay(v, classes) for v in said]
+    if not isinstance(said, dict):
+        return said
+    match said:
+        case {"float": "inf" | "-inf" | "nan" as number, **rest} if not rest:
+            return float(number)
+        case {"dtype": str(name), **rest} if not rest and isinstance(dtype := getattr(torch, name, None), torch.dtype):
+            return dtype
+        case {"size": list(sizes), **rest} if not rest:
+            return torch.Size(sizes)
+        case {"tuple": list(values), **rest} if not rest:
+            return tuple(unsay(v, classes) for v in values)
+        case {"dict": dict(values), **rest} if not rest:
+            return {key: unsay(v, classes) for key, v in values.items()}
+        case {"class": str(path), **rest} if not rest:
+            return classes(path, nn.Module)
+        case {"named": str(path), "values": list(values), **rest} if not rest:
+            return classes(path, tuple)(*(unsay(v, classes) for v in values))
+        case {"function": str(name), **rest} if not rest and (function := _function_of_torch(name)) is not None:
+            return function
+    raise ValueError(f"unknown value {str(said)[:60]}")
+
+
+def _torch_function(value: Any) -> str | None:
+    name = getattr(value, "__name__", "")
+    for place in ("torch", "torch.nn.functional"):
+        if name and _function_of_torch(f"{place}:{name}") is value:
+            return f"{place}:{name}"
+    return None
+
+
+def _function_of_torch(path: str) -> Any:
+    """A function of tensors that torch or torch.nn.functional names, or None. torch has others, such as `load`."""
+    place, _, name = path.partition(":")
+    if place not in ("torch", "torch.nn.functional") or name.startswith("_"):
+        return None
+    found = getattr(sys.modules[place], name, None)
+    if isinstance(found, types.BuiltinFunctionType):
+        return found
+    own = isinstance(found, types.FunctionType) and found.__module__ == place == "torch.nn.functional"
+    return found if own else None

@@ -1,0 +1,270 @@
+"""Saving a model and loading it without the code that converted, pruned, folded or optimized it. No pickle."""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Callable, Mapping, Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import torch
+from pydantic import ValidationError
+from torch import Tensor, nn
+
+from linconv.config.errors import UserError
+from linconv.deploy.description import FORMAT_VERSION, Description, Module, Stored, describe, find, path_of, unsay
+from linconv.deploy.optional import needed
+from linconv.results.provenance import versions
+
+TENSORS, DESCRIPTION = "model.safetensors", "config.json"  # the names that model hubs look for
+# Modules of other packages are imported only where the reader trusts them: importing runs code.
+TRUSTED = ("torch.nn.modules", "torchvision.models", "torchvision.ops", "linconv")
+
+
+class ModelFileError(UserError):
+    """A file that is no model of `linconv.save`, or that cannot be loaded here; the message says what to do."""
+
+
+def save(model: nn.Module, path: Path | str) -> Path:
+    """Write a model's tensors and its description: the class and the options of every module, and the chosen forms.
+
+    Converted, pruned, folded and optimized models are saved as they are, with layout, dtype, frozen parameters and
+    train/eval state. `load` rebuilds modules of torch, torchvision and linconv from the description alone. A module of
+    any other class needs its class, or a model of the same classes: see `load`.
+
+    Args:
+        model: any module without hooks. Tensors in several places are stored once and shared again when loaded.
+        path: a name that ends in ".safetensors", for one file that has the description in its header; any other name
+            is a folder, which gets "model.safetensors" and "config.json", the layout of model hubs.
+
+    Returns:
+        `path`.
+
+    Raises:
+        ValueError: a module has hooks, or a tensor no values.
+        MissingPackageError: safetensors is not installed.
+    """
+    safetensors = needed("safetensors.torch", "saving a model")
+    path = Path(path)
+    modules, tensors = describe(model)
+    description = Description(
+        format="linconv",
+        format_version=FORMAT_VERSION,
+        linconv=versions()["linconv"],
+        torch=versions()["torch"],
+        modules=modules,
+    )
+    text = description.model_dump_json(by_alias=True, exclude_defaults=True)
+    stored = {name: t.detach().clone(memory_format=torch.contiguous_format) for name, t in tensors.items()}
+    single = path.suffix == ".safetensors"
+    if not single:
+        path.mkdir(parents=True, exist_ok=True)
+        readable = json.dumps(json.loads(text), indent=1)
+        (path / DESCRIPTION).write_text(readable + "\n", encoding="utf-8")
+    metadata = {"format": "pt"} | ({"linconv": text} if single else {})
+    safetensors.save_file(stored, str(path if single else path / TENSORS), metadata=metadata)
+    return path
+
+
+def load(
+    path: Path | str,
+    model: nn.Module | Callable[[], nn.Module] | None = None,
+    *,
+    trust: Sequence[str] = (),
+    device: torch.device | str = "cpu",
+) -> nn.Module:
+    """The model that `save` wrote, equal in every tensor.
+
+    Modules of torch, torchvision and linconv are rebuilt from the description. Modules of other classes are taken
+    from `model`: the plain network of the same classes, before any conversion, with any values. Without `model`
+    their classes are imported from the packages that `trust` names.
+
+    Args:
+        path: the file, or the folder.
+        model: a plain model, which is left as it is, or a function without arguments that makes one.
+        trust: packages whose module classes may be imported, such as ("timm",). Importing a package runs its code.
+        device: where the tensors go.
+
+    Raises:
+        ModelFileError: no such file; a foreign, damaged or newer one; a module that needs `model` or `trust`; or a
+            `model` of other classes.
+        MissingPackageError: safetensors is not installed.
+    """
+    path = Path(path)
+    description, tensors = _read(path, str(device))
+    skeleton = copy.deepcopy(model) if isinstance(model, nn.Module) else model() if model is not None else None
+    return _Builder(path, description.modules, tensors, skeleton, (*TRUSTED, *trust)).module("")
+
+
+def _read(path: Path, device: str) -> tuple[Description, dict[str, Tensor]]:
+    safetensors = needed("safetensors", "loading a model")
+    file = path / TENSORS if path.is_dir() else path
+    if not file.is_file():
+        raise ModelFileError(f"{file}: no such file")
+    try:
+        with safetensors.safe_open(str(file), framework="pt", device=device) as opened:
+            text = (opened.metadata() or {}).get("linconv")
+            if path.is_dir():
+                text = _description_beside(path)
+            description = _parse(path, text)
+            tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
+    except safetensors.SafetensorError as error:
+        raise ModelFileError(f"{file}: no safetensors file, or a damaged one: {error}") from None
+    return description, tensors
+
+
+def _description_beside(path: Path) -> str | None:
+    try:
+        return (path / DESCRIPTION).read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return None
+    except UnicodeDecodeError:
+        raise ModelFileError(f"{path / DESCRIPTION}: no text in UTF-8") from None
+
+
+def _parse(path: Path, text: str | None) -> Description:
+    foreign = f"{path}: not written by linconv.save"
+    if text is None:
+        raise ModelFileError(f"{foreign}: it has no description of a model")
+    try:
+        raw = json.loads(text)
+    except (ValueError, RecursionError):
+        raise ModelFileError(f"{path}: the description is no JSON") from None
+    if not isinstance(raw, dict) or raw.get("format") != "linconv":
+        raise ModelFileError(foreign)
+    version = raw.get("format_version")
+    if isinstance(version, int) and version > FORMAT_VERSION:
+        writer = raw.get("linconv", "unknown")
+        raise ModelFileError(
+            f"{path}: written by a newer linconv ({writer}, format {version}; this one reads format {FORMAT_VERSION}): "
+            "update linconv"
+        )
+    try:
+        return Description.model_validate(raw)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise ModelFileError(f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+
+
+class _Builder:
+    """Makes modules from their descriptions, or takes them from a given model."""
+
+    def __init__(
+        self,
+        path: Path,
+        modules: Mapping[str, Module],
+        tensors: Mapping[str, Tensor],
+        skeleton: nn.Module | None,
+        trusted: Sequence[str],
+    ) -> None:
+        self.path, self.described, self.tensors, self.trusted = path, modules, tensors, trusted
+        self.skeleton = {} if skeleton is None else dict(skeleton.named_modules(remove_duplicate=False))
+        self.built: dict[str, nn.Module | None] = {}
+        self.placed: dict[str, Tensor] = {}
+
+    def module(self, name: str) -> nn.Module:
+        """The module of a name, made once."""
+        if name not in self.described:
+            raise self.error(name, "it is not described")
+        if name in self.built:
+            found = self.built[name]
+            if found is None:
+                raise self.error(name, "it contains itself")
+            return found
+        self.built[name] = None
+        said = self.described[name]
+        children = {n: None if child is None else self.module(child) for n, child in said.children.items()}
+        module = self._rebuilt(name, said) if self._describes(said) else self._taken(name, said)
+        module.__dict__["_modules"] = children
+        module._parameters = {n: self._parameter(name, s) for n, s in said.parameters.items()}
+        module._buffers = {n: self._tensor(name, s) for n, s in said.buffers.items()}
+        module._non_persistent_buffers_set = {n for n, s in said.buffers.items() if s is not None and s.transient}
+        module.training = said.training
+        self.built[name] = module
+        return module
+
+    def error(self, name: str, what: str) -> ModelFileError:
+        """An error about one module, in one line."""
+        return ModelFileError(f"{self.path}: {name or 'the model'}: {what}")
+
+    def _describes(self, said: Module) -> bool:
+        return said.opaque is None and self._is_trusted(said.cls)
+
+    def _is_trusted(self, path: str) -> bool:
+        place = path.partition(":")[0]
+        return any(place == package or place.startswith(f"{package}.") for package in self.trusted)
+
+    def _rebuilt(self, name: str, said: Module) -> nn.Module:
+        cls = self._class(name, said.cls)
+        module: nn.Module = cls.__new__(cls)
+        nn.Module.__init__(module)
+        try:
+            attributes = {
+                n: unsay(value, lambda path, base: self._class(name, path, base))
+                for n, value in said.attributes.items()
+            }
+        except ModelFileError:
+            raise
+        except (ValueError, TypeError, RecursionError) as error:
+            raise self.error(name, str(error)) from None
+        if reserved := sorted(vars(module).keys() & attributes.keys()):
+            raise self.error(name, f"attribute '{reserved[0]}' is no attribute of its own")
+        module.__setstate__(attributes)  # which knows what older versions of a class did not have
+        return module
+
+    def _class(self, name: str, path: str, base: type = nn.Module) -> Any:
+        if not self._is_trusted(path):
+            raise self.error(name, f"the class {path} is of a package that is not trusted; see `trust` of linconv.load")
+        try:
+            import_module(path.partition(":")[0])
+        except ImportError as error:
+            raise self.error(name, f"the class {path} cannot be imported: {error}") from None
+        found = find(path)
+        if not (isinstance(found, type) and issubclass(found, base)):
+            raise self.error(name, f"{path} is no class of {'modules' if base is nn.Module else 'tuples'}")
+        return found
+
+    def _taken(self, name: str, said: Module) -> nn.Module:
+        """The module of this name of the given model, which must be of the same class with the same children."""
+        package = said.cls.partition(".")[0].partition(":")[0]
+        if not self.skeleton:
+            if said.opaque is not None:
+                raise self.error(name, f"{said.opaque}; give linconv.load a plain model or a function that makes one")
+            raise self.error(
+                name, f"its class {said.cls} is not one of linconv's: give linconv.load a plain model, or "
+                f"trust=({package!r},)"
+            )  # fmt: skip
+        module = self.skeleton.get(name)
+        if module is None:
+            raise self.error(name, "the given model has no such module")
+        if path_of(type(module)) != said.cls:
+            raise self.error(
+                name, f"a {said.cls} in the file, a {path_of(type(module))} in the given model; trust=({package!r},) "
+                "would import the file's"
+            )  # fmt: skip
+        for own, there in ((module._modules, said.children), (module._parameters, said.parameters)):
+            if differ := sorted(own.keys() ^ there.keys()):
+                raise self.error(name, f"'{differ[0]}' is not both in the file and in the given model")
+        return module
+
+    def _tensor(self, name: str, stored: Stored | None) -> Tensor | None:
+        if stored is None:
+            return None
+        if stored.tensor not in self.tensors:
+            raise self.error(name, f"its tensor '{stored.tensor}' is not in the file")
+        tensor = self.tensors[stored.tensor]
+        if stored.channels_last and tensor.dim() == 4:
+            tensor = tensor.to(memory_format=torch.channels_last)
+        return self.placed.setdefault(stored.tensor, tensor)
+
+    def _parameter(self, name: str, stored: Stored | None) -> nn.Parameter | None:
+        tensor = self._tensor(name, stored)
+        if tensor is None or stored is None:
+            return None
+        if not isinstance(tensor, nn.Parameter):
+            floating = tensor.is_floating_point() or tensor.is_complex()
+            tensor = nn.Parameter(tensor, requires_grad=floating and not stored.frozen)
+            self.placed[stored.tensor] = tensor
+        return tensor

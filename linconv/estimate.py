@@ -1,0 +1,267 @@
+"""What an experiment will take on this machine: hours from a few timed steps, disk space, downloads.
+
+Each (network, variant, shape of the data, recipe) is timed once, on random images, with the batches, augmentation,
+loss terms and memory layout of its runs.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple, cast
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from linconv.catalogue.datasets import DATASETS as KNOWN
+from linconv.config import Config, ResolvedRun, plan_runs, resolve_runs
+from linconv.data.containers import is_present
+from linconv.data.dataset import Dataset, DatasetInfo
+from linconv.data.folders import load_imagefolder
+from linconv.data.registry import DATASETS
+from linconv.layers import ConvReplacement
+from linconv.measure.redundancy import filter_banks, redundancy
+from linconv.measure.timing import synchronise
+from linconv.models import build_model
+from linconv.results.kinds.run import Runs
+from linconv.results.planned import read_planned
+from linconv.training.engine import Training
+from linconv.training.numerics import check_device, set_numerics
+from linconv.training.run import EVALUATION_BATCH, prepare
+
+LEAST_SECONDS, LEAST_STEPS = 0.5, 3  # of what is timed, after one call that is not
+LONG_SECONDS = 2.0  # after which fewer calls are enough
+RESULT_BYTES, EPOCH_BYTES, OUTCOME_BYTES = 5_000, 350, 2.2  # of result.json; of outcomes.npz for a test image
+
+
+class Sizes(NamedTuple):
+    """The images of a data set's parts, as a run uses them."""
+
+    train: int
+    validation: int
+    test: int
+
+
+# Two values: seconds that pass while the machine is as busy as now, and seconds of the processor, all threads together.
+Seconds = np.ndarray
+
+
+class CellEstimate(NamedTuple):
+    """The runs of a cell that have no result yet, and the time of a training step and of a whole run.
+
+    `processor_seconds` of a run pass on a machine with nothing else to do, where a run has one thread.
+    """
+
+    dataset: str
+    architecture: str
+    variant: str
+    runs: int
+    step_seconds: float
+    run_seconds: float
+    processor_seconds: float
+    result_bytes: int
+    checkpoint_bytes: int
+
+
+class Estimate(NamedTuple):
+    """What is planned and what is missing; `downloads` in megabytes by data set; `notes` say what is left out.
+
+    `start_seconds` is what a process takes before its first run, mostly for imports.
+    """
+
+    planned: int
+    cells: list[CellEstimate]
+    downloads: dict[str, float]
+    notes: list[str]
+    start_seconds: float
+
+    @property
+    def runs(self) -> int:
+        """Runs without a result."""
+        return sum(cell.runs for cell in self.cells)
+
+    @property
+    def seconds(self) -> float:
+        """Of all missing runs, one after another."""
+        return self.start_seconds + sum(cell.runs * cell.run_seconds for cell in self.cells)
+
+    @property
+    def processor_seconds(self) -> float:
+        """Of the processor, for all missing runs."""
+        return self.start_seconds + sum(cell.runs * cell.processor_seconds for cell in self.cells)
+
+    @property
+    def result_bytes(self) -> int:
+        """Of the result files of all missing runs."""
+        return sum(cell.runs * cell.result_bytes for cell in self.cells)
+
+    @property
+    def checkpoint_bytes(self) -> int:
+        """Of the checkpoints of the largest run in progress."""
+        return max((cell.checkpoint_bytes for cell in self.cells), default=0)
+
+
+def estimate(config: Config, root: Path, device: str) -> Estimate:
+    """Time a few steps of every kind of run that `root`, results/<experiment>, lacks.
+
+    Args:
+        device: "cpu" or "cuda", already reserved.
+
+    Raises:
+        linconv.data.DataError: an image folder is missing or cannot be used.
+    """
+    start = time.process_time()
+    missing = [problem.key for problem in read_planned(Runs(), config, root)[1] if problem.reason != "diverged"]
+    runs = resolve_runs(config)
+    data = {name: _data_of(name, config) for name in dict.fromkeys(key.dataset for key in missing)}
+    timed: dict[Any, tuple[Seconds, Seconds]] = {}
+    cells: list[CellEstimate] = []
+    notes: set[str] = set()
+    for _, keys in itertools.groupby(missing, key=lambda key: key[:3]):
+        waiting = list(keys)
+        run = runs[waiting[0]]
+        info, sizes = data[run.dataset]
+        shape = (info.channels, info.image_size, info.crop_size, info.classes)
+        kind = (run.architecture, run.definition, run.recipe, run.augment, shape, sizes)
+        if kind not in timed:
+            timed[kind] = _time(run, config, info, sizes, device)
+        step, whole = timed[kind]
+        result, checkpoint = _bytes(run, config, info, sizes)
+        cell = run.dataset, run.architecture, run.variant
+        cells.append(CellEstimate(*cell, len(waiting), step[0], whole[0], whole[1], result, checkpoint))
+        notes |= _left_out(run, info, config, device)
+    return Estimate(len(plan_runs(config)), cells, _downloads(config), sorted(notes), start if cells else 0.0)
+
+
+def _data_of(name: str, config: Config) -> tuple[DatasetInfo, Sizes]:
+    """The facts of a data set, and how many images the runs of the configuration train and evaluate."""
+    folder = config.imagefolders.get(name)
+    if folder is None:
+        info, (train, test) = DATASETS[name], KNOWN[name].images
+    else:
+        found = load_imagefolder(name, folder, config.data_folder)
+        train, test = len(found.train_labels), len(found.test_labels)
+        middle = (0.5, 0.5, 0.5)
+        facts = {"crop_padding": folder.crop_padding, "flip": folder.flip, "image_size": folder.image_size}
+        info = DatasetInfo(lambda _: found, len(found.origin.classes), 3, middle, middle, **facts)  # type: ignore[arg-type]
+    held_out = 0 if config.validation is None else round(config.validation.share * train)
+    return info, Sizes(train - held_out, held_out, test)
+
+
+def _time(run: ResolvedRun, config: Config, info: DatasetInfo, sizes: Sizes, device: str) -> tuple[Seconds, Seconds]:
+    """Time of a training step and of a run; a run with a warm start is in part one of the plain network."""
+    share = run.definition.warm_start
+    if share is None:
+        return _time_network(run, config, info, sizes, device)
+    before = _time_network(run, config, info, sizes, device)
+    replaced = run.model_copy(update={"definition": run.definition.model_copy(update={"warm_start": None})})
+    after = _time_network(replaced, config, info, sizes, device)
+    step, whole = (share * a + (1 - share) * b for a, b in zip(before, after, strict=True))
+    return step, whole
+
+
+def _time_network(
+    run: ResolvedRun, config: Config, info: DatasetInfo, sizes: Sizes, device: str
+) -> tuple[Seconds, Seconds]:
+    check_device(config, run.recipe, device)
+    set_numerics(config.threads, precision=run.recipe.precision, deterministic=config.deterministic)
+    began = _clocks()
+    data = _random_data(info, min(sizes.train, 8 * run.recipe.batch_size), min(sizes.test, EVALUATION_BATCH), device)
+    training = prepare(run, data, device, channels_last=config.channels_last)
+    prepared = _clocks() - began
+    training.forward.train()
+    batches = itertools.cycle(list(itertools.islice(training.train_batches(0), 8)))
+    drawn = _seconds(lambda: next(iter(training.train_batches(0))), device)
+    plain = _seconds(lambda: training.stepper(*next(batches), ()), device)
+    step = drawn + plain
+    if training.terms:
+        with_terms = _seconds(lambda: training.stepper(*next(batches), training.terms), device)
+        step = step + np.maximum(0.0, with_terms - plain) / min(term.period for term in training.terms)
+    evaluated = _seconds(lambda: training.loop.evaluate(training, training.test_batches), device)
+    per_image = evaluated / len(data.test_labels)
+    steps = math.ceil(sizes.train / run.recipe.batch_size)
+    epochs = run.recipe.epochs * (steps * step + (sizes.test + sizes.validation) * per_image)
+    # the filters are looked at before and after, and every test image once more
+    rest = prepared + 2 * _look_at_filters(training, info) + sizes.test * per_image
+    return step, epochs + rest
+
+
+def _seconds(call: Callable[[], object], device: str) -> Seconds:
+    """The time of one call, the mean of several after one that is not counted."""
+    call()
+    synchronise(device)
+    began = _clocks()
+    for count in itertools.count(1):
+        call()
+        synchronise(device)
+        spent = _clocks() - began
+        if spent[0] >= (LEAST_SECONDS if count >= LEAST_STEPS else LONG_SECONDS):
+            break
+    return spent / count
+
+
+def _clocks() -> Seconds:
+    return np.array([time.perf_counter(), time.process_time()])
+
+
+def _look_at_filters(training: Training, info: DatasetInfo) -> Seconds:
+    """The time to describe all filters of the network, as a run does twice."""
+    began = _clocks()
+    for bank in filter_banks(training.model, (info.channels, info.input_size, info.input_size)):
+        redundancy(bank)
+    return _clocks() - began
+
+
+def _random_data(info: DatasetInfo, train: int, test: int, device: str) -> Dataset:
+    """Images without a meaning, in the shapes that the data set has once it is loaded."""
+
+    def part(count: int) -> tuple[Tensor, Tensor]:
+        shape = (count, info.channels, info.image_size, info.image_size)
+        images = torch.randint(256, shape, dtype=torch.uint8, device=device)
+        return images, torch.randint(info.classes, (count,), device=device)
+
+    content = cast("Any", None)  # nobody writes a result of this
+    return Dataset(info, *part(train), *part(test), content, torch.arange(test))
+
+
+def _bytes(run: ResolvedRun, config: Config, info: DatasetInfo, sizes: Sizes) -> tuple[int, int]:
+    """Bytes of the files of a finished run, and of both generations of its checkpoint until then."""
+    with torch.device("meta"):
+        model = build_model(
+            run.architecture,
+            run.definition.model_copy(update={"warm_start": None}),
+            num_classes=info.classes,
+            in_channels=info.channels,
+        )
+    params = sum(p.numel() for p in model.parameters())
+    banks = [m.out_channels for m in model.modules() if isinstance(m, (nn.Conv2d, ConvReplacement))]
+    kept = [banks[position - 1] for position in run.correlation_layers if position <= len(banks)]
+    result = RESULT_BYTES + EPOCH_BYTES * run.recipe.epochs + OUTCOME_BYTES * sizes.test + sum(n * n for n in kept)
+    state = {"adam": 3, "sgd": 2 if run.recipe.momentum else 1}[run.recipe.optimizer]
+    return round(result + 4 * params * config.keep_weights), 2 * state * 4 * params
+
+
+def _downloads(config: Config) -> dict[str, float]:
+    """Megabytes of the archives that are fetched, by data set; not of those that are there in any form."""
+    return {
+        name: megabytes
+        for name in config.datasets
+        if name in KNOWN and (megabytes := KNOWN[name].download_mb) and not is_present(name, config.data_folder)
+    }
+
+
+def _left_out(run: ResolvedRun, info: DatasetInfo, config: Config, device: str) -> set[str]:
+    """What the estimate of a run does not know."""
+    notes = set()
+    if run.definition.pruning is not None:
+        notes.add("pruned networks are counted as the plain network that they begin as")
+    folder = config.imagefolders.get(run.dataset)
+    if folder.stream is True if folder else KNOWN[run.dataset].streamed:
+        notes.add("the time to decode streamed images is not in it")
+    if device == "cuda":
+        notes.add("steps are timed one by one; `linconv run` and `linconv work` capture them, which is faster")
+    return notes

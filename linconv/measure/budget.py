@@ -1,0 +1,254 @@
+"""Which layers of a model to replace, and by what, so that the model meets a budget."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from torch import nn
+
+from linconv.config import Variant
+from linconv.config.errors import UserError
+from linconv.layers import convert, fitting_init, method_class
+from linconv.layers.forms import Form
+from linconv.layers.replacement import ConvReplacement
+from linconv.measure.latency import layer_seconds, ratio_to_plain
+from linconv.measure.one_layer import (
+    Batches,
+    Loss,
+    as_variant,
+    blank,
+    mean_loss,
+    measure_layers,
+    plain_convolutions,
+)
+from linconv.measure.shapes import ConvShapes, conv_shapes
+from linconv.measure.solve import Offer, cheapest_offers, fewest_offers
+
+Cost = Literal["params", "macs", "latency"]
+MAX_CORRECTIONS = 3  # of the target of a latency budget, after the whole model was timed
+
+
+def _variant(layer: str, **options: Any) -> Variant:
+    return Variant.model_validate({"layer": layer, "options": options})
+
+
+# From mild to strong. Low rank is considered where data tell which method suits a layer.
+LINEAR = (
+    _variant("linear", primary_ratio=0.75),
+    _variant("linear", primary_ratio=0.5),
+    _variant("linear", primary_ratio=0.5, rank=0.25),
+    _variant("linear", primary_ratio=0.25),
+    _variant("linear", primary_ratio=0.25, rank=0.25),
+    _variant("linear", primary_ratio=0.125, rank=0.5),
+)
+LOW_RANK = (_variant("lowrank", rank=0.5), _variant("lowrank", rank=0.25), _variant("lowrank", rank=0.125))
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One convolution to replace: by which variant, its parameters before and after, and what the loss gains."""
+
+    layer: str
+    variant: Variant
+    params_before: int
+    params_after: int
+    increase: float | None = None
+
+    @property
+    def method(self) -> str:
+        """The layer and its options, as one reads them."""
+        stated = {} if self.variant.options is None else self.variant.options.model_dump(exclude_unset=True)
+        options = ", ".join(f"{name}={value}" for name, value in stated.items())
+        return f"{self.variant.layer}({options})"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to replace in a model to meet a budget.
+
+    Attributes:
+        cost: "params", "macs" (per image, in feature space) or "latency".
+        budget: the share of the plain model's cost that was asked for.
+        reached: the share that the plan takes: counted; for latency the median ratio of measured times.
+        plain: the plain model's cost: parameters, MACs, or seconds of one image.
+        choices: the convolutions to replace, in order of registration; all others stay plain.
+    """
+
+    cost: Cost
+    budget: float
+    reached: float
+    plain: float
+    choices: list[Choice] = field(repr=False)
+
+    def apply(self, model: nn.Module) -> nn.Module:
+        """A converted copy of a model: layers start from its filters where their method can. Train it further."""
+        changed = copy.deepcopy(model)
+        for variant, names in self._by_variant():
+            init = fitting_init(variant)
+            options: dict[str, Any] = {"init": init} if init else {}
+            changed = convert(changed, variant, include=names, **options)
+        return changed
+
+    def _by_variant(self) -> list[tuple[Variant, list[str]]]:
+        grouped: dict[str, tuple[Variant, list[str]]] = {}
+        for choice in self.choices:
+            grouped.setdefault(choice.method, (choice.variant, []))[1].append(choice.layer)
+        return list(grouped.values())
+
+    def __str__(self) -> str:
+        width = max(len("layer"), *(len(choice.layer) for choice in self.choices))
+        method = max(len("method"), *(len(choice.method) for choice in self.choices))
+        lines = [f"{'layer':<{width}}  {'method':<{method}}  {'before':>10}  {'after':>10}  {'loss':>8}"]
+        for c in self.choices:
+            increase = "" if c.increase is None else f"{c.increase:+8.4f}"
+            numbers = f"{c.params_before:>10,}  {c.params_after:>10,}  {increase:>8}"
+            lines.append(f"{c.layer:<{width}}  {c.method:<{method}}  {numbers}")
+        unit = {"params": "parameters", "macs": "MACs", "latency": "time"}[self.cost]
+        return "\n".join([*lines, f"{self.reached:.1%} of the {unit} of the plain model; asked for {self.budget:.1%}"])
+
+
+def plan(
+    model: nn.Module,
+    size: tuple[int, int, int],
+    *,
+    params: float | None = None,
+    macs: float | None = None,
+    latency: float | None = None,
+    loss: Loss | None = None,
+    batches: Batches | None = None,
+    variants: Sequence[str | Variant] | None = None,
+) -> Plan:
+    """Find which convolutions to replace, by which method and rank, so that a model meets a budget.
+
+    With `loss` and `batches`, every convolution is replaced by each variant alone and the loss is measured (see
+    `linconv.sensitivity`); the plan has a small sum of increases. Without them, the mildest variant that can meet the
+    budget replaces as few layers as possible, the largest savings first. A share counts the whole model, layers that
+    stay plain included. The model is left as it is.
+
+    Args:
+        model: trained or not, in which every `nn.Conv2d` may be replaced.
+        size: of one image, (c, h, w).
+        params, macs, latency: the budget, one of them: a share of the plain model's parameters, of its MACs per image
+            in feature space, or of the time of one image, measured here and now, in (0, 1).
+        loss, batches: as for `linconv.sensitivity`; both or none.
+        variants: what to choose from, from mild to strong. Default: LinearConv with several shares of primary filters
+            and ranks, and with data low rank too.
+
+    Raises:
+        ValueError: no budget or several, one outside (0, 1), or `loss` without `batches`.
+        UserError: the budget cannot be met, or there is no convolution to replace.
+    """
+    cost, budget = _budget(params=params, macs=macs, latency=latency)
+    if (loss is None) != (batches is None):
+        raise ValueError("plan: give `loss` and `batches` together, or neither")
+    wanted = [as_variant(v) for v in variants or ()] or [*LINEAR, *(LOW_RANK if batches is not None else ())]
+    shapes = conv_shapes(model, size)
+    if not shapes.sizes:
+        raise UserError("plan: the model calls no nn.Conv2d that can be replaced")
+    offers, plain = _offers(model, cost, wanted, shapes, size)
+    if loss is not None and batches is not None:
+        offers = _with_increases(model, wanted, offers, loss, list(batches))
+    target = budget
+    for _ in range(MAX_CORRECTIONS if cost == "latency" else 1):
+        chosen = _solved(offers, (1 - target) * plain, cost, plain, with_data=loss is not None)
+        made = Plan(cost, budget, 1 - sum(o.saving for o in chosen) / plain, plain, _choices(model, wanted, chosen))
+        if cost != "latency":
+            return made
+        reached = ratio_to_plain(model, made.apply(model), size)
+        made = Plan(cost, budget, reached, plain, made.choices)
+        if reached <= budget:
+            return made
+        target *= budget / reached
+    raise UserError(
+        f"plan: latency={budget:g} is not met: the last plan takes {reached:.2f} of the plain time; allow more"
+    )
+
+
+def _budget(**given: float | None) -> tuple[Cost, float]:
+    stated = [(name, value) for name, value in given.items() if value is not None]
+    if len(stated) != 1:
+        raise ValueError(f"plan: give one budget, params=, macs= or latency=, not {len(stated)}")
+    ((name, value),) = stated
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 1:
+        raise ValueError(f"plan: {name}={value!r}: a share of the plain model in (0, 1) is expected")
+    return name, float(value)  # type: ignore[return-value]
+
+
+def _offers(
+    model: nn.Module, cost: Cost, variants: Sequence[Variant], shapes: ConvShapes, size: tuple[int, int, int]
+) -> tuple[list[Offer], float]:
+    """What every variant saves in every convolution, and the plain model's cost."""
+    layers = {
+        (name, number): layer
+        for number, variant in enumerate(variants)
+        for name, conv in plain_convolutions(model)
+        if name in shapes.sizes and (layer := blank(method_class(variant.layer), conv, variant)) is not None
+    }
+    convs = dict(plain_convolutions(model))
+    savings: Mapping[tuple[str, int], float]
+    if cost == "params":
+        savings = {k: _params(convs[k[0]]) - layer.params_expected for k, layer in layers.items()}
+        plain: float = sum(p.numel() for p in model.parameters())
+    elif cost == "macs":
+        savings = {k: _macs_saved(convs[k[0]], layer, shapes.sizes[k[0]]) for k, layer in layers.items()}
+        plain = shapes.macs
+    else:
+        seconds, plain = layer_seconds(model, variants, list(layers), size)
+        savings = {k: seconds[k[0], None] - seconds[k] for k in layers}
+    return [Offer(name, number, saving) for (name, number), saving in savings.items() if saving > 0], plain
+
+
+def _params(module: nn.Module) -> int:
+    return sum(p.numel() for p in module.parameters())
+
+
+def _macs_saved(
+    conv: nn.Conv2d, layer: ConvReplacement, calls: Sequence[tuple[tuple[int, ...], tuple[int, ...]]]
+) -> int:
+    form: Form = "feature" if "feature" in layer.forms else "folded"
+    own = conv.weight[0].numel() * conv.out_channels
+    return sum(own * math.prod(made) - layer.macs_at(form, made, read).per_image for read, made in calls)
+
+
+def _with_increases(
+    model: nn.Module, variants: Sequence[Variant], offers: Sequence[Offer], loss: Loss, batches: Sequence[Any]
+) -> list[Offer]:
+    if not batches:
+        raise UserError("plan: there is no batch to measure on")
+    found = []
+    for number, variant in enumerate(variants):
+        own = {offer.layer: offer for offer in offers if offer.variant == number}
+        for measured in measure_layers(model, variant, list(own), lambda m: mean_loss(m, loss, batches)):
+            if math.isfinite(measured.increase):
+                found.append(own[measured.layer]._replace(increase=measured.increase))
+    return found
+
+
+def _solved(offers: Sequence[Offer], saving: float, cost: Cost, plain: float, *, with_data: bool) -> list[Offer]:
+    chosen = (cheapest_offers if with_data else fewest_offers)(offers, saving)
+    if chosen is None:
+        best: dict[str, float] = {}
+        for offer in offers:
+            best[offer.layer] = max(best.get(offer.layer, 0.0), offer.saving)
+        least = 1 - sum(best.values()) / plain
+        raise UserError(
+            f"plan: {cost}={1 - saving / plain:.3g} cannot be met: these variants reach {least:.3g} of the plain "
+            "model at least; allow more, or give stronger `variants`"
+        )
+    return chosen
+
+
+def _choices(model: nn.Module, variants: Sequence[Variant], chosen: Sequence[Offer]) -> list[Choice]:
+    by_layer: Mapping[str, Offer] = {offer.layer: offer for offer in chosen}
+    choices = []
+    for name, conv in plain_convolutions(model):
+        if (offer := by_layer.get(name)) is not None:
+            variant = variants[offer.variant]
+            layer = blank(method_class(variant.layer), conv, variant)
+            assert layer is not None
+            choices.append(Choice(name, variant, _params(conv), layer.params_expected, offer.increase))
+    return choices

@@ -1,0 +1,177 @@
+"""What the replacement of one convolution at a time does to the loss of a model: any model, any loss, any batches."""
+
+from __future__ import annotations
+
+import copy
+import logging
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from linconv.config import VARIANTS, Variant
+from linconv.config.errors import UserError
+from linconv.config.names import check_known
+from linconv.layers import UnsupportedConvError, convert, fitting_init, method_class
+from linconv.layers.geometry import geometry
+from linconv.layers.replacement import ConvReplacement
+
+log = logging.getLogger("linconv")
+
+Loss = Callable[[Any, Any], Tensor]
+Batches = Iterable[tuple[Any, Any]]
+
+
+class LayerLoss(NamedTuple):
+    """One convolution replaced by itself, all others plain.
+
+    `params` are the plain convolution's, `loss_plain` and `loss` the model's with the plain one and with the new one;
+    infinite where not finite.
+    """
+
+    layer: str
+    params: int
+    params_saved: int
+    loss_plain: float
+    loss: float
+
+    @property
+    def increase(self) -> float:
+        """What the replacement adds to the loss; infinite where a loss is not finite."""
+        return self.loss - self.loss_plain if math.isfinite(self.loss) and math.isfinite(self.loss_plain) else math.inf
+
+
+@dataclass(frozen=True)
+class Sensitivity:
+    """The layers of a model that a variant can replace, the least sensitive per parameter saved first.
+
+    `loss` is the plain model's. That the increases of several layers add up is an assumption: each was measured with
+    all others plain.
+    """
+
+    loss: float
+    layers: list[LayerLoss] = field(repr=False)
+
+    def __str__(self) -> str:
+        width = max(len("layer"), *(len(layer.layer) for layer in self.layers))
+        lines = [f"{'layer':<{width}}  {'parameters':>10}  {'saved':>10}  {'loss':>9}  {'increase':>9}"]
+        lines += [
+            f"{la.layer:<{width}}  {la.params:>10,}  {la.params_saved:>10,}  {la.loss:>9.4f}  {la.increase:>+9.4f}"
+            for la in self.layers
+        ]
+        return "\n".join([*lines, f"the loss of the plain model is {self.loss:.4f}"])
+
+
+def sensitivity(model: nn.Module, loss: Loss, batches: Batches, variant: str | Variant = "L") -> Sensitivity:
+    """How much each convolution of a trained model suffers from being replaced, with no training after it.
+
+    A layer starts from the trained filters where its method can (least squares, truncated SVD), from new ones where
+    not. The model is left as it is.
+
+    Args:
+        model: any model; it is evaluated in evaluation mode, on its own device.
+        loss: of the output and the target of a batch, a tensor of one value, such as `F.cross_entropy`.
+        batches: pairs of an input and a target, on the model's device; they are read once and kept. A few hundred
+            images that the model was not trained on tell enough.
+        variant: a name (`L`, `Lr`, `LRr`, `LSr`) or a `Variant`: the layer whose effect is measured.
+
+    Raises:
+        UserError: there is no batch, or the variant can replace no convolution of the model.
+    """
+    variant = as_variant(variant)
+    kept = list(batches)
+    if not kept:
+        raise UserError("sensitivity: there is no batch to measure on")
+    names = replaceable(model, variant)
+    if not names:
+        raise UserError(f"sensitivity: {variant.layer!r} can replace no convolution of the model")
+    measured = measure_layers(model, variant, names, lambda network: mean_loss(network, loss, kept))
+    found = list(measured)
+    ranked = sorted(found, key=lambda la: la.increase / la.params_saved if la.params_saved > 0 else math.inf)
+    return Sensitivity(found[0].loss_plain, ranked)
+
+
+def measure_layers(
+    model: nn.Module,
+    variant: Variant,
+    names: Sequence[str],
+    evaluate: Callable[[nn.Module], float],
+    *,
+    replace: Callable[..., nn.Module] = convert,
+    tune: Callable[[nn.Module, str], nn.Module] | None = None,
+    seed: int = 0,
+) -> Iterator[LayerLoss]:
+    """Measure layers one after another; the model is left as it is.
+
+    Args:
+        evaluate: gives the loss of a model.
+        replace: replaces convolutions of a model as `convert` does, in place.
+        tune: trains one layer of a model alone, before it is evaluated; the plain layer is trained as much.
+        seed: of new filters, so that no layer's values depend on which came before it.
+    """
+    init = fitting_init(variant)
+    plain = evaluate(model)
+    for name in names:
+        torch.manual_seed(seed)
+        replaced = replace(copy.deepcopy(model), variant, include=[name], **({"init": init} if init else {}))
+        conv, layer = model.get_submodule(name), replaced.get_submodule(name)
+        assert isinstance(conv, nn.Conv2d)
+        assert isinstance(layer, ConvReplacement)
+        params = sum(p.numel() for p in conv.parameters())
+        if tune is not None:
+            loss, plain = evaluate(tune(replaced, name)), evaluate(tune(copy.deepcopy(model), name))
+        else:
+            loss = evaluate(replaced)
+        found = LayerLoss(name, params, params - layer.params_expected, plain, loss)
+        log.info("%s: loss %.4f, plain %.4f, %d parameters saved", name, loss, plain, found.params_saved)
+        yield found
+
+
+def as_variant(variant: str | Variant) -> Variant:
+    """A variant by its name.
+
+    Raises:
+        ValueError: an unknown name.
+    """
+    if isinstance(variant, Variant):
+        return variant
+    check_known([variant], VARIANTS, "variant")
+    return VARIANTS[variant]
+
+
+def replaceable(model: nn.Module, variant: Variant) -> list[str]:
+    """The names of the convolutions that a variant's layer can replace, in order of registration."""
+    cls = method_class(variant.layer)
+    return [name for name, conv in plain_convolutions(model) if blank(cls, conv, variant) is not None]
+
+
+def plain_convolutions(model: nn.Module) -> Iterator[tuple[str, nn.Conv2d]]:
+    """The convolutions that `convert` replaces: no subclasses, and no weights that are made anew at every call."""
+    for name, module in model.named_modules():
+        if type(module) is nn.Conv2d and "weight" in module._parameters:
+            yield name, module
+
+
+def blank(cls: type[ConvReplacement], conv: nn.Conv2d, variant: Variant) -> ConvReplacement | None:
+    """The layer that would replace a convolution, without memory; None where the method cannot replace it."""
+    like = nn.Conv2d(**geometry(conv), bias=conv.bias is not None, device="meta")
+    try:
+        return cls.from_conv2d(like, **variant.layer_options)
+    except UnsupportedConvError:
+        return None
+
+
+@torch.no_grad()
+def mean_loss(model: nn.Module, loss: Loss, batches: Sequence[tuple[Any, Any]]) -> float:
+    """The loss of a model in evaluation mode, averaged over batches."""
+    training = {module: module.training for module in model.modules()}
+    model.eval()
+    try:
+        values = [float(loss(model(x), y)) for x, y in batches]
+    finally:
+        for module, state in training.items():
+            module.training = state
+    return math.fsum(values) / len(values)

@@ -1,0 +1,57 @@
+"""The sizes that pass through the convolutions of a model."""
+
+from __future__ import annotations
+
+import copy
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from linconv.measure.one_layer import plain_convolutions
+
+
+@dataclass(frozen=True)
+class ConvShapes:
+    """What one image passes through.
+
+    `sizes` has ((h, w) of the input, (h', w') of the output) of every call of every replaceable convolution, by its
+    name; `macs` are those of all convolutions and linear layers.
+    """
+
+    sizes: dict[str, list[tuple[tuple[int, ...], tuple[int, ...]]]]
+    macs: int
+
+
+@torch.no_grad()
+def conv_shapes(model: nn.Module, size: tuple[int, int, int]) -> ConvShapes:
+    """The sizes of one pass of a copy of the model over one image of zeros, (c, h, w)."""
+    changed = copy.deepcopy(model).eval()
+    names = {module: name for name, module in plain_convolutions(changed)}
+    sizes: dict[str, list[tuple[tuple[int, ...], tuple[int, ...]]]] = {}
+    macs = 0
+
+    def note(module: nn.Module, arguments: tuple[Any, ...], named: dict[str, Any], output: Tensor) -> None:
+        nonlocal macs
+        source = next(iter((*arguments, *named.values())))
+        if isinstance(module, nn.Linear):
+            macs += module.in_features * output.numel()
+            return
+        assert isinstance(module, nn.Conv2d)
+        macs += module.weight[0].numel() * math.prod(output.shape[1:])
+        if module in names:
+            sizes.setdefault(names[module], []).append((tuple(source.shape[-2:]), tuple(output.shape[-2:])))
+
+    for module in changed.modules():
+        if isinstance(module, nn.Conv2d | nn.Linear):
+            module.register_forward_hook(note, with_kwargs=True)
+    changed(image_of(model, size))
+    return ConvShapes(sizes, macs)
+
+
+def image_of(model: nn.Module, size: tuple[int, int, int], batch: int = 1) -> Tensor:
+    """Images of zeros on the device and of the dtype of a model."""
+    like = next(model.parameters())
+    return torch.zeros(batch, *size, device=like.device, dtype=like.dtype)

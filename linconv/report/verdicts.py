@@ -1,0 +1,134 @@
+"""What tables, figures and claims say of comparisons, everywhere in the same words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+
+from linconv.config.options import LEAST_MARGIN
+from linconv.report.inference import Place
+from linconv.report.labels import place_label, variant_label
+from linconv.report.source import CellKey, Experiment
+from linconv.report.text import decimals, interval_text, number, percent
+from linconv.report.wording import cell_label
+from linconv.statistics import MIN_RUNS, Comparison, open_verdicts
+
+HOW_TO_READ = (
+    "**Difference [interval] (runs) sign.** A difference is a variant minus the plain network (Conv), in percentage "
+    "points, with the number of runs of each. All intervals of a table together hold with 95 % (or 1 - alpha): they "
+    "are simultaneous, as Dunnett's are.",
+    "**The interval decides the verdict.** Different (≠): it excludes 0. Equivalent (≈): it lies within the margin. "
+    "Undecided (?): neither; that is no equality. A margin that reaches the plain network's error makes nothing "
+    "equivalent.",
+    "**It is for other seeds and other test images.** The spread of the seeds is pooled over the variants of a "
+    "network; a variant that spreads more (Cochran's test) keeps its own. The images' part comes from the outcome of "
+    "each image. Results without outcomes get an upper bound, as if networks failed on images independently.",
+    f"**Margins** are given in the configuration, in points or as a share of the plain network's error, by default a "
+    f"fifth of it and at least {LEAST_MARGIN:g} points.",
+    "**P(worse), P(equivalent), P(better)** are the probabilities that the difference is below, within and above the "
+    "margin. They are not adjusted for the number of comparisons; p-values say whether they are.",
+    "**Ranks** count the variants that a test shows to be better; variants that no test separates share a rank. Bold "
+    "accuracies are above all others of their group by test; counts are exact.",
+    "**Seeds that would decide** are the runs of each side with which every open verdict would close, if means and "
+    "spreads stay as they are. Where the test images alone leave too wide an interval, no number of seeds will.",
+)
+
+
+def how_to_read() -> str:
+    """What holds for all tables, as a Markdown list: once, in place of long captions."""
+    return "\n".join(f"* {text}" for text in HOW_TO_READ)
+
+
+def difference_text(found: Comparison) -> str:
+    """A difference and its simultaneous interval, without the interval where there is no test."""
+    digits = decimals(found.error.total)
+    interval = interval_text(found.low, found.high, digits, signed=True)
+    return f"{number(found.mean, digits, signed=True)} {interval}".rstrip()
+
+
+def tested_text(experiment: Experiment, found: Iterable[Comparison]) -> str:
+    """How many tests there were and at which level, in a short sentence."""
+    tested = sum(c.tested for c in found)
+    level = percent(1 - experiment.config.statistics.alpha)
+    return f"Intervals hold for all {tested} comparisons at once ({level})." if tested else "Nothing could be tested."
+
+
+def legend(experiment: Experiment) -> Iterator[str]:
+    """The signs of the outcomes that occur, and what else a reader has to know of the comparisons with Conv."""
+    found = experiment.comparisons
+    meanings = {
+        "≈": "≈ equivalent to Conv within the margin",
+        "≈≠": "≈≠ equivalent within the margin, though different from 0",
+        "≠": "≠ different from Conv",
+        "?": "? undecided: neither a difference nor equivalence is shown",
+        "": f"no sign: fewer than {MIN_RUNS} runs",
+    }
+    marks = {c.mark for c in found.values()}
+    shown = [text for mark, text in meanings.items() if mark in marks]
+    if shown:
+        yield "; ".join(shown) + "."
+    yield from comparison_notes(experiment, found)
+
+
+def comparison_notes(experiment: Experiment, found: Mapping[CellKey, Comparison]) -> Iterator[str]:
+    """Margins, sources of noise, variants set apart, and the seeds that would decide."""
+    places = list(dict.fromkeys(cell[:2] for cell, c in found.items() if c.runs))
+    if not places:
+        return
+    yield from margin_notes(experiment, places)
+    yield from noise_notes(experiment, found)
+    flat = [cell_label(*cell) for cell, c in found.items() if c.no_variance]
+    if flat:
+        yield f"Nothing varies, so that nothing is decided: {', '.join(flat)}."
+    yield from open_notes(found.values())
+
+
+def margin_notes(experiment: Experiment, places: Iterable[Place]) -> Iterator[str]:
+    """The margin of every place in points and as a share of the plain network's error."""
+    parts = []
+    for place in places:
+        margin = experiment.margins[place]
+        of_error = (
+            f"{100 * margin.share:.0f} % of Conv's error" if margin.error > 0 else "Conv's error is 0 or not known"
+        )
+        refused = "" if margin.meaningful else ", so that nothing is called equivalent"
+        parts.append(f"{place_label(*place[::-1])} ±{margin.points:.2f} points ({of_error}{refused})")
+    if parts:
+        yield f"Margin of equivalence: {'; '.join(parts)}."
+
+
+def noise_notes(experiment: Experiment, found: Mapping[CellKey, Comparison]) -> Iterator[str]:
+    """Which sources of noise the intervals count and how much comes from which; which variants are set apart."""
+    by_place: dict[Place, list[Comparison]] = {}
+    for cell, comparison in found.items():
+        if comparison.tested:
+            by_place.setdefault(cell[:2], []).append(comparison)
+    for place, tested in by_place.items():
+        model = experiment.models[place]
+        shares = sorted(c.error.seeds**2 / (c.error.seeds**2 + c.error.images**2) for c in tested)
+        low, high = (f"{100 * share:.0f}" for share in (shares[0], shares[-1]))
+        of_seeds = f"{low} %" if low == high else f"{low} to {high} %"
+        texts = {
+            "measured": f"{of_seeds} of the variance of a difference is from the seeds, the rest from the test images",
+            "bounded": f"no outcomes per image; the part of the {model.count:,} test images is an upper bound, beside "
+            f"which the seeds make {of_seeds} of the variance of a difference",
+            "unknown": "neither outcomes per image nor the number of test images are known: intervals are of the seeds "
+            "alone, and verdicts hold for this test set",
+        }
+        apart = f"; {', '.join(map(variant_label, model.apart))} spread more and are set apart" if model.apart else ""
+        residual = f"runs spread by {model.residual:.2g} points about their variant and seed"
+        yield f"{place_label(*place[::-1])}: {residual}{apart}; {texts[model.images]}."
+
+
+def open_notes(found: Iterable[Comparison]) -> Iterator[str]:
+    """How many verdicts are open, and how many seeds would close them."""
+    found = list(found)
+    undecided, closing, seeds = open_verdicts(found)
+    if not undecided:
+        return
+    text = f"Open: {undecided} of {sum(c.tested for c in found)}."
+    if closing:
+        text += f" If means and spreads stay, {seeds} seeds each would decide {closing}."
+    if undecided > closing:
+        rest = f"the other {undecided - closing}" if closing else "any of them"
+        text += f" No number of seeds decides {rest}: the test set is too small."
+    yield text

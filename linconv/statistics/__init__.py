@@ -1,0 +1,37 @@
+"""The models and tests behind every verdict; imports numpy, pandas and scipy alone."""
+
+from __future__ import annotations
+
+from linconv.statistics.comparison import (
+    MIN_RUNS,
+    UNTESTED,
+    Comparison,
+    Margin,
+    Outcome,
+    compare,
+    hypotheses,
+    open_verdicts,
+)
+from linconv.statistics.model import Error, Images, Model, fit
+from linconv.statistics.pairs import McNemar, mcnemar
+from linconv.statistics.spread import Spread, accuracy_interval, spread
+
+__all__ = [
+    "MIN_RUNS",
+    "UNTESTED",
+    "Comparison",
+    "Error",
+    "Images",
+    "Margin",
+    "McNemar",
+    "Model",
+    "Outcome",
+    "Spread",
+    "accuracy_interval",
+    "compare",
+    "fit",
+    "hypotheses",
+    "mcnemar",
+    "open_verdicts",
+    "spread",
+]

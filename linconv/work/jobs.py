@@ -1,0 +1,97 @@
+"""The runs that configurations still lack, in the order in which workers take them."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import torch
+from torch import nn
+
+from linconv.config import Config, ResolvedRun, RunKey, load_config, resolve_runs
+from linconv.models import build_model
+from linconv.results.commands import shown_command
+from linconv.results.run_folder import finished
+
+Outcome = Literal["done", "failed", "stopped", "no time", "elsewhere"]
+OUTCOMES: tuple[Outcome, ...] = ("done", "failed", "stopped", "no time", "elsewhere")
+
+
+class Job(NamedTuple):
+    """A run without a result, where its result goes, and the command that trains it alone."""
+
+    config: Config
+    run: ResolvedRun
+    folder: Path
+    command: str
+
+
+class Done(NamedTuple):
+    """What became of a job; `detail` is the error of a failed one. `elsewhere`: another process has it."""
+
+    experiment: str
+    key: RunKey
+    outcome: Outcome
+    seconds: float
+    detail: str = ""
+
+
+def find_jobs(configs: Sequence[Path], results: Path) -> list[Job]:
+    """The runs without a result of their configuration and this code, file by file, in the order of `_by_seed`."""
+    found = []
+    for path in configs:
+        config = load_config(path)
+        for run in _by_seed(config):
+            key = run.key
+            where = ["--dataset", key.dataset, "--architecture", key.architecture, "--variant", key.variant]
+            words = ["linconv", "train", str(path), *where, "--seed", str(key.seed), "--results", str(results)]
+            job = Job(config, run, results / config.experiment / key.path, shown_command(words))
+            if not is_done(job):
+                found.append(job)
+    return found
+
+
+def _by_seed(config: Config) -> list[ResolvedRun]:
+    """The runs by data set and network, as listed, and within these all variants of a seed before the next seed."""
+    datasets = {name: i for i, name in enumerate(config.datasets)}
+    architectures = {name: i for i, name in enumerate(config.architectures)}
+
+    def place(run: ResolvedRun) -> tuple[int, int, int]:
+        return datasets[run.dataset], architectures[run.architecture], run.seed
+
+    return sorted(resolve_runs(config).values(), key=place)
+
+
+def is_done(job: Job) -> bool:
+    """Whether the job's result is there, whole, of its configuration and of this code."""
+    return finished(job.folder, job.run) is not None
+
+
+def groups(jobs: Sequence[Job]) -> Iterator[list[Job]]:
+    """Consecutive jobs that may run side by side: the same settings of the process; networks with dropout alone."""
+    group: list[Job] = []
+    for job in jobs:
+        if group and (_settings(job) != _settings(group[-1]) or has_dropout(job.run)):
+            yield group
+            group = []
+        group.append(job)
+    if group:
+        yield group
+
+
+def _settings(job: Job) -> tuple[Any, ...]:
+    return (job.run.recipe.precision, job.config.threads, job.config.deterministic, has_dropout(job.run))
+
+
+def has_dropout(run: ResolvedRun) -> bool:
+    """Whether the network draws from the device's generator, which runs side by side would share."""
+    return _has_dropout(run.architecture)
+
+
+@functools.cache
+def _has_dropout(architecture: str) -> bool:
+    with torch.device("meta"):
+        network = build_model(architecture)
+    return any(isinstance(module, nn.modules.dropout._DropoutNd) and module.p > 0 for module in network.modules())

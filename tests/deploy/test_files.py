@@ -1,0 +1,256 @@
+"""A saved model loads without the code that made it, equal in every tensor; other files are refused in one line."""
+
+from __future__ import annotations
+
+import copy
+import json
+import sys
+
+import pytest
+import torch
+import torchvision
+from torch import nn
+
+import linconv
+from linconv.catalogue.methods import METHODS
+from linconv.config import Variant
+from linconv.deploy import MissingPackageError, ModelFileError, load, save
+from linconv.pruning import pruned_network
+
+safetensors = pytest.importorskip("safetensors.torch")
+
+
+@pytest.fixture(scope="module")
+def x():
+    torch.manual_seed(0)
+    return torch.randn(2, 3, 32, 32)
+
+
+def _facts(tensor):
+    return tensor.shape, tensor.dtype, tensor.stride(), tensor.requires_grad
+
+
+def assert_same(found, expected, x):
+    assert [(n, type(m)) for n, m in found.named_modules()] == [(n, type(m)) for n, m in expected.named_modules()]
+    assert [m.training for m in found.modules()] == [m.training for m in expected.modules()]
+    for kind in ("named_parameters", "named_buffers"):
+        mine, theirs = (dict(getattr(model, kind)()) for model in (found, expected))
+        assert {n: _facts(t) for n, t in mine.items()} == {n: _facts(t) for n, t in theirs.items()}
+        assert all(torch.equal(tensor, theirs[name]) for name, tensor in mine.items())
+    assert found.state_dict().keys() == expected.state_dict().keys()
+    with torch.no_grad():
+        torch.testing.assert_close(found.eval()(x), expected.eval()(x))  # where tensors lie in memory decides rounding
+
+
+@pytest.mark.parametrize("name", ["m.safetensors", "folder"])
+@pytest.mark.parametrize("method", [m for m in METHODS if m != "conv"])
+def test_every_method_round_trips(tmp_path, x, method, name):
+    torch.manual_seed(0)
+    model = linconv.convert(linconv.build_model("base"), Variant(layer=method))
+    path = save(model, tmp_path / name)
+    assert_same(load(path), model, x)
+
+
+def optimized(x):
+    model = linconv.build_model("vgg11", "LRr").eval()
+    return linconv.optimize(model, x, forms=("feature",))
+
+
+MODELS = {
+    "converted": lambda x: linconv.convert(torchvision.models.resnet18(num_classes=4), "LRr", mode="feature"),
+    "sparse": lambda x: linconv.build_model("base", "LSr"),
+    "folded": lambda x: linconv.fold(linconv.build_model("resnet18", "L")),
+    "optimized": optimized,
+    "pruned": lambda x: pruned_network(linconv.build_model("vgg11"), (3, 32, 32), 0.4),
+    "channels_last": lambda x: linconv.build_model("base", "L").to(memory_format=torch.channels_last),
+    "half": lambda x: linconv.build_model("base", "L").bfloat16(),
+    "frozen": lambda x: linconv.build_model("resnet18", "L").requires_grad_(False),
+    "mobilenet": lambda x: torchvision.models.mobilenet_v3_small(num_classes=4),
+    "densenet": lambda x: torchvision.models.densenet121(num_classes=4),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", MODELS)
+def test_models_load_from_the_file_alone(tmp_path, x, kind):
+    torch.manual_seed(0)
+    model = MODELS[kind](x)
+    x = x.to(next(model.parameters()).dtype)
+    assert_same(load(save(model, tmp_path / "m.safetensors")), model, x)
+
+
+class Own(nn.Module):
+    """A class of a package that nobody trusts, with attributes that JSON cannot hold."""
+
+    def __init__(self, act=torch.tanh):
+        super().__init__()
+        self.features = linconv.build_model("base").features
+        self.head = nn.Linear(1024, 4)
+        self.act = act
+
+    def forward(self, x):
+        return self.head(self.act(self.features(x)).flatten(1))
+
+
+class Unspeakable(Own):
+    def __init__(self):
+        super().__init__(lambda x: x)
+
+
+@pytest.mark.parametrize("cls", [Own, Unspeakable])
+@pytest.mark.parametrize("given", ["model", "function"])
+def test_a_model_of_ones_own_loads_into_its_plain_network(tmp_path, x, cls, given):
+    torch.manual_seed(0)
+    model = linconv.optimize(linconv.convert(cls(), "L").eval(), x)
+    path = save(model, tmp_path / "m")
+    plain = cls()
+    before = copy.deepcopy(plain.state_dict())
+    assert_same(load(path, plain if given == "model" else cls), model, x)
+    assert all(torch.equal(value, before[name]) for name, value in plain.state_dict().items())
+
+
+def test_a_trusted_class_needs_no_model(tmp_path, x):
+    model = linconv.convert(Own(), "L")
+    path = save(model, tmp_path / "m.safetensors")
+    with pytest.raises(ModelFileError, match=r"m\.safetensors: the model: its class tests\.deploy.*trust=\('tests',\)"):
+        load(path)
+    assert_same(load(path, trust=("tests",)), model, x)
+
+
+def test_what_no_file_can_say_needs_a_model(tmp_path):
+    class Local(nn.Sequential):
+        pass
+
+    with pytest.raises(
+        ModelFileError, match=r"its class .*Local cannot be imported by name; give linconv\.load a plain"
+    ):
+        load(save(Local(nn.ReLU()), tmp_path / "a.safetensors"), trust=("tests",))
+    with pytest.raises(ModelFileError, match="its attribute 'act' holds a function; give"):
+        load(save(Unspeakable(), tmp_path / "b.safetensors"), trust=("tests",))
+
+
+@pytest.mark.parametrize(("given", "message"), [
+    (nn.ReLU(), r"a tests\..*:Own in the file, a torch\.nn.*:ReLU in the given model; trust=\('tests',\)"),
+    (Unspeakable(), r":Own in the file, a .*:Unspeakable in the given model"),
+])  # fmt: skip
+def test_another_model_does_not_fit(tmp_path, given, message):
+    path = save(Own(), tmp_path / "m.safetensors")
+    with pytest.raises(ModelFileError, match=message):
+        load(path, given)
+    other = Own()
+    other.extra = nn.ReLU()
+    with pytest.raises(ModelFileError, match="'extra' is not both in the file and in the given model"):
+        load(path, other)
+
+
+def test_shared_modules_and_tied_tensors_stay_shared(tmp_path):
+    class_ = nn.Sequential
+    shared = nn.Conv2d(4, 4, 1)
+    model = class_(shared, nn.ReLU(), shared, nn.Conv2d(4, 4, 1))
+    model[3].weight = shared.weight
+    found = load(save(model, tmp_path / "m.safetensors"))
+    assert found[0] is found[2]
+    assert found[3].weight is found[0].weight
+    assert found[3].bias is not found[0].bias
+    assert torch.equal(found[3].weight, shared.weight)
+
+
+def test_buffers_that_are_not_in_the_state_dictionary_come_along(tmp_path):
+    model = nn.Sequential(nn.ReLU())
+    model[0].register_buffer("seen", torch.arange(3), persistent=False)
+    model[0].register_buffer("none", None)
+    found = load(save(model, tmp_path / "m.safetensors"))
+    assert torch.equal(found[0].seen, torch.arange(3))
+    assert found[0].none is None
+    assert not found.state_dict()
+
+
+def test_the_folder_has_the_layout_of_model_hubs(tmp_path):
+    model = linconv.build_model("base", "Lr")
+    path = save(model, tmp_path / "new" / "folder")
+    assert sorted(p.name for p in path.iterdir()) == ["config.json", "model.safetensors"]
+    tensors = safetensors.load_file(path / "model.safetensors")
+    assert tensors.keys() == model.state_dict().keys()
+    config = json.loads((path / "config.json").read_text())
+    layer = config["modules"]["features.conv2"]
+    assert layer["class"] == "linconv.layers.linear_conv:LinearConv2d"
+    assert (layer["attributes"]["primary_ratio"], layer["attributes"]["_mode"]) == (0.5, "auto")
+
+
+def test_hooks_are_refused(tmp_path):
+    model = nn.Sequential(nn.Conv2d(1, 1, 1))
+    model[0].register_forward_hook(lambda *_: None)
+    with pytest.raises(ValueError, match="0 has hooks, which a file does not hold"):
+        save(model, tmp_path / "m.safetensors")
+    with pytest.raises(ValueError, match=r"0\.weight is on the meta device and has no values"):
+        save(nn.Sequential(nn.Conv2d(1, 1, 1, device="meta")), tmp_path / "m.safetensors")
+
+
+def rewritten(tmp_path, change):
+    """A saved folder whose description was changed."""
+    path = save(nn.Sequential(nn.Conv2d(1, 2, 1), nn.ReLU()), tmp_path / "m")
+    raw = json.loads((path / "config.json").read_text())
+    change(raw)
+    (path / "config.json").write_text(json.dumps(raw))
+    return path
+
+
+BAD = {
+    "newer": (lambda r: r.update(format_version=2, linconv="9.1"), r"written by a newer linconv \(9\.1, format 2; .*"),
+    "foreign": (lambda r: r.update(format="timm"), "not written by linconv.save"),
+    "version": (lambda r: r.update(format_version="x"), "format_version"),
+    "key": (lambda r: r.update(more=1), "more: Extra inputs"),
+    "no modules": (lambda r: r.pop("modules"), "modules: Field required"),
+    "no root": (lambda r: r["modules"].pop(""), "the model: it is not described"),
+    "no child": (lambda r: r["modules"].pop("1"), "1: it is not described"),
+    "circle": (lambda r: r["modules"][""]["children"].update({"0": ""}), "the model: it contains itself"),
+    "tensor": (lambda r: r["modules"]["0"]["parameters"]["weight"].update(tensor="x"), "0: its tensor 'x' is not in"),
+    "class": (lambda r: r["modules"]["1"].update({"class": "torch.nn.modules:nothing"}), "1: .*is no class of modules"),
+    "module": (lambda r: r["modules"]["1"].update({"class": "torch.nn.modules.no:R"}), "1: .*cannot be imported"),
+    "function as class": (lambda r: r["modules"]["1"].update({"class": "torch.nn.modules.utils:_pair"}), "is no class"),
+    "os": (lambda r: r["modules"]["1"].update({"class": "os:system"}), "give linconv.load a plain model, or trust"),
+    "graph": (lambda r: r["modules"]["1"].update({"class": "torch.fx.graph:Graph"}), "not one of linconv's"),
+    "load": (lambda r: r["modules"]["1"]["attributes"].update(f={"function": "torch:load"}), "1: unknown value"),
+    "system": (lambda r: r["modules"]["1"]["attributes"].update(f={"function": "os:system"}), "1: unknown value"),
+    "other class": (lambda r: r["modules"]["1"]["attributes"].update(f={"class": "os:PathLike"}), "not trusted"),
+    "hooks": (lambda r: r["modules"]["1"]["attributes"].update(_forward_hooks=1), "'_forward_hooks' is no attribute"),
+    "value": (lambda r: r["modules"]["1"]["attributes"].update(f={"tuple": 3}), "1: unknown value"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", BAD)
+def test_bad_descriptions_are_refused_in_one_line(tmp_path, kind):
+    change, message = BAD[kind]
+    path = rewritten(tmp_path, change)
+    with pytest.raises(ModelFileError, match=message) as refused:
+        load(path)
+    assert "\n" not in str(refused.value)
+
+
+def test_other_files_are_refused_in_one_line(tmp_path):
+    with pytest.raises(ModelFileError, match="no such file"):
+        load(tmp_path / "none.safetensors")
+    foreign = tmp_path / "foreign.safetensors"
+    safetensors.save_file({"a": torch.zeros(2)}, foreign)
+    with pytest.raises(ModelFileError, match=r"not written by linconv\.save: it has no description"):
+        load(foreign)
+    whole = save(nn.Sequential(nn.Conv2d(1, 2, 1)), tmp_path / "m.safetensors").read_bytes()
+    for length in range(0, len(whole), 37):
+        (tmp_path / "cut.safetensors").write_bytes(whole[:length])
+        with pytest.raises(ModelFileError, match="no safetensors file, or a damaged one") as refused:
+            load(tmp_path / "cut.safetensors")
+        assert "\n" not in str(refused.value)
+    folder = save(nn.ReLU(), tmp_path / "folder")
+    (folder / "config.json").write_bytes(b"\xff{")
+    with pytest.raises(ModelFileError, match="no text in UTF-8"):
+        load(folder)
+    (folder / "config.json").write_text("[" * 100_000)
+    with pytest.raises(ModelFileError, match="is no JSON"):
+        load(folder)
+
+
+@pytest.mark.parametrize("act", [lambda path: save(nn.ReLU(), path), load])
+def test_a_missing_package_is_one_plain_line(tmp_path, monkeypatch, act):
+    for name in ("safetensors", "safetensors.torch"):
+        monkeypatch.setitem(sys.modules, name, None)
+    with pytest.raises(MissingPackageError, match=r"needs the package 'safetensors': pip install 'linconv\[deploy\]'"):
+        act(tmp_path / "m.safetensors")

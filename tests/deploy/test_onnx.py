@@ -1,0 +1,110 @@
+"""One call exports a model, and the file gives the model's outputs in every engine; a wrong file is noticed."""
+
+from __future__ import annotations
+
+import sys
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import linconv
+from linconv.deploy import (
+    ENGINES,
+    ExportError,
+    MissingPackageError,
+    deviation,
+    export_onnx,
+    onnx,
+    open_model,
+    quantize_onnx,
+)
+
+pytest.importorskip("onnxruntime")
+pytest.importorskip("onnxscript")
+
+
+@pytest.fixture(scope="module")
+def network():
+    """`base` with statistics that batch normalization did not start with, and a batch."""
+    torch.manual_seed(0)
+    model, x = linconv.build_model("base", "Lr"), torch.randn(2, 3, 32, 32)
+    model(3 * x + 1)
+    return model, x
+
+
+@pytest.mark.parametrize("form", ["folded", "feature", "product"])
+@pytest.mark.parametrize("engine", ENGINES)
+def test_every_form_gives_the_models_outputs_in_every_engine(tmp_path, network, form, engine):
+    pytest.importorskip(engine)
+    model, x = network
+    path = export_onnx(linconv.optimize(model, x, forms=(form,)), x, tmp_path / "m.onnx")
+    assert [p.name for p in tmp_path.iterdir()] == ["m.onnx"]
+    with torch.no_grad():
+        expected = model.eval()(x).numpy()
+    assert deviation(open_model(path, engine, threads=1)(x.numpy()), expected) < 1e-5
+
+
+def test_a_model_in_training_is_exported_as_in_evaluation_and_left_alone(tmp_path, network):
+    model, x = network
+    model.train()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    path = export_onnx(model, x[:1], tmp_path / "m.onnx", dynamic_batch=True)
+    assert model.training
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+    run = open_model(path, "onnxruntime", threads=1)
+    for n in (1, 2, 5):
+        images = torch.randn(n, 3, 32, 32)
+        with torch.no_grad():
+            expected = linconv.fold(model).eval()(images).numpy()
+        assert deviation(run(images.numpy()), expected) < 1e-5
+
+
+def test_a_file_with_other_outputs_is_an_error(tmp_path, network, monkeypatch):
+    model, x = network
+
+    def wrong(path, engine, threads):
+        run = open_model(path, engine, threads=threads)
+        return lambda images: run(images) + 1
+
+    monkeypatch.setattr(onnx, "open_model", wrong)
+    with pytest.raises(ExportError, match=r"m\.onnx: onnxruntime gives other outputs than the model: they differ by"):
+        export_onnx(model, x, tmp_path / "m.onnx")
+    assert export_onnx(model, x, tmp_path / "m.onnx", check=False).exists()
+
+
+def test_int8_takes_a_quarter_of_the_space_and_stays_near(tmp_path, network):
+    model, x = network
+    images = torch.randn(64, 3, 32, 32)
+    fp32 = export_onnx(linconv.optimize(model, x, forms=("product",)), x, tmp_path / "fp32.onnx")
+    int8 = quantize_onnx(fp32, images.split(2), tmp_path / "int8.onnx")
+    assert int8.stat().st_size < 0.35 * fp32.stat().st_size
+    with torch.no_grad():
+        expected = model.eval()(x).numpy()
+    for engine in ENGINES:
+        if engine in sys.modules or engine == "onnxruntime":
+            assert deviation(open_model(int8, engine, threads=1)(x.numpy()), expected) < 0.15
+    with pytest.raises(ValueError, match="at least one batch of images is needed"):
+        quantize_onnx(fp32, [], tmp_path / "x.onnx")
+
+
+def test_deviation_is_a_share_of_the_largest_value():
+    assert deviation(np.array([1.0, -3.5]), np.array([1.0, -4.0])) == 0.125
+    assert deviation(np.zeros(0), np.zeros(0)) == 0
+    assert not deviation(np.array([np.nan]), np.ones(1)) <= 1
+
+
+@pytest.mark.parametrize("package", ["onnx", "onnxscript", "onnxruntime", "openvino"])
+def test_a_missing_package_is_one_plain_line(tmp_path, monkeypatch, network, package):
+    for name in [package, *(name for name in sys.modules if name.startswith(f"{package}."))]:
+        monkeypatch.setitem(sys.modules, name, None)
+    file, layer, x = tmp_path / "m.onnx", nn.Conv2d(1, 1, 1), torch.zeros(1, 1, 2, 2)
+    use = {"openvino": lambda: open_model(file, package, threads=1)}.get(package, lambda: export_onnx(layer, x, file))
+    with pytest.raises(MissingPackageError, match=rf"needs the package '{package}': pip install 'linconv\[deploy\]'"):
+        use()
+
+
+def test_an_unknown_engine_is_named(tmp_path):
+    with pytest.raises(ValueError, match="unknown engine 'tensorrt'; known: onnxruntime, openvino"):
+        open_model(tmp_path / "m.onnx", "tensorrt", threads=1)

@@ -1,0 +1,209 @@
+"""Plans meet their budgets by count, prefer what costs little, refuse what cannot be met, and leave models alone."""
+
+from __future__ import annotations
+
+import copy
+import itertools
+
+import pytest
+import torch
+import torch.nn.functional as F
+import torchvision
+from torch import nn
+
+import linconv
+from linconv.config import Variant
+from linconv.config.errors import UserError
+from linconv.measure import budget, latency
+from linconv.measure.one_layer import LayerLoss, sensitivity
+from linconv.measure.solve import Offer, cheapest_offers, fewest_offers
+
+
+@pytest.fixture(scope="module")
+def resnet():
+    torch.manual_seed(0)
+    return torchvision.models.resnet18(num_classes=10)
+
+
+def params(model):
+    return sum(p.numel() for p in model.parameters())
+
+
+@pytest.mark.parametrize("share", [0.9, 0.6, 0.35, 0.15])
+def test_a_budget_of_parameters_is_met_by_count(resnet, share):
+    before = copy.deepcopy(resnet.state_dict())
+    plan = linconv.plan(resnet, (3, 64, 64), params=share)
+    assert plan.reached <= share
+    changed = linconv.convert(copy.deepcopy(resnet), "conv")
+    for choice in plan.choices:  # drawn anew: least squares would take minutes here
+        changed = linconv.convert(changed, choice.variant, include=[choice.layer])
+    assert params(changed) / params(resnet) == pytest.approx(plan.reached)
+    assert {c.layer for c in plan.choices} == set(linconv.layers.replaced_layers(changed))
+    assert all(torch.equal(value, before[name]) for name, value in resnet.state_dict().items())
+    smaller = plan.choices and min(c.params_before - c.params_after for c in plan.choices) / params(resnet)
+    assert plan.reached + smaller > share or share == 0.15  # no layer is replaced in vain
+
+
+def test_a_budget_of_macs_is_met_by_count(resnet):
+    plan = linconv.plan(resnet, (3, 64, 64), macs=0.6)
+    changed = copy.deepcopy(resnet)
+    for choice in plan.choices:
+        changed = linconv.convert(changed, choice.variant, include=[choice.layer])
+    counted, plain = (linconv.complexity(m, (3, 64, 64)) for m in (changed, resnet))
+    assert plan.plain == plain.macs_folded
+    assert counted.macs_feature / plain.macs_folded == pytest.approx(plan.reached)
+    assert plan.reached <= 0.6
+
+
+def test_the_table_names_layers_methods_and_the_outcome(resnet):
+    text = str(linconv.plan(resnet, (3, 64, 64), params=0.6))
+    assert "layer4.1.conv2  linear(primary_ratio=0.5)" in text
+    assert text.splitlines()[-1].endswith("of the parameters of the plain model; asked for 60.0%")
+
+
+@pytest.fixture(scope="module")
+def trained():
+    """A small network that knows its data, and batches of it: channels tell the class, one layer at half the width."""
+    torch.manual_seed(0)
+    model = nn.Sequential(
+        nn.Conv2d(3, 16, 3, padding=1), nn.ReLU(), nn.Conv2d(16, 16, 3, padding=1), nn.ReLU(),
+        nn.Conv2d(16, 16, 3, padding=1), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(16, 3),
+    )  # fmt: skip
+    y = torch.arange(96) % 3
+    x = torch.randn(96, 3, 8, 8) + 2 * F.one_hot(y, 3)[:, :, None, None]
+    optimizer = torch.optim.Adam(model.parameters(), 3e-3)
+    for _ in range(60):
+        optimizer.zero_grad()
+        F.cross_entropy(model(x), y).backward()
+        optimizer.step()
+    return model, list(zip(x.split(32), y.split(32), strict=True))
+
+
+def test_sensitivity_is_the_loss_with_one_layer_replaced(trained):
+    model, batches = trained
+    found = linconv.sensitivity(model, F.cross_entropy, iter(batches), "LRr")
+    assert {la.layer for la in found.layers} == {"0", "2", "4"}
+    for la in found.layers:
+        replaced = linconv.convert(copy.deepcopy(model), "LRr", include=[la.layer], init="least_squares")
+        with torch.no_grad():
+            expected = sum(float(F.cross_entropy(replaced(x), y)) for x, y in batches) / 3
+        assert la.loss == pytest.approx(expected, rel=1e-4)
+        assert la.loss_plain == found.loss
+        assert la.params_saved == la.params - params(replaced.get_submodule(la.layer))
+    ratios = [la.increase / la.params_saved for la in found.layers if la.params_saved > 0]
+    assert ratios == sorted(ratios)
+    assert str(found).splitlines()[-1] == f"the loss of the plain model is {found.loss:.4f}"
+
+
+def test_sensitivity_of_nothing_is_refused(trained):
+    model, batches = trained
+    with pytest.raises(UserError, match="there is no batch to measure on"):
+        sensitivity(model, F.cross_entropy, [])
+    with pytest.raises(UserError, match="'linear' can replace no convolution of the model"):
+        sensitivity(nn.Sequential(nn.Flatten(), nn.LazyLinear(3)), F.cross_entropy, batches)
+    with pytest.raises(ValueError, match="unknown variant 'X'"):
+        sensitivity(model, F.cross_entropy, batches, "X")
+    assert LayerLoss("a", 1, 1, 1.0, float("nan")).increase == float("inf")
+
+
+def test_with_data_a_plan_takes_the_layers_and_methods_that_cost_least(trained, monkeypatch):
+    model, batches = trained
+    made = {("0", 0): 9.0, ("2", 0): 0.5, ("4", 0): 0.1, ("0", 1): 8.0, ("2", 1): 0.2, ("4", 1): 5.0}
+
+    def measured(model, variant, names, evaluate):
+        number = int(variant.layer == "lowrank")
+        return (LayerLoss(name, 1, 1, 1.0, 1.0 + made[name, number]) for name in names)
+
+    monkeypatch.setattr(budget, "measure_layers", measured)
+    variants = [Variant(layer="linear"), Variant.model_validate({"layer": "lowrank", "options": {"rank": 0.5}})]
+    plan = linconv.plan(model, (3, 8, 8), params=0.6, loss=F.cross_entropy, batches=batches, variants=variants)
+    assert [(c.layer, c.variant.layer, c.increase) for c in plan.choices] == [
+        ("2", "lowrank", pytest.approx(0.2)), ("4", "linear", pytest.approx(0.1)),
+    ]  # fmt: skip
+    assert params(plan.apply(model)) / params(model) == pytest.approx(plan.reached)
+
+
+def test_a_plan_with_data_for_real_keeps_the_loss_better_than_the_same_budget_elsewhere(trained):
+    model, batches = trained
+    plan = linconv.plan(model, (3, 8, 8), params=0.75, loss=F.cross_entropy, batches=batches)
+    changed = plan.apply(model)
+    assert params(changed) / params(model) == pytest.approx(plan.reached)
+    assert plan.reached <= 0.75
+    assert all(c.increase is not None for c in plan.choices)
+    assert "+" in str(plan) or "-" in str(plan)
+    with torch.no_grad():
+        loss = sum(float(F.cross_entropy(changed(x), y)) for x, y in batches) / 3
+    assert loss < 1.0  # chance is log 3
+
+
+def test_the_latency_is_measured_and_the_target_follows_it(trained, monkeypatch):
+    model, _ = trained
+    seconds = {("0", None): 1.0, ("2", None): 4.0, ("4", None): 5.0, ("0", 0): 1.5, ("2", 0): 2.0, ("4", 0): 3.0}
+    monkeypatch.setattr(budget, "layer_seconds", lambda *_: (seconds, 10.0))
+    ratios = iter([0.85, 0.7])
+    monkeypatch.setattr(budget, "ratio_to_plain", lambda *_: next(ratios))
+    plan = linconv.plan(model, (3, 8, 8), latency=0.8, variants=["L"])
+    assert [c.layer for c in plan.choices] == ["2", "4"]  # one layer took 0.85
+    assert plan.reached == 0.7
+    monkeypatch.setattr(budget, "ratio_to_plain", lambda *_: 0.81)
+    with pytest.raises(UserError, match=r"latency=0\.8 is not met: the last plan takes 0\.81 of the plain time"):
+        linconv.plan(model, (3, 8, 8), latency=0.8, variants=["L"])
+
+
+def test_times_are_taken_of_every_layer_for_real(trained, monkeypatch):
+    monkeypatch.setattr(latency, "BLOCK_SECONDS", 1e-4)
+    model, _ = trained
+    seconds, whole = latency.layer_seconds(model, [Variant(layer="linear")], [("0", 0), ("4", 0)], (3, 8, 8))
+    assert seconds.keys() == {("0", None), ("0", 0), ("4", None), ("4", 0)}
+    assert all(0 < value < 1 for value in (*seconds.values(), whole))
+    assert 0.2 < latency.ratio_to_plain(model, copy.deepcopy(model), (3, 8, 8)) < 5
+
+
+@pytest.mark.parametrize(("given", "message"), [
+    ({}, "give one budget, params=, macs= or latency=, not 0"),
+    ({"params": 0.5, "macs": 0.5}, "give one budget, params=, macs= or latency=, not 2"),
+    ({"params": 1.5}, r"params=1\.5: a share of the plain model in \(0, 1\) is expected"),
+    ({"macs": 0}, r"macs=0: a share"),
+    ({"params": True}, r"params=True: a share"),
+    ({"params": "half"}, r"params='half': a share"),
+    ({"params": 0.01}, r"params=0\.01 cannot be met: these variants reach 0\.\d+ of the plain model at least; "),
+    ({"macs": 0.01}, r"macs=0\.01 cannot be met"),
+    ({"params": 0.5, "loss": F.cross_entropy}, "give `loss` and `batches` together, or neither"),
+    ({"params": 0.5, "variants": ["X"]}, "unknown variant 'X'"),
+])  # fmt: skip
+def test_impossible_budgets_are_refused_in_one_line(resnet, given, message):
+    with pytest.raises(ValueError, match=message) as refused:
+        linconv.plan(resnet, (3, 64, 64), **given)
+    assert "\n" not in str(refused.value)
+
+
+def test_a_model_without_convolutions_is_refused():
+    with pytest.raises(UserError, match=r"the model calls no nn\.Conv2d that can be replaced"):
+        linconv.plan(nn.Sequential(nn.Flatten(), nn.Linear(12, 3)), (3, 2, 2), params=0.5)
+
+
+def test_cheapest_offers_are_near_the_best_of_all_choices():
+    generator = torch.Generator().manual_seed(0)
+    for _ in range(30):
+        table = torch.rand(4, 3, 2, generator=generator).tolist()
+        offers = [Offer(str(i), j, 1 + s, c) for i, row in enumerate(table) for j, (s, c) in enumerate(row)]
+        best = min(
+            sum(c for _, c in pick)
+            for pick in itertools.product(*[[(0.0, 0.0), *((1 + s, c) for s, c in row)] for row in table])
+            if sum(s for s, _ in pick) >= 3
+        )
+        found = cheapest_offers(offers, 3)
+        assert sum(o.saving for o in found) >= 3
+        assert len({o.layer for o in found}) == len(found)
+        assert best <= sum(o.increase for o in found) + 1e-9 <= 2 * best + 0.5
+    assert cheapest_offers(offers, 100) is None
+    assert cheapest_offers([Offer("a", 0, 1.0, -0.1)], 0) == [Offer("a", 0, 1.0, -0.1)]
+
+
+def test_fewest_offers_take_the_mildest_variant_that_suffices():
+    offers = [Offer("a", 0, 2.0), Offer("b", 0, 1.0), Offer("a", 1, 3.0), Offer("b", 1, 2.0), Offer("b", 2, 2.5)]
+    assert fewest_offers(offers, 2) == [offers[0]]
+    assert fewest_offers(offers, 2.5) == offers[:2]
+    assert fewest_offers(offers, 5) == offers[2:4]
+    assert fewest_offers(offers, 5.5) == [offers[2], offers[4]]
+    assert fewest_offers(offers, 6) is None

@@ -1,0 +1,171 @@
+"""Simultaneous comparisons: scipy's Dunnett, Tukey and multivariate t, and interval and verdict that agree."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
+
+from linconv.statistics import Margin, compare, fit, hypotheses, mcnemar, open_verdicts
+from linconv.statistics.family import Maximum
+
+PLACE = ("d", "n")
+
+
+def compared(table: pd.DataFrame, margin: float = 1.0, error: float = 5.0, alpha: float = 0.05, images=None):
+    model = fit(table, images=images)
+    pairs = [(PLACE, (str(v), "a")) for v in table if v != "a"]
+    found = compare({PLACE: model}, pairs, {PLACE: Margin(margin, error)}, alpha)
+    return {pair[0]: comparison for (_, pair), comparison in found.items()}
+
+
+def table(**offsets: float) -> pd.DataFrame:
+    """Five seeds; residuals of every variant are a cyclic shift of the same five values."""
+    noise = 0.1 * np.array([-1.0, 0.5, 0.0, 1.0, -0.5])
+    values = {v: 95 + offset + np.roll(noise, i) for i, (v, offset) in enumerate(({"a": 0.0} | offsets).items())}
+    return pd.DataFrame(values)
+
+
+@pytest.mark.parametrize("variants", [3, 7, 20])
+def test_comparisons_with_a_control_are_dunnetts(variants):
+    """`scipy.stats.dunnett` has no seeds to cross with, so its statistics and degrees of freedom are taken over."""
+    rng = np.random.default_rng(variants)
+    groups = rng.normal(0, 1, (variants, 5)) + np.linspace(0, 2, variants)[:, None]
+    wanted = stats.dunnett(*groups[1:], control=groups[0], rng=np.random.default_rng(0))
+    contrasts = np.c_[-np.ones(variants - 1), np.eye(variants - 1)]
+    maximum = Maximum(np.eye(variants), contrasts)
+    freedom = 4 * variants
+    for statistic, p in zip(wanted.statistic, wanted.pvalue, strict=True):
+        assert maximum.p(statistic, freedom) == pytest.approx(p, abs=2e-3)
+
+
+def test_all_pairs_are_tukeys():
+    contrasts = np.array([[(v == i) - (v == j) for v in range(5)] for i in range(5) for j in range(i)], dtype=float)
+    found = Maximum(np.eye(5), contrasts).quantile(0.05, 20)
+    assert found == pytest.approx(stats.studentized_range.ppf(0.95, 5, 20) / 2**0.5, abs=0.01)
+
+
+def test_any_correlation_is_the_multivariate_t():
+    covariance = np.array([[1.0, 0.3, 0.1], [0.3, 2.0, 0.2], [0.1, 0.2, 0.5]])
+    contrasts = np.array([[-1.0, 1, 0], [-1, 0, 1]])
+    of_contrasts = contrasts @ covariance @ contrasts.T
+    scale = np.sqrt(np.diag(of_contrasts))
+    exact = stats.multivariate_t(shape=of_contrasts / np.outer(scale, scale), df=7)
+    wanted = 1 - exact.cdf([2.5, 2.5], lower_limit=[-2.5, -2.5], random_state=0)
+    assert Maximum(covariance, contrasts).p(2.5, 7) == pytest.approx(wanted, abs=1e-3)
+
+
+def test_one_comparison_is_not_adjusted():
+    found = compared(table(b=0.05))["b"]
+    assert found.p_adjusted == pytest.approx(found.p)
+
+
+def test_a_family_over_several_networks_shares_its_level():
+    model = fit(table(b=0.2, c=0.0))
+    places = [("d", "n"), ("d", "m")]
+    margins = dict.fromkeys(places, Margin(1.0, 5.0))
+    pairs = [(place, (v, "a")) for place in places for v in "bc"]
+    both = compare(dict.fromkeys(places, model), pairs, margins, 0.05)
+    one = compare({PLACE: model}, pairs[:2], margins, 0.05)
+    p = one[PLACE, ("b", "a")].p_adjusted
+    assert both[PLACE, ("b", "a")].p_adjusted == pytest.approx(1 - (1 - p) ** 2)
+    assert hypotheses(both) == 4
+
+
+def test_a_hypothesis_is_tested_once():
+    model = fit(table(b=0.2, c=0.0))
+    margin = {PLACE: Margin(1.0, 5.0)}
+    once = compare({PLACE: model}, [(PLACE, ("b", "a"))], margin, 0.05)
+    twice = compare({PLACE: model}, [(PLACE, ("b", "a")), (PLACE, ("a", "b"))], margin, 0.05)
+    assert hypotheses(once) == hypotheses(twice) == 1
+    forth, back = twice[PLACE, ("b", "a")], twice[PLACE, ("a", "b")]
+    assert forth == once[PLACE, ("b", "a")]
+    assert (back.low, back.high, back.p_adjusted) == (-forth.high, -forth.low, forth.p_adjusted)
+
+
+OFFSETS = st.lists(st.floats(-2, 2), min_size=2, max_size=4)
+
+
+@settings(deadline=None, max_examples=50)
+@given(OFFSETS, st.floats(0.05, 3), st.sampled_from([0.01, 0.05, 0.2]))
+def test_interval_p_and_verdict_agree(offsets, margin, alpha):
+    found = compared(table(**dict(zip("bcde", offsets, strict=False))), margin, alpha=alpha)
+    for c in found.values():
+        distance = min(abs(c.low), abs(c.high), abs(abs(c.low) - margin), abs(abs(c.high) - margin))
+        if distance < 1e-3:  # the quantile is found to 1e-6 standard errors
+            continue
+        assert c.differs == (c.low > 0 or c.high < 0) == (c.p_adjusted <= alpha)
+        within = -margin < c.low and c.high < margin
+        assert (c.outcome == "equivalent") == within == (c.p_equivalence <= alpha)
+        assert sum(c.probabilities) == pytest.approx(1)
+        assert c.p <= c.p_adjusted <= len(found) * c.p + 1e-12
+
+
+@pytest.mark.parametrize(
+    ("offset", "margin", "outcome", "differs", "mark"),
+    [
+        (0.0, 1.0, "equivalent", False, "≈"),
+        (0.4, 1.0, "equivalent", True, "≈≠"),
+        (-3.0, 1.0, "different", True, "≠"),
+        (0.0, 0.1, "undecided", False, "?"),
+    ],
+)
+def test_outcomes(offset, margin, outcome, differs, mark):
+    found = compared(table(b=offset, c=0.0), margin)["b"]
+    assert (found.outcome, found.differs, found.mark) == (outcome, differs, mark)
+
+
+@pytest.mark.parametrize(("error", "outcome"), [(1.01, "equivalent"), (1.0, "undecided"), (0.0, "undecided")])
+def test_nothing_is_equivalent_within_a_margin_that_reaches_the_error(error, outcome):
+    assert compared(table(b=0.0, c=0.0), margin=1.0, error=error)["b"].outcome == outcome
+
+
+def test_too_few_runs_are_not_tested():
+    found = compared(table(b=-3.0, c=0.0).iloc[:2])["b"]
+    assert (found.outcome, found.runs, found.tested) == ("n too small", 2, False)
+    assert math.isnan(found.low)
+    nothing = compare({PLACE: fit(table(b=0.0))}, [(PLACE, ("x", "a"))], {PLACE: Margin(1, 5)}, 0.05)
+    assert nothing[PLACE, ("x", "a")].outcome == "n too small"
+
+
+def test_nothing_is_decided_where_nothing_varies():
+    flat = pd.DataFrame({"a": [95.0] * 3, "b": [96.0] * 3, "c": [95.0] * 3})
+    found = compared(flat)["b"]
+    assert (found.outcome, found.text, found.no_variance) == ("undecided", "undecided (no variance)", True)
+    # the images vary: without outcomes their part is bounded
+    assert compared(flat, images=10_000)["b"].tested
+
+
+def test_probabilities_by_hand():
+    # five seeds, two variants: differences -0.15, 0.1, ... ; mean 0.05, t with 4 degrees of freedom
+    data = table(b=0.05)
+    differences = data["b"] - data["a"]
+    found = compared(data, margin=0.1)["b"]
+    t = stats.t(4, loc=differences.mean(), scale=stats.sem(differences))
+    assert found.probabilities == pytest.approx((t.cdf(-0.1), t.cdf(0.1) - t.cdf(-0.1), t.sf(0.1)))
+
+
+def test_the_seeds_that_would_decide():
+    found = compared(table(b=0.06, c=0.0), margin=0.07)["b"]
+    assert found.outcome == "undecided"
+    wide = pd.concat([table(b=0.06, c=0.0)] * math.ceil(found.seeds_needed / 5), ignore_index=True)
+    assert compared(wide, margin=0.07)["b"].outcome == "different"
+    assert found.seeds_needed > 5
+    # no number of seeds takes off the noise of 400 test images
+    hopeless = compared(table(b=0.06, c=0.0), margin=0.07, images=400)["b"]
+    assert hopeless.seeds_needed is None
+    assert open_verdicts([found, hopeless]) == (2, 1, found.seeds_needed)
+
+
+def test_mcnemar_by_hand():
+    first, second = np.zeros(20, dtype=bool), np.zeros(20, dtype=bool)
+    first[:6], second[5:6] = True, True
+    assert mcnemar(first, second) == (5, 0, pytest.approx(2 / 2**5))
+    assert mcnemar(first, first) == (0, 0, 1.0)
+    with pytest.raises(ValueError, match="same images"):
+        mcnemar(first, second[:5])

@@ -1,0 +1,145 @@
+"""`linconv run`: its commands, replaced by a program that is quicker, and its exit codes."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+
+from linconv import pipeline
+from linconv.config import Config, parse_config, plan_runs
+from linconv.results import write_result
+from tests.results.factory import make_run
+
+RAW = {
+    "experiment": "toy",
+    "datasets": ["synthetic"],
+    "architectures": ["base"],
+    "variants": ["conv", "L"],
+    "seeds": [0],
+    "recipe": {"overrides": [{"set": {"epochs": 1}}]},
+    "throughput": {"architectures": ["base"], "variants": ["L"], "batches": [1]},
+    "device": "cpu",
+}
+PROGRAM = """
+import json, sys, time
+from pathlib import Path
+here = Path(__file__).parent
+words = sys.argv[1:]
+with (here / "calls").open("a") as file:
+    file.write(" ".join(words) + "\\n")
+script = json.loads((here / "script.json").read_text())
+if script.get("train") and words[0] == "work":
+    for path, text in script["train"].items():
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        Path(path).write_text(text)
+if script.get("hang") and words[0] == "work":
+    import signal
+    signal.signal(signal.SIGTERM, lambda *_: (Path(here / "asked").touch(), sys.exit(75)))
+    (here / "hangs").touch()
+    time.sleep(60)
+sys.exit(script.get("codes", {}).get(words[0], 0))
+"""
+
+
+@pytest.fixture
+def act(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[int, list[str]]]:
+    """Runs the pipeline in which the program does as the script says; returns the exit code and the calls."""
+    (tmp_path / "program.py").write_text(PROGRAM)
+    monkeypatch.setattr(pipeline, "PROGRAM", (sys.executable, str(tmp_path / "program.py")))
+
+    def run(settings: Config | None = None, **script: object) -> tuple[int, list[str]]:
+        options = {key: script.pop(key) for key in ("jobs", "budget_seconds") if key in script}
+        (tmp_path / "script.json").write_text(json.dumps(script))
+        (tmp_path / "calls").unlink(missing_ok=True)
+        code = pipeline.run_pipeline(settings or parse_config(RAW), tmp_path / "results", **options)  # type: ignore[arg-type]
+        calls = tmp_path / "calls"
+        return code, calls.read_text().splitlines() if calls.exists() else []
+
+    return run
+
+
+def results_of_every_run(tmp_path: Path) -> dict[str, str]:
+    config = parse_config(RAW)
+    files = {}
+    for key in plan_runs(config):
+        write_result(tmp_path / "made.json", make_run(config, key))
+        files[str(tmp_path / "results" / "toy" / key.path / "result.json")] = (tmp_path / "made.json").read_text()
+    return files
+
+
+def test_workers_then_measurements_then_everything_collected_and_rendered(act, tmp_path):
+    code, calls = act(train=results_of_every_run(tmp_path), jobs=2)
+    config = str(tmp_path / "results" / "toy" / "config.yaml")
+    where = f"--results {tmp_path / 'results'}"
+    assert calls[:2] == [f"work {config} {where} --device cpu"] * 2
+    assert calls[2:4] == [f"measure {name} --config {config} {where}" for name in ("complexity", "throughput")]
+    assert calls[4:] == [f"collect {config} {where} --partial", f"render all {tmp_path / 'results' / 'toy'}"]
+    assert code == 1, "the program measured nothing"
+    assert yaml.safe_load(Path(config).read_text())["experiment"] == "toy"
+
+
+def test_a_second_call_repeats_no_run_and_renders_only_what_is_new(act, tmp_path):
+    act(train=results_of_every_run(tmp_path))
+    _, calls = act()
+    assert [call.split()[0] for call in calls] == ["measure", "measure"]
+    path = next(iter(results_of_every_run(tmp_path)))
+    os.utime(path)
+    _, calls = act()
+    assert [call.split()[0] for call in calls] == ["measure", "measure", "collect", "render"]
+
+
+def test_a_failed_run_leaves_a_partial_report_and_exit_code_1(act):
+    code, calls = act(codes={"work": 1, "measure": 1}, jobs=1)
+    assert code == 1
+    assert calls[-1].startswith("render all")
+    assert "--partial" in calls[-2]
+
+
+def test_what_cannot_be_rendered_gives_its_exit_code(act):
+    assert act(codes={"collect": 2}, jobs=1)[0] == 2
+
+
+def test_a_stopped_worker_begins_no_measurement(act):
+    code, calls = act(codes={"work": 75}, jobs=1)
+    assert code == 75
+    assert [call.split()[0] for call in calls] == ["work", "collect", "render"]
+
+
+def test_a_budget_goes_to_what_takes_one(act):
+    code, calls = act(jobs=1, budget_seconds=1000.0)
+    budgets = [call.partition(" --budget ")[2] for call in calls]
+    assert 900 < int(budgets[0].removesuffix("s")) <= 1000
+    assert [bool(budget) for budget in budgets] == [True, False, True, False, False]
+    code, calls = act(jobs=1, budget_seconds=0.0)
+    assert (code, [call.split()[0] for call in calls]) == (75, [])
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+def test_a_signal_is_passed_on_once_and_waited_for(tmp_path):
+    (tmp_path / "program.py").write_text(PROGRAM)
+    (tmp_path / "script.json").write_text(json.dumps({"hang": True}))
+    code = f"""
+import signal, sys
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(75))
+from pathlib import Path
+from linconv import pipeline
+from linconv.config import parse_config
+pipeline.PROGRAM = (sys.executable, {str(tmp_path / "program.py")!r})
+pipeline.run_pipeline(parse_config({RAW!r}), Path({str(tmp_path / "results")!r}), jobs=1)
+"""
+    process = subprocess.Popen([sys.executable, "-c", code])
+    while not (tmp_path / "hangs").exists():
+        assert process.poll() is None
+        time.sleep(0.05)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(60) == 75
+    assert (tmp_path / "asked").exists()

@@ -1,0 +1,153 @@
+"""Numbers and verdicts in the prose of README and docs are those of the reference results."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+
+import pandas as pd
+import pytest
+
+from tests.workflow.conftest import REPOSITORY
+
+REFERENCE = REPOSITORY / "results" / "reference"
+PROSE = ("README.md", "docs/comparison.md", "docs/should-i-use-linearconv.md", "docs/reproduction.md")
+
+
+def prose(page: str) -> str:
+    """The text of a page without its tables and code, on one line."""
+    text = (REPOSITORY / page).read_text(encoding="utf-8")
+    text = re.sub(r"<!-- table: .*?<!-- /table -->|^ *```.*?^ *```$", "", text, flags=re.DOTALL | re.MULTILINE)
+    return " ".join(" ".join(line for line in text.splitlines() if not line.lstrip().startswith("|")).split())
+
+
+def comparisons(experiment: str) -> pd.DataFrame:
+    """Every difference of an experiment, by variant and reference (of base)."""
+    frame = pd.read_csv(REFERENCE / experiment / "tables" / "comparisons.csv")
+    return frame[frame["architecture"] == "base"].set_index(["variant", "reference"])
+
+
+def counted(experiment: str) -> pd.DataFrame:
+    return pd.read_csv(REFERENCE / experiment / "data" / "complexity.csv").set_index(["architecture", "variant"])
+
+
+def share(experiment: str, architecture: str, variant: str, column: str = "params") -> float:
+    """A count as a share of the plain network's."""
+    models = counted(experiment)[column]
+    return models[architecture, variant] / models[architecture, "conv"]
+
+
+def means(experiment: str) -> pd.Series:
+    """Mean accuracy of the variants of base."""
+    runs = pd.read_csv(REFERENCE / experiment / "data" / "runs.csv")
+    return runs[runs["architecture"] == "base"].groupby("variant")["top1"].mean()
+
+
+def answers() -> dict[str, str]:
+    """Sentences of README and "Should I use LinearConv?" with the values that CIFAR-10 gives."""
+    found = comparisons("cifar10-short")
+    to_plain, to_narrow = ({v: found.loc[(v, r)] for v in ("Lr", "LRr", "lowrank")} for r in ("conv", "narrow"))
+    narrow = found.loc[("narrow", "conv")]
+    lost = {v: f"{-row['difference_mean']:.2f}" for v, row in to_plain.items()}
+    sizes = sorted(100 * share("cifar10-short", "base", v) for v in ("Lr", "LRr"))
+    low, lower = to_narrow["Lr"], to_narrow["LRr"]
+    page = "docs/should-i-use-linearconv.md"
+    ends = ("difference_low", "difference_high")
+    return {
+        f"LinearConv costs {lost['Lr']} points (Lr) to {lost['LRr']} points (LRr) of accuracy at {sizes[0]:.0f} to "
+        f"{sizes[1]:.0f} % of the parameters": "README.md",
+        f"fewer channels costs {-narrow['difference_mean']:.2f} points": "README.md",
+        f"loses {lost['Lr']} points with Lr at {sizes[1]:.0f} % of its parameters, and {lost['LRr']} points with rank "
+        f"10 (LRr) at {sizes[0]:.0f} %": page,
+        f"fewer channels, loses {-narrow['difference_mean']:.2f} points": page,
+        f"better, by {low['difference_mean']:.2f} points, is not shown: the interval is "
+        f"{low[ends[0]]:+.2f} to {low[ends[1]]:+.2f}": page,
+        f"{-lower['difference_mean']:.2f} points below, from {lower[ends[0]]:+.2f} to {lower[ends[1]]:+.2f}": page,
+        "narrower network**: {:+.2f} to {:+.2f}".format(*(to_narrow["lowrank"][end] for end in ends)): page,
+    }
+
+
+def digits() -> dict[str, str]:
+    """Sentences of the comparison with other methods."""
+    top1, found = means("peers"), comparisons("peers")
+    ranking = pd.read_csv(REFERENCE / "peers/tables/ranking_parameters.csv")
+    half = ranking[ranking["group"] == "52.5 %"].set_index("variant")["top1_mean"]
+    regularized = sorted(top1[[v for v in top1.index if v.startswith("conv_")]])
+    tested = found[found.index.get_level_values("reference") == "conv"]
+    assert set(tested["outcome"]) == {"undecided"}
+    assert half.idxmin() == "lowrank_frozen_half"
+    assert half.idxmax() == "lowrank_warm_half"
+    page = "docs/comparison.md"
+    return {
+        f"At half of the parameters {len(half)} variants lie between {half.min():.2f} and {half.max():.2f} %": page,
+        f"All {len(tested)} differences to the plain network are undecided": page,
+        f"the margin of {tested['margin'].iloc[0]:.2f} points": page,
+        f"(low-rank frozen, {top1['lowrank_frozen_half']:.2f} %)": page,
+        f"end at {regularized[0]:.2f} to {regularized[-1]:.2f} %, against {top1['conv']:.2f} %": page,
+        f"a standard error of {tested['image_error'].min():.2f} to {tested['image_error'].max():.2f} points": page,
+    }
+
+
+def sizes() -> dict[str, str]:
+    """Counts that README gives."""
+    kept = [100 * share("digits", a, v) for a in ("vgg11", "resnet18") for v in ("L", "Lr", "LRr")]
+    return {
+        f"VGG11 and ResNet-18 keep {min(kept):.0f} to {max(kept):.0f} % of their parameters": "README.md",
+        f"MobileNetV2 grows to {share('digits', 'mobilenetv2', 'Lr'):.2f} times its size": "README.md",
+    }
+
+
+@pytest.mark.parametrize("sentences", [answers, digits, sizes])
+def test_numbers_in_prose_are_those_of_the_results(sentences):
+    pages = {page: prose(page) for page in PROSE}
+    missing = [f"{page}: {sentence}" for sentence, page in sentences().items() if sentence not in pages[page]]
+    assert missing == []
+
+
+# Words that claim equality of accuracies, and the comparisons that allow a sentence with them.
+EQUALITY = re.compile(
+    r"costs? (?:nothing|little|no accuracy)|(?:as|equally) accurate|same accuracy|no loss of accuracy|stays? where|"
+    r"changes? (?:nothing|little)|\bequals\b|\bequivalent\b|on par|no worse|within one point",
+    re.IGNORECASE,
+)
+NEGATED = re.compile(r"\b(?:not|no|never|undecided|nothing is|none|neither)\b", re.IGNORECASE)
+SHOWN = {
+    "Lr is within one point of the narrower network": ("cifar10-short", "Lr", "narrow"),
+    "Low rank of the same size is within one point of the narrower network": ("cifar10-short", "lowrank", "narrow"),
+}
+
+
+def claimed_equal(text: str) -> list[str]:
+    """The sentences that claim an equality and deny none."""
+    sentences = re.split(r"(?<=[.:;])\s|\*\s", text)
+    return [s for s in sentences if EQUALITY.search(s) and not NEGATED.search(s)]
+
+
+@pytest.mark.parametrize("page", PROSE)
+def test_prose_claims_no_equality_that_no_test_shows(page):
+    found = claimed_equal(prose(page).replace("**", ""))
+    assert [s for s in found if not any(start in s for start in SHOWN) and "by construction" not in s] == []
+
+
+@pytest.mark.parametrize("cell", SHOWN.values(), ids=SHOWN)
+def test_what_is_called_equal_is_equivalent(cell):
+    experiment, variant, reference = cell
+    assert comparisons(experiment).loc[(variant, reference), "outcome"] == "equivalent"
+
+
+@pytest.mark.parametrize(
+    ("text", "count"),
+    [
+        ("A start from the trained network costs nothing.", 1),
+        ("Undecided does not mean equal: L is not as accurate.", 0),
+        ("L and Lr are equivalent to the plain network.", 1),
+    ],
+)
+def test_equality_is_recognized(text, count):
+    assert len(claimed_equal(text)) == count
+
+
+def test_the_verdicts_before_and_after_are_current():
+    found = subprocess.run([sys.executable, REPOSITORY / "docs/verdicts.py", "--check"], capture_output=True, text=True)
+    assert found.returncode == 0, found.stderr
