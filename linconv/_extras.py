@@ -64,11 +64,12 @@ def announce_extras() -> None:
         sys.meta_path.append(NamesTheExtra())
 
 
-def load_public(package: str, places: Mapping[str, Sequence[str]], name: str) -> Any:
+def load_public(package: str, places: Mapping[str, Sequence[str]], name: str, rooms: Sequence[str] = ()) -> Any:
     """A public name of a package, from the module that defines it.
 
     Args:
         places: the names by the module of the package that defines them.
+        rooms: packages inside the package, which are public names as well.
 
     Raises:
         AttributeError: the package has no such name.
@@ -76,4 +77,6 @@ def load_public(package: str, places: Mapping[str, Sequence[str]], name: str) ->
     for module, names in places.items():
         if name in names:
             return getattr(import_module(f"{package}.{module}"), name)
+    if name in rooms:
+        return import_module(f"{package}.{name}")
     raise AttributeError(f"module '{package}' has no attribute '{name}'")

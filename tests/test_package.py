@@ -14,6 +14,39 @@ def test_public_names_resolve_and_are_documented(name):
     assert name in dir(linconv)
 
 
+@pytest.mark.parametrize(
+    "expression",
+    [
+        "linconv.config.Variant(layer='tucker')",
+        "linconv.Variant(layer='linear')",
+        "linconv.testing.check_method",
+        "linconv.pruning.pruned_network",
+        "linconv.layers.LinearConv2d",
+    ],
+)
+def test_rooms_and_names_need_no_import_of_their_own(expression):
+    code = f"import linconv; {expression}"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_type_checker_knows_variants_methods_and_their_options(tmp_path):
+    pytest.importorskip("mypy")
+    file = tmp_path / "own.py"
+    file.write_text(
+        "import linconv\n"
+        "from torch import nn\n"
+        "tucker = linconv.Variant(layer='tucker', options={'in_rank': 0.5})\n"
+        "model: nn.Module = linconv.convert(nn.Conv2d(8, 8, 3), 'tucker', in_rank=0.5)\n"
+        "linear = linconv.config.Variant(layer='linear', options={'rank': 3}, include=['a'])\n"
+        "linconv.summary(linconv.fold(linconv.convert(model, tucker)), (8, 9, 9))\n"
+        "wrong = linconv.Variant(layer=3)\n"
+    )
+    command = [sys.executable, "-m", "mypy", "--strict", "--follow-imports=silent", f"--cache-dir={tmp_path}", file]
+    found = subprocess.run(command, check=False, capture_output=True, text=True, cwd=tmp_path).stdout
+    assert "own.py:7: error" in found, found
+    assert found.count("error:") == 1, found
+
+
 def test_an_unknown_name_is_an_attribute_error():
     with pytest.raises(AttributeError, match="no attribute 'LinearConv'"):
         _ = linconv.LinearConv

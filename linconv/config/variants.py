@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, InstanceOf, field_validator, model_validator
 
@@ -121,6 +121,25 @@ class Variant(Frozen):
     pruning: Annotated[Pruning | None, OmitDefaultFromHash] = None
     narrow_to: Annotated[Annotated[float, Field(gt=0, lt=1)] | Variant | None, OmitDefaultFromHash] = None
     warm_start: Annotated[Annotated[float, Field(gt=0, lt=1)] | None, OmitDefaultFromHash] = None
+
+    if TYPE_CHECKING:  # options may be written as a mapping, which a validator turns into an instance
+
+        def __init__(
+            self,
+            *,
+            layer: str,
+            options: LinearOptions | MethodOptions | Mapping[str, Any] | None = None,
+            regularizers: Sequence[Regularizer] = (),
+            sparsity_schedule: SparsityScheduleOptions | None = None,
+            include: Sequence[str] | None = None,
+            exclude: Sequence[str] = (),
+            skip_first: bool = False,
+            skip_last: bool = False,
+            only_where_saves: bool = False,
+            pruning: Pruning | None = None,
+            narrow_to: float | Variant | None = None,
+            warm_start: float | None = None,
+        ) -> None: ...
 
     @model_validator(mode="before")
     @classmethod

@@ -3,7 +3,7 @@
 from linconv.config.rules import Count, Positive, Rank, Rule, Share
 from linconv.layers.arguments import Factory, UnsupportedConvError, pointwise
 from linconv.layers.coefficients import Coefficients, FullCoefficients, LowRankCoefficients, SparseCoefficients
-from linconv.layers.conversion import convert, fold, replaced_layers, set_mode
+from linconv.layers.conversion import Conversion, conversion, convert, fold, replaced_layers, set_mode
 from linconv.layers.costs import Macs, Stage
 from linconv.layers.layer_warnings import LayerWarning, network_warnings, never_orthogonal
 from linconv.layers.linear_conv import LinearConv2d
@@ -19,6 +19,7 @@ __all__ = [
     "SOURCE",
     "Coefficients",
     "ConvReplacement",
+    "Conversion",
     "Count",
     "Factory",
     "FullCoefficients",
@@ -39,6 +40,7 @@ __all__ = [
     "check_methods",
     "coefficient_l1",
     "conv_orthogonal_penalty",
+    "conversion",
     "convert",
     "correlation_penalty",
     "fitting_init",

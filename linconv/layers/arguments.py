@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 import math
+from collections.abc import Callable
 from typing import Any, ClassVar, Literal, NamedTuple
 
 import torch
@@ -78,6 +79,8 @@ class Conv2dArguments(nn.Module):
     ) -> None:
         super().__init__()
         cls = type(self)
+        if dtype is not None and not dtype.is_floating_point:
+            raise UnsupportedConvError(f"{cls.__name__} has real filters of floating point, not {dtype}")
         if cls.inits:
             check_init(options.get("init", cls.inits[0]), cls.inits, cls.fits)
         check_options(cls.__name__, cls.build, options)
@@ -98,10 +101,13 @@ class Conv2dArguments(nn.Module):
             self.register_parameter("bias", None)
         self.build(factory, **options)
         self.reset_parameters()
+        self._own_attributes = (*vars(self), "_own_attributes")  # what others write comes later
 
     def __init_subclass__(cls, **arguments: Any) -> None:
         """Give a method the signature of `nn.Conv2d`, then its own options."""
         super().__init_subclass__(**arguments)
+        if "forward" in cls.__dict__:
+            cls.forward = leaf_of_a_trace(cls.forward)
         options = option_parameters(cls.build)
         if "__init__" in cls.__dict__:
             return
@@ -184,6 +190,21 @@ class Conv2dArguments(nn.Module):
         if self.bias is None:
             parts.append("bias=False")
         return ", ".join(parts)
+
+
+def leaf_of_a_trace(forward: Callable[[Any, Tensor], Tensor]) -> Callable[[Any, Tensor], Tensor]:
+    """A forward that stays one node of a graph of `torch.fx`: what it does depends on sizes that a graph does not know.
+
+    A layer that is the whole model to trace is traced into, as far as its forward allows.
+    """
+
+    @functools.wraps(forward)
+    def call(self: nn.Module, input: Tensor) -> Tensor:
+        if isinstance(input, torch.fx.Proxy) and input.tracer.root is not self:
+            return input.tracer.create_proxy("call_module", input.tracer.path_of_module(self), (input,), {})
+        return forward(self, input)
+
+    return call
 
 
 def pointwise(features: Tensor, matrix: Tensor, bias: Tensor | None = None) -> Tensor:

@@ -2,29 +2,49 @@
 
 from __future__ import annotations
 
-import copy
 import logging
+import time
 from collections.abc import Mapping, Sequence
-from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import nn
 
 from linconv.catalogue.variants import BUILT_IN
-from linconv.config.methods import PLAIN
+from linconv.config.methods import PLAIN, known_methods
 from linconv.config.names import check_known
-from linconv.layers.arguments import UnsupportedConvError
+from linconv.layers.copies import copied
 from linconv.layers.forms import check_mode
-from linconv.layers.geometry import geometry
 from linconv.layers.methods import check_options, method_class
 from linconv.layers.places import Place, places_of
 from linconv.layers.replacement import ConvReplacement
+from linconv.layers.replacing import is_exported, refuse_hooks, refuse_wrappers, replace_modules
+from linconv.layers.selection import Choice, Selection, check_patterns, select
 
 if TYPE_CHECKING:
     from linconv.config import Variant
 
 log = logging.getLogger("linconv")
+PROGRESS_SECONDS = 10
+
+
+class Conversion(NamedTuple):
+    """A converted model, and what was done.
+
+    Attributes:
+        model: the model that was given, a copy of it, or the layer that replaces it.
+        layer: the name of the class of the new layers.
+        selection: which convolutions were replaced, and why the others were not.
+        redrawn: what to say of trained filters that were thrown away; None where there were none.
+    """
+
+    model: nn.Module
+    layer: str
+    selection: Selection
+    redrawn: str | None = None
+
+    def __str__(self) -> str:
+        return "; ".join(filter(None, (self.selection.text(self.layer), self.redrawn)))
 
 
 def convert(
@@ -36,71 +56,103 @@ def convert(
     skip_first: bool = False,
     skip_last: bool = False,
     only_where_saves: bool = False,
+    inplace: bool = True,
+    allow_nothing: bool = False,
     **options: Any,
 ) -> nn.Module:
     """Replace every `nn.Conv2d` of a model, in place, and return the model (or the layer that replaces `model` itself).
 
-    Device, dtype, memory layout, train/eval state and whether parameters are frozen carry over; a module used in
-    several places stays shared. Left alone: subclasses of nn.Conv2d, convolutions whose weight is parametrized,
-    normalized or pruned, and convolutions that the method cannot replace (LinearConv: too few filters to have a
-    primary one), for the reason that is logged. Nothing is replaced where an error is raised.
+    Device, dtype, memory layout, train/eval state, frozen parameters and attributes that others wrote on the
+    convolution or its parameters carry over; a module used in several places stays shared. Left plain, and reported as
+    one WARNING of the logger "linconv" with numbers and reasons: subclasses of nn.Conv2d, convolutions whose weight is
+    parametrized, made by a hook or shared with another module, and convolutions that the method cannot replace
+    (LinearConv: too few filters to have a primary one). Nothing is replaced where an error is raised.
+
+    The parameters are new ones: make an optimizer, an average of weights and DistributedDataParallel after this call.
 
     Args:
-        variant: a name (`conv`, `L`, `Lr`, `LRr`, `LSr`) or a `linconv.config.Variant`.
+        variant: a variant (`L`, `Lr`, `LRr`, `LSr`, or `conv` for no change), a method (`tucker`, `ghost`, ...), or a
+            `linconv.Variant`.
         include: patterns (`fnmatch`) of qualified module names; None takes all. A shared module has several names.
         exclude: patterns of names to leave plain.
         skip_first: leave the first convolution, in order of registration, plain.
         skip_last: leave the last one plain, such as the classifier of a network without a linear layer.
         only_where_saves: leave plain every convolution that would not lose parameters (LinearConv: D <= P, at low rank
             D <= r N / S).
+        inplace: False leaves `model` as it is and returns a converted copy.
+        allow_nothing: return the model as it is where no convolution is replaced, which is an error otherwise.
         options: of the layer, by keyword; they override the variant's. `LinearConv2d` has `primary_ratio`, `rank`,
-            `sparsity`, `mode`, `init`. New filters are drawn by default; the `init` that starts from the filters of a
-            trained model is "least_squares" for LinearConv, "svd" for low-rank layers.
+            `sparsity`, `mode`, `init`. New filters are drawn by default, and a WARNING says so where the model is
+            trained; the `init` that starts from the filters of a trained model is "least_squares" for LinearConv and
+            `wconv`, "svd" for low-rank layers.
 
     Raises:
-        ValueError: an unknown variant, an option the layer does not have or out of its range, a pattern of the
-            arguments that matches no convolution, a convolution with hooks (they would be lost) or one that is lazy.
+        TypeError: `model` is no module, `variant` is neither, or patterns are no list of strings.
+        ValueError: no convolution is replaced; an unknown variant, an option the layer does not have or out of its
+            range, a pattern of the arguments that matches no convolution, a convolution with hooks (they would be
+            lost), one that is lazy, or one whose filters an `init` cannot fit (NaN); a model inside
+            DistributedDataParallel, FSDP, torch.compile or TorchScript.
     """
+    choice = Choice(include, exclude, skip_first, skip_last, only_where_saves)
+    done = conversion(model, variant, choice, inplace=inplace, allow_nothing=allow_nothing, **options)
+    if done.layer != PLAIN:
+        warn = done.selection.refused or done.redrawn
+        log.log(logging.WARNING if warn else logging.INFO, "convert: %s", done)
+    return done.model
+
+
+def conversion(
+    model: nn.Module,
+    variant: str | Variant,
+    choice: Choice = Choice(),  # noqa: B008  (immutable)
+    *,
+    inplace: bool = True,
+    allow_nothing: bool = False,
+    **options: Any,
+) -> Conversion:
+    """What `convert` does, and a report in place of the log."""
+    if not isinstance(model, nn.Module):
+        raise TypeError(f"model must be an nn.Module, not a {type(model).__name__}; convert it before torch.export")
     new = _replacement(variant)
+    if not inplace:
+        model = copied(model)
     if new.layer == PLAIN:
         if options:
             raise ValueError(f"the plain convolution has no option '{next(iter(options))}'")
-        return model
+        return Conversion(model, PLAIN, Selection({}, {}, []))
     layer_class = method_class(new.layer)
     options = {**new.options, **options}
     check_options(new.layer, options)
     if layer_class.inits:  # LinearConv2d.from_conv2d alone would start from the given filters
         options = {"init": layer_class.inits[0]} | options
-    named = _convolutions(model)
-    _check_patterns((*(include or ()), *exclude), [name for name, _ in named])
-    include = include if include is not None else new.include
-    exclude = (*exclude, *new.exclude)
-    first = [conv for _, conv in named[:1] if skip_first or new.skip_first]
-    last = [conv for _, conv in named[-1:] if skip_last or new.skip_last]
-    wanted = _chosen(named, include, exclude, (*first, *last))
-    wanted = {conv: name for conv, name in wanted.items() if not _refused(layer_class, conv, name, options)}
-    if only_where_saves or new.only_where_saves:
-        wanted = {conv: name for conv, name in wanted.items() if _saves(layer_class, conv, options)}
-    for conv, name in wanted.items():
-        if conv._forward_hooks or conv._forward_pre_hooks or conv._backward_hooks or conv._backward_pre_hooks:
-            raise ValueError(f"{name} has hooks, which the new layer would not have; remove them or exclude {name!r}")
-    depends = any("options_at" in vars(cls) for cls in layer_class.mro() if cls is not ConvReplacement)
-    places = places_of(model) if depends else {}
-    at = {conv: layer_class.options_at(places.get(conv, Place()), options) for conv in wanted}
-    replacements = {conv: layer_class.from_conv2d(conv, **at[conv]) for conv in wanted}
-    with torch.no_grad():
-        layer_class.share_(replacements, options.get("init"))
-    return replace_modules(model, replacements)
+    refuse_wrappers(model, (nn.Conv2d,), "convert")
+    check_patterns(model, choice)
+    selection = select(model, layer_class, options, _both(choice, new.choice))
+    if not selection.replaced and not allow_nothing:
+        raise ValueError(f"convert: {_nothing(model, selection, layer_class)}; allow_nothing=True lets this pass")
+    refuse_hooks((name, conv) for conv, name in selection.replaced.items())
+    redrawn = _redrawn(model, layer_class, options) if selection.replaced else None
+    layers = _layers(model, layer_class, selection.replaced, options)
+    return Conversion(replace_modules(model, layers), layer_class.__name__, selection, redrawn)
 
 
 def fold(model: nn.Module, *, inplace: bool = False) -> nn.Module:
     """The plain model with the same outputs: every layer that knows its plain convolution is replaced by it.
 
+    It is for inference, so it is a copy unless asked otherwise: the model that trains stays as it is. What carries over
+    is what `convert` carries over. An optimizer knows the parameters of the model that was given, not these.
+
     Args:
         inplace: change and return `model` itself instead of a copy.
+
+    Raises:
+        ValueError: a layer to fold has hooks, which would be lost, or stands inside DistributedDataParallel, FSDP,
+            torch.compile or TorchScript.
     """
+    refuse_wrappers(model, (ConvReplacement,), "fold")
+    refuse_hooks((name, m) for name, m in model.named_modules() if isinstance(m, ConvReplacement) and m.folds)
     if not inplace:
-        model = copy.deepcopy(model)
+        model = copied(model)
     return replace_modules(
         model, {m: m.to_conv2d() for m in model.modules() if isinstance(m, ConvReplacement) and m.folds}
     )
@@ -135,92 +187,87 @@ class _Replacement(NamedTuple):
 
     layer: str
     options: Mapping[str, Any]
-    include: Sequence[str] | None = None
-    exclude: Sequence[str] = ()
-    skip_first: bool = False
-    skip_last: bool = False
-    only_where_saves: bool = False
+    choice: Choice = Choice()
 
 
-def _replacement(variant: str | Variant) -> _Replacement:
-    """A built-in variant by its name, which needs no pydantic, or a definition."""
+def _replacement(variant: object) -> _Replacement:
+    """What a variant, or the name of a built-in variant or a method, which need no pydantic, replaces.
+
+    Raises:
+        TypeError: it is neither a name nor a variant.
+        ValueError: an unknown name, or a variant that is more than layers.
+    """
     if isinstance(variant, str):
-        check_known([variant], BUILT_IN, "variant")
-        return _Replacement(BUILT_IN[variant]["layer"], BUILT_IN[variant].get("options", {}))
-    if variant.narrow_to is not None:
+        check_known([variant], [*BUILT_IN, *known_methods()], "variant")
+        definition = BUILT_IN.get(variant, {"layer": variant})
+        return _Replacement(definition["layer"], definition.get("options", {}))
+    if not hasattr(variant, "layer_options"):
+        raise TypeError(f"variant must be a name, such as 'L' or 'tucker', or a linconv.Variant, not {variant!r}")
+    given: Variant = variant  # type: ignore[assignment]
+    if given.narrow_to is not None:
         raise ValueError("a narrow variant is built, not converted: linconv.build_model(architecture, variant)")
-    if variant.pruning is not None or variant.warm_start is not None:
+    if given.pruning is not None or given.warm_start is not None:
         raise ValueError(
             "pruning and warm_start happen while a network is trained (`linconv train`); to start from the filters of "
             'a trained model, name the layer and its `init`, such as "svd"'
         )
-    where = variant.include, variant.exclude, variant.skip_first, variant.skip_last, variant.only_where_saves
-    return _Replacement(variant.layer, variant.layer_options, *where)
+    where = Choice(given.include, given.exclude, given.skip_first, given.skip_last, given.only_where_saves)
+    return _Replacement(given.layer, given.layer_options, where)
 
 
-def _convolutions(model: nn.Module) -> list[tuple[str, nn.Conv2d]]:
-    """Every replaceable convolution in order of registration, a shared one under each of its names."""
-    found = []
-    for name, module in model.named_modules(remove_duplicate=False):
-        if isinstance(module, nn.LazyConv2d):
-            raise ValueError(f"{name} is lazy and has no filters yet; pass a batch through the model first")
-        # weight norm, spectral norm and pruning of the old kind keep the type but make the weight anew in a hook
-        if type(module) is nn.Conv2d and "weight" in module._parameters:
-            found.append((name, module))
-    return found
+def _both(choice: Choice, variants: Choice) -> Choice:
+    """The choice of the arguments with that of the variant, whose patterns need not match a convolution."""
+    return Choice(
+        variants.include if choice.include is None else choice.include,
+        (*choice.exclude, *variants.exclude),
+        choice.skip_first or variants.skip_first,
+        choice.skip_last or variants.skip_last,
+        choice.only_where_saves or variants.only_where_saves,
+    )
 
 
-def _chosen(
-    named: list[tuple[str, nn.Conv2d]],
-    include: Sequence[str] | None,
-    exclude: Sequence[str],
-    plain: Sequence[nn.Conv2d],
-) -> dict[nn.Conv2d, str]:
-    """The convolutions that the patterns choose, each under its first name, without those that stay plain."""
-    chosen: dict[nn.Conv2d, str] = {}
-    for name, conv in named:
-        if include is None or _matches(name, include):
-            chosen.setdefault(conv, name)
-    for name, conv in named:
-        if conv in plain or _matches(name, exclude):
-            chosen.pop(conv, None)
-    return chosen
+def _nothing(model: nn.Module, selection: Selection, layer_class: type[ConvReplacement]) -> str:
+    """Why nothing is replaced."""
+    if selection.refused or selection.unwanted:
+        return f"no convolution is replaced: {selection.text(layer_class.__name__)}"
+    if is_exported(model):
+        return "a program of torch.export has no nn.Conv2d; convert the model before torch.export"
+    if there := replaced_layers(model):
+        return f"the model has no nn.Conv2d, {len(there)} layers replaced them already; linconv.fold gives them back"
+    return "the model has no nn.Conv2d to replace"
 
 
-def _check_patterns(patterns: Sequence[str], names: list[str]) -> None:
-    for pattern in patterns:
-        if not any(fnmatchcase(name, pattern) for name in names):
-            known = f"it has {', '.join(names[:4])}, …" if names else "it has none"
-            raise ValueError(f"pattern {pattern!r} matches no convolution of the model; {known}")
+def _redrawn(model: nn.Module, layer_class: type[ConvReplacement], options: Mapping[str, Any]) -> str | None:
+    """What to say where new filters replace trained ones."""
+    fits = layer_class.fits
+    statistics = [buffer for name, buffer in model.named_buffers() if name.rpartition(".")[2] == "running_mean"]
+    trained = any(not buffer.is_meta and bool(buffer.any()) for buffer in statistics)
+    if not trained or options.get("init") in fits:
+        return None
+    remedy = f"init={fits[0]!r} starts from them" if fits else f"{layer_class.__name__} cannot start from them"
+    return f"the model is trained (its batch norms have seen batches) and its filters are drawn anew: {remedy}"
 
 
-def _matches(name: str, patterns: Sequence[str]) -> bool:
-    return any(fnmatchcase(name, pattern) for pattern in patterns)
-
-
-def _blank(layer_class: type[ConvReplacement], conv: nn.Conv2d, options: dict[str, Any]) -> ConvReplacement:
-    """The layer that would replace the convolution, without memory."""
-    blank = nn.Conv2d(**geometry(conv), bias=conv.bias is not None, device="meta")
-    return layer_class.from_conv2d(blank, **options)
-
-
-def _refused(layer_class: type[ConvReplacement], conv: nn.Conv2d, name: str, options: dict[str, Any]) -> bool:
-    try:
-        _blank(layer_class, conv, options)
-    except UnsupportedConvError as error:
-        log.info("%s stays plain: %s", name, error)
-        return True
-    return False
-
-
-def _saves(layer_class: type[ConvReplacement], conv: nn.Conv2d, options: dict[str, Any]) -> bool:
-    return _blank(layer_class, conv, options).params_expected < sum(p.numel() for p in conv.parameters())
-
-
-def replace_modules(model: nn.Module, replacements: Mapping[Any, nn.Module]) -> nn.Module:
-    """Put each replacement wherever its original is registered."""
-    for parent in list(model.modules()):
-        for name, child in list(parent._modules.items()):
-            if child is not None and child in replacements:
-                setattr(parent, name, replacements[child])
-    return replacements.get(model, model)
+def _layers(
+    model: nn.Module,
+    layer_class: type[ConvReplacement],
+    convs: Mapping[nn.Conv2d, str],
+    options: Mapping[str, Any],
+) -> dict[nn.Conv2d, ConvReplacement]:
+    """The new layers; where making them takes long, the log says how far it is."""
+    depends = any("options_at" in vars(cls) for cls in layer_class.mro() if cls is not ConvReplacement)
+    places = places_of(model) if depends else {}
+    layers: dict[nn.Conv2d, ConvReplacement] = {}
+    started = said = time.monotonic()
+    for conv, name in convs.items():
+        here = layer_class.options_at(places.get(conv, Place()), options)
+        try:
+            layers[conv] = layer_class.from_conv2d(conv, **here)
+        except ValueError as error:
+            raise type(error)(f"{name}: {error}" if name else str(error)) from error
+        if (now := time.monotonic()) - said > PROGRESS_SECONDS:
+            said = now
+            log.warning("convert: %d of %d layers after %.0f s", len(layers), len(convs), now - started)
+    with torch.no_grad():
+        layer_class.share_(layers, options.get("init"))
+    return layers

@@ -28,7 +28,7 @@ def least_squares(filters: Tensor, kind: Coefficients) -> tuple[Tensor, dict[str
     Returns:
         V, (P, D), and the state dictionary of the coefficients.
     """
-    rows = filters.detach().flatten(1).to("cpu", torch.float64)  # (N, D)
+    rows, back = _in_fewer_dimensions(filters.detach().flatten(1).to("cpu", torch.float64))  # (N, D'), D' = min(N, D)
     primary, secondary = rows.split([kind.primaries, kind.secondaries])
     coefficients = copy.deepcopy(kind).to("cpu", torch.float64)
     state = copy.deepcopy(coefficients.state_dict())
@@ -37,7 +37,7 @@ def least_squares(filters: Tensor, kind: Coefficients) -> tuple[Tensor, dict[str
     # without bound where the first P filters nearly depend on each other.
     error = math.inf
     for _ in range(MAX_ALTERNATIONS):
-        coefficients.fit_(secondary @ torch.linalg.pinv(primary), primary)
+        coefficients.fit_(torch.linalg.lstsq(primary.T, secondary.T).solution.T, primary)
         basis = torch.cat([identity, coefficients.matrix()])  # (N, P)
         solved = torch.linalg.lstsq(basis, rows).solution
         previous, error = error, float((basis @ solved - rows).norm())
@@ -46,4 +46,15 @@ def least_squares(filters: Tensor, kind: Coefficients) -> tuple[Tensor, dict[str
         primary, state = solved, copy.deepcopy(coefficients.state_dict())
         if previous - error < 1e-3 * previous:
             break
-    return primary, state
+    return primary if back is None else primary @ back, state
+
+
+def _in_fewer_dimensions(rows: Tensor) -> tuple[Tensor, Tensor | None]:
+    """Rows (N, D) in the space that they span, and the orthonormal basis (N, D) that leads back; None where D <= N.
+
+    Lengths and angles stay, and with them every least-squares solution, but no further step costs more for a large D.
+    """
+    if rows.shape[1] <= rows.shape[0]:
+        return rows, None
+    basis, triangle = torch.linalg.qr(rows.T)  # (D, N), (N, N)
+    return triangle.T, basis.T

@@ -26,7 +26,8 @@ def orthogonal_penalty(model: nn.Module, on: On = "primaries") -> Tensor:
     Args:
         on: "primaries": the primary filters of LinearConv layers. "filters": all filters of every convolution.
     """
-    return total(model, [_norm(_smaller_side(f.flatten(1)[None])) for _, _, f in filters_of(model, on)])
+    norms = [_norm(_smaller_side(f.flatten(1)[None])) for _, _, f in filters_of(model, on)]
+    return total(model, norms, f"orthogonal_penalty: the model has no {on}")
 
 
 def conv_orthogonal_penalty(model: nn.Module, on: On = "primaries", *, skip_stem: bool = True) -> Tensor:
@@ -54,13 +55,15 @@ def conv_orthogonal_penalty(model: nn.Module, on: On = "primaries", *, skip_stem
         skip_stem: leave out the first convolution, in order of registration.
     """
     stem = next((m for m in model.modules() if isinstance(m, CONVOLUTIONS)), None) if skip_stem else None
-    norms = []
+    norms, found = [], False
     for _, module, filters in filters_of(model, on):
+        found = True
         if module is not stem:
             size = group_size(module, filters)
             blocks = _by_group(filters, size)
             norms.append(_norm([d for block in blocks for d in _deviations(block, effective_stride(module))]))
-    return total(model, norms)
+    nothing = None if found else f"conv_orthogonal_penalty: the model has no {on}"
+    return total(model, norms, nothing)
 
 
 def effective_stride(module: Any) -> tuple[int, int]:

@@ -6,6 +6,7 @@ lambda * sum over layers of sum_ij |corr(V)_ij - I_ij|, lambda = 0.01, on every 
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from typing import Any, Literal
 
@@ -65,23 +66,28 @@ def correlation_penalty(
     if mode not in ("paper", "normalized", "normalised"):  # the last is the spelling of older configurations
         raise ValueError(f"mode must be 'paper' or 'normalized', not {mode!r}")
     normalized = mode != "paper"
-    sums = []
+    sums, found = [], False
     for _, _, filters in filters_of(model, on):
+        found = True
         if len(filters) > 1:
             layer_sum = abs_correlation_sum(_rows(filters), eps)
             sums.append(layer_sum / (len(filters) * (len(filters) - 1)) if normalized else layer_sum)
-    return total(model, sums) / len(sums) if sums and normalized else total(model, sums)
+    nothing = None if found else f"correlation_penalty: the model has no {on}"
+    return total(model, sums, nothing) / len(sums) if sums and normalized else total(model, sums, nothing)
 
 
 def coefficient_l1(model: nn.Module) -> Tensor:
     """The sum of |A| over all sparse coefficients of the model; a differentiable scalar."""
-    return total(model, [m.weight.abs().sum() for m in model.modules() if isinstance(m, SparseCoefficients)])
+    sums = [m.weight.abs().sum() for m in model.modules() if isinstance(m, SparseCoefficients)]
+    return total(model, sums, "coefficient_l1: the model has no sparse coefficients")
 
 
-def total(model: nn.Module, sums: list[Tensor]) -> Tensor:
-    """The sum of scalars; of none a zero where the model is."""
+def total(model: nn.Module, sums: list[Tensor], nothing: str | None = None) -> Tensor:
+    """The sum of scalars; of none a zero where the model is, with the warning `nothing`."""
     if sums:
         return torch.stack(sums).sum()
+    if nothing is not None and not torch.compiler.is_compiling():
+        warnings.warn(f"{nothing}; the penalty is 0", stacklevel=3)
     return next((p.new_zeros(()) for p in model.parameters()), torch.zeros(()))
 
 

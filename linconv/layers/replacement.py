@@ -14,7 +14,9 @@ from linconv.layers.costs import Macs, Stage, forward_macs, training_macs
 from linconv.layers.forms import Form
 from linconv.layers.geometry import asks_for_channels_last, geometry
 from linconv.layers.places import Place
+from linconv.layers.replacing import carry_attributes
 
+PLAIN_ATTRIBUTES = vars(nn.Conv2d(1, 1, 1, device="meta")).keys()
 SOURCE = "source"  # as `init`: parameters drawn as the source draws them, filters of whatever scale that gives
 
 
@@ -83,6 +85,19 @@ class ConvReplacement(Conv2dArguments):
     def params_expected(self) -> int:
         """The number of parameters once trained."""
         return sum(p.numel() for p in self.parameters())
+
+    def register_parameter(self, name: str, param: nn.Parameter | None) -> None:
+        """As of every module, but for `weight`, which is made of other parameters.
+
+        Raises:
+            AttributeError: `weight` is set, as torch's fusing of batch norm does.
+        """
+        if name == "weight":
+            raise AttributeError(
+                f"the weight of {type(self).__name__} is made of other parameters and cannot be set: "
+                "fold the model first (linconv.fold), or use from_conv2d"
+            )
+        super().register_parameter(name, param)
 
     # How the layer is trained.
 
@@ -175,6 +190,7 @@ class ConvReplacement(Conv2dArguments):
         conv.weight = nn.Parameter(self.weight.detach().clone(memory_format=layout), learns)
         if self.bias is not None:
             conv.bias = nn.Parameter(self.bias.detach().clone(), self.bias.requires_grad)
+        carry_attributes(self, conv, getattr(self, "_own_attributes", vars(self)))
         return conv.train(self.training)
 
     @classmethod
@@ -186,10 +202,12 @@ class ConvReplacement(Conv2dArguments):
 
         Raises:
             UnsupportedConvError: the method cannot replace this convolution.
-            ValueError: an option out of its range.
+            ValueError: an option out of its range, or filters that are not finite and that `init` shall fit.
         """
         init = options.get("init")
         fit = init if init in cls.fits else None
+        if fit and not conv.weight.is_meta and not bool(conv.weight.isfinite().all()):
+            raise ValueError(f"init {init!r} cannot start from filters with values that are not finite (NaN or inf)")
         layer = cls(
             **geometry(conv),
             bias=conv.bias is not None,
@@ -215,6 +233,7 @@ class ConvReplacement(Conv2dArguments):
                     parameter.requires_grad_(False)
         if self.bias is not None and conv.bias is not None:
             self.bias.requires_grad_(conv.bias.requires_grad)
+        carry_attributes(conv, self, PLAIN_ATTRIBUTES)
         return self.train(conv.training)
 
     @classmethod

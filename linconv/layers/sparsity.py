@@ -6,6 +6,7 @@ training steps only, and its state is saved.
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import torch
@@ -25,6 +26,12 @@ class SparsitySchedule:
         period: training steps between two updates of the masks.
         step_size: the largest change of theta in one update.
         initial_threshold: theta at the start (the paper does not state it).
+
+    Raises:
+        ValueError: a period below 1.
+
+    Warns:
+        UserWarning: the model has no sparse coefficients, so nothing becomes sparse.
     """
 
     def __init__(
@@ -34,6 +41,8 @@ class SparsitySchedule:
             raise ValueError(f"period must be at least 1 step, not {period}")
         self.period, self.step_size = period, step_size
         self._layers = {n: m for n, m in model.named_modules() if isinstance(m, SparseCoefficients)}
+        if not self._layers:
+            warnings.warn("the model has no sparse coefficients to schedule; convert it with `sparsity`", stacklevel=2)
         self.steps = 0
         self.thresholds = dict.fromkeys(self._layers, initial_threshold)
 

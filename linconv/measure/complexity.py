@@ -1,7 +1,8 @@
 """Parameters and multiply-accumulates (MACs) of any network, by arithmetic on shapes.
 
-MACs are those of convolutions, linear layers and coefficient products, the field's usual count; normalisation,
-activations and pooling are left out.
+MACs are those of convolutions, linear layers and coefficient products, the field's usual count. Normalization,
+activations and pooling are left out. Products that a module makes by functions, such as attention, are left out too,
+and a warning says how many torch's own counter sees.
 """
 
 from __future__ import annotations
@@ -14,10 +15,11 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
+from linconv.config.rules import is_int
 from linconv.layers import ConvReplacement, Macs
 from linconv.layers.forms import Form
 from linconv.measure.paper_flops import BIASED, PADDED, PAPER_INPUT, QUIRKS, count_flops_paper, flops_paper
-from linconv.measure.trace import CONVOLUTIONS, Call, trace
+from linconv.measure.trace import Call, Trace, is_counted, trace_work
 from linconv.results.counts import Complexity, LayerComplexity
 
 if TYPE_CHECKING:
@@ -36,17 +38,27 @@ def complexity(
     """Count the parameters and MACs of a model, plain or converted, in each exact form.
 
     Args:
-        model: any module that takes one tensor; it is not changed.
+        model: any module that takes a batch of images, detection models included. It does not run, a copy of it does,
+            on the meta device where that is possible.
         input_shape: of one image, (c, h, w).
         batch_size: images per step, over which the weight-space form spreads its coefficient product.
         architecture, variant: names for the record.
 
     Returns:
         MACs per image; those of training count forward and backward of one step, divided by the batch.
+
+    Raises:
+        ValueError: `batch_size` or a size of the image is no int of at least 1.
+        UserError: the model does not run on such an image.
+
+    Warns:
+        UserWarning: torch's FLOP counter sees work that is not counted here, or work of which neither knows.
     """
-    everything = trace(model, input_shape)
-    _warn_of_uncounted(model, everything)
-    calls = [call for call in everything if _is_counted(call.module)]
+    _check(input_shape, batch_size)
+    done = trace_work(model, input_shape)
+    _warn_of_uncounted(done)
+    everything = done.calls
+    calls = [call for call in everything if is_counted(call.module)]
 
     def total(form: str) -> int:
         return round(sum(_macs_per_image(call, form, batch_size) for call in calls))
@@ -121,29 +133,59 @@ def _measure_one(architecture: str, name: str, variant: Variant, options: Comple
     return replace(record, flops_paper_as_released=as_released, flops_paper_quirk=quirk)
 
 
-def _warn_of_uncounted(model: nn.Module, calls: list[Call]) -> None:
-    """Matrices and filters of modules that were never called work somewhere as functions, where nobody counts."""
-    called = {module for call in calls for module in call.module.modules()}
-    missed = [
-        name or type(module).__name__
-        for name, module in model.named_modules()
-        if module not in called and any(_is_matrix(p) for p in module.parameters(recurse=False))
-    ]
+def _check(input_shape: tuple[int, int, int], batch_size: int) -> None:
+    if not is_int(batch_size) or batch_size < 1:
+        raise ValueError(f"batch_size must be an int of at least 1, not {batch_size!r}")
+    sizes = tuple(input_shape) if isinstance(input_shape, tuple | list | torch.Size) else ()
+    if len(sizes) != 3 or not all(is_int(size) and size >= 1 for size in sizes):
+        raise ValueError(f"input_shape must be (channels, height, width) of one image, not {input_shape!r}")
+
+
+def _warn_of_uncounted(done: Trace) -> None:
+    """Say what torch's counter sees and the formulas do not, and what neither knows."""
+    missed = {
+        name: f"{name} ({', '.join(f'{kind} {macs:,}' for kind, macs in kinds.items())})"
+        for name, kinds in done.outside.items()
+    }
+    uncounted = sum(sum(kinds.values()) for kinds in done.outside.values())
+    counted = [call for call in done.calls if is_counted(call.module)]
+    total = uncounted + sum(call.macs for call in counted)
+    for call in counted:
+        if more := call.macs - _as_run(call):
+            missed[call.name] = f"{call.name} (its formula and its run differ by {abs(more):,})"
+            uncounted += max(0, more)
     if missed:
-        shown = ", ".join(missed[:3]) + (", …" if len(missed) > 3 else "")
-        warnings.warn(f"complexity: the work of {len(missed)} module(s) is not counted: {shown}", stacklevel=3)
+        warnings.warn(
+            f"complexity: {uncounted:,} of the {total:,} MACs that run are not counted here, "
+            f"in {len(missed)} module(s): {_first(list(missed.values()))}",
+            stacklevel=3,
+        )
+    if done.silent:
+        warnings.warn(
+            f"complexity: the work of {len(done.silent)} module(s) is counted neither here nor by torch: "
+            f"{_first(done.silent)}",
+            stacklevel=3,
+        )
 
 
-def _is_matrix(parameter: torch.Tensor) -> bool:
-    return sum(size > 1 for size in parameter.shape) > 1  # a scale per channel may be (c, 1, 1)
+def _first(names: list[str]) -> str:
+    return ", ".join(names[:3]) + (", …" if len(names) > 3 else "")
 
 
-def _is_counted(module: nn.Module) -> bool:
-    return isinstance(module, (nn.Linear, *CONVOLUTIONS))
+def _as_run(call: Call) -> int:
+    """MACs of a call, in the form that ran."""
+    macs = _macs(call, _exact_form(call, getattr(call.module, "mode", "folded"), 1))
+    return macs.per_image + macs.per_step
 
 
 def _macs(call: Call, form: Form) -> Macs:
-    """MACs of one call of a counted layer, by the layer's own formula where it has one."""
+    """MACs of one call of a counted layer for one image, by the layer's own formula where it has one."""
+    macs = _macs_of_one(call, form)
+    return macs._replace(per_image=call.images * macs.per_image)
+
+
+def _macs_of_one(call: Call, form: Form) -> Macs:
+    """The same for one of the windows, regions or crops that were made of the image."""
     module = call.module
     if isinstance(module, nn.modules.conv._ConvTransposeNd):  # each input position meets every filter
         return Macs(module.weight.numel() * math.prod(call.input_shape[1:]))
@@ -157,7 +199,7 @@ def _macs(call: Call, form: Form) -> Macs:
 def _exact_form(call: Call, form: str, batch_size: int) -> Form:
     """The form that a layer really runs where one is asked for; a plain convolution has the folded form alone."""
     if isinstance(call.module, ConvReplacement):
-        return call.module.resolve_form(form, batch_size * math.prod(call.output_shape[1:]))
+        return call.module.resolve_form(form, batch_size * call.images * math.prod(call.output_shape[1:]))
     return "folded"
 
 
@@ -171,7 +213,7 @@ def _training_macs_per_image(call: Call, form: str, batch_size: int) -> float:
     exact, module = _exact_form(call, form, batch_size), call.module
     if isinstance(module, ConvReplacement):
         macs = module.training_macs_at(exact, call.output_shape[1:], call.input_shape[1:], call.input_needs_grad)
-        return macs.per_image + macs.per_step / batch_size
+        return call.images * macs.per_image + macs.per_step / batch_size
     learns = any(p.requires_grad for name, p in module.named_parameters() if name != "bias")
     return (1 + learns + call.input_needs_grad) * _macs(call, exact).per_image
 

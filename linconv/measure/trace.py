@@ -2,105 +2,161 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.utils.hooks import RemovableHandle
 
+from linconv.config.errors import UserError
 from linconv.layers import ConvReplacement
+from linconv.layers.copies import copied, copied_to_meta, unwrapped
+from linconv.measure.work import WorkCounter
 
 CONVOLUTIONS: tuple[type[nn.Module], ...] = (nn.modules.conv._ConvNd, ConvReplacement)
 
 
 class Call(NamedTuple):
-    """One call of a layer for one image: shapes without the batch, and whether the input needs a gradient."""
+    """One call of a layer for one image.
+
+    Attributes:
+        name: of the layer; `module` is the layer itself, in the model that was given.
+        input_shape, output_shape: without the first dimension.
+        images: the size of the first dimension of the output: 1, or the windows, regions or crops made of one image.
+        input_needs_grad: whether something before the layer learns.
+        macs: what torch's counter saw in this call.
+    """
 
     name: str
     module: nn.Module
     input_shape: tuple[int, ...]
     output_shape: tuple[int, ...]
     input_needs_grad: bool
+    images: int = 1
+    macs: int = 0
+
+
+class Trace(NamedTuple):
+    """What one image makes a network do.
+
+    Attributes:
+        calls: of every convolution and leaf layer, in order.
+        outside: MACs that torch's counter saw outside of convolutions and linear layers, by module and operation.
+        silent: leaf layers with a matrix in which torch's counter saw no MACs: it does not know their operation.
+    """
+
+    calls: list[Call]
+    outside: dict[str, dict[str, int]]
+    silent: list[str]
 
 
 def trace(model: nn.Module, input_shape: tuple[int, ...]) -> list[Call]:
     """Every call of a convolution or leaf layer in a forward pass of one image, (c, h, w) or whatever the model takes.
 
-    The pass runs on the meta device: shapes only, no arithmetic, no memory. A model that cannot (it makes tensors of
-    its own on another device) is run for real on zeros instead. Train/eval state and buffers stay as they are.
+    A copy of the model runs, on the meta device: shapes only, no arithmetic, no memory. A model that cannot run there
+    (it makes tensors of its own on another device, or looks at values) is copied in full and run on zeros. The model
+    itself does not run.
+
+    Raises:
+        UserError: the model does not run on such an image.
     """
+    return trace_work(model, input_shape).calls
+
+
+def trace_work(model: nn.Module, input_shape: tuple[int, ...]) -> Trace:
+    """The calls of `trace`, and the work outside of them."""
+    model = unwrapped(model)
+    dtype = next((p.dtype for p in model.parameters() if p.is_floating_point()), torch.get_default_dtype())
     try:
-        return _trace(model, input_shape, meta=True)
-    except (RuntimeError, NotImplementedError):
-        return _trace(model, input_shape, meta=False)
-
-
-def _trace(model: nn.Module, input_shape: tuple[int, ...], *, meta: bool) -> list[Call]:
-    calls: list[Call] = []
-
-    def record(name: str, module: nn.Module) -> RemovableHandle:
-        def hook(_: nn.Module, args: tuple, kwargs: dict, output: object) -> None:
-            source = next((a for a in (*args, *kwargs.values()) if isinstance(a, Tensor)), None)
-            result = output[0] if isinstance(output, tuple | list) else output
-            if isinstance(source, Tensor) and isinstance(result, Tensor):
-                shapes = tuple(source.shape[1:]), tuple(result.shape[1:])
-                calls.append(Call(name, module, *shapes, source.requires_grad))
-
-        return module.register_forward_hook(hook, with_kwargs=True)
-
-    inside = {m for layer in model.modules() if isinstance(layer, ConvReplacement) for m in layer.modules()}
-    leaves = [
-        (name, module)
-        for name, module in model.named_modules()
-        if isinstance(module, ConvReplacement)
-        or (module not in inside and (isinstance(module, CONVOLUTIONS) or not any(module.children())))
-    ]
-    first = next(itertools.chain(model.parameters(), model.buffers()), None)
-    handles = [record(name, module) for name, module in leaves]
+        return _trace(model, copied_to_meta(model), torch.empty(1, *input_shape, device="meta", dtype=dtype))
+    except Exception:  # whatever a forward raises that meets meta tensors
+        device = next((t.device for t in (*model.parameters(), *model.buffers())), None)
     try:
-        with _eval_mode(model), torch.enable_grad():
-            if meta:
-                image = torch.empty(1, *input_shape, device="meta", dtype=_dtype(model))
-                torch.func.functional_call(model, _blank(model), (image,), tie_weights=False)
-            else:
-                device = None if first is None else first.device
-                model(torch.zeros(1, *input_shape, device=device, dtype=_dtype(model)))
+        return _trace(model, copied(model), torch.zeros(1, *input_shape, device=device, dtype=dtype))
+    except Exception as error:
+        first = next(iter(str(error).splitlines()), "")
+        raise UserError(
+            f"the model does not run on one image of shape {input_shape}: {type(error).__name__}: {first}"
+        ) from error
+
+
+def _trace(model: nn.Module, copy: nn.Module, image: Tensor) -> Trace:
+    inside = {m for layer in copy.modules() if isinstance(layer, ConvReplacement) for m in layer.modules()}
+    recorder = _Recorder(model)
+    for name, module in copy.named_modules():
+        if isinstance(module, ConvReplacement) or module not in inside:
+            recorder.watch(name, module)
+    fast_path = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)  # one operation, of which torch's counter knows nothing
+    try:
+        # batch normalization refuses a batch of one 1 x 1 image in train mode
+        with torch.enable_grad(), recorder.work:
+            copy.eval()(image)
     finally:
-        for handle in handles:
-            handle.remove()
-    return calls
+        torch.backends.mha.set_fastpath_enabled(fast_path)
+    return recorder.result()
 
 
-def _blank(model: nn.Module) -> dict[str, Tensor]:
-    """Every parameter and buffer on the meta device, tied ones as one tensor.
+class _Recorder:
+    """Hooks that write down each call, and which layer the work of torch's operations belongs to."""
 
-    A module in several places has one name: what is put into it under a second name would never be taken out again.
-    """
-    made: dict[Tensor, Tensor] = {}
-    blank = {}
-    for place, module in model.named_modules():
-        for name, tensor in (*module._parameters.items(), *module._buffers.items()):
-            if tensor is not None:
-                if tensor not in made:
-                    made[tensor] = torch.empty_like(tensor, device="meta").requires_grad_(tensor.requires_grad)
-                blank[f"{place}.{name}" if place else name] = made[tensor]
-    return blank
+    def __init__(self, model: nn.Module) -> None:
+        self.model, self.work = model, WorkCounter()
+        self.calls: list[Call] = []
+        self.entered: list[int] = []  # MACs of the layer before the calls that run now
+        self.counted: set[str] = set()
+        self.matrices: list[str] = []
+
+    def watch(self, name: str, module: nn.Module) -> None:
+        """Hook a module: every one says what runs now, leaf layers and convolutions are recorded."""
+        leaf = is_counted(module) or not any(module.children())
+        if is_counted(module):
+            self.counted.add(name)
+        if leaf and not isinstance(module, nn.Embedding | nn.EmbeddingBag) and _has_matrix(module):
+            self.matrices.append(name)
+
+        def enter(_: nn.Module, args: tuple, kwargs: dict) -> None:
+            self.work.running.append(name)
+            self.entered.append(self.work.within([name]))
+
+        def leave(_: nn.Module, args: tuple, kwargs: dict, output: object) -> None:
+            self.work.running.pop()
+            before = self.entered.pop()
+            if leaf:
+                self._record(name, module, (*args, *kwargs.values()), output, before)
+
+        # before and after the module's own hooks, whose work belongs to the module
+        module.register_forward_pre_hook(enter, prepend=True, with_kwargs=True)
+        module.register_forward_hook(leave, with_kwargs=True)
+
+    def _record(self, name: str, module: nn.Module, given: tuple, output: Any, before: int) -> None:
+        source = next((a for a in given if isinstance(a, Tensor)), None)
+        result = output[0] if isinstance(output, tuple | list) else output
+        if not (isinstance(source, Tensor) and isinstance(result, Tensor)):
+            return
+        spatial = len(module.kernel_size) if isinstance(module, CONVOLUTIONS) else None  # type: ignore[arg-type]
+        batched = result.dim() > (1 if spatial is None else spatial + 1)
+        before_it, after_it = (tuple(t.shape[1:] if batched else t.shape) for t in (source, result))
+        images = result.shape[0] if batched else 1
+        seen = self.work.within([name]) - before
+        original = self.model.get_submodule(name)
+        self.calls.append(Call(name, original, before_it, after_it, source.requires_grad, images, seen))
+
+    def result(self) -> Trace:
+        outside = {
+            name or type(self.model).__name__: dict(kinds)
+            for name, kinds in self.work.macs.items()
+            if name not in self.counted and kinds.total()
+        }
+        called = {call.name for call in self.calls}
+        silent = [name for name in self.matrices if name in called and not self.work.within([name])]
+        return Trace(self.calls, outside, silent)
 
 
-@contextmanager
-def _eval_mode(model: nn.Module) -> Iterator[None]:
-    # batch normalisation refuses a batch of one 1 x 1 image in train mode; buffers must not move
-    training = {m: m.training for m in model.modules()}
-    model.eval()
-    try:
-        yield
-    finally:
-        for module, state in training.items():
-            module.training = state
+def is_counted(module: nn.Module) -> bool:
+    """Whether a module's work is counted by a formula: convolutions, their replacements and linear layers."""
+    return isinstance(module, (nn.Linear, *CONVOLUTIONS))
 
 
-def _dtype(model: nn.Module) -> torch.dtype:
-    return next((p.dtype for p in model.parameters()), torch.get_default_dtype())
+def _has_matrix(module: nn.Module) -> bool:
+    """A scale for each channel may be (c, 1, 1)."""
+    return any(sum(size > 1 for size in p.shape) > 1 for p in module.parameters())

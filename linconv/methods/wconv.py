@@ -37,7 +37,8 @@ class WConv2d(ConvReplacement):
             for all of them; where it learns, the values it starts from.
         learned: whether the density is trained with the filters.
         init: "matched" draws the filters W with the standard deviation of `nn.Conv2d`'s or of those replaced; "source"
-            draws the parameters as the authors' code does, whatever scale that gives.
+            draws the parameters as the authors' code does, whatever scale that gives; "least_squares", in
+            `from_conv2d`, starts from the given filters W, exactly: F = W / (a b^T).
 
     Raises:
         UnsupportedConvError: a kernel with an even side, which has no center, a 1x1 kernel, or a kernel with more or
@@ -45,6 +46,7 @@ class WConv2d(ConvReplacement):
     """
 
     inits = ("matched", SOURCE)
+    fits = ("least_squares",)
     scaled = ("filters",)
     density: Tensor
 
@@ -95,6 +97,11 @@ class WConv2d(ConvReplacement):
     @property
     def weight(self) -> Tensor:
         return self.filters * self._weights()
+
+    def fit_(self, conv: nn.Conv2d, init: str) -> None:
+        self.filters.copy_(conv.weight / self._weights())
+        if self.bias is not None and conv.bias is not None:
+            self.bias.copy_(conv.bias)
 
     @property
     def basis(self) -> Tensor:

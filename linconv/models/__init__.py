@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+import logging
+from collections.abc import Sequence
 from typing import Any
 
 from torch import nn
@@ -11,8 +13,11 @@ from linconv.catalogue.networks import NETWORKS
 from linconv.config.methods import PLAIN
 from linconv.config.names import check_known
 from linconv.config.variants import VARIANTS, Variant
-from linconv.layers.conversion import convert
+from linconv.layers.conversion import conversion
+from linconv.layers.selection import Choice
 from linconv.models.narrow import matching_width
+
+log = logging.getLogger("linconv")
 
 
 def build_model(
@@ -58,14 +63,20 @@ def build_model(
     return replace_convolutions(architecture, model, variant)
 
 
-def replace_convolutions(architecture: str, model: nn.Module, variant: Variant, **options: Any) -> nn.Module:
+def replace_convolutions(
+    architecture: str, model: nn.Module, variant: Variant, *, include: Sequence[str] | None = None, **options: Any
+) -> nn.Module:
     """Replace the convolutions of a plain network, in place, as `build_model` does for a variant.
 
     Args:
-        options: further arguments of `linconv.convert`.
+        include: patterns of names; None takes all.
+        options: of the layers.
     """
     replaced = variant.model_copy(update={"warm_start": None})  # the layers, whenever they come
-    return convert(model, replaced, exclude=NETWORKS[architecture].plain, **options)
+    choice = Choice(include=include, exclude=NETWORKS[architecture].plain)
+    done = conversion(model, replaced, choice, allow_nothing=True, **options)
+    log.info("%s: %s", architecture, done)
+    return done.model
 
 
 __all__ = ["build_model", "replace_convolutions"]

@@ -6,15 +6,18 @@ cut itself is a selection of rows and columns, so that an optimiser's moments ca
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Mapping, Sequence
-from typing import Literal, NamedTuple
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from linconv.config.errors import UserError
+from linconv.layers import ConvReplacement
+from linconv.layers.copies import copied
+from linconv.layers.replacing import tied
 
 Side = Literal["out", "in"]
 Kept = Sequence[Tensor]  # the channels that stay, ascending, one tensor for each group
@@ -48,41 +51,112 @@ def channel_groups(
         exclude: names of layers whose outputs must stay: those that give the class scores.
 
     Raises:
-        UserError: the model has no layer of a name in `exclude`, a convolution has channel groups and is not depthwise,
-            or a layer is of a kind that cannot be cut.
+        UserError: the model has no layer of a name in `exclude`, nothing to cut, a convolution that has channel groups
+            and is not depthwise, a layer that shares parameters with another one or is of a kind that cannot be cut, or
+            connections that torch-pruning does not understand.
     """
     try:
         import torch_pruning  # by no other part needed
     except ImportError:
         raise UserError("pruning needs the package torch-pruning: pip install 'torch-pruning>=1.6'") from None
-    model = copy.deepcopy(model)  # tracing sets it to eval mode
+    _check_plain(model)
+    model = copied(model)  # tracing sets it to eval mode
     names = {module: name for name, module in model.named_modules()}
     if missing := sorted(set(exclude) - set(names.values())):
         raise UserError(f"pruning: no layer {missing[0]} in the network; `exclude` names those of the class scores")
     image = torch.zeros(1, *input_shape, device=next(model.parameters()).device, dtype=next(model.parameters()).dtype)
-    with torch.enable_grad():
-        graph = torch_pruning.DependencyGraph().build_dependency(model, image, verbose=False)
-    found = graph.get_all_groups(
-        ignored_layers=[model.get_submodule(name) for name in exclude], root_module_types=[nn.Conv2d]
-    )
+    graph = torch_pruning.DependencyGraph()
+    try:
+        with torch.enable_grad():
+            graph.build_dependency(model, image, verbose=False)
+    except Exception as error:
+        near = next(_layers_near(error, names), "(unknown)")
+        raise UserError(
+            f"pruning: torch-pruning cannot follow the channels behind layer {near} "
+            f"({type(error).__name__}: {error}); leave this network out"
+        ) from error
+    found = _tied_channels(graph, names, {model.get_submodule(name) for name in exclude})
     order = {name: i for i, name in enumerate(names.values())}
+    shared = tied(model)
     groups = []
-    for tied in found:
+    for items in found:
         members: dict[tuple[str, Side], Member] = {}
-        for item in tied:
+        for item in items:
             module = item.dep.target.module
             if not isinstance(module, nn.Module) or not any(True for _ in module.parameters(recurse=False)):
                 continue
             side: Side = "out" if graph.is_out_channel_pruning_fn(item.dep.handler) else "in"
-            _check(names[module], module)
+            _check(names[module], module, shared.get(module))
             if _is_depthwise(module):  # its inputs are its outputs
                 side = "out"
             positions, channels = torch.tensor(item.idxs), torch.tensor(item.root_idxs)
             members[names[module], side] = Member(names[module], side, positions, channels)
         ordered = tuple(sorted(members.values(), key=lambda m: order[m.layer]))
+        _check_positions(model, ordered)
         root = next(m for m in ordered if m.side == "out" and isinstance(model.get_submodule(m.layer), nn.Conv2d))
         groups.append(Group(root.layer, len(root.channels), ordered))
+    if not groups:
+        raise UserError("pruning: the network has no nn.Conv2d whose channels can be cut")
     return tuple(sorted(groups, key=lambda g: order[g.name]))
+
+
+def _tied_channels(graph: Any, names: Mapping[nn.Module, str], excluded: set[nn.Module]) -> Iterator[Any]:
+    """torch-pruning's groups of all channels of each convolution, without those that reach an excluded layer."""
+    visited: set[nn.Module] = set()
+    for module in list(graph.module2node):
+        if not isinstance(module, nn.Conv2d) or module in excluded or module in visited:
+            continue
+        prune = graph.get_pruner_of_module(module).prune_out_channels
+        try:
+            items = graph.get_pruning_group(module, prune, list(range(module.out_channels)))
+        except Exception as error:
+            raise UserError(
+                f"pruning: torch-pruning does not understand where the channels of layer {names[module]} go "
+                f"({type(error).__name__}: {error}); leave this network out"
+            ) from error
+        outputs = {
+            dep.target.module
+            for dep, _ in items
+            if isinstance(dep.target.module, nn.Module) and graph.is_out_channel_pruning_fn(dep.handler)
+        }
+        visited |= outputs
+        if not outputs & excluded:
+            yield items
+
+
+def _layers_near(error: Exception, names: Mapping[nn.Module, str]) -> Iterator[str]:
+    """The layers whose channels torch-pruning followed when it failed, the nearest first."""
+    trace, nodes = error.__traceback__, deque[Any]()
+    while trace is not None:
+        nodes.extendleft(v for v in trace.tb_frame.f_locals.values() if type(v).__name__ == "Node")
+        trace = trace.tb_next
+    met = set()
+    while nodes:
+        node = nodes.popleft()
+        if node not in met:
+            met.add(node)
+            if node.module in names:
+                yield names[node.module]
+            nodes.extend(node.inputs)
+
+
+def _check_plain(model: nn.Module) -> None:
+    for name, module in model.named_modules():
+        if isinstance(module, ConvReplacement):
+            raise UserError(
+                f"pruning: layer {name} is a {type(module).__name__}, and only plain convolutions can be cut; "
+                "prune the plain network, or fold this one first (linconv.fold)"
+            )
+
+
+def _check_positions(model: nn.Module, members: Sequence[Member]) -> None:
+    for member in members:
+        size, last = _size(model.get_submodule(member.layer), member.side), int(member.positions.max())
+        if last >= size:
+            raise UserError(
+                f"pruning: torch-pruning looks for channel {last} of layer {member.layer}, which has {size}; "
+                "leave this network out"
+            )
 
 
 def dimension(module: nn.Module, side: Side, tensor: str) -> int | None:
@@ -114,6 +188,13 @@ class Cut:
                 if (dim := dimension(module, side, name)) is not None:
                     self._tensors.setdefault(f"{layer}.{name}", []).append((dim, positions))
 
+    def shape(self, name: str, tensor: Tensor) -> list[int]:
+        """The shape of what stays of the tensor `name`."""
+        sizes = list(tensor.shape)
+        for dim, positions in self._tensors.get(name, ()):
+            sizes[dim] = len(positions)
+        return sizes
+
     def of(self, name: str, tensor: Tensor) -> Tensor:
         """What stays of the tensor `name`, or of one that has its shape, such as a moment of its gradient."""
         out = tensor.detach()
@@ -142,7 +223,9 @@ def cut_channels(model: nn.Module, groups: Sequence[Group], kept: Kept) -> Cut:
     return cut
 
 
-def _check(name: str, module: nn.Module) -> None:
+def _check(name: str, module: nn.Module, shared: str | None) -> None:
+    if shared is not None:
+        raise UserError(f"pruning: layer {name} shares its parameters with {shared}; give each its own first")
     if isinstance(module, nn.Conv2d):
         if module.groups > 1 and not _is_depthwise(module):
             raise UserError(

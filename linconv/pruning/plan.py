@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import copy
 import math
-from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -12,7 +10,9 @@ import torch
 from torch import nn
 
 from linconv.config.errors import UserError
-from linconv.pruning.channels import Group, Side, channel_groups, cut_channels, dimension
+from linconv.layers.copies import copied
+from linconv.pruning.channels import Cut, Group, channel_groups, cut_channels
+from linconv.pruning.verify import check_cut
 
 TOLERANCE = 0.02  # of the parameters wanted
 
@@ -37,7 +37,8 @@ def make_plan(
         exclude: as of `channel_groups`.
 
     Raises:
-        UserError: the nearest such network has 2 % more or fewer parameters than that, or the model cannot be cut.
+        UserError: the nearest such network has 2 % more or fewer parameters than that, or the model cannot be cut: a
+            network with random ones of these channels is made, and has to compute what the network without them does.
     """
     groups = channel_groups(model, input_shape, exclude=exclude)
     wanted = params * sum(p.numel() for p in model.parameters())
@@ -57,6 +58,9 @@ def make_plan(
             f"pruning: params {params} asks for {wanted:,.0f} parameters, and the nearest network with one share of "
             f"channels per layer has {reached:,}; choose another share"
         )
+    drawn = torch.Generator().manual_seed(0)
+    kept = [torch.randperm(g.size, generator=drawn)[:n].sort().values for g, n in zip(groups, left, strict=True)]
+    check_cut(model, input_shape, groups, kept)
     return Plan(groups, left)
 
 
@@ -77,27 +81,17 @@ def pruned_network(
         UserError: as `make_plan`.
     """
     groups, left = make_plan(model, input_shape, params, exclude=exclude)
-    small = copy.deepcopy(model)
-    cut_channels(small, groups, [torch.arange(n) for n in left])
+    kept = [torch.arange(n) for n in left]
+    check_cut(model, input_shape, groups, kept)
+    small = copied(model)
+    cut_channels(small, groups, kept)
     return small
 
 
 def count_left(model: nn.Module, groups: Sequence[Group], left: Sequence[int]) -> int:
-    """The parameters of a model whose groups keep `left` channels each."""
-    gone: Counter[tuple[str, Side]] = Counter()
-    for group, n in zip(groups, left, strict=True):
-        for member in group.members:
-            gone[member.layer, member.side] += (group.size - n) * len(member.positions) // group.size
-    total = 0
-    for layer, module in model.named_modules():
-        for name, parameter in module.named_parameters(recurse=False):
-            shape = list(parameter.shape)
-            sides: tuple[Side, ...] = ("out", "in")
-            for side in sides:
-                if (layer, side) in gone and (dim := dimension(module, side, name)) is not None:
-                    shape[dim] -= gone[layer, side]
-            total += math.prod(shape)
-    return total
+    """The parameters of a model whose groups keep their first `left` channels each."""
+    cut = Cut(model, groups, [torch.arange(n) for n in left])
+    return sum(math.prod(cut.shape(name, parameter)) for name, parameter in model.named_parameters())
 
 
 def _left(groups: Sequence[Group], share: float) -> tuple[int, ...]:

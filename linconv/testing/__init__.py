@@ -40,12 +40,14 @@ CHECKS: dict[str, Callable[[Subject], None]] = {
     "dtype": values.check_dtype,
     "layout": values.check_layout,
     "device": state.check_device,
+    "attributes": state.check_attributes,
     "conversion": state.check_conversion,
     "folding": state.check_folding,
     "reset": state.check_reset,
     "state_dict": state.check_state_dict,
     "copies": state.check_copies,
     "export": state.check_export,
+    "tracing": state.check_tracing,
     "network": network.check_network,
 }
 

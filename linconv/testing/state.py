@@ -87,6 +87,16 @@ def check_device(subject: Subject) -> None:
         assert all(t.is_cuda for t in tensors(made).values()), "made on a GPU, a tensor is elsewhere"
 
 
+def check_attributes(subject: Subject) -> None:
+    """Every attribute can be asked for: `hasattr` and tools that look at all of them raise nothing."""
+    for module in subject.layer().modules():
+        for name, _ in inspect.getmembers(type(module)):
+            try:
+                getattr(module, name, None)
+            except Exception as error:
+                raise AssertionError(f"asking for {name} raises {type(error).__name__}: {error}") from error
+
+
 def check_conversion(subject: Subject) -> None:
     """`from_conv2d` keeps geometry, dtype, layout, training mode and frozen parameters; refusals are the documented."""
     for case in subject.cases:
@@ -106,6 +116,9 @@ def check_conversion(subject: Subject) -> None:
     conv.weight.requires_grad_(False)
     learning = [name for name, p in _converted(subject, conv).named_parameters() if p.requires_grad]
     assert learning == ["bias"], f"frozen filters become {learning}"
+    assert all(t.is_meta for t in tensors(_converted(subject, subject.first.plain(device="meta"))).values()), (
+        "the meta device is lost"
+    )
     frozen = _converted(subject, subject.first.plain().requires_grad_(False))
     assert not any(p.requires_grad for p in frozen.parameters()), "a frozen convolution learns"
     _check_scale(subject)
@@ -214,6 +227,14 @@ def check_export(subject: Subject) -> None:
         with located(subject.first, form):
             program = torch.export.export(layer, (x,))
             close(program.module()(x), layer(x), "the output of the exported program")
+
+
+def check_tracing(subject: Subject) -> None:
+    """`torch.fx` keeps the layer, inside a model, as one node of its graph."""
+    model, x = nn.Sequential(shaken(subject.layer())), subject.first.images()
+    graph = torch.fx.symbolic_trace(model)
+    close(graph(x), model(x), "the output of the traced model")
+    assert [n.op for n in graph.graph.nodes] == ["placeholder", "call_module", "output"], "tracing goes into the layer"
 
 
 def _converted(subject: Subject, conv: nn.Conv2d, **options: Any) -> ConvReplacement:

@@ -1,6 +1,7 @@
 """Conversion and folding, on models nobody here wrote."""
 
 import copy
+import time
 
 import pytest
 import torch
@@ -101,14 +102,14 @@ def test_skip_last_keeps_the_classifier_of_a_network_without_a_linear_layer():
         names = [name for name, m in model.named_modules() if type(m) is nn.Conv2d]
         assert converted(convert(model, "L", skip_last=True)) == [name for name in names if name != classifier]
         assert type(model.get_submodule(classifier)) is nn.Conv2d
-    assert type(convert(nn.Conv2d(3, 8, 3), "L", skip_last=True)) is nn.Conv2d
+    assert type(convert(nn.Conv2d(3, 8, 3), "L", skip_last=True, allow_nothing=True)) is nn.Conv2d
 
 
 def test_only_where_saves_at_low_rank_compares_d_with_r_n_over_s():
     # 1x1, 16 -> 32: D = 16, r N / S = 8 * 2 = 16 saves nothing, 7 * 2 = 14 does
     for rank, names in [(8, []), (7, ["0"])]:
         model = nn.Sequential(nn.Conv2d(16, 32, 1))
-        assert converted(convert(model, "L", rank=rank, only_where_saves=True)) == names
+        assert converted(convert(model, "L", rank=rank, only_where_saves=True, allow_nothing=True)) == names
 
 
 def test_plain_variant_changes_nothing_and_unknown_names_are_refused():
@@ -147,7 +148,7 @@ def test_a_lone_convolution_a_shared_one_and_subclasses():
 
     parametrized = nn.utils.parametrizations.weight_norm(nn.Conv2d(4, 4, 3))
     pruned = prune.l1_unstructured(nn.Conv2d(4, 4, 3), "weight", amount=0.5)
-    model = convert(nn.Sequential(Other(4, 4, 3), parametrized, pruned, nn.Conv2d(4, 1, 1)), "L")
+    model = convert(nn.Sequential(Other(4, 4, 3), parametrized, pruned, nn.Conv2d(4, 1, 1)), "L", allow_nothing=True)
     assert converted(model) == []
 
 
@@ -216,6 +217,20 @@ def test_least_squares_comes_close_to_the_best_rank_p_approximation():
     error = (layer.weight.flatten(1) - filters).norm()
     assert best <= error < 1.01 * best
     assert layer.coefficients.weight.abs().max() < 2
+
+
+@pytest.mark.parametrize("rank", [None, 10])
+def test_least_squares_takes_no_longer_than_a_singular_value_decomposition(rank):
+    conv = nn.Conv2d(256, 256, 3)
+
+    def seconds(call):
+        start = time.process_time()
+        call()
+        return time.process_time() - start
+
+    filters = conv.weight.detach().double().flatten(1)
+    least = min(seconds(lambda: torch.linalg.svd(filters, full_matrices=False)) for _ in range(3))
+    assert min(seconds(lambda: LinearConv2d.from_conv2d(conv, rank=rank)) for _ in range(3)) < 1.5 * least
 
 
 def test_a_sparse_fit_survives_the_first_update_of_its_schedule():

@@ -189,7 +189,8 @@ def test_what_the_penalties_act_on():
     conv_orthogonal_penalty(model, "filters").backward()
     assert model[0].primary_filters.grad is None  # the stem
     assert model[1].coefficients.weight.grad.abs().min() > 0
-    assert conv_orthogonal_penalty(nn.Linear(2, 2), "filters").item() == 0
+    with pytest.warns(UserWarning, match="the model has no filters"):
+        assert conv_orthogonal_penalty(nn.Linear(2, 2), "filters").item() == 0
     with pytest.raises(ValueError, match="'primaries' or 'filters', not 'secondaries'"):
         orthogonal_penalty(model, "secondaries")
 

@@ -4,7 +4,15 @@ import pytest
 import torch
 from torch import nn
 
-from linconv import LinearConv2d, build_model, coefficient_l1, convert, correlation_penalty
+from linconv import (
+    LinearConv2d,
+    build_model,
+    coefficient_l1,
+    conv_orthogonal_penalty,
+    convert,
+    correlation_penalty,
+    orthogonal_penalty,
+)
 from linconv.layers.regularizers import abs_correlation_sum
 
 
@@ -166,3 +174,9 @@ def test_l1_sums_sparse_coefficients_only():
     model = nn.Sequential(LinearConv2d(3, 8, 3, sparsity=0.5), LinearConv2d(8, 8, 3))
     assert coefficient_l1(model).item() == pytest.approx(model[0].coefficients.weight.abs().sum().item())
     assert coefficient_l1(model[1]).item() == 0
+
+
+@pytest.mark.parametrize("penalty", [correlation_penalty, coefficient_l1, orthogonal_penalty, conv_orthogonal_penalty])
+def test_a_penalty_that_acts_on_nothing_says_so(penalty):
+    with pytest.warns(UserWarning, match=f"{penalty.__name__}: the model has no .*; the penalty is 0"):
+        assert penalty(nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU())).item() == 0

@@ -71,6 +71,11 @@ def test_state_continues_and_foreign_state_is_refused(model):
     assert (two.steps, two.thresholds) == (5, one.thresholds)
     assert one.thresholds["0.coefficients"] > 0
     with pytest.raises(ValueError, match="other sparse layers"):
-        SparsitySchedule(nn.Sequential()).load_state_dict(one.state_dict())
+        SparsitySchedule(nn.Sequential(model)).load_state_dict(one.state_dict())
     with pytest.raises(ValueError, match="period"):
         SparsitySchedule(model, period=0)
+
+
+def test_a_model_without_sparse_coefficients_is_said():
+    with pytest.warns(UserWarning, match="the model has no sparse coefficients to schedule"):
+        SparsitySchedule(nn.Conv2d(3, 8, 3))

@@ -225,20 +225,6 @@ def test_frozen_parameters_cost_no_gradient(frozen, form):
     assert torch_macs(run.train(), 4, backward=True) / 4 == pytest.approx(ours, abs=0.5)
 
 
-def test_work_that_nobody_counts_is_said():
-    class Functional(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.hidden = nn.Conv2d(3, 4, 1)
-            self.scale = nn.Parameter(torch.ones(4, 1, 1))
-
-        def forward(self, x):
-            return self.scale * nn.functional.conv2d(input=x, weight=self.hidden.weight)
-
-    with pytest.warns(UserWarning, match=r"1 module.s. is not counted: hidden"):
-        assert complexity(Functional(), (3, 4, 4)).macs_folded == 0
-
-
 def test_layers_that_return_several_tensors_or_take_keywords():
     class Odd(nn.Module):
         def __init__(self):

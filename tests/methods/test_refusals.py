@@ -60,7 +60,9 @@ NO_1X1 = (
 def test_what_cannot_be_replaced_is_refused_and_stays_plain(name, conv, options, reason):
     with pytest.raises(UnsupportedConvError, match=reason):
         method_class(name)(**geometry(conv), **options)
-    assert convert(nn.Sequential(conv), Variant(layer=name, options=options))[0] is conv
+    with pytest.raises(ValueError, match=f"no convolution is replaced: .*{reason}"):
+        convert(nn.Sequential(conv), Variant(layer=name, options=options))
+    assert convert(nn.Sequential(conv), name, allow_nothing=True, **options)[0] is conv
 
 
 @pytest.mark.parametrize("name", ["dcls", "dynamic", "wconv"])

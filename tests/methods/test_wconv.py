@@ -2,7 +2,9 @@
 
 import pytest
 import torch
+from torch import nn
 
+from linconv import convert
 from linconv.methods.wconv import WConv2d
 from tests.methods.common import count
 
@@ -27,3 +29,12 @@ def test_parameters_and_options():
             WConv2d(8, 8, 3, density=density)
     with pytest.raises(ValueError, match="learned must be True or False, not 1"):
         WConv2d(8, 8, 3, learned=1)
+
+
+@pytest.mark.parametrize("options", [{}, {"density": [1.3, 0.5], "learned": True}])
+@pytest.mark.parametrize("groups", [1, 2])
+def test_given_filters_are_fitted_exactly(options, groups):
+    conv = nn.Conv2d(4, 6, 5, groups=groups, padding=2).double()
+    model = convert(nn.Sequential(conv), "wconv", init="least_squares", **options)
+    x = torch.randn(2, 4, 9, 9, dtype=torch.float64)
+    torch.testing.assert_close(model(x), conv(x), rtol=0, atol=1e-12)

@@ -1,0 +1,212 @@
+"""Models that nobody here wrote, through every tool: one line each, and the counts at the end.
+
+    pip install timm
+    python benchmarks/models.py [--variant L] [--only 'timm/res*'] [--list]
+
+Of each architecture: `complexity`, `convert`, a training step, `fold`, `complexity` of the folded model. A line says
+
+* ok: parameters change as counted, every converted layer that runs learns, the folded model computes the same, and
+  counts the same multiply-accumulates (MACs) as the converted model folded;
+* refused: one plain error, from the library, says why the model is not converted;
+* FAILED: anything else. The exit code is 1.
+"""
+
+from __future__ import annotations
+
+import argparse
+import fnmatch
+import logging
+import sys
+import time
+import warnings
+from collections import Counter
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import torch
+import torchvision
+from torch import Tensor, nn
+
+import linconv
+from linconv.config.errors import UserError
+
+# Of every family of timm that has a small one, the smallest or nearly so.
+TIMM = """
+halonet26t botnet26t_256 lambda_resnet26t mobileone_s0 repvgg_a0 resnext26ts gcresnext26ts coat_lite_tiny convit_tiny
+convnext_atto convnextv2_atto crossvit_tiny_240 cs3darknet_s davit_tiny deit_tiny_patch16_224 densenet121 dla34 dpn48b
+edgenext_xx_small efficientformer_l1 efficientformerv2_s0 tinynet_e tf_efficientnet_b0 tf_efficientnet_cc_b0_4e
+mixnet_s mnasnet_small fbnetc_100 efficientvit_b0 efficientvit_m0 eva02_tiny_patch14_224 fasternet_t0 fastvit_t8
+focalnet_tiny_srf gcvit_xxtiny ghostnet_050 ghostnetv2_100 hardcorenas_a hgnetv2_b0 hrnet_w18_small
+inception_next_atto lcnet_050 levit_128s levit_conv_128s mambaout_femto poolformer_s12 mixer_s32_224 mobilenetv2_050
+mobilenetv3_small_050 mobilevit_xxs mobilevitv2_050 nf_regnet_b0 nf_resnet26 eca_nfnet_l0 pit_xs_224 pvt_v2_b0
+rdnet_tiny regnetx_002 regnety_002 repghostnet_050 repvit_m1 res2net50_26w_4s resnest14d resnet18 seresnet18
+resnetblur18 resnetv2_18 rexnet_100 selecsls42 legacy_seresnet18 shvit_s1 skresnet18 starnet_s050 swiftformer_xs
+swin_tiny_patch4_window7_224 tiny_vit_5m_224 visformer_tiny vit_tiny_patch16_224 vit_tiny_r_s16_p8_224
+ese_vovnet19b_slim xcit_nano_12_p16_224
+"""
+DETECTION = (
+    "fasterrcnn_resnet50_fpn", "fasterrcnn_mobilenet_v3_large_320_fpn", "retinanet_resnet50_fpn", "fcos_resnet50_fpn",
+    "maskrcnn_resnet50_fpn", "keypointrcnn_resnet50_fpn", "ssd300_vgg16", "ssdlite320_mobilenet_v3_large",
+)  # fmt: skip
+SEGMENTATION = ("fcn_resnet50", "deeplabv3_resnet50", "deeplabv3_mobilenet_v3_large", "lraspp_mobilenet_v3_large")
+SIZES = (64, 128)  # of square images, tried before the architecture's own
+TOLERANCES = {torch.float64: 1e-8, torch.float32: 1e-2}
+
+
+class Subject(NamedTuple):
+    """An architecture: how it is built, and images in the form that it takes in training, with its loss."""
+
+    name: str
+    build: Callable[[], nn.Module]
+    sizes: tuple[int, ...]
+    loss: Callable[[nn.Module, Tensor], Tensor]
+
+
+def timm_subject(name: str) -> Subject:
+    import timm
+
+    own = timm.get_pretrained_cfg(name).input_size[-1]
+    return Subject(f"timm/{name}", lambda: timm.create_model(name, num_classes=10), (*SIZES, own), mean_square)
+
+
+def detection(name: str) -> Subject:
+    size = {"min_size": 64, "max_size": 96} if "ssd" not in name else {}
+
+    def build() -> nn.Module:
+        return torchvision.models.get_model(name, weights=None, weights_backbone=None, **size)
+
+    return Subject(f"detection/{name}", build, (64,), detection_loss)
+
+
+def segmentation(name: str) -> Subject:
+    def build() -> nn.Module:
+        return torchvision.models.get_model(name, weights=None, weights_backbone=None, num_classes=5)
+
+    return Subject(f"segmentation/{name}", build, (64,), mean_square)
+
+
+def mean_square(model: nn.Module, images: Tensor) -> Tensor:
+    return torch.stack([output.square().mean() for output in floats(model(images))]).sum()
+
+
+def detection_loss(model: nn.Module, images: Tensor) -> Tensor:
+    side = images.shape[-1]
+    target: dict[str, Tensor] = {
+        "boxes": torch.tensor([[4.0, 4.0, side / 2, side / 2]]),
+        "labels": torch.tensor([1]),
+        "masks": torch.ones(1, side, side, dtype=torch.uint8),
+        "keypoints": torch.full((1, 17, 3), side / 4),
+    }
+    losses: dict[str, Tensor] = model(list(images), [target] * len(images))
+    return torch.stack(list(losses.values())).sum()
+
+
+def floats(output: Any) -> list[Tensor]:
+    """Every tensor of real numbers in an output."""
+    leaves = torch.utils._pytree.tree_leaves(output)
+    return [leaf for leaf in leaves if isinstance(leaf, Tensor) and leaf.is_floating_point()]
+
+
+def counted(model: nn.Module, size: int) -> linconv.results.Complexity:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # attention is said to be left out
+        return linconv.complexity(model, (3, size, size))
+
+
+def first_size(model: nn.Module, sizes: tuple[int, ...]) -> int:
+    """The first size on which the plain model runs."""
+    for size in sizes[:-1]:
+        try:
+            counted(model, size)
+        except UserError:
+            continue
+        return size
+    return sizes[-1]
+
+
+def run(subject: Subject, variant: str) -> tuple[str, str]:
+    """The outcome of one architecture, and what to say of it."""
+    torch.manual_seed(0)
+    model = subject.build()
+    size = first_size(model, subject.sizes)
+    before = counted(model, size)
+    convolutions = sum(isinstance(m, nn.Conv2d) for m in model.modules())
+    try:
+        model = linconv.convert(model, variant)
+    except ValueError as error:
+        return "refused", str(error)
+    new = linconv.replaced_layers(model)
+    after = counted(model, size)
+
+    subject.loss(model.train(), torch.rand(2, 3, size, size)).backward()
+    running = {layer.layer for layer in after.layers} & set(new)
+    blind = [n for n in running if any(p.grad is None for p in model.get_submodule(n).parameters())]
+    assert not blind, f"no gradient in {blind[:3]}"
+    assert all(p.grad.isfinite().all() for p in model.parameters() if p.grad is not None), "gradients are not finite"
+
+    plain, error = folded_and_compared(model.eval(), size)
+    assert not linconv.replaced_layers(plain), "a layer is not folded"
+    folded = counted(plain, size)
+    # regions depend on the weights' last bits; everything else counts the same
+    if not subject.name.startswith("detection/"):
+        assert folded.macs_folded == after.macs_folded == before.macs_folded, "MACs of the folded model differ"
+    assert folded.params == after.params_folded == before.params, "parameters of the folded model differ"
+    return "ok", (
+        f"{size} px, {len(new)} of {convolutions} convolutions, parameters {before.params / 1e6:.2f} -> "
+        f"{after.params / 1e6:.2f} M, MACs {before.macs_folded / 1e6:.1f} -> {after.macs_feature / 1e6:.1f} M, "
+        f"folded within {error:.0e}"
+    )
+
+
+@torch.no_grad()
+def folded_and_compared(model: nn.Module, size: int) -> tuple[nn.Module, float]:
+    """The folded model, and how far its outputs are from the model's, relative to the largest value.
+
+    In double precision where the model runs in it.
+    """
+    try:
+        floats(model.double()(torch.rand(1, 3, size, size, dtype=torch.float64)))
+    except RuntimeError:
+        model = model.float()
+    dtype = next(model.parameters()).dtype
+    plain, image = linconv.fold(model), torch.rand(1, 3, size, size, dtype=dtype)
+    pairs = [pair for pair in zip(floats(model(image)), floats(plain(image)), strict=True) if pair[0].numel()]
+    error = max((float((a - b).abs().max() / b.abs().max().clamp(min=1e-30)) for a, b in pairs), default=0.0)
+    assert error <= TOLERANCES[dtype], f"the folded model differs by {error:.1e} in {dtype}"
+    return plain, error
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--variant", default="L", help="a variant or a method")
+    parser.add_argument("--only", default="*", metavar="PATTERN", help="of names such as timm/resnet18")
+    parser.add_argument("--list", action="store_true", help="show the names alone")
+    options = parser.parse_args()
+    logging.getLogger("linconv").setLevel(logging.ERROR)
+    groups = (
+        (timm_subject, TIMM.split(), "timm"),
+        (detection, DETECTION, "detection"),
+        (segmentation, SEGMENTATION, "segmentation"),
+    )
+    outcomes: Counter[str] = Counter()
+    for make, names, group in groups:
+        for name in names:
+            if not fnmatch.fnmatch(f"{group}/{name}", options.only):
+                continue
+            if options.list:
+                print(f"{group}/{name}")
+                continue
+            started = time.perf_counter()
+            try:
+                outcome, text = run(make(name), options.variant)
+            except Exception as error:
+                outcome, text = "FAILED", f"{type(error).__name__}: {next(iter(str(error).splitlines()), '')}"
+            outcomes[outcome] += 1
+            print(f"{outcome:<8}{group}/{name}: {text} ({time.perf_counter() - started:.0f} s)", flush=True)
+    if not options.list:
+        print(", ".join(f"{number} {outcome}" for outcome, number in sorted(outcomes.items())))
+    return int(bool(outcomes["FAILED"]))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

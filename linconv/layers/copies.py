@@ -1,0 +1,73 @@
+"""Copies of models: of any module that can be copied at all, with or without memory."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+
+WRAPPERS = {
+    "DistributedDataParallel": "module",
+    "DataParallel": "module",
+    "OptimizedModule": "_orig_mod",  # what torch.compile returns
+}
+
+
+def copied(model: nn.Module) -> nn.Module:
+    """A copy that shares no memory; a tensor that a forward pass stored in a module becomes a constant.
+
+    `copy.deepcopy` refuses such tensors where autograd made them.
+    """
+    return _copy(model, lambda tensor: tensor.detach().clone())
+
+
+def copied_to_meta(model: nn.Module) -> nn.Module:
+    """A copy without memory: every parameter, buffer and other tensor is on the meta device."""
+    return _copy(model, lambda tensor: torch.empty_like(tensor.detach(), device="meta"))
+
+
+def unwrapped(model: nn.Module) -> nn.Module:
+    """The model inside the wrappers of torch.compile, DistributedDataParallel and DataParallel."""
+    while attribute := WRAPPERS.get(type(model).__name__):
+        model = getattr(model, attribute)
+    return model
+
+
+def _copy(model: nn.Module, of: Callable[[Tensor], Tensor]) -> nn.Module:
+    memo: dict[int, Any] = {}
+    for tensor in (*model.parameters(), *model.buffers()):
+        memo[id(tensor)] = _like(tensor, of)
+    with _CopyTensors(of):
+        return copy.deepcopy(model, memo)
+
+
+def _like(tensor: Tensor, of: Callable[[Tensor], Tensor]) -> Tensor:
+    """The copy of a tensor: a parameter again where it is one, with the attributes that others gave it."""
+    if nn.parameter.is_lazy(tensor):
+        return copy.deepcopy(tensor)
+    made = of(tensor)
+    if isinstance(tensor, nn.Parameter):
+        made = nn.Parameter(made, tensor.requires_grad)
+        vars(made).update(vars(tensor))
+        return made
+    return made.requires_grad_(tensor.requires_grad and tensor.is_leaf)
+
+
+class _CopyTensors(TorchFunctionMode):
+    """Within, `copy.deepcopy` copies a tensor that it meets as `of` says."""
+
+    def __init__(self, of: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self._of = of
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func is not Tensor.__deepcopy__:
+            return func(*args, **(kwargs or {}))
+        tensor, memo = args
+        if id(tensor) not in memo:
+            memo[id(tensor)] = _like(tensor, self._of)
+        return memo[id(tensor)]

@@ -1,0 +1,137 @@
+"""Putting modules in the place of others, and what such a change would lose."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+MODULE_HOOKS = (
+    "_forward_hooks",
+    "_forward_pre_hooks",
+    "_backward_hooks",
+    "_backward_pre_hooks",
+    "_state_dict_hooks",
+    "_state_dict_pre_hooks",
+    "_load_state_dict_pre_hooks",
+    "_load_state_dict_post_hooks",
+)
+TENSOR_HOOKS = ("_backward_hooks", "_post_accumulate_grad_hooks")
+MAX_DEPTH = 4  # of lists and dictionaries in each other, which may also contain themselves
+DATA_PARALLEL = ("DistributedDataParallel", "FullyShardedDataParallel", "FSDPModule")
+
+
+def refuse_wrappers(model: nn.Module, kinds: tuple[type[nn.Module], ...], what: str) -> None:
+    """Raise ValueError where modules of some kinds stand inside a wrapper that knows the parameters or the code.
+
+    Args:
+        kinds: of the modules that are to be replaced.
+        what: is done with them: "convert" or "fold".
+    """
+    for name, module in model.named_modules():
+        if (reason := _wrapped(module)) and any(_is_a(inner, kinds) for inner in module.modules()):
+            raise ValueError(f"{name or 'the model'} is {reason}; {what} the model first, then do that")
+
+
+def _wrapped(module: nn.Module) -> str | None:
+    names = {cls.__name__ for cls in type(module).__mro__}
+    if parallel := next((name for name in DATA_PARALLEL if name in names), None):
+        return f"wrapped by {parallel.replace('FSDPModule', 'fully_shard')}, which keeps the old parameters"
+    if "OptimizedModule" in names or module._compiled_call_impl is not None:
+        return "compiled by torch.compile, which keeps the old code"
+    if isinstance(module, torch.jit.ScriptModule):
+        return "a ScriptModule, whose code cannot change"
+    return None
+
+
+def _is_a(module: nn.Module, kinds: tuple[type[nn.Module], ...]) -> bool:
+    return isinstance(module, kinds) or getattr(module, "original_name", None) in {kind.__name__ for kind in kinds}
+
+
+def is_exported(model: nn.Module) -> bool:
+    """Whether a module is a program of torch.export, whose convolutions are no modules any more."""
+    nodes = (node for m in model.modules() if isinstance(m, torch.fx.GraphModule) for node in m.graph.nodes)
+    return any(node.op == "call_function" and str(node.target).startswith("aten.conv") for node in nodes)
+
+
+def has_hooks(module: nn.Module) -> bool:
+    """Whether a module, what it contains or its parameters have hooks, which another module would not have."""
+    return any(getattr(m, hooks) for m in module.modules() for hooks in MODULE_HOOKS) or any(
+        getattr(p, hooks, None) for p in module.parameters() for hooks in TENSOR_HOOKS
+    )
+
+
+def refuse_hooks(named: Iterable[tuple[str, nn.Module]]) -> None:
+    """Raise ValueError for the first module with hooks."""
+    for name, module in named:
+        if has_hooks(module):
+            shown = name or "the model"
+            raise ValueError(f"{shown} has hooks, which the new layer would not have; remove them or exclude {shown!r}")
+
+
+def tied(model: nn.Module) -> dict[nn.Module, str]:
+    """The modules that share a parameter with another module, and the name of one that they share it with."""
+    owners: dict[tuple[Any, ...], dict[nn.Module, str]] = {}
+    for name, module in model.named_modules():
+        for parameter in module._parameters.values():
+            if parameter is not None and not nn.parameter.is_lazy(parameter):
+                owners.setdefault(_place(parameter), {})[module] = name
+    return {
+        module: next(name for other, name in sharing.items() if other is not module)
+        for sharing in owners.values()
+        if len(sharing) > 1
+        for module in sharing
+    }
+
+
+def _place(tensor: Tensor) -> tuple[Any, ...]:
+    """Where a tensor lies; the same for two parameters that were given one tensor."""
+    try:
+        address = tensor.data_ptr()
+    except RuntimeError:  # a tensor of another kind has no place of its own
+        address = 0
+    return (tensor.device, address, tensor.shape) if address else (id(tensor),)
+
+
+def replace_modules(model: nn.Module, replacements: Mapping[Any, nn.Module]) -> nn.Module:
+    """Put each replacement wherever its original is: registered, or in a list, tuple or dictionary of a module."""
+    for parent in list(model.modules()):
+        for name, value in list(vars(parent).items()):
+            if (changed := _replaced(value, replacements)) is not value:
+                vars(parent)[name] = changed
+    return replacements.get(model, model)
+
+
+def _replaced(value: Any, replacements: Mapping[Any, nn.Module], depth: int = MAX_DEPTH) -> Any:
+    """A value with the replacements in it; lists and dictionaries are changed in place."""
+    if isinstance(value, nn.Module):
+        return replacements.get(value, value)
+    if depth == 0:
+        return value
+    if type(value) is tuple:
+        changed = tuple(_replaced(entry, replacements, depth - 1) for entry in value)
+        return changed if any(a is not b for a, b in zip(changed, value, strict=True)) else value
+    if isinstance(value, dict | list):
+        for key, entry in list(value.items() if isinstance(value, dict) else enumerate(value)):
+            if (changed := _replaced(entry, replacements, depth - 1)) is not entry:
+                value[key] = changed
+    return value
+
+
+def carry_attributes(source: nn.Module, target: nn.Module, own: Iterable[str]) -> None:
+    """Give a new module what others wrote on the old one and on its parameters, such as marks for an optimizer.
+
+    Args:
+        source: the old module.
+        own: names of the attributes that the old module has of itself.
+    """
+    for name in sorted(vars(source).keys() - set(own) - vars(target).keys()):
+        setattr(target, name, vars(source)[name])
+    for is_bias in (True, False):
+        marks = [vars(p) for name, p in source.named_parameters() if (name == "bias") == is_bias]
+        for parameter in (p for name, p in target.named_parameters() if (name == "bias") == is_bias):
+            for mark in marks[:1]:
+                kept = {key: value for key, value in mark.items() if all(key in other for other in marks)}
+                vars(parameter).update(kept)

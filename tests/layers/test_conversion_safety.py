@@ -1,0 +1,333 @@
+"""Conversion and folding say what they do not do, lose nothing silently, and refuse what they cannot do."""
+
+import copy
+import logging
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.nn.utils import prune
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+import linconv
+from linconv import LinearConv2d, Variant, convert, fold, replaced_layers
+from linconv.catalogue.methods import METHODS
+from linconv.layers import conversion, method_class
+
+
+class Same(nn.Conv2d):
+    """A subclass, as libraries have them."""
+
+    def forward(self, x):
+        return super().forward(2 * x)
+
+
+class Cat(nn.Module):
+    """A module that holds its convolutions in other places as well."""
+
+    def __init__(self):
+        super().__init__()
+        self.a, self.b = nn.Conv2d(3, 8, 3), nn.Conv2d(8, 8, 3)
+        self.listed, self.named, self.paired = [self.a], {"b": self.b}, (self.a, [self.b])
+
+    def forward(self, x):
+        return self.named["b"](self.listed[0](x))
+
+
+def network():
+    return nn.Sequential(nn.Conv2d(3, 8, 3), Same(8, 8, 3), nn.Conv2d(8, 8, 3, bias=False), nn.Conv2d(8, 1, 1))
+
+
+def messages(caplog):
+    return [(record.levelname, record.message) for record in caplog.records]
+
+
+def test_one_warning_says_how_many_are_replaced_and_why_the_others_are_not(caplog):
+    convert(network(), "L")
+    ((level, message),) = messages(caplog)
+    assert level == "WARNING"
+    assert message == (
+        "convert: 2 of 4 convolutions replaced by LinearConv2d; "
+        "1 left plain (1): it is a Same, a subclass of nn.Conv2d that may compute something else; "
+        "1 left plain (3): primary_ratio 0.5 of 1 filters leaves no primary filter; raise it or keep this "
+        "convolution plain"
+    )
+
+
+def test_what_is_left_plain_as_asked_warns_nobody(caplog):
+    with caplog.at_level(logging.INFO, "linconv"):
+        convert(network(), "L", include=["0", "2"], skip_first=True)
+    assert messages(caplog) == [
+        ("INFO", "convert: 1 of 4 convolutions replaced by LinearConv2d; 3 left plain as asked"),
+    ]
+
+
+def changed_forward():
+    conv = nn.Conv2d(4, 4, 3)
+    conv.forward = lambda x, forward=conv.forward: forward(x) + 1
+    return conv
+
+
+def with_own_tensors():
+    conv = nn.Conv2d(4, 4, 3)
+    conv.register_buffer("scale", torch.ones(()))
+    return conv
+
+
+@pytest.mark.parametrize(
+    ("conv", "reason"),
+    [
+        (lambda: Same(4, 4, 3), "it is a Same, a subclass"),
+        (lambda: nn.utils.parametrizations.weight_norm(nn.Conv2d(4, 4, 3)), "its weight is parametrized"),
+        (lambda: prune.l1_unstructured(nn.Conv2d(4, 4, 3), "weight", amount=0.5), "its weight is made by a hook"),
+        (changed_forward, "its forward was replaced"),
+        (with_own_tensors, "it has modules, parameters or buffers of its own"),
+        (lambda: nn.Conv2d(4, 4, 3, dtype=torch.complex64), "not torch.complex64"),
+        (lambda: nn.Conv2d(4, 1, 3), "leaves no primary filter"),
+    ],
+)
+def test_nothing_replaced_is_an_error_with_the_reason(conv, reason):
+    model = nn.Sequential(nn.ReLU(), conv())
+    with pytest.raises(ValueError, match=rf"no convolution is replaced: .* 1 left plain \(1\): .*{reason}"):
+        convert(model, "L")
+    assert convert(model, "L", allow_nothing=True) is model
+
+
+def test_a_model_without_convolutions_says_where_they_are():
+    with pytest.raises(ValueError, match=r"the model has no nn.Conv2d to replace"):
+        convert(nn.Linear(2, 2), "L")
+    with pytest.raises(ValueError, match=r"2 layers replaced them already; linconv.fold gives them back"):
+        convert(convert(network(), "L", include=["0", "2"])[::2], "LRr")
+    program = torch.export.export(nn.Sequential(nn.Conv2d(3, 8, 3)), (torch.zeros(1, 3, 8, 8),))
+    with pytest.raises(ValueError, match=r"a program of torch.export has no nn.Conv2d; convert the model before"):
+        convert(program.module(), "L")
+    with pytest.raises(TypeError, match=r"model must be an nn.Module, not a ExportedProgram"):
+        convert(program, "L")
+
+
+def test_a_report_has_the_names():
+    done = conversion(network(), "L")
+    assert list(done.selection.replaced.values()) == ["0", "2"] == replaced_layers(done.model)
+    assert list(done.selection.refused) == ["1", "3"]
+
+
+def trained():
+    model = nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8))
+    model(torch.randn(4, 3, 8, 8))
+    return model
+
+
+@pytest.mark.parametrize(
+    ("layer", "options", "remedy"),
+    [
+        ("L", {}, "init='least_squares' starts from them"),
+        ("L", {"init": "paper"}, "init='least_squares' starts from them"),
+        ("lowrank", {}, "init='svd' starts from them"),
+        ("ghost", {}, "GhostConv2d cannot start from them"),
+        ("L", {"init": "least_squares"}, None),
+    ],
+)
+def test_trained_filters_are_not_drawn_anew_silently(caplog, layer, options, remedy):
+    convert(trained(), layer, **options)
+    found = [message for level, message in messages(caplog) if level == "WARNING"]
+    assert len(found) == (remedy is not None)
+    assert all("is trained" in message and message.endswith(remedy) for message in found)
+
+
+def test_convert_changes_the_model_in_place_and_fold_makes_a_copy_unless_asked_otherwise():
+    model = nn.Sequential(nn.Conv2d(3, 8, 3))
+    copied = convert(model, "L", inplace=False)
+    assert (type(model[0]), type(copied[0])) == (nn.Conv2d, LinearConv2d)
+    assert convert(model, "L") is model
+    assert type(fold(model)[0]) is nn.Conv2d
+    assert type(model[0]) is LinearConv2d
+    assert fold(model, inplace=True) is model
+    assert type(model[0]) is nn.Conv2d
+
+
+class Wrapper(nn.Module):
+    def __init__(self, module):
+        super().__init__()
+        self.module = module
+
+    def forward(self, x):
+        return self.module(x)
+
+
+# The real ones need processes that talk to each other; what decides is the name of the class.
+DistributedDataParallel = type("DistributedDataParallel", (Wrapper,), {})
+FullyShardedDataParallel = type("FullyShardedDataParallel", (Wrapper,), {})
+Sharded = type("FSDPConv2d", (type("FSDPModule", (), {}), Wrapper), {})
+
+
+def compiled_in_place(model):
+    model.compile()
+    return model
+
+
+@pytest.mark.parametrize(
+    ("wrap", "reason"),
+    [
+        (DistributedDataParallel, "wrapped by DistributedDataParallel"),
+        (FullyShardedDataParallel, "wrapped by FullyShardedDataParallel"),
+        (Sharded, "wrapped by fully_shard"),
+        (torch.compile, "compiled by torch.compile"),
+        (compiled_in_place, "compiled by torch.compile"),
+        (torch.jit.script, "a ScriptModule"),
+    ],
+)
+def test_wrappers_are_refused_by_name_wherever_they_are(wrap, reason):
+    plain = nn.Sequential(nn.Conv2d(3, 8, 3))
+    for model, name in ((wrap(copy.deepcopy(plain)), "the model"), (nn.Sequential(wrap(plain)), "0")):
+        with pytest.raises(ValueError, match=rf"{name} is {reason}.*; convert the model first"):
+            convert(model, "L")
+    if wrap is torch.jit.script:
+        return
+    with pytest.raises(ValueError, match=rf"the model is {reason}.*; fold the model first"):
+        fold(wrap(convert(nn.Sequential(nn.Conv2d(3, 8, 3)), "L")))
+
+
+def test_a_wrapper_without_convolutions_is_nobodys_business():
+    model = nn.Sequential(nn.Conv2d(3, 8, 3), torch.jit.script(nn.ReLU()), torch.compile(nn.ReLU()))
+    assert type(convert(model, "L")[0]) is LinearConv2d
+
+
+@pytest.mark.parametrize("tie", ["parameter", "data", "bias"])
+def test_tied_convolutions_stay_tied(caplog, tie):
+    model = nn.Sequential(*(nn.Conv2d(8, 8, 3, padding=1) for _ in range(3)))
+    if tie == "data":
+        model[1].weight.data = model[0].weight.data
+    else:
+        name = "weight" if tie == "parameter" else "bias"
+        setattr(model[1], name, getattr(model[0], name))
+    params = sum(p.numel() for p in model[:2].parameters())
+    convert(model, "L")
+    assert replaced_layers(model) == ["2"]
+    assert sum(p.numel() for p in model[:2].parameters()) == params
+    assert "2 left plain (0, …): it shares its parameters with another module" in caplog.text
+
+
+HOOKS = [
+    lambda m: m.register_forward_hook(lambda *_: None),
+    lambda m: m.register_forward_pre_hook(lambda *_: None),
+    lambda m: m.register_full_backward_hook(lambda *_: None),
+    lambda m: m.register_full_backward_pre_hook(lambda *_: None),
+    lambda m: m.register_state_dict_post_hook(lambda *_: None),
+    lambda m: m.register_state_dict_pre_hook(lambda *_: None),
+    lambda m: m.register_load_state_dict_pre_hook(lambda *_: None),
+    lambda m: m.register_load_state_dict_post_hook(lambda *_: None),
+    lambda m: next(m.parameters()).register_hook(lambda grad: grad),
+    lambda m: next(m.parameters()).register_post_accumulate_grad_hook(lambda p: None),
+]
+
+
+@pytest.mark.parametrize("hook", HOOKS)
+def test_hooks_of_every_kind_are_refused_by_name_before_anything_is_replaced(hook):
+    model = nn.Sequential(nn.Conv2d(3, 8, 3), nn.Conv2d(8, 8, 3))
+    hook(model[1])
+    with pytest.raises(ValueError, match=r"1 has hooks, .* exclude '1'"):
+        convert(model, "L")
+    assert not replaced_layers(model)
+    new = convert(nn.Sequential(nn.Conv2d(3, 8, 3), nn.Conv2d(8, 8, 3)), "L")
+    hook(new[1])
+    with pytest.raises(ValueError, match="1 has hooks"):
+        fold(new)
+    inner = convert(nn.Sequential(nn.Conv2d(3, 8, 3)), "L")
+    hook(inner[0].coefficients)
+    with pytest.raises(ValueError, match="0 has hooks"):
+        fold(inner)
+
+
+@pytest.mark.parametrize("layer", METHODS)
+def test_marks_on_a_convolution_and_its_parameters_carry_over_and_back(layer):
+    conv = nn.Conv2d(16, 16, 3, padding=1)
+    conv.stage, conv.weight._optim, conv.bias.no_decay = 3, {"lr": 0.1}, True
+    new = convert(nn.Sequential(conv), layer)[0]
+    marked = {name for name, p in new.named_parameters() if getattr(p, "_optim", None) == {"lr": 0.1}}
+    assert marked == {name for name, _ in new.named_parameters() if name != "bias"}
+    assert (new.stage, new.bias.no_decay) == (3, True)
+    if new.folds:
+        folded = fold(nn.Sequential(new))[0]
+        assert (folded.stage, folded.weight._optim, folded.bias.no_decay) == (3, {"lr": 0.1}, True)
+        assert vars(folded).keys() - vars(nn.Conv2d(1, 1, 1)).keys() == {"stage"}
+
+
+def test_convolutions_in_lists_dictionaries_and_tuples_are_replaced_there_too():
+    model = convert(Cat(), "L")
+    assert model.listed[0] is model.a is model.paired[0]
+    assert model.named["b"] is model.b is model.paired[1][0]
+    model(torch.zeros(1, 3, 8, 8)).sum().backward()
+    assert all(p.grad is not None for p in model.parameters())
+    folded = fold(model)
+    assert type(folded.listed[0]) is nn.Conv2d
+    assert folded.listed[0] is folded.a
+
+
+def test_a_method_is_named_with_its_options():
+    model = convert(nn.Sequential(nn.Conv2d(8, 8, 3)), "tucker", in_rank=0.5, out_rank=np.int64(3))
+    assert tuple(model[0].core.shape[:2]) == (3, 4)
+    for name in METHODS:
+        assert isinstance(convert(nn.Conv2d(16, 16, 3, padding=1), name), method_class(name))
+    with pytest.raises(ValueError, match="unknown variant 'tuker'; did you mean 'tucker'"):
+        convert(model, "tuker")
+    assert linconv.Variant is Variant
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        (
+            {"variant": None},
+            TypeError,
+            r"variant must be a name, .* or a linconv.Variant, not None",
+        ),
+        ({"include": "0*"}, TypeError, r"include and exclude are lists of patterns, .* not '0\*'"),
+        ({"exclude": "0"}, TypeError, "not '0'"),
+        ({"include": [0]}, TypeError, r"not \[0\]"),
+        ({"rank": "10"}, ValueError, "rank must be an int .* not '10'"),
+        ({"primary_ratio": "0.5"}, ValueError, "primary_ratio must be a number .* not '0.5'"),
+        ({"init": "least_square"}, ValueError, "init must be one of paper, variance_preserving, least_squares, not"),
+        ({"init": "svd"}, ValueError, "init must be one of paper, variance_preserving, least_squares, not"),
+        ({"rnk": 10}, ValueError, "layer 'linear' has no option 'rnk'; did you mean 'rank'"),
+    ],
+)
+def test_wrong_arguments_are_refused_by_name(arguments, error, message):
+    model = nn.Sequential(nn.Conv2d(3, 8, 3))
+    with pytest.raises(error, match=message):
+        convert(model, **arguments)
+    assert type(model[0]) is nn.Conv2d
+
+
+@pytest.mark.parametrize(("layer", "init"), [("L", "least_squares"), ("tucker", "svd"), ("lowrank", "svd")])
+def test_filters_that_are_not_finite_are_refused_with_the_layers_name(layer, init):
+    model = nn.Sequential(nn.Conv2d(3, 8, 3), nn.Sequential(nn.Conv2d(8, 8, 3)))
+    with torch.no_grad():
+        model[1][0].weight[0, 0, 0, 0] = float("nan")
+    with pytest.raises(ValueError, match=r"^1\.0: init '.*' cannot start from filters with values that are not finite"):
+        convert(model, layer, init=init)
+    assert not replaced_layers(model)
+
+
+@pytest.mark.parametrize("layer", METHODS)
+def test_no_method_takes_complex_filters(layer):
+    with pytest.raises(ValueError, match=r"has real filters of floating point, not torch\.complex64"):
+        method_class(layer)(16, 16, 3, padding=1, dtype=torch.complex64)
+
+
+@pytest.mark.parametrize("layer", METHODS)
+def test_fusing_batch_norm_into_a_new_layer_is_one_plain_error(layer):
+    new = convert(nn.Conv2d(16, 16, 3, padding=1), layer).eval()
+    with pytest.raises(AttributeError, match=r"has no attribute 'weight'|fold the model first \(linconv.fold\)"):
+        fuse_conv_bn_eval(new, nn.BatchNorm2d(16).eval())
+
+
+@pytest.mark.parametrize("layer", METHODS)
+def test_symbolic_tracing_keeps_a_layer_as_one_node(layer):
+    model = convert(nn.Sequential(nn.Conv2d(16, 16, 3, padding=1), nn.ReLU()), layer).eval()
+    graph = torch.fx.symbolic_trace(model)
+    x = torch.randn(2, 16, 9, 8)
+    torch.testing.assert_close(graph(x), model(x))
+    assert [node.op for node in graph.graph.nodes] == ["placeholder", "call_module", "call_module", "output"]
+    if model[0].folds:
+        torch.testing.assert_close(fold(graph)(x), model(x), rtol=1e-4, atol=1e-5)

@@ -1,0 +1,29 @@
+"""The table of docs/what-works.md says what every tool of PyTorch does with every method."""
+
+import importlib.util
+from pathlib import Path
+
+import pytest
+
+from linconv.catalogue.methods import METHODS
+
+SCRIPT = Path(__file__).resolve().parents[1] / "docs" / "what_works.py"
+
+
+@pytest.fixture(scope="module")
+def script():
+    spec = importlib.util.spec_from_file_location("what_works", SCRIPT)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_the_row_of_a_method_is_what_is_found_now(script, method):
+    assert script.row(method) in script.PAGE.read_text().splitlines()
+
+
+def test_the_page_has_a_row_for_every_method_and_a_column_for_every_tool(script):
+    lines = script.PAGE.read_text().split(script.START)[1].split(script.END)[0].splitlines()
+    assert [line.split("`")[1] for line in lines[2:]] == list(METHODS)
+    assert lines[0].split(" | ")[1:] == [*list(script.TOOLS)[:-1], f"{list(script.TOOLS)[-1]} |"]
