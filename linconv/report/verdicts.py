@@ -10,7 +10,7 @@ from linconv.report.labels import place_label, variant_label
 from linconv.report.source import CellKey, Experiment
 from linconv.report.text import decimals, interval_text, number, percent
 from linconv.report.wording import cell_label
-from linconv.statistics import MIN_RUNS, Comparison, open_verdicts
+from linconv.statistics import MIN_RUNS, NO_ERROR, Comparison, open_verdicts
 
 HOW_TO_READ = (
     "**Difference [interval] (runs) sign.** A difference is a variant minus the plain network (Conv), in percentage "
@@ -49,7 +49,11 @@ def tested_text(experiment: Experiment, found: Iterable[Comparison]) -> str:
     """How many tests there were and at which level, in a short sentence."""
     tested = sum(c.tested for c in found)
     level = percent(1 - experiment.config.statistics.alpha)
-    return f"Intervals hold for all {tested} comparisons at once ({level})." if tested else "Nothing could be tested."
+    if not tested:
+        return "Nothing could be tested."
+    return (
+        f"Intervals hold for all {tested} comparisons at once ({level})." if tested > 1 else f"Intervals are {level}."
+    )
 
 
 def legend(experiment: Experiment) -> Iterator[str]:
@@ -115,7 +119,10 @@ def noise_notes(experiment: Experiment, found: Mapping[CellKey, Comparison]) -> 
             "alone, and verdicts hold for this test set",
         }
         apart = f"; {', '.join(map(variant_label, model.apart))} spread more and are set apart" if model.apart else ""
-        residual = f"runs spread by {model.residual:.2g} points about their variant and seed"
+        spread = model.residual >= NO_ERROR
+        residual = (
+            f"runs spread by {model.residual:.2g} points about their variant and seed" if spread else "no run varies"
+        )
         yield f"{place_label(*place[::-1])}: {residual}{apart}; {texts[model.images]}."
 
 

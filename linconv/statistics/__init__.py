@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from linconv.statistics.comparison import (
     MIN_RUNS,
+    NO_ERROR,
     UNTESTED,
     Comparison,
     Margin,
@@ -18,6 +19,7 @@ from linconv.statistics.spread import Spread, accuracy_interval, spread
 
 __all__ = [
     "MIN_RUNS",
+    "NO_ERROR",
     "UNTESTED",
     "Comparison",
     "Error",

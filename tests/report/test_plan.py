@@ -165,15 +165,15 @@ def test_the_page_has_what_is_planned_and_says_why_not_the_rest(collected):
     [
         (ONE, {"skip": all_of(**ONE)}, "tables/runs.md", "No run was collected."),
         (ONE, {"skip": all_of(**ONE)}, "tables/table1.md", "Conv 1 missing; -Lr 1 missing."),
-        (ONE, {}, "tables/table1.md", "no sign: fewer than 3 pairs"),
+        (ONE, {}, "tables/table1.md", "no sign: fewer than 3 runs"),
         (ONE, {}, "claims.md", "1 with too few runs"),
         (THREE, {"diverged": all_of(**THREE)}, "tables/table1.md", "Conv 3 diverged; -Lr 3 diverged."),
         (THREE, {"diverged": all_of(**THREE)}, "tables/redundancy.md", "No run with measured filters"),
-        (THREE, {"diverged": all_of(**THREE)}, "claims.md", "3 diverged"),
+        (THREE, {"diverged": all_of(**THREE)}, "claims.md", "Diverged runs: Base-Lr on Digits 3 of 3"),
         (THREE, {"skip": [key("Lr", k) for k in range(3)]}, "tables/table1.md", "-Lr 3 missing."),
         (THREE, {"skip": [key("conv", k) for k in range(3)]}, "tables/table1.md", "† absolute accuracy"),
         (THREE | {"variants": ["Lr"]}, {}, "tables/table1.md", "† absolute accuracy"),
-        (THREE, CASES["equal accuracies"][1], "tables/table1.md", "No variance"),
+        (THREE, CASES["equal accuracies"][1], "tables/table1.md", "no run varies"),
     ],
 )
 def test_what_is_missing_is_said(tmp_path, changes, faults, page, said):

@@ -130,6 +130,6 @@ def test_damage_is_named_with_file_and_field(damage, message, result, tmp_path):
 
 def test_a_file_that_is_not_text_or_not_there(tmp_path):
     (tmp_path / "binary").write_bytes(b"\xff\xfe\x00")
-    for name in ("binary", "nowhere"):
-        with pytest.raises(ResultError, match=f"{name}: cannot be read"):
+    for name, said in {"binary": "file: is no UTF-8 text", "nowhere": "cannot be read"}.items():
+        with pytest.raises(ResultError, match=f"{name}: {said}"):
             read_result(tmp_path / name, RunResult)

@@ -42,8 +42,8 @@ def test_wrong_configuration_is_one_message_and_no_job(
 
 
 def told(output: str) -> str:
-    """The only line of the output, the name of the profile left out."""
-    (line,) = (line for line in output.splitlines() if not line.startswith("Using workflow specific profile"))
+    """The only line of the output; what Snakemake says of the profile and of `--config` is left out."""
+    (line,) = (x for x in output.splitlines() if not x.startswith(("Using workflow specific profile", "Config file")))
     return line
 
 
