@@ -69,7 +69,7 @@ def make_run(config: Config, key: RunKey, *, status: str = "ok", top1: float | N
     for i in range(1, epochs + 1):
         bad = status == "diverged" and i == epochs
         last = i == epochs
-        accuracy = final if last else final - 70 * np.exp(-1.2 * i) - abs(rng.normal(0, 0.5))
+        accuracy = final if last else max(0.0, final - 70 * np.exp(-1.2 * i) - abs(rng.normal(0, 0.5)))
         loss = 2.0 * np.exp(-0.5 * i) + 0.02 + abs(rng.normal(0, 0.01))
         history.append(
             Epoch(
