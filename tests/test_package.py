@@ -1,7 +1,9 @@
 """The package: its public names, and what importing it must not do."""
 
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -42,7 +44,8 @@ def test_a_type_checker_knows_variants_methods_and_their_options(tmp_path):
         "wrong = linconv.Variant(layer=3)\n"
     )
     command = [sys.executable, "-m", "mypy", "--strict", "--follow-imports=silent", f"--cache-dir={tmp_path}", file]
-    found = subprocess.run(command, check=False, capture_output=True, text=True, cwd=tmp_path).stdout
+    here = os.environ | {"MYPYPATH": str(Path(linconv.__file__).parents[1])}  # mypy follows no editable installation
+    found = subprocess.run(command, check=False, capture_output=True, text=True, cwd=tmp_path, env=here).stdout
     assert "own.py:7: error" in found, found
     assert found.count("error:") == 1, found
 

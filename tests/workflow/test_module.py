@@ -102,7 +102,7 @@ def test_pip_can_install_what_is_named(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "pip", "install", "--dry-run", "--no-deps", "--no-build-isolation"]
     source = tmp_path / "copy"
     Project.copied_to(source)
-    for name in ("pyproject.toml", "README.md", "LICENSE"):
+    for name in ("pyproject.toml", "setup.py", "README.md", "LICENSE"):
         (source / name).write_bytes((REPOSITORY / name).read_bytes())
     done = subprocess.run([*command, str(source)], cwd=tmp_path, capture_output=True, text=True, env=os.environ)
     assert done.returncode == 0, done.stderr
