@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import json
 from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
@@ -16,6 +15,7 @@ from torch import Tensor, nn
 from linconv.config.errors import UserError
 from linconv.deploy.description import FORMAT_VERSION, Description, Module, Stored, describe, find, path_of, unsay
 from linconv.deploy.optional import needed
+from linconv.layers.copies import copied
 from linconv.results.provenance import versions
 
 TENSORS, DESCRIPTION = "model.safetensors", "config.json"  # the names that model hubs look for
@@ -94,7 +94,7 @@ def load(
     """
     path = Path(path)
     description, tensors = _read(path, str(device))
-    skeleton = copy.deepcopy(model) if isinstance(model, nn.Module) else model() if model is not None else None
+    skeleton = copied(model) if isinstance(model, nn.Module) else model() if model is not None else None
     return _Builder(path, description.modules, tensors, skeleton, (*TRUSTED, *trust)).module("")
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import copy
 import io
 import logging
 import tempfile
@@ -19,6 +18,7 @@ from torch import Tensor, nn
 from linconv.config.errors import UserError
 from linconv.deploy.engines import open_model
 from linconv.deploy.optional import needed
+from linconv.layers.copies import copied
 
 TOLERANCE = 1e-3  # of the largest output: kernels of an engine round otherwise than torch's
 
@@ -52,7 +52,7 @@ def export_onnx(
     for package in ("onnx", "onnxscript", *(["onnxruntime"] if check else [])):
         needed(package, "exporting to ONNX")
     path = Path(path)
-    model = copy.deepcopy(model).eval().requires_grad_(False)
+    model = copied(model).eval().requires_grad_(False)
     sample = sample_input.detach()
     if dynamic_batch and len(sample) == 1:  # torch.export takes a size of 1 for a constant
         sample = torch.cat([sample, sample])

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from linconv.config.names import check_known
 from linconv.layers.batch_norm import find_norms, fold_into_conv, fold_into_linear, scale_and_shift
 from linconv.layers.conversion import replace_modules
+from linconv.layers.copies import copied
 from linconv.layers.feature_space import feature_space, product_form
 from linconv.layers.geometry import in_channels_last
 from linconv.layers.linear_conv import LinearConv2d
@@ -57,7 +58,7 @@ def optimize(
     check_known(forms, FORMS, "form")
     if not forms:
         raise ValueError(f"forms: name at least one of {', '.join(FORMS)}")
-    original, model = model, copy.deepcopy(model).eval()
+    original, model = model, copied(model).eval()
     norms = find_norms(model, sample_input) if batch_norm else {}
     inputs = _inputs(model, sample_input)
     exact = {

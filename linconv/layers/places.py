@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -11,6 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
+
+from linconv.layers.copies import copied_to_meta
 
 log = logging.getLogger("linconv")
 SIZES = (32, 224)  # of the images that are tried
@@ -52,18 +53,14 @@ def places_of(model: nn.Module) -> dict[nn.Module, Place]:
 
 
 def _watched(model: nn.Module, shape: tuple[int, ...]) -> dict[nn.Module, Place]:
-    without_values: dict[int, Any] = {
-        id(tensor): nn.Parameter(tensor.detach().to("meta")) if isinstance(tensor, nn.Parameter) else tensor.to("meta")
-        for tensor in (*model.parameters(), *model.buffers())
-    }
-    copied = copy.deepcopy(model, without_values).eval()
+    watched = copied_to_meta(model).eval()
     convolutions = {
         id(twin.weight): original
-        for original, twin in zip(model.modules(), copied.modules(), strict=True)
+        for original, twin in zip(model.modules(), watched.modules(), strict=True)
         if isinstance(original, nn.Conv2d)
     }
     with torch.no_grad(), _Watch() as watch:
-        copied(torch.empty(shape, device="meta"))
+        watched(torch.empty(shape, device="meta"))
     return {convolutions[weight]: Place(follows) for weight, follows in watch.found() if weight in convolutions}
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,6 +12,7 @@ from torch import nn
 from linconv.config import Variant
 from linconv.config.errors import UserError
 from linconv.layers import convert, fitting_init, method_class
+from linconv.layers.copies import copied
 from linconv.layers.forms import Form
 from linconv.layers.replacement import ConvReplacement
 from linconv.measure.latency import layer_seconds, ratio_to_plain
@@ -86,7 +86,7 @@ class Plan:
 
     def apply(self, model: nn.Module) -> nn.Module:
         """A converted copy of a model: layers start from its filters where their method can. Train it further."""
-        changed = copy.deepcopy(model)
+        changed = copied(model)
         for variant, names in self._by_variant():
             init = fitting_init(variant)
             options: dict[str, Any] = {"init": init} if init else {}

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from linconv.config import Variant
 from linconv.layers import convert, optimize
+from linconv.layers.copies import copied
 from linconv.measure.shapes import image_of
 from linconv.measure.timing import interleave
 
@@ -31,7 +32,7 @@ def layer_seconds(
     Args:
         pairs: (name of a convolution, number of a variant).
     """
-    plain = copy.deepcopy(model).eval()
+    plain = copied(model).eval()
     image = image_of(model, size)
     inputs = _inputs(plain, {name for name, _ in pairs}, image)
     seconds: dict[tuple[str, int | None], float] = {}

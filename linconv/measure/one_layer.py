@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import logging
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -16,6 +15,7 @@ from linconv.config import VARIANTS, Variant
 from linconv.config.errors import UserError
 from linconv.config.names import check_known
 from linconv.layers import UnsupportedConvError, convert, fitting_init, method_class
+from linconv.layers.copies import copied
 from linconv.layers.geometry import geometry
 from linconv.layers.replacement import ConvReplacement
 
@@ -116,13 +116,13 @@ def measure_layers(
     plain = evaluate(model)
     for name in names:
         torch.manual_seed(seed)
-        replaced = replace(copy.deepcopy(model), variant, include=[name], **({"init": init} if init else {}))
+        replaced = replace(copied(model), variant, include=[name], **({"init": init} if init else {}))
         conv, layer = model.get_submodule(name), replaced.get_submodule(name)
         assert isinstance(conv, nn.Conv2d)
         assert isinstance(layer, ConvReplacement)
         params = sum(p.numel() for p in conv.parameters())
         if tune is not None:
-            loss, plain = evaluate(tune(replaced, name)), evaluate(tune(copy.deepcopy(model), name))
+            loss, plain = evaluate(tune(replaced, name)), evaluate(tune(copied(model), name))
         else:
             loss = evaluate(replaced)
         found = LayerLoss(name, params, params - layer.params_expected, plain, loss)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import math
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from linconv.layers.copies import copied
 from linconv.measure.one_layer import plain_convolutions
 
 
@@ -28,7 +28,7 @@ class ConvShapes:
 @torch.no_grad()
 def conv_shapes(model: nn.Module, size: tuple[int, int, int]) -> ConvShapes:
     """The sizes of one pass of a copy of the model over one image of zeros, (c, h, w)."""
-    changed = copy.deepcopy(model).eval()
+    changed = copied(model).eval()
     names = {module: name for name, module in plain_convolutions(changed)}
     sizes: dict[str, list[tuple[tuple[int, ...], tuple[int, ...]]]] = {}
     macs = 0

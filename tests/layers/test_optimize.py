@@ -161,3 +161,22 @@ def test_a_single_layer_is_a_model():
 def test_a_sample_must_be_a_tensor():
     with pytest.raises(TypeError, match="must be a tensor, not tuple"):
         linconv.optimize(LinearConv2d(3, 8, 3), (3, 32, 32))
+
+
+def test_a_model_that_keeps_a_tensor_of_its_last_pass_is_optimized():
+    """`copy.deepcopy` refuses a tensor that autograd made."""
+
+    class Keeps(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv = linconv.LinearConv2d(3, 8, 3)
+            self.last = None
+
+        def forward(self, x):
+            self.last = self.conv(x)
+            return self.last
+
+    model, x = Keeps(), torch.randn(2, 3, 9, 9)
+    expected = model(x)
+    torch.testing.assert_close(linconv.optimize(model, x)(x), expected)
+    assert model.last is expected
