@@ -34,7 +34,7 @@ demo: $(READY) ## train, measure and render the default experiment, then show it
 	@cat results/digits/tables/table1.md
 
 test: $(READY) ## run the test suite
-	pytest -n 2 --dist loadfile
+	pytest -n 2 --dist loadfile --max-worker-restart 0
 
 smoke: $(READY) ## run every stage of the pipeline on small data
 	snakemake --configfile config/smoke.yaml

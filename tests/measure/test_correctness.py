@@ -19,11 +19,11 @@ def test_every_form_is_right_on_the_cpu():
     # four kinds; three precisions and two layouts; three forms, of grouped convolutions two
     of_the_layer = 4 * 3 * 2 * (4 * 3 + 2)
     # every other method; three precisions and two layouts; two geometries
-    assert len(result.checks) == of_the_layer + (len(known_methods()) - 1) * 3 * 2 * 2 == 504
+    assert len(result.checks) == of_the_layer + (len(known_methods()) - 1) * 3 * 2 * 2
     assert not result.failed
     errors = {p: max(c.error for c in result.checks if c.precision == p) for p in ("fp64", "fp32", "bf16")}
     assert errors["fp64"] < 1e-12 < errors["fp32"] < errors["bf16"]
-    assert str(result).startswith("504 of 504 checks passed on cpu")
+    assert str(result).startswith(f"{len(result.checks)} of {len(result.checks)} checks passed on cpu")
 
 
 def small(monkeypatch):

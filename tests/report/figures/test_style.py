@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from matplotlib.colors import to_hex
+from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from linconv.catalogue.figures import FIGURES
@@ -52,6 +53,7 @@ def test_a_variant_has_one_color_in_all_figures(tmp_path):
             figure, _ = draw(experiment, planned.output.load(), *planned.names)
             lines = figure.findobj(lambda artist: hasattr(artist, "get_color"))
             drawn = {to_hex(line.get_color()) for line in lines if isinstance(line.get_color(), str)}
+            drawn |= {to_hex(line.get_markeredgecolor()) for line in figure.findobj(Line2D)}
             drawn |= {to_hex(p.get_facecolor()) for p in figure.findobj(Patch)}
             assert color.lower() in drawn, planned.stem
 
