@@ -99,7 +99,7 @@ def table(found: list[Row]) -> str:
     def points(found: Comparison | None) -> str:
         return "" if found is None else f"{found.mean:+.2f} [{found.low:+.2f}, {found.high:+.2f}] {found.mark}"
 
-    head = "| network | parameters | MACs | time on an H200 | top-1 (%) | minus plain | minus narrower |"
+    head = "| network | parameters | MACs | time (H200) | top-1 (%) | minus plain | minus narrower |"
     lines = [head, "| :-- | --: | --: | --: | --: | --: | --: |"]
     for row in found:
         time = "" if row.time is None else f"{row.time:.2f}"
