@@ -12,6 +12,8 @@ import pytest
 
 # Some virtual machines advertise AMX and do not run it: a product in bfloat16 on the CPU then kills the process.
 os.environ.setdefault("ONEDNN_MAX_CPU_ISA", "AVX512_CORE_FP16")
+# One thread per process: sums round alike in all processes of a test, and the workers of pytest do not crowd each other.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from tests.damage import Trainer
 
