@@ -17,7 +17,7 @@ from linconv.results.files import write_result, write_text
 from linconv.results.folders import Results, read_experiment
 from linconv.results.kinds import KINDS
 from linconv.results.kinds.complexity import Complexity, ComplexityResult, complexity_hash, counted_variants
-from linconv.results.kinds.run import RunResult
+from linconv.results.kinds.run_record import RunResult
 from linconv.results.record import ResultError
 
 _KEPT = (

@@ -16,7 +16,7 @@ from linconv.config.parts import run_parts
 from linconv.results.arrays import read_npz
 from linconv.results.code import code_hash
 from linconv.results.files import remove_leftovers
-from linconv.results.kinds.run import RunResult
+from linconv.results.kinds.run_record import RunResult
 from linconv.results.outcomes import read_outcomes
 from linconv.results.reading import read_result
 from linconv.results.record import ResultError, UnreadableError

@@ -19,7 +19,7 @@ from linconv.results import write_result
 from linconv.results.arrays import write_npz
 from linconv.results.code import code_hash
 from linconv.results.collect import collect
-from linconv.results.kinds.run import RunResult
+from linconv.results.kinds.run_record import RunResult
 from linconv.results.outcomes import Outcomes, write_outcomes
 from linconv.results.run_folder import InUseError, finished, locked, remove_spent_checkpoints, settle
 from tests.results.factory import make_config, make_run, write_experiment
