@@ -177,10 +177,10 @@ def test_a_checkpoint_in_use_stays(tmp_path, holder):
 
 
 def test_what_a_killed_process_left_beside_its_result_goes(whole, holder):
-    for name in ("checkpoint.pt", "checkpoint.previous.pt", ".result.json.4711.tmp"):
+    for name in ("checkpoint.pt", "checkpoint.previous.pt", ".result.json.0123abcd.linconv.tmp"):
         (whole / name).touch()
     settle(whole)
-    assert (whole / ".result.json.4711.tmp").exists()  # the other process may be at work on it
+    assert (whole / ".result.json.0123abcd.linconv.tmp").exists()  # the other process may be at work on it
     holder.kill()
     holder.wait(30)
     settle(whole)
