@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from linconv.results.data import DataContent
     from linconv.results.files import atomic_path, remove_leftovers, write_result, write_text
     from linconv.results.kinds.complexity import ComplexityResult
-    from linconv.results.kinds.run import (
+    from linconv.results.kinds.run_record import (
         Epoch,
         LayerRedundancy,
         RateChoice,
@@ -54,7 +54,7 @@ _PLACES = {
     "data": ("DataContent",),
     "files": ("atomic_path", "remove_leftovers", "write_result", "write_text"),
     "kinds.complexity": ("ComplexityResult",),
-    "kinds.run": (
+    "kinds.run_record": (
         "Epoch",
         "LayerRedundancy",
         "RateChoice",

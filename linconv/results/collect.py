@@ -15,7 +15,7 @@ from linconv.config import Config, RunKey, plan_runs
 from linconv.results.arrays import read_npz, write_npz
 from linconv.results.kinds import COLUMNS, KINDS
 from linconv.results.kinds._kind import Rows
-from linconv.results.kinds.run import RunResult
+from linconv.results.kinds.run_record import RunResult
 from linconv.results.manifest import write_manifest
 from linconv.results.outcomes import COLLECTED as OUTCOMES
 from linconv.results.outcomes import FILE, pack, read_outcomes

@@ -8,7 +8,8 @@ from pathlib import Path
 from linconv.config import Config, ConfigError, RunKey, load_config
 from linconv.results.kinds._kind import K, Kind, R
 from linconv.results.kinds.complexity import ComplexityResult, Counts
-from linconv.results.kinds.run import RunResult, Runs
+from linconv.results.kinds.run import Runs
+from linconv.results.kinds.run_record import RunResult
 from linconv.results.reading import read_result
 from linconv.results.record import ResultError
 

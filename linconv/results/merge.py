@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import shutil
-import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,11 +12,11 @@ from typing import Any
 from linconv.config import Config, ConfigError, RunKey, parse_config, plan_cells, plan_runs, resolve_run
 from linconv.config.writing import config_text
 from linconv.results.collect import collect
-from linconv.results.files import write_result, write_text
+from linconv.results.files import temporary_folder, write_result, write_text
 from linconv.results.folders import Results, read_experiment
 from linconv.results.kinds import KINDS
 from linconv.results.kinds.complexity import Complexity, ComplexityResult, complexity_hash, counted_variants
-from linconv.results.kinds.run import RunResult
+from linconv.results.kinds.run_record import RunResult
 from linconv.results.record import ResultError
 
 _KEPT = (
@@ -75,9 +74,8 @@ def merge(folders: Sequence[Path], output: Path) -> Merged:
             "each folder's"
         )
         config = config.model_copy(update=dict.fromkeys(left_out))
-    output.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=output.parent, prefix=f".{output.name}.") as temporary:
-        root = Path(temporary) / output.name
+    with temporary_folder(output) as temporary:
+        root = temporary / output.name
         write_text(root / "config.yaml", config_text(config, defaults=True))
         if complexity is not None:
             write_result(root / "complexity.json", complexity)

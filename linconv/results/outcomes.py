@@ -15,7 +15,7 @@ import numpy as np
 
 from linconv.config import RunKey
 from linconv.results.arrays import read_npz, write_npz
-from linconv.results.kinds.run import RunOutcomes, RunResult
+from linconv.results.kinds.run_record import RunOutcomes, RunResult
 from linconv.results.record import ResultError
 
 FILE = COLLECTED = "outcomes.npz"  # beside a result, and of all runs in the collected data

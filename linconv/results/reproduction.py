@@ -9,7 +9,7 @@ import numpy as np
 
 from linconv.config import Config, ResolvedRun
 from linconv.config.load import parse_config
-from linconv.results.kinds.run import Epoch, RunResult
+from linconv.results.kinds.run_record import Epoch, RunResult
 from linconv.results.outcomes import Outcomes
 
 TOLERANCE = 1.0  # percentage points of top-1, where something that decides the bits is another

@@ -16,7 +16,8 @@ from linconv.config.parts import run_parts
 from linconv.results.arrays import read_npz
 from linconv.results.code import code_hash
 from linconv.results.files import remove_leftovers
-from linconv.results.kinds.run import RunResult
+from linconv.results.kinds.run_record import RunResult
+from linconv.results.locks import is_still, lock
 from linconv.results.outcomes import read_outcomes
 from linconv.results.reading import read_result
 from linconv.results.record import ResultError, UnreadableError
@@ -70,8 +71,8 @@ def _take(path: Path, wait: bool) -> int:
     while True:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
         try:
-            _lock(descriptor)
-            if _is_still(path, descriptor):
+            lock(descriptor)
+            if is_still(path, descriptor):
                 return descriptor
         except BlockingIOError:
             if not wait:
@@ -88,29 +89,6 @@ def _take(path: Path, wait: bool) -> int:
             os.close(descriptor)
             raise
         os.close(descriptor)
-
-
-def _lock(descriptor: int) -> None:
-    """Lock the file, or raise BlockingIOError where another process has."""
-    if sys.platform == "win32":
-        import msvcrt
-
-        try:
-            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
-        except PermissionError as error:
-            raise BlockingIOError(*error.args) from None
-    else:
-        import fcntl
-
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-
-
-def _is_still(path: Path, descriptor: int) -> bool:
-    """Whether the file at `path` is the one that was opened."""
-    try:
-        return os.path.samestat(path.stat(), os.fstat(descriptor))
-    except FileNotFoundError:
-        return False
 
 
 def finished(folder: Path, run: ResolvedRun, *, weights: bool = False) -> RunResult | None:

@@ -11,7 +11,7 @@ import pytest
 from linconv.config import ResolvedRun, RunKey
 from linconv.results import ComplexityResult, ResultError, RunResult, read_result, write_result
 from linconv.results.integrity import content_digest, parse, sealed_text
-from linconv.results.kinds.run import RunOutcomes
+from linconv.results.kinds.run_record import RunOutcomes
 from tests.results.factory import make_complexity, make_config, make_run
 
 KEY = RunKey("digits", "base", "LSr", 0)

@@ -19,7 +19,7 @@ from linconv.results import write_result
 from linconv.results.arrays import write_npz
 from linconv.results.code import code_hash
 from linconv.results.collect import collect
-from linconv.results.kinds.run import RunResult
+from linconv.results.kinds.run_record import RunResult
 from linconv.results.outcomes import Outcomes, write_outcomes
 from linconv.results.run_folder import InUseError, finished, locked, remove_spent_checkpoints, settle
 from tests.results.factory import make_config, make_run, write_experiment
@@ -177,10 +177,10 @@ def test_a_checkpoint_in_use_stays(tmp_path, holder):
 
 
 def test_what_a_killed_process_left_beside_its_result_goes(whole, holder):
-    for name in ("checkpoint.pt", "checkpoint.previous.pt", ".result.json.4711.tmp"):
+    for name in ("checkpoint.pt", "checkpoint.previous.pt", ".result.json.0123abcd.linconv.tmp"):
         (whole / name).touch()
     settle(whole)
-    assert (whole / ".result.json.4711.tmp").exists()  # the other process may be at work on it
+    assert (whole / ".result.json.0123abcd.linconv.tmp").exists()  # the other process may be at work on it
     holder.kill()
     holder.wait(30)
     settle(whole)

@@ -157,7 +157,7 @@ def test_out_of_memory_does_not_set_a_good_checkpoint_aside(folder, monkeypatch)
 @pytest.mark.parametrize("moment", ["before either is moved", "between the two moves"])
 def test_killed_while_saving(moment, folder):
     """What the folder looks like then: the next checkpoint is a temporary file."""
-    (folder / f".{CURRENT}.4711.tmp").write_bytes((folder / CURRENT).read_bytes())
+    (folder / f".{CURRENT}.0123abcd.linconv.tmp").write_bytes((folder / CURRENT).read_bytes())
     if moment == "between the two moves":
         (folder / CURRENT).replace(folder / PREVIOUS)
     remove_leftovers(folder)

@@ -227,7 +227,13 @@ def test_half_written_files_of_a_killed_process_are_replaced(
     resumed: tuple[Trainer, Path, dict[str, bytes]],
 ) -> None:
     train, folder, expected = resumed
-    for name in ("result.json", "correlations.npz", "weights.pt", ".result.json.4711.tmp", f".{CURRENT}.4711.tmp"):
+    for name in (
+        "result.json",
+        "correlations.npz",
+        "weights.pt",
+        ".result.json.0123abcd.linconv.tmp",
+        f".{CURRENT}.0123abcd.linconv.tmp",
+    ):
         (folder / name).write_bytes(b'{"kind": "ru')
     assert train("pets") == Outcome(0, [], [])
     assert outcome_of(folder) == expected

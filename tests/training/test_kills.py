@@ -144,4 +144,4 @@ def test_the_comparison_finds_a_changed_byte_and_a_file_left_behind():
     with pytest.raises(script.Mismatch, match=r"weights\.pt differs"):
         script.compare({"weights.pt": b"1"}, {"weights.pt": b"2"})
     with pytest.raises(script.Mismatch, match="not"):
-        script.compare({"weights.pt": b"1"}, {"weights.pt": b"1", ".weights.pt.1.tmp": b""})
+        script.compare({"weights.pt": b"1"}, {"weights.pt": b"1", ".weights.pt.0123abcd.linconv.tmp": b""})

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Generic, TypeVar
 from pydantic import ValidationError
 
 from linconv.catalogue._entry import Entry
-from linconv.config import PRESETS, Config, ResolvedRun
+from linconv.config import Config, ResolvedRun
 from linconv.results.code import code_hash
 from linconv.results.record import Record
 
@@ -80,11 +80,6 @@ class Kind(ABC, Generic[K, R]):
     def log(self, key: K) -> Path:
         """The log that the pipeline writes, relative to results/<experiment>/."""
         return Path("logs", self.path(key).with_suffix(".log"))
-
-
-def paper_recipe(architecture: str) -> dict[str, Any]:
-    """The recipe of the training steps that are measured on random images."""
-    return {"recipe": PRESETS["paper"][architecture].identity()}
 
 
 def resolved(config: dict[str, Any], config_hash: str) -> ResolvedRun:

@@ -6,11 +6,9 @@ import itertools
 from collections.abc import Mapping
 from typing import Any, ClassVar, Literal, NamedTuple
 
-from linconv.catalogue._entry import Entry
 from linconv.config import Config
-from linconv.config.parts import grid_parts
-from linconv.config.runs import digest
-from linconv.results.kinds._kind import Kind, Rows
+from linconv.results.kinds._cells import Cells
+from linconv.results.kinds._kind import Rows
 from linconv.results.kinds.throughput import PLAIN, Arm, timings
 from linconv.results.origin import Provenance
 from linconv.results.record import SCHEMA_VERSION, Count, Hash, NonNegative, Positive, Record
@@ -61,10 +59,13 @@ class DeploymentResult(Record):
     provenance: Provenance
 
 
-class Deployments(Kind[DeploymentKey, DeploymentResult]):
+class Deployments(Cells[DeploymentKey, DeploymentResult]):
     """deployment/<key>.json: one network at one batch in one precision and engine."""
 
     name = "deployment"
+    key = DeploymentKey
+    lists = frozenset({"architectures", "batches", "engines", "precisions"})
+    trains = False
     columns: ClassVar = {
         "deployment": [
             *DeploymentKey._fields,
@@ -102,19 +103,6 @@ class Deployments(Kind[DeploymentKey, DeploymentResult]):
         grid = itertools.product(options.precisions, options.engines, options.batches, options.architectures)
         keys = [DeploymentKey(network, batch, precision, engine) for precision, engine, batch, network in grid]
         return [key for key in keys if (key.engine, key.precision) != ("torch", "int8")]
-
-    def hash(self, config: Config, key: DeploymentKey) -> str:
-        options = config.deployment
-        assert options is not None
-        how = options.model_dump(mode="json", exclude={"architectures", "batches", "engines", "precisions"})
-        return digest({"how": how, "variants": {v: config.known_variants[v].identity() for v in options.variants}})
-
-    def parts(self, config: Config, key: DeploymentKey) -> frozenset[Entry]:
-        assert config.deployment is not None
-        return grid_parts([key.architecture], (config.known_variants[name] for name in config.deployment.variants))
-
-    def key_of(self, result: DeploymentResult) -> DeploymentKey:
-        return DeploymentKey(*(getattr(result, name) for name in DeploymentKey._fields))
 
     def rows(self, results: Mapping[DeploymentKey, DeploymentResult]) -> Rows:
         return {"deployment": [row for result in results.values() for row in _rows(result)]}

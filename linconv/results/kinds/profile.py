@@ -7,12 +7,10 @@ import statistics
 from collections.abc import Mapping
 from typing import Any, ClassVar, Literal, NamedTuple
 
-from linconv.catalogue._entry import Entry
 from linconv.config import Config
 from linconv.config.measured import Activity
-from linconv.config.parts import grid_parts
-from linconv.config.runs import digest
-from linconv.results.kinds._kind import Kind, Rows, paper_recipe
+from linconv.results.kinds._cells import Cells
+from linconv.results.kinds._kind import Rows
 from linconv.results.origin import Provenance
 from linconv.results.record import SCHEMA_VERSION, Hash, NonNegative, Positive, Record, Share
 
@@ -91,10 +89,12 @@ class ProfileKey(NamedTuple):
         return f"{self.architecture}_{self.variant}_{self.activity}_b{self.batch_size}"
 
 
-class Profiles(Kind[ProfileKey, ProfileResult]):
+class Profiles(Cells[ProfileKey, ProfileResult]):
     """profile/<key>.json: one network, plain and with one variant, at one batch in one activity."""
 
     name = "profile"
+    key = ProfileKey
+    lists = frozenset({"architectures", "variants", "batches", "activities"})
     columns: ClassVar = {
         "profile": [
             *ProfileKey._fields,
@@ -121,22 +121,6 @@ class Profiles(Kind[ProfileKey, ProfileResult]):
             return []
         grid = itertools.product(options.batches, options.activities, options.architectures, options.variants)
         return [ProfileKey(architecture, variant, activity, batch) for batch, activity, architecture, variant in grid]
-
-    def hash(self, config: Config, key: ProfileKey) -> str:
-        options = config.profile
-        assert options is not None
-        lists = {"architectures", "variants", "batches", "activities"}
-        how = options.model_dump(mode="json", exclude=lists)
-        return digest({"how": how, "variant": config.known_variants[key.variant].identity()})
-
-    def fixed(self, key: ProfileKey) -> dict[str, Any]:
-        return paper_recipe(key.architecture)
-
-    def parts(self, config: Config, key: ProfileKey) -> frozenset[Entry]:
-        return grid_parts([key.architecture], [config.known_variants[key.variant]])
-
-    def key_of(self, result: ProfileResult) -> ProfileKey:
-        return ProfileKey(result.architecture, result.variant, result.activity, result.batch_size)
 
     def rows(self, results: Mapping[ProfileKey, ProfileResult]) -> Rows:
         rows = []

@@ -8,11 +8,9 @@ from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 
-from linconv.catalogue._entry import Entry
 from linconv.config import Config
-from linconv.config.parts import grid_parts
-from linconv.config.runs import digest
-from linconv.results.kinds._kind import Kind, Rows, paper_recipe
+from linconv.results.kinds._cells import Cells
+from linconv.results.kinds._kind import Rows
 from linconv.results.kinds.throughput import quartiles
 from linconv.results.origin import Provenance
 from linconv.results.record import SCHEMA_VERSION, Hash, NonNegative, Positive, Record
@@ -100,10 +98,12 @@ class RegularizerKey(NamedTuple):
         return f"{self.architecture}_{self.variant}_b{self.batch_size}"
 
 
-class RegularizerCosts(Kind[RegularizerKey, RegularizerResult]):
+class RegularizerCosts(Cells[RegularizerKey, RegularizerResult]):
     """regularizer/<key>.json: one network with one variant at one batch."""
 
     name = "regularizer"
+    key = RegularizerKey
+    lists = frozenset({"architectures", "variants", "batches"})
     columns: ClassVar = {
         "regularizer": [
             *RegularizerKey._fields,
@@ -136,21 +136,6 @@ class RegularizerCosts(Kind[RegularizerKey, RegularizerResult]):
             return []
         grid = itertools.product(options.batches, options.architectures, options.variants)
         return [RegularizerKey(architecture, variant, batch) for batch, architecture, variant in grid]
-
-    def hash(self, config: Config, key: RegularizerKey) -> str:
-        options = config.regularizer
-        assert options is not None
-        how = options.model_dump(mode="json", exclude={"architectures", "variants", "batches"})
-        return digest({"how": how, "variant": config.known_variants[key.variant].identity()})
-
-    def fixed(self, key: RegularizerKey) -> dict[str, Any]:
-        return paper_recipe(key.architecture)
-
-    def parts(self, config: Config, key: RegularizerKey) -> frozenset[Entry]:
-        return grid_parts([key.architecture], [config.known_variants[key.variant]])
-
-    def key_of(self, result: RegularizerResult) -> RegularizerKey:
-        return RegularizerKey(result.architecture, result.variant, result.batch_size)
 
     def rows(self, results: Mapping[RegularizerKey, RegularizerResult]) -> Rows:
         rows = []

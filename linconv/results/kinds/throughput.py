@@ -9,12 +9,10 @@ from typing import Any, ClassVar, Literal, NamedTuple, Protocol
 
 import numpy as np
 
-from linconv.catalogue._entry import Entry
 from linconv.config import Config
-from linconv.config.parts import grid_parts
-from linconv.config.runs import digest
 from linconv.config.throughput import Activity, Backend, Precision, ThroughputOptions
-from linconv.results.kinds._kind import Kind, Rows, paper_recipe
+from linconv.results.kinds._cells import Cells
+from linconv.results.kinds._kind import Rows
 from linconv.results.origin import Provenance
 from linconv.results.record import SCHEMA_VERSION, Count, Hash, NonNegative, Positive, Record, ResultError
 
@@ -193,10 +191,12 @@ def median_interval(values: np.ndarray, level: float = 0.95) -> tuple[float, flo
     return float(ordered[rank - 1]), float(ordered[len(values) - rank])
 
 
-class Timings(Kind[ThroughputKey, ThroughputResult]):
+class Timings(Cells[ThroughputKey, ThroughputResult]):
     """throughput/<key>.json: one network at one batch in one activity, precision and backend."""
 
     name = "throughput"
+    key = ThroughputKey
+    lists = frozenset({"architectures", "batches", "activities", "precisions", "backends"})
     columns: ClassVar = {
         "throughput": [
             "architecture",
@@ -235,24 +235,6 @@ class Timings(Kind[ThroughputKey, ThroughputResult]):
 
     def plan(self, config: Config) -> list[ThroughputKey]:
         return [] if config.throughput is None else plan_throughput(config.throughput)
-
-    def hash(self, config: Config, key: ThroughputKey) -> str:
-        """Changes with all that decides how a file is timed, and not with the list of files."""
-        options = config.throughput
-        assert options is not None
-        lists = {"architectures", "batches", "activities", "precisions", "backends"}
-        how = options.model_dump(mode="json", exclude=lists)
-        return digest({"how": how, "variants": {v: config.known_variants[v].identity() for v in options.variants}})
-
-    def fixed(self, key: ThroughputKey) -> dict[str, Any]:
-        return paper_recipe(key.architecture)
-
-    def parts(self, config: Config, key: ThroughputKey) -> frozenset[Entry]:
-        assert config.throughput is not None
-        return grid_parts([key.architecture], (config.known_variants[name] for name in config.throughput.variants))
-
-    def key_of(self, result: ThroughputResult) -> ThroughputKey:
-        return ThroughputKey(*(getattr(result, name) for name in ThroughputKey._fields))
 
     def rows(self, results: Mapping[ThroughputKey, ThroughputResult]) -> Rows:
         return {"throughput": [row for result in results.values() for row in _rows(result)]}

@@ -1,0 +1,35 @@
+"""Locks on open files, which end with the process that holds them, however it ends."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+
+def lock(descriptor: int, *, wait: bool = False) -> None:
+    """Lock an open file, and on Linux an open folder.
+
+    Raises:
+        BlockingIOError: not `wait`, and another process has it.
+        OSError: the file system has no locks.
+    """
+    if sys.platform == "win32":
+        import msvcrt
+
+        try:
+            msvcrt.locking(descriptor, msvcrt.LK_LOCK if wait else msvcrt.LK_NBLCK, 1)
+        except PermissionError as error:
+            raise BlockingIOError(*error.args) from None
+    else:
+        import fcntl
+
+        fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+
+
+def is_still(path: Path, descriptor: int) -> bool:
+    """Whether the file at `path` is the one that was opened."""
+    try:
+        return os.path.samestat(path.stat(), os.fstat(descriptor))
+    except FileNotFoundError:
+        return False
