@@ -12,6 +12,8 @@ import pytest
 
 # Some virtual machines advertise AMX and do not run it: a product in bfloat16 on the CPU then kills the process.
 os.environ.setdefault("ONEDNN_MAX_CPU_ISA", "AVX512_CORE_FP16")
+# Snakemake's plugin for Slurm asks for a cluster whenever it is imported, and without one waits for nine seconds.
+os.environ.setdefault("SLURM_CONF", os.devnull)
 
 from tests.damage import Trainer
 

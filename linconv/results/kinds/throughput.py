@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Literal, NamedTuple, Protocol
 
 import numpy as np
-from scipy import stats
 
 from linconv.catalogue._entry import Entry
 from linconv.config import Config
@@ -185,6 +184,8 @@ def median_interval(values: np.ndarray, level: float = 0.95) -> tuple[float, flo
 
     Source: Conover, Practical Nonparametric Statistics, 1999, section 3.2.
     """
+    from scipy import stats  # slow to import, and every start of the workflow reads this module
+
     rank = int(stats.binom.ppf((1 - level) / 2, len(values), 0.5))
     if rank < 1:
         return math.nan, math.nan
