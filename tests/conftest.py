@@ -12,8 +12,10 @@ import pytest
 
 # Some virtual machines advertise AMX and do not run it: a product in bfloat16 on the CPU then kills the process.
 os.environ.setdefault("ONEDNN_MAX_CPU_ISA", "AVX512_CORE_FP16")
-# One thread per process: sums round alike in all processes of a test, and the workers of pytest do not crowd each other.
+# One thread per process: sums round alike in all processes of a test, and pytest's workers do not crowd each other.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# Snakemake's plugin for Slurm asks for a cluster whenever it is imported, and without one waits for nine seconds.
+os.environ.setdefault("SLURM_CONF", os.devnull)
 
 from tests.damage import Trainer
 

@@ -1,20 +1,40 @@
-"""The check of the methods' options in a process of its own: the caller imports no torch."""
+"""The configuration of the pipeline, checked whole by a process that imports no torch."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import yaml
 
-from linconv.config import Config
+from linconv.config import Config, ConfigError, merged_config
+from linconv.config.load import placed
 from linconv.config.parts import variant_parts
+from linconv.config.reading import read_yaml
 from linconv.config.runs import digest
 from linconv.config.variants import needs_check
 from linconv.results.code import code_hash
 from linconv.results.files import write_text
+
+
+def checked_config(values: Mapping[str, Any], files: Sequence[str], memory: Path | None) -> Config:
+    """Check all that can be wrong with what Snakemake has read from `files`, with values laid over them.
+
+    Args:
+        memory: remembers which options were sound; None leaves the options of methods unchecked.
+
+    Raises:
+        ConfigError: it does not describe an experiment, or a method refuses an option.
+    """
+    settings = merged_config(values, files)
+    if memory is not None and (problem := check_options_apart(settings, memory)):
+        lines = read_yaml(files[0]).lines if len(files) == 1 else {}
+        raise ConfigError(placed(problem, ", ".join(files) or "configuration", lines))
+    return settings
 
 
 def check_options_apart(settings: Config, memory: Path) -> str | None:

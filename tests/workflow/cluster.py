@@ -104,6 +104,7 @@ def running_cluster(folder: Path) -> Iterator[Cluster]:
     """Start the daemons and, at the end, stop each of them by its number, their jobs first."""
     _write_settings(folder)
     daemons: list[subprocess.Popen[bytes]] = []
+    before = os.environ.pop("SLURM_CONF", None)
     try:
         with (folder / "daemons.log").open("wb") as log:
 
@@ -136,6 +137,8 @@ def running_cluster(folder: Path) -> Iterator[Cluster]:
                 daemon.wait()
         for name in ("slurm.conf", "gres.conf"):
             (SETTINGS / name).unlink(missing_ok=True)
+        if before is not None:
+            os.environ["SLURM_CONF"] = before
 
 
 def _write_settings(folder: Path) -> None:

@@ -11,10 +11,9 @@ from pathlib import Path
 
 from linconv.catalogue.figures import FIGURES
 from linconv.catalogue.tables import TABLES
-from linconv.cli.apart import check_options_apart
+from linconv.cli.apart import checked_config
 from linconv.cli.origin import requirement
-from linconv.config import ConfigError, RunKey, merged_config, plan_cells, plan_runs, resolve_run, run_hashes
-from linconv.config.load import placed
+from linconv.config import ConfigError, RunKey, plan_cells, plan_runs, resolve_run, run_hashes
 from linconv.config.needs import needs_of
 from linconv.config.parts import run_parts
 from linconv.config.runs import digest
@@ -32,18 +31,9 @@ FILES = [] if workflow.modifier.skip_configfile else [os.path.relpath(file) for 
 
 # No job starts with a wrong configuration.
 try:
-    settings = merged_config(config, FILES)
+    settings = checked_config(config, FILES, Path(".snakemake/linconv") if workflow.is_main_process else None)
 except ConfigError as error:
     leave(error)
-if workflow.is_main_process:
-    if problem := check_options_apart(settings, Path(".snakemake/linconv")):
-        leave(
-            placed(
-                problem,
-                ", ".join(FILES) or "configuration",
-                read_yaml(FILES[0]).lines if len(FILES) == 1 else {},
-            )
-        )
 
 # Copies of the configuration name no folder of this machine: jobs find the data by their environment.
 settings.export_data_root()

@@ -182,7 +182,7 @@ def median_interval(values: np.ndarray, level: float = 0.95) -> tuple[float, flo
 
     Source: Conover, Practical Nonparametric Statistics, 1999, section 3.2.
     """
-    from scipy import stats  # half a second, which no command that computes nothing should wait for
+    from scipy import stats  # slow to import, and every start of the workflow reads this module
 
     rank = int(stats.binom.ppf((1 - level) / 2, len(values), 0.5))
     if rank < 1:
