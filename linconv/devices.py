@@ -22,6 +22,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from linconv.config.errors import UserError
+from linconv.launch import launch
 
 log = logging.getLogger("linconv")
 
@@ -49,7 +50,8 @@ def device_slot(device: str, runs_per_gpu: int = 1, poll_seconds: float = 0.5) -
         runs_per_gpu: places on each GPU.
 
     Raises:
-        DeviceError: "cuda" was asked for and no device is visible.
+        DeviceError: "cuda" was asked for and no device is visible; or this is one of several processes of a run, and
+            its GPU is not there or taken.
     """
     if "torch" not in sys.modules:
         log.info("importing torch")  # takes seconds, and nothing else is written before
@@ -63,7 +65,10 @@ def device_slot(device: str, runs_per_gpu: int = 1, poll_seconds: float = 0.5) -
             raise DeviceError("device 'cuda' was asked for, but no CUDA device is visible; use 'auto' or 'cpu'")
         yield "cpu"
         return
-    lock, gpu = _first_free(_own_folder(), gpus, runs_per_gpu, poll_seconds)
+    started = launch()
+    if started.processes > 1:  # each waits for the others, so none may wait for a place
+        gpus = [_own_gpu(gpus, started.local_rank)]
+    lock, gpu = _first_free(_own_folder(), gpus, runs_per_gpu, poll_seconds, waits=started.processes == 1)
     try:
         os.environ["CUDA_VISIBLE_DEVICES"] = gpu
         yield "cuda"
@@ -105,9 +110,18 @@ def _own_folder() -> Path:
     return folder
 
 
-def _first_free(folder: Path, gpus: list[str], runs_per_gpu: int, poll_seconds: float) -> tuple[FileLock, str]:
+def _own_gpu(gpus: list[str], local_rank: int) -> str:
+    """The GPU of one of several processes; a scheduler may show each only its own."""
+    if len(gpus) > 1 and local_rank >= len(gpus):
+        raise DeviceError(f"process {local_rank} of this machine has no GPU, {len(gpus)} are visible; start as many")
+    return gpus[local_rank] if len(gpus) > 1 else gpus[0]
+
+
+def _first_free(
+    folder: Path, gpus: list[str], runs_per_gpu: int, poll_seconds: float, waits: bool = True
+) -> tuple[FileLock, str]:
     names = _names(gpus)
-    waits = False
+    said = False
     while True:
         for place, gpu in itertools.product(range(runs_per_gpu), gpus):
             lock = FileLock(folder / f"{names.get(gpu, gpu).replace('/', '_')}.{place}.lock")
@@ -117,8 +131,12 @@ def _first_free(folder: Path, gpus: list[str], runs_per_gpu: int, poll_seconds: 
                 continue
             return lock, gpu
         if not waits:
+            raise DeviceError(
+                f"GPU {gpus[0]} is taken by another process; give each process a free one by CUDA_VISIBLE_DEVICES"
+            )
+        if not said:
             log.info("waiting for a place on GPU %s", ", ".join(gpus))
-            waits = True
+            said = True
         time.sleep(poll_seconds)
 
 

@@ -36,6 +36,7 @@ from linconv.results.run_folder import CORRELATIONS, PREVIOUS, RESULT, WEIGHTS, 
 from linconv.stopping import listening
 from linconv.training.callbacks import BestEpoch, ProcessLog
 from linconv.training.checkpoint import write_torch
+from linconv.training.distributed import Team, check_team, joined
 from linconv.training.engine import Training
 from linconv.training.memory import is_out_of_memory, not_enough_memory
 from linconv.training.numerics import asked, check_device, numerics, set_numerics
@@ -73,33 +74,50 @@ def perform_run(
         linconv.stopping.StopRequested: SIGTERM or SIGINT came.
         OSError: the folder cannot be written to, or the system does not give a file.
         linconv.training.memory.NotEnoughMemoryError: it needs more memory than there is.
+        linconv.training.distributed.ProcessLostError: another process of the run has ended.
         UserError: it asks for what `device` cannot do.
     """
     check_device(config, run.recipe, device)
     try:
-        with listening(), locked(folder):
-            if not force and (result := finished(folder, run, weights=config.keep_weights)) is not None:
-                log.info("%s: already there", run.key)
-                return result
-            remove_leftovers(folder)
-            check_writable(folder, (RESULT, CORRELATIONS, WEIGHTS, FILE))
-            if force:
-                remove_checkpoints(folder)
-            return _perform(run, config, folder, device, command, progress)
+        with listening(), joined(device) as team:
+            check_team(run, config, team.size)
+            team.require_same({"configuration": run.hash, "code": code_hash("run", run_parts(run)), "device": device})
+            with team.in_first(lambda: locked(folder, wait=team.size == 1)):
+                if (result := team.from_first(lambda: _begun(run, config, folder, force))) is not None:
+                    log.info("%s: already there", run.key)
+                    return result
+                return _perform(run, config, folder, device, command, progress, team)
     except Exception as error:
         if is_out_of_memory(error):
             raise not_enough_memory(run, config, device, error) from error
         raise
 
 
-def _perform(run: ResolvedRun, config: Config, folder: Path, device: str, command: str, progress: bool) -> RunResult:
+def _begun(run: ResolvedRun, config: Config, folder: Path, force: bool) -> RunResult | None:
+    """The result that is there; None, and a folder that is ready for a training."""
+    if not force and (result := finished(folder, run, weights=config.keep_weights)) is not None:
+        return result
+    remove_leftovers(folder)
+    check_writable(folder, (RESULT, CORRELATIONS, WEIGHTS, FILE))
+    if force:
+        remove_checkpoints(folder)
+    return None
+
+
+def _perform(
+    run: ResolvedRun, config: Config, folder: Path, device: str, command: str, progress: bool, team: Team
+) -> RunResult:
     set_numerics(config.threads, precision=run.recipe.precision, deterministic=config.deterministic)
     log.info("%s: %s, configuration %s, code %s", run.key, device, run.hash, code_hash("run", run_parts(run)))
     processes = ProcessLog(lambda training: describe_process(training, run, config, device))
-    training = train(run, config, folder, device, process_log=processes, progress=progress)
-    result = finish_run(training, run, config, folder, device, command=command, processes=processes)
-    (folder / PREVIOUS).unlink(missing_ok=True)
-    return result
+    training = train(run, config, folder, device, process_log=processes, progress=progress, team=team)
+
+    def finish() -> RunResult:
+        result = finish_run(training, run, config, folder, device, command=command, processes=processes)
+        (folder / PREVIOUS).unlink(missing_ok=True)
+        return result
+
+    return team.from_first(finish)
 
 
 def finish_run(
@@ -202,6 +220,7 @@ def _provenance(
     earlier, last = processes.earlier, processes.describe(training)
     return Provenance(
         command=command,
+        processes=last["processes"],
         versions=last["versions"],
         hardware=last["hardware"],
         numerics=last["numerics"],
@@ -223,6 +242,7 @@ def describe_process(training: Training, run: ResolvedRun, config: Config, devic
     on_gpu = device == "cuda"
     return {
         "device": device,
+        "processes": training.team.size,
         "versions": versions()
         | ({run.definition.layer: outside} if outside else {})
         | ({"cuda": str(torch.version.cuda), "cudnn": str(torch.backends.cudnn.version())} if on_gpu else {}),

@@ -18,6 +18,7 @@ from linconv.config.load import placed
 from linconv.config.names import check_known
 from linconv.config.reading import read_yaml
 from linconv.config.variants import needs_check
+from linconv.launch import launch
 from linconv.results.commands import shown_command
 from linconv.results.planned import LOG_BEGINS
 
@@ -114,7 +115,15 @@ class _LogFile(logging.FileHandler):
 
 
 def log_to(path: Path | None) -> None:
-    """Send messages and warnings to the end of a file, or to standard error; a log begins with the command."""
+    """Send messages and warnings to the end of a file, or to standard error; a log begins with the command.
+
+    Of several processes only the first does; the others say their errors on standard error.
+    """
+    if not (started := launch()).is_first:
+        logging.basicConfig(format=f"%(asctime)s process {started.rank}: %(message)s", datefmt="%H:%M:%S")
+        logging.getLogger().setLevel(logging.ERROR)
+        logging.captureWarnings(True)
+        return
     handler: logging.Handler = logging.StreamHandler()
     if path is not None:
         path.parent.mkdir(parents=True, exist_ok=True)

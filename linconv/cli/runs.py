@@ -21,6 +21,7 @@ from linconv.cli.options import (
     seconds,
 )
 from linconv.config import Config, ConfigError, ResolvedRun, RunKey, load_config, plan_runs, resolve_run
+from linconv.launch import launch
 from linconv.results.run_folder import finished, settle
 from linconv.stopping import INTERRUPTED, deferred
 
@@ -83,12 +84,16 @@ def train(
     A result of the same configuration and code that is already there stays as it is.
 
     SIGTERM or Ctrl-C ends a training after the step in progress, with exit code 75; the same command continues it.
+
+    Several processes train one run together: torchrun --nproc-per-node 4 -m linconv.cli train CONFIG ...
     """
     log_to(log)
+    started = launch()
     settings = load_config(config)
     run = _resolve(settings, RunKey(dataset, architecture, variant, seed))
     folder = results / settings.experiment / run.key.path
-    if not force and finished(folder, run, weights=settings.keep_weights) is not None:
+    alone = started.processes == 1  # several see first whether all are there
+    if alone and not force and finished(folder, run, weights=settings.keep_weights) is not None:
         settle(folder)
         logging.getLogger("linconv").info("%s: already there, %s", run.key, folder / "result.json")
         return
@@ -99,7 +104,10 @@ def train(
             from linconv.runner import perform_run  # torch must see the device chosen above
 
         check_options({variant: run.definition}, config)
-        result = perform_run(run, settings, folder, device, command=command_line(), progress=log is None, force=force)
+        progress = log is None and started.is_first
+        result = perform_run(run, settings, folder, device, command=command_line(), progress=progress, force=force)
+    if not started.is_first:
+        return
     top1 = "none" if result.metrics.top1 is None else f"{result.metrics.top1:.2f} %"
     typer.echo(f"{run.key}: {result.status}, top-1 {top1}, {folder / 'result.json'}", err=True)
 

@@ -1,6 +1,6 @@
 """Data sets by name, batches from memory or files, and augmentation."""
 
-from linconv.data.batches import BatchSource, Normalize, batches, crop
+from linconv.data.batches import BatchSource, Normalize, Share, batches, crop
 from linconv.data.dataset import Arrays, Dataset, DatasetInfo, Origin
 from linconv.data.errors import DataError
 from linconv.data.registry import DATASETS, load
@@ -19,6 +19,7 @@ __all__ = [
     "LoaderError",
     "Normalize",
     "Origin",
+    "Share",
     "StreamedImages",
     "batches",
     "crop",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -16,6 +16,25 @@ from linconv.data.dataset import DatasetInfo
 from linconv.data.sources import Images, fetch
 
 
+class Share(NamedTuple):
+    """The part of every batch that one of `of` processes takes: consecutive images, in equal numbers but for one."""
+
+    rank: int
+    of: int
+
+    def of_batch(self, images: int, first: int = 0) -> slice:
+        """The places of the share in a batch of `images` that begins at `first`.
+
+        A batch with fewer images than processes leaves some shares empty: one image stands in for an empty share.
+        """
+        start = images * self.rank // self.of
+        return slice(first + start, first + start + max(1, self.counted(images)))
+
+    def counted(self, images: int) -> int:
+        """The images of the share; 0 for an empty one."""
+        return images * (self.rank + 1) // self.of - images * self.rank // self.of
+
+
 def batches(
     images: Images,
     labels: Tensor,
@@ -25,6 +44,7 @@ def batches(
     augment: bool = False,
     shuffle: bool = False,
     generator_seed: tuple[int, int] | None = None,
+    share: Share | None = None,
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield (x, y), x normalised float32 (b, c, h, w) and y int64 (b,); the last, smaller batch is kept.
 
@@ -39,6 +59,7 @@ def batches(
         augment: crop and flip as `info` says.
         shuffle: visit the images in a random order.
         generator_seed: (seed, epoch), both at least 0; needed to shuffle or augment.
+        share: yield this part of each batch only; the images are those of the whole batches.
 
     Raises:
         ValueError: `batch_size` below 1, images not uint8, lengths that differ, or a seed missing.
@@ -54,13 +75,17 @@ def batches(
         if shuffle or augment:
             raise ValueError("generator_seed=(seed, epoch) is needed to shuffle or augment")
         generator_seed = (0, 0)
-    return _batches(images, labels, batch_size, info, augment, shuffle, generator_seed)
+    n = len(images)
+    places = [slice(start, min(start + batch_size, n)) for start in range(0, n, batch_size)]
+    if share is not None:
+        places = [share.of_batch(place.stop - place.start, place.start) for place in places]
+    return _batches(images, labels, places, info, augment, shuffle, generator_seed)
 
 
 def _batches(
     images: Images,
     labels: Tensor,
-    batch_size: int,
+    places: Sequence[slice],
     info: DatasetInfo,
     augment: bool,
     shuffle: bool,
@@ -69,11 +94,11 @@ def _batches(
     n, device = len(images), images.device
     drawn = _draw(n, info, augment, shuffle, seed, device)
     normalize = Normalize(info, device)
-    wanted = (drawn.order.to(device) if isinstance(images, Tensor) else drawn.order).split(batch_size)
+    order = drawn.order.to(device) if isinstance(images, Tensor) else drawn.order
+    wanted = [order[place] for place in places]
     with closing(fetch(images, wanted)) as fetched:
-        for start, indices, x in zip(range(0, n, batch_size), wanted, fetched, strict=True):
-            x = drawn.move(x, slice(start, start + batch_size), info)
-            yield normalize(x), labels[indices.to(device)]
+        for place, indices, x in zip(places, wanted, fetched, strict=True):
+            yield normalize(drawn.move(x, place, info)), labels[indices.to(device)]
 
 
 class Normalize:
@@ -94,6 +119,7 @@ class BatchSource:
     Args:
         seed: of the run; the draws of an epoch depend on (seed, epoch) alone.
         layout: memory layout of the batches.
+        share: of one of several processes; None: whole batches.
     """
 
     images: Images
@@ -104,6 +130,7 @@ class BatchSource:
     augment: bool = False
     shuffle: bool = False
     seed: int = 0
+    share: Share | None = None
 
     def __call__(self, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
         """The batches of an epoch, x (b, c, h, w) in the layout and y (b,)."""
@@ -115,6 +142,7 @@ class BatchSource:
             augment=self.augment,
             shuffle=self.shuffle,
             generator_seed=(self.seed, epoch),
+            share=self.share,
         )
         return ((x.contiguous(memory_format=self.layout), y) for x, y in drawn)
 

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 from typing import Any
 
+from pydantic import Field
+
 from linconv.results.record import Count, NonNegative, Record
+
+MAX_PROCESSES = 65_536
 
 
 class EarlierProcess(Record):
     """A process that was interrupted, from which another went on. `epochs` had been finished at its last checkpoint;
-    `seconds` and the peaks are those until then, and its own."""
+    `seconds` and the peaks are those until then, and its own. It was the first of `processes`."""
 
     epochs: Count
     seconds: NonNegative
     device: str
+    processes: int = Field(default=1, ge=1, le=MAX_PROCESSES)
     versions: dict[str, str]
     hardware: dict[str, Any]
     numerics: dict[str, Any]
@@ -28,10 +33,12 @@ class Provenance(Record):
     the process (resident set), `peak_gpu_memory_mib` that of its tensors on the GPU. `earlier_processes` are those that
     a run went on from: `seconds` is the sum over all of them, the peaks are the highest; all else is of the last one.
     `images_per_second` is the rate of the last process in its training epochs, evaluations left out. `energy_joules` is
-    what the device took for the run, where it was measured.
+    what the device took for the run, where it was measured. `processes` trained together, each on a device of its own;
+    hardware, versions and peaks are those of the first.
     """
 
     command: str
+    processes: int = Field(default=1, ge=1, le=MAX_PROCESSES)
     versions: dict[str, str]
     hardware: dict[str, Any]
     numerics: dict[str, Any]
@@ -47,10 +54,11 @@ class Provenance(Record):
 
     def row(self) -> dict[str, Any]:
         """What every row of collected results says of its origin."""
+        hardware = self.hardware.get("gpu") or self.hardware.get("cpu")
         return {
             "git_commit": self.git_commit,
             "torch": self.versions.get("torch"),
-            "hardware": self.hardware.get("gpu") or self.hardware.get("cpu"),
+            "hardware": hardware if self.processes == 1 else f"{self.processes} x {hardware}",
             "threads": self.hardware.get("threads", self.numerics.get("threads")),
             "command": self.command,
         }

@@ -159,7 +159,7 @@ class ProcessLog(Callback):
         changes = [
             f"{name} {was.get(name)} -> {is_now.get(name)}"
             for was, is_now in (
-                ({"device": before.device}, {"device": now["device"]}),
+                *(({name: getattr(before, name)}, {name: now[name]}) for name in ("device", "processes")),
                 *((getattr(before, part), now[part]) for part in ("hardware", "versions", "numerics")),
             )
             for name in dict.fromkeys([*was, *is_now])
@@ -185,6 +185,9 @@ class CheckpointCallback(Callback):
         self._saved = time.monotonic()
 
     def on_epoch_end(self, training: Training) -> None:
+        training.team.from_first(lambda: self._save_if_due(training))
+
+    def _save_if_due(self, training: Training) -> None:
         last = training.epoch == training.recipe.epochs or training.diverged or training.stop
         if last or time.monotonic() - self._saved >= self._every:
             save_checkpoint(self._folder, training, self._identity)

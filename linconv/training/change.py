@@ -77,7 +77,7 @@ class NetworkChange(Callback):
         self.choice = state["choice"]
 
     def _change(self, training: Training) -> None:
-        choice = self.choose(training)
+        choice = training.team.from_first(lambda: self.choose(training))
         before = sum(p.numel() for p in training.model.parameters())
         model, adapt = self.changed(training.model, choice)
         _go_on_with(training, model, adapt)

@@ -68,7 +68,12 @@ def save_checkpoint(folder: Path, training: Training, identity: str) -> None:
     Raises:
         OSError: it cannot be written; what lies there stays.
     """
-    state = {
+    write_torch(folder / CURRENT, state_of(training, identity), checksum=True, previous=folder / PREVIOUS)
+
+
+def state_of(training: Training, identity: str) -> dict[str, Any]:
+    """What a checkpoint of a training holds."""
+    return {
         "version": VERSION,
         "identity": identity,
         "epoch": training.epoch,
@@ -82,7 +87,6 @@ def save_checkpoint(folder: Path, training: Training, identity: str) -> None:
         "rng_cpu": torch.get_rng_state(),
         "rng_cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
     }
-    write_torch(folder / CURRENT, state, checksum=True, previous=folder / PREVIOUS)
 
 
 def restore_checkpoint(folder: Path, training: Training, identity: str) -> str | None:
@@ -122,6 +126,19 @@ def restore_checkpoint(folder: Path, training: Training, identity: str) -> str |
                     _bring_back(folder, path, place, identity)
                 return path.name
     return None
+
+
+def restore_team(folder: Path, training: Training, identity: str) -> str | None:
+    """`restore_checkpoint` in the first process of the team; the others get the state from it, not from a file."""
+
+    def restore() -> tuple[str | None, dict[str, Any] | None]:
+        name = restore_checkpoint(folder, training, identity)
+        return name, state_of(training, identity) if name and training.team.size > 1 else None
+
+    name, state = training.team.from_first(restore)
+    if state is not None and not training.team.is_first:
+        _apply(_State.model_validate(state), training)
+    return name
 
 
 def _bring_back(folder: Path, path: Path, place: Path, identity: str) -> None:

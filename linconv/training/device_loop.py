@@ -19,7 +19,8 @@ import torch
 from torch import Tensor
 
 from linconv.data import BatchSource, Normalize
-from linconv.training.engine import Batches, Callback, Loop, Training, evaluation_sums
+from linconv.training.distributed import Batches
+from linconv.training.engine import Callback, Loop, Training, evaluation_sums
 from linconv.training.graphs import WARM_UP, CudaCapture, Replay, Rerun, capture
 from linconv.training.schedules import learning_rate
 from linconv.training.step import Metrics, Term

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from linconv.config import Recipe
 from linconv.results import Epoch, RateChoice
 from linconv.training.compiled import Compiled
+from linconv.training.distributed import Batches, Team
 from linconv.training.graphs import GraphedStep
 from linconv.training.recalibration import recalibrate
 from linconv.training.schedules import learning_rate
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from linconv.data import Dataset
 
 EVALUATING = "while the network was evaluated"  # the note on an error then
-Batches = Callable[[int], Iterator[tuple[Tensor, Tensor]]]
 
 
 class Callback:
@@ -66,21 +66,25 @@ class Loop:
     def train_epoch(self, training: Training) -> Metrics:
         """One epoch, or its part before `training.stop`; the metrics of its steps."""
         training.forward.train()
-        for batch, (x, y) in enumerate(training.train_batches(training.epoch)):
+        team = training.team
+        for batch, (x, y) in enumerate(team.shares(training.train_batches)(training.epoch)):
             rate = learning_rate(training.recipe, training.epoch, batch, training.batches_per_epoch)
             training.stepper.set_learning_rate(rate)
             training.stepper(x, y, training.terms_due())
             training.step += 1
-            training.images += len(y)
+            training.images += team.images(y)
             for callback in training.callbacks:
                 callback.on_step_end(training)
-            if training.stop:
+            if team.agree(training.stop):
+                training.stop = True
                 break
         return training.stepper.read_metrics()
 
     def evaluate(self, training: Training, batches: Batches) -> tuple[float, float]:
         """Mean cross-entropy and accuracy in percent of the network over the batches."""
-        return evaluate(training.forward, batches(training.epoch), training.recipe.precision)
+        shares = training.team.shares(batches, evaluates=True)(training.epoch)
+        sums, samples = evaluation_sums(training.forward, shares, training.recipe.precision)
+        return _means(training.team.total(*sums.tolist(), samples))
 
 
 @dataclass
@@ -94,7 +98,7 @@ class Training:
     `test_batches(epoch)` those of the test set, `validation_batches(epoch)` those of the part held out, if any.
     `seconds` is the time that training epochs took in this process, and `images` those that they trained on;
     evaluations are left out. `data` is what the batches are drawn from. `rate_search` is how the recipe's learning rate
-    was chosen, where it was.
+    was chosen, where it was. `team` are the processes that train it.
     `epoch` and `step` count finished ones, from 0. `loop` brings the batches to the network. `forward` is the model,
     compiled where `compile` says so; `stepper` trains on one batch. `plain_params` are the parameters of the plain
     network, where the recipe scales by them.
@@ -111,6 +115,7 @@ class Training:
     compile: bool = False
     cuda_graph: bool = False
     loop: Loop = field(default_factory=Loop)
+    team: Team = field(default_factory=Team)
     plain_params: int | None = None
     data: Dataset | None = None
     rate_search: RateChoice | None = None
@@ -142,7 +147,7 @@ class Training:
         self.optimizer = make_optimizer(
             self.model, self.recipe, plain_params=self.plain_params, capturable=kind.capturable
         )
-        self.stepper = kind(self.model, self.forward, self.optimizer, self.recipe)
+        self.stepper = self.team.stepper(kind, self.model, self.forward, self.optimizer, self.recipe)
 
     def terms_due(self, ahead: int = 0) -> tuple[Term, ...]:
         """The terms of the loss of the next step, or of the one `ahead` steps after it."""
@@ -175,7 +180,8 @@ def _fit(training: Training) -> Training:
         if training.stop:
             break
         if training.recipe.batch_norm == "recalibrated":
-            recalibrate(training.model, training.train_batches(training.epoch), training.recipe.precision)
+            shares = training.team.shares(training.train_batches)(training.epoch)
+            recalibrate(training.model, shares, training.recipe.precision, training.team.whole_batch)
         test_loss, test_top1 = _evaluate(training, training.test_batches)
         val_loss, val_top1 = None, None
         if training.validation_batches is not None:
@@ -200,6 +206,8 @@ def _fit(training: Training) -> Training:
         )
         for callback in training.callbacks:
             callback.on_epoch_end(training)
+        if training.team.agree(training.stop):
+            training.stop = True
     for callback in training.callbacks:
         callback.on_train_end(training)
     return training
@@ -230,7 +238,11 @@ def evaluate(
         precision: the recipe's, at which the forward pass runs.
     """
     sums, samples = evaluation_sums(forward, batches, precision)
-    loss_sum, right = sums.tolist()
+    return _means((*sums.tolist(), samples))
+
+
+def _means(sums: tuple[float, ...]) -> tuple[float, float]:
+    loss_sum, right, samples = sums
     return loss_sum / samples, 100 * right / samples
 
 
@@ -246,7 +258,7 @@ def evaluation_sums(forward: nn.Module, batches: Iterable[tuple[Tensor, Tensor]]
             loss = F.cross_entropy(logits.float(), y, reduction="sum")
             totals.append(torch.stack([loss.double(), (logits.argmax(1) == y).sum().double()]))
         samples += len(y)
-    return torch.stack(totals).sum(0), samples
+    return torch.stack(totals).sum(0) if totals else torch.zeros(2, dtype=torch.float64), samples
 
 
 def _finite(value: float) -> float | None:

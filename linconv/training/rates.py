@@ -6,6 +6,7 @@ import json
 import logging
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from linconv.config import Recipe, ResolvedRun
@@ -13,13 +14,16 @@ from linconv.data import Dataset
 from linconv.results import RateChoice, RateTrial, write_text
 from linconv.results.run_folder import SEARCHED
 from linconv.training.callbacks import TrainingStoppedError
+from linconv.training.distributed import Team
 from linconv.training.engine import Training
 
 log = logging.getLogger("linconv")
 Train = Callable[[ResolvedRun, Dataset], Training]
 
 
-def choose_rate(run: ResolvedRun, data: Dataset, train: Train, folder: Path, identity: str) -> RateChoice:
+def choose_rate(
+    run: ResolvedRun, data: Dataset, train: Train, folder: Path, identity: str, team: Team | None = None
+) -> RateChoice:
     """Try every rate that the run's `rate_search` names, and take the best on the validation part.
 
     Every trial is the run itself, its seed and batches included, with a shorter recipe. In a trial the validation part
@@ -30,17 +34,19 @@ def choose_rate(run: ResolvedRun, data: Dataset, train: Train, folder: Path, ide
         data: with a validation part held out.
         train: trains a run on some data, to its end or until it is stopped.
         identity: of configuration and code; trials of another one are made anew.
+        team: the processes that train; None: this one alone.
 
     Raises:
         TrainingStoppedError: a callback of the training stopped it.
     """
     assert run.rate_search is not None
     recipes = run.rate_search.trials(run.recipe)
-    trials = _finished(folder, identity)
+    team = team or Team()
+    trials = team.from_first(lambda: _finished(folder, identity))
     for number, recipe in enumerate(recipes[len(trials) :], start=len(trials) + 1):
         trials.append(_tried(run, data, train, recipe))
-        kept = {"identity": identity, "trials": [trial.model_dump() for trial in trials]}
-        write_text(folder / SEARCHED, json.dumps(kept))
+        kept = json.dumps({"identity": identity, "trials": [trial.model_dump() for trial in trials]})
+        team.from_first(partial(write_text, folder / SEARCHED, kept))
         log.info("learning rate %d/%d: %s", number, len(recipes), _told(trials[-1]))
     choice = RateChoice.of(trials, recipes[0].epochs)
     log.info("learning rate %g is taken", choice.chosen)

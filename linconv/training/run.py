@@ -37,8 +37,9 @@ from linconv.training.callbacks import (
     SparsityCallback,
     TrainingStoppedError,
 )
-from linconv.training.checkpoint import restore_checkpoint
+from linconv.training.checkpoint import restore_team
 from linconv.training.device_loop import DeviceLoop
+from linconv.training.distributed import Team
 from linconv.training.engine import Callback, Loop, Training, fit
 from linconv.training.penalties import penalty_terms
 from linconv.training.pruning import PruningCallback
@@ -92,6 +93,7 @@ def prepare(
     channels_last: bool = True,
     compile: bool = False,
     cuda_graph: bool = False,
+    team: Team | None = None,
 ) -> Training:
     """The training of a run at its start. The seed decides the initial parameters, dropout, and every batch.
 
@@ -153,6 +155,7 @@ def prepare(
         plain_params=count_plain_parameters(run, *sizes) if run.recipe.scale_weight_decay else None,
         validation_batches=validation_batches,
         data=data,
+        team=team or Team(),
     )
 
 
@@ -183,6 +186,7 @@ def train(
     checkpoint_seconds: float = 0.0,
     form: str = "auto",
     signals: bool = True,
+    team: Team | None = None,
 ) -> Training:
     """Train one run, resuming from a checkpoint in `folder` where one belongs to it: same configuration, same code.
 
@@ -199,6 +203,7 @@ def train(
         form: the exact form that LinearConv layers of mode "auto" train in: "auto", "weight" or "feature".
         signals: a request of `linconv.stopping` ends it after the step in progress, or after an evaluation, whose
             epoch is then finished; needs the main thread.
+        team: the processes that train it; None: this one alone.
 
     Raises:
         linconv.data.DataError: the data set is missing or damaged, or a process that decodes images died.
@@ -222,6 +227,7 @@ def train(
             channels_last=config.channels_last,
             compile=config.compile,
             cuda_graph=config.cuda_graph,
+            team=team,
         )
         if form != "auto" and run.definition.linear is not None and run.definition.linear.mode == "auto":
             set_mode(training.model, form)
@@ -231,7 +237,7 @@ def train(
 
     choice = None
     if run.rate_search is not None:
-        choice = choose_rate(run, data, lambda trial, seen: _to_the_end(start(trial, seen)), folder, identity)
+        choice = choose_rate(run, data, lambda trial, seen: _to_the_end(start(trial, seen)), folder, identity, team)
         run = run.model_copy(update={"recipe": run.recipe.model_copy(update={"learning_rate": choice.chosen})})
     training = start(run, data, *chosen, process_log, checkpoints, show)
     training.rate_search = choice
@@ -239,13 +245,13 @@ def train(
     warn_where_never_orthogonal(run.definition.regularizers, last)
     for part in run.recipe.unreached:
         log.warning("recipe: %s; shorten a preset by epochs_factor, which scales both", part)
-    if name := restore_checkpoint(folder, training, identity):
+    if name := restore_team(folder, training, identity):
         log.info("continuing after epoch %d from %s", training.epoch, name)
 
     def stop() -> None:
         training.stop = True
 
-    with deferred(stop) if signals else nullcontext():
+    with deferred(lambda: training.team.request(stop)) if signals else nullcontext():
         if _to_the_end(training).stop:
             raise TrainingStoppedError(
                 f"interrupted after epoch {training.epoch}/{run.recipe.epochs}; the same command continues it"
@@ -259,8 +265,9 @@ def _to_the_end(training: Training) -> Training:
         with loader_failures():
             return fit(training)
     except LoaderError:
-        if not training.stop:  # the signal that stops the training may have reached its workers too
+        if not (training.stop or training.team.asked):  # the signal that stops it may have reached its workers too
             raise
+        training.stop = True
         return training
 
 

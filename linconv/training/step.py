@@ -142,7 +142,7 @@ class EagerStep:
 
     def read_metrics(self) -> Metrics:
         """The metrics of the steps since the last reading; waits for the device."""
-        loss, right, samples, penalty, steps = self._sums.tolist()
+        loss, right, samples, penalty, steps = self._read_sums()
         self._sums.zero_()
         return Metrics(loss / samples, 100 * right / samples, penalty / steps)
 
@@ -164,7 +164,7 @@ class EagerStep:
         """The mathematics of a step, and all of it. It changes tensors in place and waits for nothing."""
         with autocast(self.recipe.precision, self.device.type):
             logits = self.forward(x)  # (n, classes)
-        loss = F.cross_entropy(logits.float(), y)
+        loss, samples = self._mean_loss(logits.to(torch.promote_types(logits.dtype, torch.float32)), y)
         penalty = sum((term.weight * term.penalty(self.model) for term in terms), start=torch.zeros_like(loss))
         self.optimizer.zero_grad(set_to_none=True)
         self.scaler.scale(loss + penalty if terms else loss).backward()
@@ -178,4 +178,12 @@ class EagerStep:
         with torch.no_grad():
             correct = (logits.argmax(1) == y).sum()
             one = torch.ones_like(loss)
-            self._sums += torch.stack([loss * len(y), correct, one * len(y), penalty, one]).double()
+            self._sums += torch.stack([loss * samples, correct, one * samples, penalty, one]).double()
+
+    def _mean_loss(self, logits: Tensor, y: Tensor) -> tuple[Tensor, float]:
+        """The mean cross-entropy of logits (n, classes), and the number of images of which it is the mean."""
+        return F.cross_entropy(logits, y), len(y)
+
+    def _read_sums(self) -> list[float]:
+        sums: list[float] = self._sums.tolist()
+        return sums

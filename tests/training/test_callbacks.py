@@ -66,8 +66,9 @@ def test_the_terminal_gets_its_cursor_back_after_an_error():
 
 
 def process(**changes):
-    state = {"device": "cpu", "versions": {"torch": "2"}, "hardware": {"cpu": "a"}, "numerics": {"threads": 1}}
-    return lambda training: state | {"peak_memory_mib": 1.0, "peak_gpu_memory_mib": None} | changes
+    state = {"device": "cpu", "processes": 1, "versions": {"torch": "2"}, "hardware": {"cpu": "a"}}
+    state |= {"numerics": {"threads": 1}, "peak_memory_mib": 1.0, "peak_gpu_memory_mib": None}
+    return lambda training: state | changes
 
 
 def test_a_process_that_goes_on_knows_those_before_it(tmp_path, caplog):
