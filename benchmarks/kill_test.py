@@ -127,7 +127,7 @@ class Attack:
 
             setattr(owner, name, wrapped)
 
-        during(run, "restore_checkpoint", "reading", "start")
+        during(run, "restore_team", "reading", "start")
         during(run, "fit", "batches", "result")
         during(callbacks, "save_checkpoint", "checkpoint", "batches")
         during(runner, "finish_run", "result", "exit")

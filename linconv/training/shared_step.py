@@ -7,6 +7,7 @@ shares (C. Peng et al., "MegDet: A Large Mini-Batch Object Detector", CVPR 2018,
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
@@ -19,6 +20,10 @@ from torch.overrides import TorchFunctionMode
 
 from linconv.config import Recipe
 from linconv.training.step import EagerStep
+
+# Buffers are the same everywhere without being sent; newer versions of torch have another name for the option.
+_IS_NEW = "forward_sync_buffers" in inspect.signature(DistributedDataParallel).parameters
+_OWN_BUFFERS: dict[str, Any] = {"forward_sync_buffers" if _IS_NEW else "broadcast_buffers": False}
 
 
 class Part(NamedTuple):
@@ -60,7 +65,7 @@ class SharedStep(EagerStep):
 
     def _logits(self, x: Tensor) -> Tensor:
         if self._parallel is None:  # at the first step, where all processes are: it copies the first one's parameters
-            self._parallel = DistributedDataParallel(self.model, broadcast_buffers=False)
+            self._parallel = DistributedDataParallel(self.model, **_OWN_BUFFERS)
         with WholeBatch(self._team.part):
             logits: Tensor = self._parallel(x)
         return logits
@@ -156,7 +161,7 @@ class _SharedNorm(torch.autograd.Function):
         mean = (parts * means).sum(0)
         var = (parts * (variances + (means - mean) ** 2)).sum(0)
         ctx.save_for_backward(x, weight, mean, var, count)
-        ctx.eps, ctx.bias_dtype = eps, None if bias is None else bias.dtype
+        ctx.eps, ctx.counted, ctx.bias_dtype = eps, counted, None if bias is None else bias.dtype
         y = F.batch_norm(x, mean, var, weight, bias, False, 0.0, eps)
         ctx.mark_non_differentiable(mean, var, count)
         return y, mean, var, count
@@ -174,6 +179,7 @@ class _SharedNorm(torch.autograd.Function):
         dist.all_reduce(both)
         shift, slope = both / count
         scale = inverse if weight is None else inverse * weight
+        scale = scale * ctx.counted  # what stands in moved neither mean nor variance
         dx = (dy - shift.view(along) - centered * (slope * inverse**2).view(along)) * scale.view(along)
         dweight = None if weight is None else (own[1] * inverse).to(weight.dtype)
         dbias = None if ctx.bias_dtype is None else own[0].to(ctx.bias_dtype)
