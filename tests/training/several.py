@@ -21,7 +21,7 @@ def kill_test() -> Any:
 
 
 def together(folder: Path, target: Callable[..., None], *arguments: Any, processes: int = 2) -> list[int | None]:
-    """Call `target` in so many processes, each in its place; their exit codes. What they say is in `folder`/RANK.err."""
+    """Call `target` in so many processes, each in its place; their exit codes. What they say: `folder`/RANK.err."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]

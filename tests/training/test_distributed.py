@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import json
 import os
@@ -13,19 +14,23 @@ from typing import Any
 
 import pytest
 import torch
+from pydantic import ValidationError
 from torch import Tensor, nn
 
 from linconv import LinearConv2d, correlation_penalty
-from linconv.config import Recipe, RunKey, parse_config, resolve_run
+from linconv.config import Config, Recipe, RunKey, parse_config, resolve_run
 from linconv.config.errors import UserError
 from linconv.data import BatchSource, DatasetInfo, Share
 from linconv.launch import Launch, launch
-from linconv.results import RunResult, read_result
+from linconv.models import vgg
+from linconv.results import Provenance, RunResult, read_result
+from linconv.training.checkpoint import CURRENT, PREVIOUS
 from linconv.training.distributed import Team, check_team, joined
-from linconv.training.engine import Callback, Training, fit
+from linconv.training.engine import Training, fit
 from linconv.training.numerics import set_numerics
 from linconv.training.run import prepare
 from linconv.training.step import Term
+from linconv.training.torch_files import read_torch
 from tests.training.several import kill_test, together
 from tests.training.short import few_images
 
@@ -33,7 +38,8 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="needs fork, SIG
 EXACT = 1e-7
 
 
-INFO = DatasetInfo(lambda _: pytest.fail("not loaded"), 3, 3, (0.5,) * 3, (0.25,) * 3, image_size=8, crop_padding=1, flip=True)
+GREY: Any = {"mean": (0.5,) * 3, "std": (0.25,) * 3}
+INFO = DatasetInfo(lambda _: pytest.fail("x"), 3, 3, **GREY, image_size=8, crop_padding=1, flip=True)
 
 
 class Small(nn.Sequential):
@@ -65,16 +71,6 @@ def to_double(_: nn.Module, given: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
     return tuple(x.double() for x in given)
 
 
-class FirstFilters(Callback):
-    """The gradient of the penalties and of the loss, through the first filters after every step."""
-
-    def __init__(self) -> None:
-        self.after: list[Tensor] = []
-
-    def on_step_end(self, training: Training) -> None:
-        self.after.append(next(training.model.parameters()).detach().clone())
-
-
 def small(team: Team, recipe: dict[str, Any], train: int) -> Training:
     drawn = torch.Generator().manual_seed(3)
     images = torch.randint(256, (train + 7, 3, 8, 8), generator=drawn, dtype=torch.uint8)
@@ -88,7 +84,6 @@ def small(team: Team, recipe: dict[str, Any], train: int) -> Training:
         BatchSource(images[train:], labels[train:], 3, INFO),
         -(-train // 7),
         [Term(correlation_penalty, 0.5, 2)],
-        [FirstFilters()],
         team=team,
     )
 
@@ -131,5 +126,234 @@ def compare(one: Path, *others: Path, but: tuple[str, ...] = ()) -> None:
 def test_two_processes_compute_what_one_does(recipe, train, tmp_path):
     train_small(tmp_path / "one", recipe, train)
     assert together(tmp_path, train_small, tmp_path / "two", recipe, train) == [0, 0]
-    before_norm = ("4.bias",)  # of no effect: its gradient is rounding
-    compare(tmp_path / "one", tmp_path / "two0", tmp_path / "two1", but=before_norm)
+    # a bias before batch normalization has no effect, so its gradient is rounding
+    compare(tmp_path / "one", tmp_path / "two0", tmp_path / "two1", but=("4.bias",))
+
+
+def grid(definition: dict[str, Any], **changes: Any) -> Config:
+    raw = {
+        "experiment": "x", "datasets": ["synthetic"], "architectures": ["base"], "variants": ["X"], "seeds": [0],
+        "define": {"X": definition}, "recipe": {"overrides": [{"set": {"epochs": 3, "batch_size": 19}}]},
+    }  # fmt: skip
+    return parse_config(raw | changes)
+
+
+def train_described(path: Path, definition: dict[str, Any]) -> None:
+    set_numerics(1)
+    run = resolve_run(grid(definition), RunKey("synthetic", "base", "X", 0))
+    with pytest.MonkeyPatch.context() as patch, joined("cpu") as team:
+        patch.setattr(vgg, "BASE", (8, "M", 12, "M", 16, "M"))
+        training = prepare(run, few_images(), "cpu", team=team)
+        training.replace_model(double(training.model))
+        save(fit(training), path.with_name(f"{path.name}{os.environ.get('RANK', '')}"))
+
+
+@pytest.mark.parametrize(
+    "definition",
+    [
+        {"layer": "lowrank", "warm_start": 0.5},
+        {"layer": "conv", "pruning": {"criterion": "l1", "params": 0.5, "at": 0.5}},
+        {"layer": "linear", "options": {"sparsity": 0.5}, "sparsity_schedule": {"period": 2},
+         "regularizers": [{"name": "correlation", "weight": 0.1, "period": 3}]},
+    ],
+    ids=["warm start", "pruning", "sparse"],
+)  # fmt: skip
+def test_networks_that_change_in_training_change_alike_in_two_processes(definition, tmp_path):
+    train_described(tmp_path / "one", definition)
+    assert together(tmp_path, train_described, tmp_path / "two", definition) == [0, 0]
+    compare(tmp_path / "one", tmp_path / "two0", tmp_path / "two1")
+
+
+def command(arguments: list[str], signals: dict[int, int]) -> None:
+    """`linconv` as one of several; the processes in `signals` get one each in the second batch of the third epoch."""
+    from linconv import cli
+    from linconv.training.callbacks import LogLines
+
+    rank = int(os.environ["RANK"])
+
+    def on_step_end(self: LogLines, training: Training) -> None:
+        if (training.epoch, training.step % training.batches_per_epoch) == (2, 2):
+            os.kill(os.getpid(), signals[rank])
+
+    if rank in signals:
+        LogLines.on_step_end = on_step_end  # type: ignore[method-assign]
+    sys.argv = ["linconv", *arguments]
+    cli.main()
+
+
+@pytest.fixture(scope="module")
+def reference(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Any]:
+    """The configuration of a run, and the run as torchrun trained it."""
+    root = tmp_path_factory.mktemp("several")
+    config = kill_test().write_run(root, epochs=4)
+    trial = kill_test().Trial(config, root / "reference")
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--standalone"]
+    done = subprocess.run([*torchrun, "-m", "--", "linconv.cli", *trial.arguments], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return config, trial
+
+
+def test_the_result_says_that_two_processes_trained(reference):
+    _, trial = reference
+    result = read_result(trial.folder / "result.json", RunResult)
+    assert result.provenance.processes == 2
+    assert result.provenance.row()["hardware"].startswith("2 x ")
+    assert trial.log.read_text().count("epoch 4/4") == 1
+    for processes in (0, 1.5, 65_537):
+        with pytest.raises(ValidationError, match="processes"):
+            Provenance.model_validate(result.provenance.model_dump() | {"processes": processes})
+
+
+def epoch_of(path: Path) -> int:
+    return int(read_torch(path)["epoch"])
+
+
+@pytest.mark.parametrize("signals", [{1: signal.SIGTERM}, {0: signal.SIGTERM}, {0: signal.SIGINT, 1: signal.SIGTERM}])
+def test_stopped_by_a_signal_to_any_process_all_leave_and_the_same_command_goes_on(signals, reference, tmp_path):
+    config, whole = reference
+    trial = kill_test().Trial(config, tmp_path)
+    assert together(tmp_path, command, trial.arguments, signals) == [75, 75]
+    assert "interrupted after epoch 2/4; the same command continues it" in trial.log.read_text()
+    assert epoch_of(trial.folder / CURRENT) == 2
+    assert epoch_of(trial.folder / PREVIOUS) == 1  # each was written once
+    assert not (trial.folder / ".lock").exists()
+    assert together(tmp_path, command, trial.arguments, {}) == [0, 0]
+    assert "continuing after epoch 2 " in trial.log.read_text()
+    kill_test().compare(whole.outcome(), trial.outcome())
+
+
+@pytest.mark.parametrize("killed", [0, 1])
+def test_a_process_that_is_killed_ends_the_other_and_the_same_command_goes_on(killed, reference, tmp_path):
+    config, whole = reference
+    trial = kill_test().Trial(config, tmp_path)
+    codes = together(tmp_path, command, trial.arguments, {killed: signal.SIGKILL})
+    assert codes[killed] == -signal.SIGKILL
+    assert codes[1 - killed] == 1
+    (line,) = (tmp_path / f"{1 - killed}.err").read_text().splitlines()
+    assert "another process of this run has ended or is out of reach" in line
+    assert "the same command goes on after the last epoch saved" in line
+    assert together(tmp_path, command, trial.arguments, {}) == [0, 0]
+    assert "continuing after epoch 2 " in trial.log.read_text()
+    kill_test().compare(whole.outcome(), trial.outcome())
+    assert together(tmp_path, command, trial.arguments, {}) == [0, 0]
+    assert "already there" in trial.log.read_text()
+
+
+def test_one_process_goes_on_with_what_two_have_begun(reference, tmp_path):
+    config, _ = reference
+    trial = kill_test().Trial(config, tmp_path)
+    assert together(tmp_path, command, trial.arguments, {1: signal.SIGTERM}) == [75, 75]
+    assert trial.attempt(None) == 0
+    assert "processes 2 -> 1" in trial.log.read_text()
+    result = read_result(trial.folder / "result.json", RunResult)
+    assert result.provenance.processes == 1
+    assert [earlier.processes for earlier in result.provenance.earlier_processes or ()] == [2]
+
+
+def fail_in_the_first(arguments: list[str]) -> None:
+    from linconv import runner
+
+    def full(*_: Any) -> None:
+        raise OSError(28, "No space left on device", "result.json")
+
+    runner.write_result = full  # type: ignore[assignment, attr-defined]
+    command(arguments, {})
+
+
+def test_where_the_first_process_fails_all_end(reference, tmp_path):
+    config, _ = reference
+    trial = kill_test().Trial(config, tmp_path)
+    assert together(tmp_path, fail_in_the_first, trial.arguments) == [1, 1]
+    assert "No space left on device" in trial.log.read_text()
+    assert "the first process of this run failed; its own message says why" in (tmp_path / "1.err").read_text()
+
+
+def command_by_rank(arguments: list[list[str]]) -> None:
+    command(arguments[int(os.environ["RANK"])], {})
+
+
+def test_processes_of_different_runs_and_other_commands_are_refused(reference, tmp_path):
+    config, _ = reference
+    other = tmp_path / "other.json"
+    other.write_text(json.dumps(json.loads(config.read_text()) | {"report_epoch": "last", "augment": False}))
+    trials = [kill_test().Trial(path, tmp_path) for path in (config, other)]
+    assert together(tmp_path, command_by_rank, [trial.arguments for trial in trials]) == [2, 2]
+    for rank in (0, 1):
+        (line,) = (tmp_path / f"{rank}.err").read_text().splitlines()[-1:]
+        assert "the processes of this run differ in configuration" in line
+    assert together(tmp_path, command, ["plan", str(config)], {}) == [2, 2]
+    assert "`linconv plan` works in one process, and 2 were started" in (tmp_path / "0.err").read_text()
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"compile": True}, "compile: true works in one process, and this run has 20; use compile: false"),
+        ({"cuda_graph": True}, "cuda_graph: true works in one process, and this run has 20; use cuda_graph: false"),
+        ({}, "a batch of 19 cannot be cut into shares for 20 processes; start fewer, or set a larger batch_size"),
+    ],
+)
+def test_what_several_processes_cannot_train_is_refused_in_a_line(changes, message):
+    config = grid({"layer": "linear"}, **changes)
+    run = resolve_run(config, RunKey("synthetic", "base", "X", 0))
+    check_team(run, config, 1)
+    with pytest.raises(UserError, match=message):
+        check_team(run, config, 20)
+
+
+@pytest.mark.parametrize(("images", "of"), [*itertools.product((1, 2, 7, 64), (2, 3, 5))])
+def test_the_shares_of_a_batch_are_the_batch(images, of):
+    shares = [Share(rank, of) for rank in range(of)]
+    counted = [share.counted(images) for share in shares]
+    assert sum(counted) == images
+    assert max(counted) - min(counted) <= 1
+    places = [share.of_batch(images, 100) for share in shares]
+    taken = [i for place, n in zip(places, counted, strict=True) if n for i in range(place.start, place.stop)]
+    assert taken == list(range(100, 100 + images))
+    assert all(100 <= place.start < place.stop <= 100 + images for place in places)
+
+
+def test_shares_have_the_order_crops_and_flips_of_whole_batches():
+    images = torch.randint(256, (10, 3, 8, 8), dtype=torch.uint8)
+    source = BatchSource(images, torch.arange(10), 4, INFO, augment=True, shuffle=True, seed=2)
+    shares = [dataclasses.replace(source, share=Share(rank, 3))(1) for rank in range(3)]
+    for whole, *parts in zip(source(1), *shares, strict=True):
+        counted = [(x, y) for rank, (x, y) in enumerate(parts) if Share(rank, 3).counted(len(whole[1]))]
+        assert torch.equal(torch.cat([x for x, _ in counted]), whole[0])
+        assert torch.equal(torch.cat([y for _, y in counted]), whole[1])
+
+
+PLACES = {"RANK": "1", "WORLD_SIZE": "4", "LOCAL_RANK": "0", "MASTER_ADDR": "a", "MASTER_PORT": "1"}
+
+
+@pytest.mark.parametrize(
+    ("places", "found"),
+    [
+        ({}, Launch()),
+        ({"WORLD_SIZE": "4"}, Launch()),  # of something else
+        (PLACES | {"WORLD_SIZE": "1", "RANK": "0"}, Launch()),
+        (PLACES, Launch(1, 4, 0)),
+    ],
+)
+def test_the_environment_says_which_of_several_a_process_is(places, found, monkeypatch):
+    for name in PLACES:
+        monkeypatch.delenv(name, raising=False)
+    for name, value in places.items():
+        monkeypatch.setenv(name, value)
+    assert launch() == found
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"MASTER_PORT": None, "LOCAL_RANK": None}, "without LOCAL_RANK, MASTER_PORT; start it by torchrun"),
+        ({"RANK": "4"}, "no places among several processes: RANK=4, WORLD_SIZE=4"),
+        ({"WORLD_SIZE": "many"}, "WORLD_SIZE=many"),
+        ({"LOCAL_RANK": "2"}, "LOCAL_RANK=2"),
+    ],
+)
+def test_places_that_cannot_be_are_refused(changes, message, monkeypatch):
+    for name, value in (PLACES | changes).items():
+        monkeypatch.delenv(name, raising=False) if value is None else monkeypatch.setenv(name, value)
+    with pytest.raises(UserError, match=message):
+        launch()
