@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import re
 import sys
 from collections.abc import Iterable, Mapping
@@ -119,7 +120,10 @@ def log_to(path: Path | None) -> None:
 
     Of several processes only the first does; the others say their errors on standard error.
     """
-    if not (started := launch()).is_first:
+    started = launch()
+    if started.processes > 1:  # what torch says of a process that has left is a page, and we say it in a line
+        os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
+    if not started.is_first:
         logging.basicConfig(format=f"%(asctime)s process {started.rank}: %(message)s", datefmt="%H:%M:%S")
         logging.getLogger().setLevel(logging.ERROR)
         logging.captureWarnings(True)

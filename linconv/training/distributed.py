@@ -237,7 +237,7 @@ def joined(device: str) -> Iterator[Team]:
             raise
         if team is not None and team.was_stopped():
             raise StopRequested from None
-        reason = " ".join(str(error).split())[:160]
+        reason = re.sub(r"\[\S*:\d+\] ", "", " ".join(str(error).split())).partition(". ")[0][:160]
         raise ProcessLostError(
             f"another process of this run has ended or is out of reach ({reason}); the same command goes on after the "
             "last epoch saved"
