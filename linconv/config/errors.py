@@ -31,6 +31,11 @@ def explain_os_error(error: OSError) -> str:
     return f"{place}{reason_of(error)}; {remedy_of(error)}"
 
 
+def explain_unreadable(error: OSError) -> str:
+    """What to say of a file that the system does not give, after its path; the file may be good."""
+    return f"cannot be read ({reason_of(error)}); {remedy_of(error)}"
+
+
 def reason_of(error: OSError) -> str:
     """What the system says."""
     return error.strerror or (os.strerror(error.errno) if error.errno else " ".join(str(error).split()))

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import yaml
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
-from linconv.config.errors import UserError
+from linconv.config.errors import UserError, explain_unreadable
 
 Place = tuple[str | int, ...]  # the keys and positions that lead to a value
 
@@ -41,7 +41,7 @@ def read_yaml(path: str | Path) -> Document:
     try:
         text = path.read_bytes().decode("utf-8-sig")
     except OSError as error:
-        raise ConfigError(f"{path}: cannot be read ({error.strerror})") from None
+        raise ConfigError(f"{path}: {explain_unreadable(error)}") from None
     except UnicodeDecodeError as error:
         byte = error.object[error.start]
         raise ConfigError(

@@ -12,6 +12,7 @@ import numpy as np
 import simplejpeg
 from PIL import Image, ImageFile
 
+from linconv.config.errors import explain_unreadable
 from linconv.data.errors import DataError
 from linconv.data.walk import shown
 
@@ -127,8 +128,10 @@ def read_pixels(file: str, channels: int) -> np.ndarray:
 
 
 def undecodable(file: str, error: Exception) -> DataError:
-    """The error of a file that is no image that can be used."""
+    """The error of a file that the system does not give, or that is no image that can be used."""
     if isinstance(error, DataError):
         return DataError(f"{shown(file)} has {error}; replace it by an 8-bit copy")
+    if isinstance(error, OSError) and error.errno:  # of the system; Pillow's own have no number
+        return DataError(f"{shown(file)} {explain_unreadable(error)}")
     reason = " ".join(str(error).split()) or type(error).__name__
     return DataError(f"{shown(file)} cannot be decoded ({shown(reason)}); replace or delete it")

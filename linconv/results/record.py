@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from linconv.config.errors import UserError, reason_of, remedy_of
+from linconv.config.errors import UserError, explain_unreadable
 
 SCHEMA_VERSION: Literal[2] = 2
 
@@ -33,7 +33,7 @@ def unreadable(path: Path, error: OSError, remedy: str = "make it again") -> Res
     """The error of a file that cannot be read; one that is not there, or is a folder, has to be made again."""
     if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP):
         return ResultError(f"{path}: cannot be read ({error.strerror}); {remedy}")
-    return UnreadableError(f"{path}: cannot be read ({reason_of(error)}); {remedy_of(error)}")
+    return UnreadableError(f"{path}: {explain_unreadable(error)}")
 
 
 class Record(BaseModel):

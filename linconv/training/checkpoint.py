@@ -16,7 +16,7 @@ import torch
 from pydantic import BaseModel, ConfigDict, InstanceOf, ValidationError, model_validator
 from torch import Tensor
 
-from linconv.config.errors import UserError, reason_of, remedy_of
+from linconv.config.errors import UserError, explain_unreadable
 from linconv.results import Epoch
 from linconv.results.record import Count
 from linconv.results.run_folder import CURRENT, PREVIOUS
@@ -175,9 +175,7 @@ def _is_there(path: Path) -> bool:
 
 
 def _not_given(path: Path, error: OSError) -> UserError:
-    return UserError(
-        f"checkpoint {path} cannot be read ({reason_of(error)}); {remedy_of(error)}, or delete it to lose what it holds"
-    )
+    return UserError(f"checkpoint {path} {explain_unreadable(error)}, or delete it to lose what it holds")
 
 
 def _is_of_the_machine(error: Exception) -> bool:

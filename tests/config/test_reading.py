@@ -138,5 +138,5 @@ def test_aliases_of_aliases_are_walked_once(tmp_path: Path) -> None:
 
 
 def test_a_missing_file(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"c\.yaml: cannot be read \(No such file or directory\)"):
+    with pytest.raises(ConfigError, match=r"c\.yaml: cannot be read \(No such file or directory\); make it or"):
         read_yaml(tmp_path / "c.yaml")

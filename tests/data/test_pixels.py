@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from linconv.data.pixels import decode_rgb
+from linconv.data import DataError
+from linconv.data.pixels import decode_rgb, read_pixels, undecodable
 
 
 @pytest.fixture
@@ -55,3 +57,13 @@ def test_a_truncated_jpeg_file_is_refused(kept: float, scene: Image.Image, tmp_p
     file.write_bytes(content[: int(kept * len(content))])
     with pytest.raises((OSError, ValueError)):
         decode_rgb(file)
+
+
+def test_an_image_that_the_system_does_not_give_need_not_be_replaced(tmp_path: Path) -> None:
+    error = OSError(errno.EIO, "Input/output error")
+    assert str(undecodable("x.png", error)) == (
+        "x.png cannot be read (Input/output error); check the disk and its connection, then the same command continues"
+    )
+    (tmp_path / "x.png").write_bytes(b"no image")
+    with pytest.raises(DataError, match=r"cannot be decoded .*; replace or delete it"):
+        read_pixels(str(tmp_path / "x.png"), 3)
