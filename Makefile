@@ -14,7 +14,7 @@ TRAININGS ?= $(patsubst %,config/%.yaml,cifar10-paper cifar10-short mnist-short 
 export PATH := $(abspath $(BIN)):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test smoke gpu figures docs report lint format lock clean
+.PHONY: help demo test test-all smoke gpu figures docs report lint format lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -33,7 +33,10 @@ demo: $(READY) ## train, measure and render the default experiment, then show it
 	@echo "report:  results/digits/report.html"; echo
 	@cat results/digits/tables/table1.md
 
-test: $(READY) ## run the test suite
+test: $(READY) ## run the test suite, without the tests that take minutes
+	pytest -n 2 --dist worksteal --max-worker-restart 0 -m 'not slow'
+
+test-all: $(READY) ## run every test
 	pytest -n 2 --dist loadfile --max-worker-restart 0
 
 smoke: $(READY) ## run every stage of the pipeline on small data

@@ -91,11 +91,25 @@ def running(page: Path) -> list[Block]:
     return [b for b in blocks(page) if not b.reason and b.language in ("python", "console")]
 
 
+def trains(page: Path) -> bool:
+    """Whether a block trains a whole experiment."""
+    return any(block.language == "console" and "linconv run" in block.code for block in running(page))
+
+
 @posix
-@pytest.mark.parametrize("page", [page for page in PAGES if running(page)], ids=lambda page: page.name)
+@pytest.mark.parametrize(
+    "page",
+    [pytest.param(page, marks=pytest.mark.slow if trains(page) else ()) for page in PAGES if running(page)],
+    ids=lambda page: page.name,
+)
 def test_the_blocks_of_a_page_run_in_order(page: Path, tmp_path: Path, wheel: Path) -> None:
     done = in_empty_folder(program(blocks(page)), tmp_path, wheel)
     assert done.returncode == 0, done.stderr
+
+
+def test_the_first_program_of_the_readme_runs(tmp_path: Path, wheel: Path) -> None:
+    done = in_empty_folder(next(b.code for b in blocks(ROOT / "README.md") if b.language == "python"), tmp_path, wheel)
+    assert (done.returncode, done.stdout) == (0, "39840\n"), done.stderr
 
 
 def test_no_block_is_overlooked() -> None:

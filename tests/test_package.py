@@ -16,19 +16,24 @@ def test_public_names_resolve_and_are_documented(name):
     assert name in dir(linconv)
 
 
-@pytest.mark.parametrize(
-    "expression",
-    [
+def test_rooms_and_names_need_no_import_of_their_own():
+    expressions = [
         "linconv.config.Variant(layer='tucker')",
         "linconv.Variant(layer='linear')",
         "linconv.testing.check_method",
         "linconv.pruning.pruned_network",
         "linconv.layers.LinearConv2d",
-    ],
-)
-def test_rooms_and_names_need_no_import_of_their_own(expression):
-    code = f"import linconv; {expression}"
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+    ]
+    code = f"""
+import os, torch, linconv
+for expression in {expressions!r}:
+    if not (child := os.fork()):
+        eval(expression)
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0, expression
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
 
 
 def test_a_type_checker_knows_variants_methods_and_their_options(tmp_path):

@@ -254,7 +254,8 @@ def test_timings_are_collected_into_one_table(tmp_path):
 
 
 def test_the_command(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(sys, "argv", shlex.split("linconv measure throughput --architecture base --batch 1 --rounds 3"))
+    command = "linconv measure throughput --threads 1"
+    monkeypatch.setattr(sys, "argv", shlex.split(f"{command} --architecture base --batch 1 --rounds 3"))
     with pytest.raises(SystemExit) as ended:
         main()
     assert not ended.value.code
@@ -263,7 +264,7 @@ def test_the_command(tmp_path, monkeypatch, capsys):
     assert "training" in out
     config = tmp_path / "c.yaml"
     config.write_text(yaml.safe_dump(make_config(throughput=QUICK).model_dump(mode="json", exclude_unset=True)))
-    command = f"linconv measure throughput --config {config} --results {tmp_path}"
+    command += f" --config {config} --results {tmp_path}"
     for options, code in (("--only base_training_b2_fp32_eager", 0), ("--budget 0s", 75), ("", 0)):
         monkeypatch.setattr(sys, "argv", shlex.split(f"{command} {options}"))
         with pytest.raises(SystemExit) as ended:

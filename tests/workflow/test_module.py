@@ -14,13 +14,13 @@ import yaml
 from linconv.cli.origin import requirement
 from tests.workflow.conftest import FAST, REPOSITORY, Project
 
-# Two experiments, the second by a worker; the first in a folder of its own.
+# Two experiments: one to its report in a folder of its own, the other by a worker until its results are collected.
 USING = """
 configfile: "cfg.yaml"
 
 module first:
     snakefile: "{clone}/workflow/Snakefile"
-    config: config
+    config: config | {{"variants": ["conv"]}}
     prefix: "inner"
 
 use rule * from first as first_*
@@ -33,7 +33,7 @@ use rule * from second as second_*
 
 rule all:
     default_target: True
-    input: rules.first_all.input, rules.second_all.input
+    input: rules.first_all.input, rules.second_collect.output
 """
 
 
@@ -49,19 +49,17 @@ def using(tmp_path_factory: pytest.TempPathFactory) -> Project:
     return project
 
 
-@pytest.mark.parametrize("root", ["inner/results/fast", "results/second"])
-def test_every_experiment_is_complete_in_its_folder(using: Project, root: str) -> None:
-    folder = using.root / root
-    assert (folder / "tables" / "table1.md").stat().st_size
-    assert "2 of 2 finished" in (folder / "report.html").read_text(encoding="utf-8")
-    written = yaml.safe_load((folder / "config.yaml").read_text())
-    assert written["experiment"] == folder.name
-    assert sorted(path.name for path in using.root.iterdir() if not path.name.startswith(".")) == [
-        "Snakefile",
-        "cfg.yaml",
-        "inner",
-        "results",
-    ]
+def test_every_experiment_is_complete_in_its_folder(using: Project) -> None:
+    for folder in (using.root / "inner/results/fast", using.root / "results/second"):
+        written = yaml.safe_load((folder / "config.yaml").read_text())
+        assert written["experiment"] == folder.name
+        rows = (folder / "data/runs.csv").read_text(encoding="utf-8").splitlines()[1:]
+        assert len(rows) == len(written["variants"])
+    inner = using.root / "inner/results/fast"
+    assert (inner / "tables" / "table1.md").stat().st_size
+    assert "1 of 1 finished" in (inner / "report.html").read_text(encoding="utf-8")
+    names = sorted(path.name for path in using.root.iterdir() if not path.name.startswith("."))
+    assert names == ["Snakefile", "cfg.yaml", "inner", "results"]
 
 
 def test_a_second_call_does_nothing_and_a_lost_result_comes_back(using: Project) -> None:

@@ -19,7 +19,7 @@ from linconv.results import RunResult, read_result
 from tests.workflow.cluster import Cluster, missing, running_cluster
 from tests.workflow.conftest import Project
 
-pytestmark = pytest.mark.skipif(missing() is not None, reason=str(missing()))
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(missing() is not None, reason=str(missing()))]
 
 DOCUMENTED = ("--workflow-profile", "profiles/slurm")
 # There is no accounting database here, so the queue says which jobs have ended; and it is asked more often.
