@@ -8,6 +8,8 @@ SNAKEFILES := Snakefile workflow
 BUDGET ?= 20m
 OUT ?= results/gpu
 DEVICE ?= cuda
+# whole files to each worker, in the order of tests/conftest.py; a dead worker ends the session
+PYTEST := pytest -n 2 --dist loadfile --no-loadscope-reorder --max-worker-restart 0
 TRAININGS ?= $(patsubst %,config/%.yaml,cifar10-paper cifar10-short mnist-short cifar10-ranking vgg11-short)
 
 # Recipes find the tools of the environment whether or not it is activated.
@@ -17,7 +19,7 @@ export PATH := $(abspath $(BIN)):$(PATH)
 .PHONY: help demo test test-all smoke gpu figures docs report lint format lock clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 $(READY): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
@@ -34,10 +36,10 @@ demo: $(READY) ## train, measure and render the default experiment, then show it
 	@cat results/digits/tables/table1.md
 
 test: $(READY) ## run the test suite, without the tests that take minutes
-	pytest -n 2 --dist worksteal --max-worker-restart 0 -m 'not slow'
+	$(PYTEST) -m 'not slow'
 
 test-all: $(READY) ## run every test
-	pytest -n 2 --dist loadfile --max-worker-restart 0
+	$(PYTEST)
 
 smoke: $(READY) ## run every stage of the pipeline on small data
 	snakemake --configfile config/smoke.yaml

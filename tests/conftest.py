@@ -20,6 +20,11 @@ os.environ.setdefault("SLURM_CONF", os.devnull)
 from tests.damage import Trainer
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files whose tests take longest first: at the end no worker waits for the other one."""
+    items.sort(key=lambda item: not item.nodeid.startswith(("tests/workflow/", "tests/test_code_blocks")))
+
+
 @pytest.fixture(autouse=True)
 def _signal_handlers() -> Iterator[None]:
     """A command that a test runs in this process leaves its handlers."""

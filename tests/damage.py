@@ -24,6 +24,7 @@ class Outcome(NamedTuple):
     code: int
     errors: list[str]
     warnings: list[str]
+    said: str  # all messages, a line each
 
 
 class Trainer:
@@ -56,7 +57,8 @@ class Trainer:
             main()
         found = [r for r in self._caplog.records if r.name == "linconv"]
         by_level = [[r.getMessage() for r in found if r.levelno == n] for n in (logging.ERROR, logging.WARNING)]
-        return Outcome(ended.value.code or 0, *by_level)  # type: ignore[arg-type]
+        said = "\n".join(r.getMessage() for r in found)
+        return Outcome(ended.value.code or 0, *by_level, said)  # type: ignore[arg-type]
 
 
 def write_pets(root: Path) -> None:

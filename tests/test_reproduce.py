@@ -54,21 +54,23 @@ def test_a_run_is_made_again_from_its_result_alone(trained, tmp_path):
     assert now.provenance.command.startswith("linconv reproduce result.json --check")
 
 
-def test_a_false_result_is_not_confirmed(trained, tmp_path):
+def test_a_false_result_is_not_confirmed(trained, tmp_path, train, capsys):
     _, file = trained
     values = read_result(file, RunResult).model_dump(mode="json")
     for holder in (values["metrics"], values["history"][-1]):
         holder["train_loss"] += 0.25
     values["outcomes"] = None
     (tmp_path / "result.json").write_text(sealed_text(values))
-    done = process("reproduce", tmp_path / "result.json", "--check", "--results", tmp_path / "again", cwd=tmp_path)
-    assert done.returncode == 1, done.stderr
-    assert "not reproduced: nothing that decides the bits has changed, and they differ" in done.stdout
-    assert "differs: history: from epoch 2 on; the training loss by up to" in done.stdout
-    assert "differs: metrics.train_loss: " in done.stdout
-    without = process("reproduce", tmp_path / "result.json", "--results", tmp_path / "again", cwd=tmp_path)
-    assert without.returncode == 0
-    assert "already there" in without.stderr
+    command = ("reproduce", str(tmp_path / "result.json"), "--results", str(tmp_path / "again"))
+    done = train.command(*command, "--check")
+    told = capsys.readouterr().out
+    assert done.code == 1, done.said
+    assert "not reproduced: nothing that decides the bits has changed, and they differ" in told
+    assert "differs: history: from epoch 2 on; the training loss by up to" in told
+    assert "differs: metrics.train_loss: " in told
+    without = train.command(*command)
+    assert without.code == 0
+    assert "already there" in without.said
 
 
 def test_another_instruction_set_is_named_and_tolerated(trained, tmp_path):
@@ -82,12 +84,12 @@ def test_another_instruction_set_is_named_and_tolerated(trained, tmp_path):
     assert "equal to the bit" in done.stdout or "other bits, as something that decides them has changed" in done.stdout
 
 
-def test_the_original_is_never_replaced(trained):
+def test_the_original_is_never_replaced(trained, train, capsys):
     root, file = trained
     before = file.read_bytes()
-    done = process("reproduce", file, "--results", root / "results")
-    assert done.returncode == 2
-    assert "the new result would replace the original" in done.stderr
+    done = train.command("reproduce", str(file), "--results", str(root / "results"))
+    assert done.code == 2
+    assert "the new result would replace the original" in capsys.readouterr().err
     assert file.read_bytes() == before
 
 
