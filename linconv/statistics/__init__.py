@@ -13,7 +13,8 @@ from linconv.statistics.comparison import (
     hypotheses,
     open_verdicts,
 )
-from linconv.statistics.model import Error, Images, Model, fit
+from linconv.statistics.fitting import fit
+from linconv.statistics.model import Error, Images, Model
 from linconv.statistics.pairs import McNemar, mcnemar
 from linconv.statistics.spread import Spread, accuracy_interval, spread
 

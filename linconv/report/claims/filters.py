@@ -11,7 +11,7 @@ import pandas as pd
 from linconv.report.claims.model import CONTROLLED, ORTHOGONAL, PAPER, Claim, Verdict
 from linconv.report.claims.scope import evidence
 from linconv.report.inference import Place, score_table
-from linconv.report.source import CELL, Experiment
+from linconv.report.source import RUN, Experiment
 from linconv.report.wording import cell_label
 from linconv.statistics import MIN_RUNS, Comparison, Margin, compare, fit
 
@@ -19,7 +19,6 @@ NEARLY_0 = 0.05  # mean |corr| of pairs of primaries below which they are called
 # A plain network's filters start at the level of random ones. Where their excess over it is a smaller share of the
 # level, training has hardly moved them, and the network shows nothing about redundancy.
 TRAINED = 0.25
-_RUN = [*CELL, "seed"]
 _Measure = Callable[[Experiment], pd.DataFrame]  # a value per run, in the column "measured"
 _SCALE = 100  # correlations in hundredths, so that the bound on rounding fits them as it fits percentages
 
@@ -128,8 +127,8 @@ def _layers(experiment: Experiment) -> pd.DataFrame:
 
 def _per_run(experiment: Experiment, layers: pd.DataFrame, values: pd.Series) -> pd.DataFrame:
     """The mean over the layers of each run, in hundredths."""
-    means = _SCALE * layers.assign(measured=values).dropna(subset=["measured"]).groupby(_RUN)["measured"].mean()
-    return experiment.runs[[*_RUN, "status"]].merge(means.reset_index(), on=_RUN, how="left")
+    means = _SCALE * layers.assign(measured=values).dropna(subset=["measured"]).groupby(RUN)["measured"].mean()
+    return experiment.runs[[*RUN, "status"]].merge(means.reset_index(), on=RUN, how="left")
 
 
 def _primary_correlations(experiment: Experiment) -> pd.DataFrame:
