@@ -68,14 +68,15 @@ class Experiment:
     @cached_property
     def models(self) -> dict[Place, Model]:
         """The model of the accuracies of each network on a data set that has a finished run."""
-        return inference.accuracy_models(self.runs, self.config, self._outcomes)
+        return inference.accuracy_models(self.runs, self.config, self.outcomes)
 
     def joint_model(self, dataset: str) -> Model | None:
         """The model of all networks on a data set, whose variants are named network/variant; None without a run."""
-        return inference.joint_model(self.runs, self.config, self._outcomes, dataset)
+        return inference.joint_model(self.runs, self.config, self.outcomes, dataset)
 
     @cached_property
-    def _outcomes(self) -> dict[RunKey, Outcomes]:
+    def outcomes(self) -> dict[RunKey, Outcomes]:
+        """The outcomes of the test images of every run that has them."""
         return read_collected_outcomes(self.root / "data")
 
     @cached_property

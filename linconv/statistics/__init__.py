@@ -15,7 +15,7 @@ from linconv.statistics.comparison import (
 )
 from linconv.statistics.fitting import fit
 from linconv.statistics.model import Error, Images, Model
-from linconv.statistics.pairs import McNemar, mcnemar
+from linconv.statistics.pairs import McNemar, holm, mcnemar, mcnemar_over_pairs
 from linconv.statistics.spread import Spread, accuracy_interval, spread
 
 __all__ = [
@@ -33,8 +33,10 @@ __all__ = [
     "accuracy_interval",
     "compare",
     "fit",
+    "holm",
     "hypotheses",
     "mcnemar",
+    "mcnemar_over_pairs",
     "open_verdicts",
     "spread",
 ]
