@@ -89,7 +89,9 @@ def pairs_table(experiment: Experiment) -> tuple[Table, pd.DataFrame]:
 def _pairs(experiment: Experiment) -> Iterator[Pair]:
     """Seed by seed, then all seeds of a split together where there are several."""
     done = _outcomes(experiment)
-    for cell, split in itertools.product((c[:3] for c in experiment.cells if not c.baseline), experiment.config.splits):
+    cells = [cell for cell in experiment.cells if not cell.baseline]
+    for of_cell, split in itertools.product(cells, experiment.config.splits):
+        cell = of_cell[:3]
         keys = [RunKey(*cell, seed, split) for seed in experiment.config.seeds]
         found = [(key.seed, done.get(key), done.get(key._replace(variant=PLAIN))) for key in keys]
         both = [(seed, *own, plain[1]) for seed, own, plain in found if own and plain and _same_images(own, plain)]
