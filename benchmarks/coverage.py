@@ -22,7 +22,7 @@ import pandas as pd
 from scipy import stats
 from scipy.special import expit, logit
 
-from linconv.statistics import Margin, compare, fit
+from linconv.statistics import Margin, Model, compare, fit
 
 VARIANTS = ("plain", "equal 1", "equal 2", "equal 3", "worse 1", "worse 2")
 WORSE = np.array([0, 0, 0, 0, 0.25, 0.5])  # on the scale of log-odds of a failure
@@ -31,21 +31,31 @@ PLACE = ("simulated", "network")
 
 class Setting(NamedTuple):
     """A kind of data set: test images, mean error, concentration of the images' difficulty (small: shared and hard),
-    and the deviations, as log-odds, between images of one variant and between runs of one variant."""
+    and the deviations, as log-odds, between images of one variant and between runs of one variant.
+
+    Several `splits` each test that many images, a fifth of a pool, and `of_splits` is the deviation between the
+    training sets of one variant."""
 
     images: int
     error: float
     concentration: float
     of_images: float
     of_seeds: float
+    splits: int = 1
+    of_splits: float = 0.0
 
 
+TESTED = 0.2  # the share of the pool that each of several splits tests
 SETTINGS = {
     "CIFAR-10-like": Setting(10_000, 0.14, 0.5, 0.8, 0.06),
     "MNIST-like": Setting(10_000, 0.01, 0.3, 1.5, 0.3),
     "MNIST-like, no seed noise": Setting(10_000, 0.01, 0.3, 1.5, 0.0),
     "1,797 digits": Setting(1797, 0.01, 0.3, 1.5, 0.3),
     "354 digits": Setting(354, 0.01, 0.3, 1.5, 0.3),
+    "3 splits of 1,797 digits": Setting(359, 0.01, 0.3, 1.5, 0.3, 3, 0.2),
+    "10 splits of 1,797 digits": Setting(359, 0.01, 0.3, 1.5, 0.3, 10, 0.2),
+    "5 splits, 5 % error": Setting(359, 0.05, 0.5, 1.0, 0.1, 5, 0.1),
+    "5 splits, 5 % error, no seed noise": Setting(359, 0.05, 0.5, 1.0, 0.0, 5, 0.0),
 }
 
 
@@ -59,11 +69,19 @@ class Found(NamedTuple):
 
 def failures(setting: Setting, seeds: int, images: int, rng: np.random.Generator) -> np.ndarray:
     """Chances of failure (variants, seeds, images) of newly drawn images and seeds."""
+    return expit(_odds(setting, images, rng)[:, None] + _normal(setting.of_seeds, (len(VARIANTS), seeds, 1), rng))
+
+
+def _normal(deviation: float, shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
+    return np.float32(deviation) * rng.standard_normal(shape, dtype=np.float32)
+
+
+def _odds(setting: Setting, images: int, rng: np.random.Generator) -> np.ndarray:
+    """Log-odds of a failure (variants, images), without the part of the seeds."""
     a = setting.error * setting.concentration
     hard = logit(np.clip(rng.beta(a, setting.concentration - a, images), 1e-9, 1 - 1e-9))
-    own = setting.of_images * rng.standard_normal((len(VARIANTS), 1, images), dtype=np.float32)
-    runs = setting.of_seeds * rng.standard_normal((len(VARIANTS), seeds, 1), dtype=np.float32)
-    return expit((hard.astype(np.float32) + own + runs + WORSE[:, None, None]).astype(np.float32))
+    own = _normal(setting.of_images, (len(VARIANTS), images), rng)
+    return np.asarray(hard.astype(np.float32) + own + WORSE[:, None].astype(np.float32))
 
 
 def accuracies(setting: Setting) -> np.ndarray:
@@ -72,7 +90,7 @@ def accuracies(setting: Setting) -> np.ndarray:
     shares = (np.arange(200_000) + 0.5) / 200_000
     hard = logit(np.clip(stats.beta.ppf(shares, a, setting.concentration - a), 1e-9, 1 - 1e-9))
     points, weights = np.polynomial.hermite_e.hermegauss(31)
-    spread = np.hypot(setting.of_images, setting.of_seeds)
+    spread = np.linalg.norm([setting.of_images, setting.of_seeds, setting.of_splits])
     found = [sum(w * expit(hard + spread * x + worse).mean() for x, w in zip(points, weights, strict=True))
              for worse in WORSE]  # fmt: skip
     return 100 * (1 - np.array(found) / weights.sum())
@@ -88,17 +106,36 @@ def simulate(setting: Setting, seeds: int, repetitions: int, *, outcomes: bool =
 
 def _once(setting: Setting, seeds: int, true: np.ndarray, draw: int, outcomes: bool) -> Iterator[float]:
     rng = np.random.default_rng([seeds, draw])
-    chances = failures(setting, seeds, setting.images, rng)
-    right = rng.random(chances.shape, dtype=np.float32) >= chances
-    scores = pd.DataFrame(100 * right.mean(2).T, columns=list(VARIANTS))
-    correct = {(v, s): right[i, s] for i, v in enumerate(VARIANTS) for s in range(seeds)}
-    model = fit(scores, correct if outcomes else None, setting.images)
+    model = _fitted(setting, seeds, outcomes, rng) if setting.splits == 1 else _over_splits(setting, seeds, rng)
     pairs = [(PLACE, (v, VARIANTS[0])) for v in VARIANTS[1:]]
     found = list(compare({PLACE: model}, pairs, {PLACE: Margin(0.1, 1.0)}, 0.05, plan=False).values())
     yield all(c.low <= t <= c.high for c, t in zip(found, true, strict=True))
     alone = [stats.t.isf(0.025, c.error.freedom) * c.error.total for c in found]
     yield float(np.mean([abs(c.mean - t) <= half for c, t, half in zip(found, true, alone, strict=True)]))
     yield any(c.differs for c in found[: int((WORSE[1:] == 0).sum())])
+
+
+def _fitted(setting: Setting, seeds: int, outcomes: bool, rng: np.random.Generator) -> Model:
+    chances = failures(setting, seeds, setting.images, rng)
+    right = rng.random(chances.shape, dtype=np.float32) >= chances
+    scores = pd.DataFrame(100 * right.mean(2).T, columns=list(VARIANTS))
+    correct = {(v, s): right[i, s] for i, v in enumerate(VARIANTS) for s in range(seeds)}
+    return fit(scores, correct if outcomes else None, setting.images)
+
+
+def _over_splits(setting: Setting, seeds: int, rng: np.random.Generator) -> Model:
+    """The same over splits that draw their test images from one pool."""
+    odds = _odds(setting, round(setting.images / TESTED), rng)
+    rows = {}
+    for split in range(setting.splits):
+        tested = odds[:, rng.permutation(odds.shape[1])[: setting.images]]
+        tested = tested + _normal(setting.of_splits, (len(VARIANTS), 1), rng)
+        for seed in range(seeds):
+            chances = expit(tested + _normal(setting.of_seeds, (len(VARIANTS), 1), rng))
+            rows[split, seed] = 100 * (rng.random(chances.shape, dtype=np.float32) >= chances).mean(1)
+    index = pd.MultiIndex.from_tuples(rows, names=["split", "seed"])
+    scores = pd.DataFrame(list(rows.values()), index=index, columns=list(VARIANTS))
+    return fit(scores, None, odds.shape[1], TESTED)
 
 
 def main() -> None:

@@ -64,13 +64,15 @@ def collect_and_render(folder: Path) -> None:
 
 def add(experiment: Path, reference: Path) -> None:
     """Take in the result files of a collected experiment, and the filter correlations that a figure shows."""
+    from linconv.config import RunKey
+
     kept = reference / experiment.name
     copy = shutil.ignore_patterns(*MADE, *NOT_KEPT)
     shutil.copytree(experiment, kept, ignore=copy)
     with np.load(experiment / "data" / "correlations.npz") as shown:
-        runs = {tuple(name.split("/")[:4]) for name in shown.files}
-    for dataset, architecture, variant, seed in sorted(runs):
-        file = Path("runs", dataset, architecture, variant, f"seed{seed}", "correlations.npz")
+        runs = {tuple(name.split("/")[:5]) for name in shown.files}
+    for dataset, architecture, variant, seed, split in sorted(runs):
+        file = RunKey(dataset, architecture, variant, int(seed), int(split)).path / "correlations.npz"
         shutil.copyfile(experiment / file, kept / file)
     shutil.copytree(experiment / "data", kept / "data", ignore=shutil.ignore_patterns("*.npz", "manifest.json"))
 

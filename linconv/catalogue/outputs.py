@@ -109,9 +109,16 @@ def _measured(kind: str, experiment: Any) -> bool:
     return not experiment.frames[kind].empty
 
 
+def _any_pair(experiment: Any) -> bool:
+    """Whether a variant and the plain network have outcomes of the same seed and split."""
+    keys = set(experiment.outcomes)
+    return any(key.variant != "conv" and key._replace(variant="conv") in keys for key in keys)
+
+
 RUNS = Need(_any_run, "no run was collected")
 TIMES = Need(_any_time, "no variant was timed")
 FILTERS = Need(_any_filters, "no finished run with measured filters")
 CORRELATIONS = Need(_any_correlations, "no finished run with filter correlations of figures.heatmap_variants")
 MEMORY = Need(_any_memory, "no peak memory of a variant was measured")
+PAIRS = Need(_any_pair, "no variant has the outcome of every image beside the plain network of its seed")
 BATCHES = Need(_several_batches, "not timed, or at one batch only")

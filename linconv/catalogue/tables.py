@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from linconv.catalogue._entry import by_name
-from linconv.catalogue.outputs import Output, measured, ranks
+from linconv.catalogue.outputs import PAIRS, Output, measured, ranks
 
 _RANKED = (
     "Accuracy ranked at equal {cost}, as shares of the plain network's, with the differences to the reference variants "
@@ -27,6 +27,15 @@ TABLES: dict[str, Output] = by_name(
         "decide.",
         target="linconv.report.tables.comparisons:comparisons_table",
         of_runs=True,
+    ),
+    Output(
+        name="pairs",
+        label="Pairs of runs, image by image",
+        caption="Every run beside the plain network's run of the same seed: the images that only one of the two "
+        "classifies rightly, and McNemar's test of them.",
+        target="linconv.report.tables.pairs:pairs_table",
+        of_runs=True,
+        needs=PAIRS,
     ),
     Output(
         name="ranking_parameters",

@@ -75,6 +75,7 @@ def train(
     architecture: Annotated[str, typer.Option(help="network of the run")],
     variant: Annotated[str, typer.Option(help="variant of the run")],
     seed: Annotated[int, typer.Option(help="seed of the run")],
+    split: Annotated[int, typer.Option(help="split of the data, 0 being the published one")] = 0,
     results: Results = Path("results"),
     log: Annotated[Path | None, typer.Option(help="write plain lines there instead of a progress bar")] = None,
     force: Annotated[bool, typer.Option("--force", help="train again what is already there")] = False,
@@ -90,7 +91,7 @@ def train(
     log_to(log)
     started = launch()
     settings = load_config(config)
-    run = _resolve(settings, RunKey(dataset, architecture, variant, seed))
+    run = _resolve(settings, RunKey(dataset, architecture, variant, seed, split))
     folder = results / settings.experiment / run.key.path
     alone = started.processes == 1  # several see first whether all are there
     if alone and not force and finished(folder, run, weights=settings.keep_weights) is not None:

@@ -17,25 +17,36 @@ from linconv.config.variants import Variant
 
 
 class RunKey(NamedTuple):
-    """The four coordinates of a run within an experiment."""
+    """The five coordinates of a run within an experiment; `split` 0 is the data set's own split."""
 
     dataset: str
     architecture: str
     variant: str
     seed: int
+    split: int = 0
+
+    @property
+    def draw(self) -> str:
+        """What chance decides, as folders and messages name it: the seed, after a split that is not the data set's."""
+        return f"split{self.split}-seed{self.seed}" if self.split else f"seed{self.seed}"
+
+    @property
+    def options(self) -> list[str]:
+        """The options of `linconv train` that name the seed and the split."""
+        return ["--seed", str(self.seed), *(["--split", str(self.split)] if self.split else [])]
 
     @property
     def path(self) -> Path:
         """The run's folder, relative to results/<experiment>/."""
-        return Path("runs", self.dataset, self.architecture, self.variant, f"seed{self.seed}")
+        return Path("runs", self.dataset, self.architecture, self.variant, self.draw)
 
     @property
     def log(self) -> Path:
         """The run's log as the pipeline writes it, relative to results/<experiment>/."""
-        return Path("logs", "train", self.dataset, self.architecture, self.variant, f"seed{self.seed}.log")
+        return Path("logs", "train", self.dataset, self.architecture, self.variant, f"{self.draw}.log")
 
     def __str__(self) -> str:
-        return f"{self.dataset}/{self.architecture}/{self.variant}/seed{self.seed}"
+        return f"{self.dataset}/{self.architecture}/{self.variant}/{self.draw}"
 
 
 class ResolvedRun(Frozen):
@@ -53,6 +64,7 @@ class ResolvedRun(Frozen):
     recipe: Recipe
     augment: bool
     correlation_layers: tuple[int, ...]
+    split: Annotated[int, OmitDefaultFromHash] = 0  # of `linconv.data.resplit`; 0: as published
     # what `dataset` means where it is not a built-in one
     imagefolder: Annotated[ImageFolderOptions | None, OmitDefaultFromHash] = None
     validation: Annotated[ValidationOptions | None, OmitDefaultFromHash] = None
@@ -61,7 +73,7 @@ class ResolvedRun(Frozen):
 
     @property
     def key(self) -> RunKey:
-        return RunKey(self.dataset, self.architecture, self.variant, self.seed)
+        return RunKey(self.dataset, self.architecture, self.variant, self.seed, self.split)
 
     @property
     def hash(self) -> str:
@@ -77,7 +89,7 @@ def digest(value: Any) -> str:
 
 def plan_runs(config: Config) -> list[RunKey]:
     """Every run of the grid but those excluded, data set first, seed last."""
-    return [RunKey(*cell, seed) for cell in plan_cells(config) for seed in config.seeds]
+    return [RunKey(*cell, *draw) for cell in plan_cells(config) for draw in config.draws]
 
 
 def plan_cells(config: Config) -> list[tuple[str, str, str]]:
@@ -106,8 +118,9 @@ def resolve_runs(config: Config) -> dict[RunKey, ResolvedRun]:
         dataset, architecture, _ = cell
         if (dataset, architecture) not in recipes:
             recipes[dataset, architecture] = config.recipe.resolve(architecture, dataset)
-        first = _resolve(config, RunKey(*cell, config.seeds[0]), variants, recipes[dataset, architecture])
-        runs |= {RunKey(*cell, seed): first.model_copy(update={"seed": seed}) for seed in config.seeds}
+        first = _resolve(config, RunKey(*cell, *config.draws[0]), variants, recipes[dataset, architecture])
+        for seed, split in config.draws:
+            runs[RunKey(*cell, seed, split)] = first.model_copy(update={"seed": seed, "split": split})
     return runs
 
 
@@ -115,15 +128,15 @@ def run_hashes(config: Config) -> dict[RunKey, str]:
     """`ResolvedRun.hash` of every run of the grid; what the seeds of a cell share is described once."""
     runs = resolve_runs(config)
     hashes = {}
-    for cell in plan_cells(config):
-        shared = runs[RunKey(*cell, config.seeds[0])].identity()
+    for cell, split in itertools.product(plan_cells(config), config.splits):
+        shared = runs[RunKey(*cell, config.seeds[0], split)].identity()
         for seed in config.seeds:
-            hashes[RunKey(*cell, seed)] = digest(shared | {"seed": seed})
+            hashes[RunKey(*cell, seed, split)] = digest(shared | {"seed": seed})
     return hashes
 
 
 def _is_planned(config: Config, key: RunKey) -> bool:
-    grid = zip(key, (config.datasets, config.architectures, config.variants, config.seeds), strict=True)
+    grid = zip(key, (config.datasets, config.architectures, config.variants, config.seeds, config.splits), strict=True)
     return all(name in names for name, names in grid) and not any(hole.covers(*key[:3]) for hole in config.exclude)
 
 
@@ -138,6 +151,7 @@ def _resolve(config: Config, key: RunKey, variants: Mapping[str, Variant], recip
         recipe=recipe,
         augment=config.augment,
         correlation_layers=config.correlation_layers,
+        split=key.split,
         imagefolder=config.imagefolders.get(key.dataset),
         validation=config.validation,
         report_epoch=config.report_epoch,

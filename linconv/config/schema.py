@@ -11,7 +11,7 @@ from pydantic import Field, field_validator, model_validator
 
 from linconv.catalogue.networks import NETWORKS
 from linconv.config.folders import ImageFolderOptions, ValidationOptions, check_new_names
-from linconv.config.frozen import ExcludeFromHash, Frozen, ReportEpoch
+from linconv.config.frozen import ExcludeFromHash, Frozen, OmitDefaultFromHash, ReportEpoch
 from linconv.config.measured import (
     CorrectnessOptions,
     DeploymentOptions,
@@ -42,6 +42,10 @@ class Config(Frozen):
     architectures: Names
     variants: Names
     seeds: Annotated[tuple[Annotated[int, Field(ge=0, lt=2**32)], ...], Field(min_length=1)]
+    # 0 is a data set's own training and test part, any other number a new split of all its images, drawn by the number
+    splits: Annotated[tuple[Annotated[int, Field(ge=0, lt=2**32)], ...], Field(min_length=1), OmitDefaultFromHash] = (
+        0,
+    )
     exclude: tuple[Hole, ...] = ()
     define: dict[Name, Variant] = Field(default={})
     imagefolders: dict[Name, ImageFolderOptions] = Field(default={})
@@ -96,7 +100,7 @@ class Config(Frozen):
                 define[name] = values | {"narrow_to": known[target]}
         return {**raw, "define": define}
 
-    @field_validator("datasets", "architectures", "variants", "seeds", "correlation_layers")
+    @field_validator("datasets", "architectures", "variants", "seeds", "splits", "correlation_layers")
     @classmethod
     def _no_duplicates(cls, values: tuple[Any, ...]) -> tuple[Any, ...]:
         repeated = [v for v, n in Counter(values).items() if n > 1]
@@ -150,6 +154,11 @@ class Config(Frozen):
     def _complexity(cls, options: ComplexityOptions) -> ComplexityOptions:
         check_known(options.architectures, NETWORKS, "architecture")
         return options
+
+    @property
+    def draws(self) -> tuple[tuple[int, int], ...]:
+        """(seed, split) of the runs of every cell, the seeds of a split together."""
+        return tuple((seed, split) for split in self.splits for seed in self.seeds)
 
     @property
     def data_folder(self) -> Path:

@@ -64,7 +64,9 @@ def canonical_order(hashes: np.ndarray) -> Tensor:
     return torch.from_numpy(np.lexsort(words.T[::-1]).astype(np.int64))
 
 
-def describe_content(name: str, arrays: Arrays, parts: tuple[Images, Images], root: Path) -> tuple[DataContent, Tensor]:
+def describe_content(
+    name: str, arrays: Arrays, parts: tuple[Images, Images], root: Path, split: int = 0, source: Arrays | None = None
+) -> tuple[DataContent, Tensor]:
     """What the data set `name` holds, and the canonical order of its test images.
 
     Args:
@@ -72,6 +74,8 @@ def describe_content(name: str, arrays: Arrays, parts: tuple[Images, Images], ro
         parts: its training and test images, decoded or streamed, without a border. Streamed images have no digest,
             and the order of their files is their canonical order.
         root: the folder that they come from, for messages.
+        split: the number of a new split that `arrays` are of; 0 for the data set's own parts.
+        source: of a new split, what it was drawn from: the data set's own parts, whose digests may be known.
 
     Raises:
         DataError: a digest is known, and the content has another.
@@ -87,18 +91,31 @@ def describe_content(name: str, arrays: Arrays, parts: tuple[Images, Images], ro
         digest = None if own is None else content_digest(own)
         contents.append(PartContent(images=len(labels), per_class=tuple(counts), digest=digest))
     train, test = contents
-    known = _compare(name, root, origin.container, train.digest, test.digest)
+    known = _compare(
+        name, root, origin.container, *((train.digest, test.digest) if source is None else _digests(source))
+    )
     content = DataContent(
         name=name, container=origin.container, decoder=origin.decoder, known=known, classes=origin.classes,
-        train=train, test=test,
+        train=train, test=test, split=split,
     )  # fmt: skip
     order = torch.arange(test.images) if hashes[1] is None else canonical_order(hashes[1])
     return content, order
 
 
+def _digests(arrays: Arrays) -> tuple[str | None, str | None]:
+    """Of both parts; None for one that is streamed."""
+    found = []
+    for images, labels in ((arrays.train_images, arrays.train_labels), (arrays.test_images, arrays.test_labels)):
+        found.append(
+            content_digest(image_hashes(images.numpy(), labels.numpy())) if isinstance(images, Tensor) else None
+        )
+    return found[0], found[1]
+
+
 def summary(content: DataContent) -> str:
     """One line for the log."""
     checked = {True: "the published content", None: "no digest to compare with is known"}[content.known]
+    checked += f", split anew (split {content.split})" if content.split else ""
     counts = zip(content.classes, content.train.per_class, content.test.per_class, strict=True)
     classes = [f"{name} ({train} + {test})" for name, train, test in counts]
     more = f" and {len(classes) - LISTED} more" if len(classes) > LISTED else ""

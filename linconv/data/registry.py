@@ -22,6 +22,7 @@ from linconv.data.dataset import Arrays, Dataset, DatasetInfo
 from linconv.data.errors import DataError
 from linconv.data.folders import describe_imagefolder, load_imagefolder, read_once
 from linconv.data.overlap import warn_of_overlap
+from linconv.data.resplit import resplit
 from linconv.data.sources import ImageFiles, Images, StreamedImages, fits_in_memory
 
 log = logging.getLogger("linconv")
@@ -48,6 +49,7 @@ def load(
     device: torch.device | str = "cpu",
     imagefolder: ImageFolderOptions | None = None,
     workers: int = 0,
+    split: int = 0,
 ) -> Dataset:
     """Load a data set onto a device, or prepare to stream it.
 
@@ -57,6 +59,7 @@ def load(
         device: where the tensors go, images uint8 (n, c, size, size) and labels int64 (n,).
         imagefolder: the definition of a data set that is a folder of images below `root`.
         workers: processes that decode the images of a data set that is streamed (0: this one).
+        split: 0 for the data set's own parts, or the number of a new split, see `linconv.data.resplit`.
 
     Raises:
         ValueError: unknown name.
@@ -74,16 +77,20 @@ def load(
         log.info("images of '%s' are streamed: %d workers decode them", name, workers)
     else:
         arrays = read_once(name, arrays, root)
+    own = arrays
+    if split:
+        arrays = resplit(name, own, split)
     train, test = (
         images if isinstance(images, Tensor) else StreamedImages(images, device, workers)
         for images in (arrays.train_images, arrays.test_images)
     )
     if imagefolder is not None:
         info = describe_imagefolder(name, imagefolder, train, classes=len(arrays.origin.classes))
-        warn_of_overlap(name, listed, (train, test), root)
+        if not split:
+            warn_of_overlap(name, listed, (train, test), root)
     _check(f"data set '{name}', training part", train, arrays.train_labels, info)
     _check(f"data set '{name}', test part", test, arrays.test_labels, info)
-    content, test_order = describe_content(name, arrays, (train, test), root)
+    content, test_order = describe_content(name, arrays, (train, test), root, split, own if split else None)
     log.info("data set '%s': %s", name, summary(content))
     return Dataset(
         info,

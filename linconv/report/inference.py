@@ -44,10 +44,13 @@ class Cell(NamedTuple):
 
 
 def score_table(runs: pd.DataFrame, place: Place, variants: Iterable[str], metric: str = "top1") -> pd.DataFrame:
-    """A metric of the finished runs of a network on a data set: a row per seed, a column per variant that has one."""
-    done = runs[(runs["status"] == "ok") & runs[metric].notna()]
-    done = done[(done["dataset"] == place[0]) & (done["architecture"] == place[1])]
-    table = done.pivot(index="seed", columns="variant", values=metric).astype(float)
+    """A metric of the finished runs of a network on a data set: a column per variant that has one.
+
+    A row per seed; of several splits of the data, a row per (split, seed).
+    """
+    done = _finished(runs, place).dropna(subset=[metric])
+    rows = ["split", "seed"] if done["split"].nunique() > 1 else "seed"
+    table = done.pivot(index=rows, columns="variant", values=metric).astype(float)
     return table[[variant for variant in variants if variant in table]]
 
 
@@ -56,7 +59,7 @@ def accuracy_models(runs: pd.DataFrame, config: Config, outcomes: Mapping[RunKey
     places = dict.fromkeys((dataset, architecture) for dataset, architecture, _ in plan_cells(config))
     tables = {place: score_table(runs, place, config.variants) for place in places}
     return {
-        place: fit(table, *_images(runs, place, _correct(table, place, outcomes)))
+        place: fit(table, *_images(runs, place, _correct(table, place, outcomes)), tested_share(runs, place))
         for place, table in tables.items()
         if not table.empty
     }
@@ -66,20 +69,39 @@ def _correct(
     table: pd.DataFrame, place: Place, outcomes: Mapping[RunKey, Outcomes]
 ) -> dict[tuple[str, int], np.ndarray]:
     """Right or not by variant and seed, of the runs that have outcomes."""
-    keys = [RunKey(*place, str(variant), int(seed)) for variant in table for seed in table.index]
-    return {(key.variant, key.seed): outcomes[key].correct for key in keys if key in outcomes}
+    if table.index.nlevels > 1:  # each split has test images of its own
+        return {}
+    runs = {
+        (key.variant, key.seed): found for key, found in outcomes.items() if (key.dataset, key.architecture) == place
+    }
+    return {run: found.correct for run, found in runs.items() if run[0] in table and run[1] in table.index}
 
 
 def _images(
     runs: pd.DataFrame, place: Place, correct: dict[tuple[str, int], np.ndarray]
 ) -> tuple[dict[tuple[str, int], np.ndarray] | None, int | None]:
-    """Outcomes that can be paired image by image, and the number of test images, as far as either is known."""
-    own = runs[(runs["dataset"] == place[0]) & (runs["architecture"] == place[1]) & (runs["status"] == "ok")]
+    """Outcomes that can be paired image by image, and the number of test images, as far as either is known.
+
+    Over several splits there are no such outcomes, and the number is that of all images.
+    """
+    own = _finished(runs, place)
+    known = DATASETS[place[0]].images if place[0] in DATASETS else None
+    if own["split"].nunique() > 1:
+        return None, sum(known) if known else None
     counts = {len(values) for values in correct.values()}
     if len(counts) > 1 or own["data"].nunique() > 1:  # other images: nothing to pair
         return None, min(counts, default=None)
-    known = DATASETS[place[0]].test_images if place[0] in DATASETS else None
-    return correct or None, next(iter(counts), known)
+    return correct or None, next(iter(counts), known and known[1])
+
+
+def tested_share(runs: pd.DataFrame, place: Place) -> float | None:
+    """The share of a data set's images that its splits test; None where no run has recorded their numbers."""
+    own = _finished(runs, place)[["train_images", "test_images"]].dropna()
+    return None if own.empty else float((own["test_images"] / own.sum(axis=1)).max())
+
+
+def _finished(runs: pd.DataFrame, place: Place) -> pd.DataFrame:
+    return runs[(runs["dataset"] == place[0]) & (runs["architecture"] == place[1]) & (runs["status"] == "ok")]
 
 
 def joint_model(runs: pd.DataFrame, config: Config, outcomes: Mapping[RunKey, Outcomes], dataset: str) -> Model | None:
@@ -89,15 +111,16 @@ def joint_model(runs: pd.DataFrame, config: Config, outcomes: Mapping[RunKey, Ou
     """
     tables: list[pd.DataFrame] = []
     correct: dict[tuple[str, int], np.ndarray] = {}
-    count = None
+    count = tested = None
     for architecture in config.architectures:
         place = (dataset, architecture)
         table = score_table(runs, place, config.variants)
         own, count = _images(runs, place, _correct(table, place, outcomes))
+        tested = tested or tested_share(runs, place)
         correct |= {(f"{architecture}/{variant}", seed): values for (variant, seed), values in (own or {}).items()}
         tables.append(table.set_axis([f"{architecture}/{variant}" for variant in table], axis=1))
     joined = pd.concat(tables, axis=1).sort_index()
-    return None if joined.empty else fit(joined, correct, count)
+    return None if joined.empty else fit(joined, correct, count, tested)
 
 
 def margins(models: Mapping[Place, Model], config: Config) -> dict[Place, Margin]:
@@ -121,7 +144,7 @@ def cells(runs: pd.DataFrame, config: Config, models: Mapping[Place, Model]) -> 
         if value.n:
             low, high = models[key[:2]].interval(key[2], level)
             value = value._replace(low=low, high=high)
-        planned = len(config.seeds)
+        planned = len(config.draws)
         found.append(Cell(*key, planned, len(group) - len(done), planned - len(group), value))
     return found
 

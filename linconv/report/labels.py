@@ -33,6 +33,16 @@ def place_label(architecture: str, dataset: str) -> str:
     return f"{architecture_label(architecture)} on {dataset_label(dataset)}"
 
 
+def split_label(split: int) -> str:
+    """A split of a data set: its own one, or the number of a new one."""
+    return f"new split {split}" if split else "the data set's own"
+
+
+def draw_label(seed: int, split: int) -> str:
+    """A run of a cell: its seed, with the number of a split that is not the data set's own."""
+    return f"{seed}, split {split}" if split else f"{seed}"
+
+
 def variant_label(name: str) -> str:
     """A variant as readers know it.
 

@@ -31,6 +31,8 @@ _TEXT_COLUMNS = (
 _TEXT = dict.fromkeys(_TEXT_COLUMNS.split(), str)
 
 CELL = ["dataset", "architecture", "variant"]  # the columns that name a cell
+DRAW = ["split", "seed"]  # and those that name a run of it
+RUN = [*CELL, *DRAW]
 CellKey = tuple[str, str, str]
 IN_DETAIL = 9  # variants that colors alone distinguish
 
@@ -66,14 +68,15 @@ class Experiment:
     @cached_property
     def models(self) -> dict[Place, Model]:
         """The model of the accuracies of each network on a data set that has a finished run."""
-        return inference.accuracy_models(self.runs, self.config, self._outcomes)
+        return inference.accuracy_models(self.runs, self.config, self.outcomes)
 
     def joint_model(self, dataset: str) -> Model | None:
         """The model of all networks on a data set, whose variants are named network/variant; None without a run."""
-        return inference.joint_model(self.runs, self.config, self._outcomes, dataset)
+        return inference.joint_model(self.runs, self.config, self.outcomes, dataset)
 
     @cached_property
-    def _outcomes(self) -> dict[RunKey, Outcomes]:
+    def outcomes(self) -> dict[RunKey, Outcomes]:
+        """The outcomes of the test images of every run that has them."""
         return read_collected_outcomes(self.root / "data")
 
     @cached_property
@@ -163,10 +166,10 @@ class Experiment:
     @cached_property
     def layer_means(self) -> pd.DataFrame:
         """Means of the metrics of a layer over the finished runs of a cell, one row per cell, stage and layer."""
-        done = self.runs.loc[self.runs["status"] == "ok", [*CELL, "seed"]]
-        layers = self.frames["layers"].merge(done, on=[*CELL, "seed"])
+        done = self.runs.loc[self.runs["status"] == "ok", RUN]
+        layers = self.frames["layers"].merge(done, on=RUN)
         keys = [*CELL, "stage", "position", "layer"]
-        metrics = [c for c in layers.columns if c not in (*keys, "seed")]
+        metrics = [c for c in layers.columns if c not in (*keys, *DRAW)]
         means = layers.groupby(keys, sort=False)[metrics].mean().reset_index()
         means.insert(len(keys), "runs", layers.groupby(keys, sort=False)["seed"].count().to_numpy())
         order = {variant: i for i, variant in enumerate(self.config.variants)}
@@ -186,15 +189,15 @@ class Experiment:
         """Filter correlations in [-1, 1], (N, N) each, by variant, seed and name of the layer."""
         return {
             (variant, int(seed), layer): array.astype(np.float32) / 127
-            for (at, of, variant, seed, layer), array in self._correlations.items()
+            for (at, of, variant, seed, _, layer), array in self._correlations.items()
             if (at, of) == (dataset, architecture)
         }
 
     @cached_property
     def _correlations(self) -> dict[tuple[str, ...], np.ndarray]:
-        """127 times Pearson's r, by data set, network, variant, seed and name of the layer."""
+        """127 times Pearson's r, by data set, network, variant, seed, split and name of the layer."""
         stored = read_npz(self.root / "data" / "correlations.npz", remedy="run `linconv collect` again")
-        return {tuple(name.split("/", 4)): array for name, array in stored.items()}
+        return {tuple(name.split("/", 5)): array for name, array in stored.items()}
 
 
 def load_experiment(root: str | Path) -> Experiment:

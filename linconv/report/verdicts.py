@@ -21,7 +21,9 @@ HOW_TO_READ = (
     "equivalent.",
     "**It is for other seeds and other test images.** The spread of the seeds is pooled over the variants of a "
     "network; a variant that spreads more (Cochran's test) keeps its own. The images' part comes from the outcome of "
-    "each image. Results without outcomes get an upper bound, as if networks failed on images independently.",
+    "each image. Results without outcomes get an upper bound, as if networks failed on images independently. Over "
+    "several splits of the data (`splits` in the configuration) it is for other splits too: what varies between splits "
+    "takes the place of the images' part, widened since splits share images.",
     f"**Margins** are given in the configuration, in points or as a share of the plain network's error, by default a "
     f"fifth of it and at least {LEAST_MARGIN:g} points.",
     "**P(worse), P(equivalent), P(better)** are the probabilities that the difference is below, within and above the "
@@ -117,6 +119,8 @@ def noise_notes(experiment: Experiment, found: Mapping[CellKey, Comparison]) -> 
             f"which the seeds make {of_seeds} of the variance of a difference",
             "unknown": "neither outcomes per image nor the number of test images are known: intervals are of the seeds "
             "alone, and verdicts hold for this test set",
+            "splits": f"{of_seeds} of the variance of a difference is from the seeds, the rest from "
+            f"{len(experiment.config.splits)} splits of the data, whose test images and training sets differ",
         }
         apart = f"; {', '.join(map(variant_label, model.apart))} spread more and are set apart" if model.apart else ""
         spread = model.residual >= NO_ERROR

@@ -163,16 +163,16 @@ def _outcomes(root: Path, results: Mapping[RunKey, RunResult]) -> tuple[dict[str
 def _shown(config: Config, results: Mapping[RunKey, RunResult]) -> Iterator[RunKey]:
     """The runs whose filters the heat maps show.
 
-    One seed per data set and network, so that the variants compare: the lowest of those that the most of the
-    shown variants have finished. A variant without it gives its own lowest.
+    One seed, of the first split, per data set and network, so that the variants compare: the lowest of those that the
+    most of the shown variants have finished. A variant without it gives its own lowest.
     """
     for dataset, architecture in itertools.product(config.datasets, config.architectures):
         seeds: dict[str, list[int]] = {}
         for variant in config.figures.heatmap_variants:
-            keys = (RunKey(dataset, architecture, variant, seed) for seed in sorted(config.seeds))
+            keys = (RunKey(dataset, architecture, variant, seed, config.splits[0]) for seed in sorted(config.seeds))
             seeds[variant] = [k.seed for k in keys if k in results and results[k].status == "ok"]
         counts = Counter(itertools.chain(*seeds.values()))
         common = min(counts, key=lambda seed: (-counts[seed], seed), default=None)
         for variant, own in seeds.items():
             if own:
-                yield RunKey(dataset, architecture, variant, common if common in own else own[0])
+                yield RunKey(dataset, architecture, variant, common if common in own else own[0], config.splits[0])

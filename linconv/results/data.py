@@ -43,7 +43,8 @@ class DataContent(BaseModel):
         name: of the data set.
         container: the kind of files that it came from.
         decoder: library and version that turned the files into pixels.
-        known: True where both digests are the published data set's; None where none is known to compare with.
+        split: 0 for the data set's own parts, else the number of the new split of all its images.
+        known: True where the digests of its own parts are the published ones; None where none is known to compare with.
         classes: names in the order of the labels.
     """
 
@@ -52,6 +53,7 @@ class DataContent(BaseModel):
     name: str
     container: Container
     decoder: str
+    split: Count = 0
     known: Literal[True] | None
     classes: tuple[str, ...]
     train: PartContent

@@ -109,6 +109,7 @@ def merged_config(sources: Sequence[Results]) -> Config:
         "architectures": _union(sources, lambda c: c.architectures),
         "variants": _union(sources, lambda c: c.variants),
         "seeds": sorted(_union(sources, lambda c: c.seeds)),
+        "splits": sorted(_union(sources, lambda c: c.splits)),
     }
     for name in ("define", "imagefolders"):
         # what differs here and matters shows in the runs' hashes

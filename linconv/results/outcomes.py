@@ -83,9 +83,9 @@ def read_collected_outcomes(data: Path) -> dict[RunKey, Outcomes]:
     by_run: dict[RunKey, dict[str, np.ndarray]] = {}
     for name, array in read_npz(path, remedy=remedy).items():
         *key, part = name.split("/")
-        if len(key) != len(RunKey._fields) or not key[-1].isdigit():
+        if len(key) != len(RunKey._fields) or not (key[3].isdigit() and key[4].isdigit()):
             raise ResultError(f"{path}: holds {name!r}, of no run; {remedy}")
-        by_run.setdefault(RunKey(key[0], key[1], key[2], int(key[3])), {})[part] = array
+        by_run.setdefault(RunKey(key[0], key[1], key[2], int(key[3]), int(key[4])), {})[part] = array
     try:
         return {run: unpack(stored) for run, stored in by_run.items()}
     except KeyError as error:

@@ -36,6 +36,7 @@ def settings_of(result: RunResult, *, device: str | None = None, data_root: str 
         "architectures": [run.architecture],
         "variants": ["conv"],
         "seeds": [run.seed],
+        "splits": [run.split],
         "device": device,
         **{name: asked[name] for name in _MACHINE if name in asked},
     }

@@ -13,8 +13,9 @@ from linconv.statistics.comparison import (
     hypotheses,
     open_verdicts,
 )
-from linconv.statistics.model import Error, Images, Model, fit
-from linconv.statistics.pairs import McNemar, mcnemar
+from linconv.statistics.fitting import fit
+from linconv.statistics.model import Error, Images, Model
+from linconv.statistics.pairs import McNemar, holm, mcnemar, mcnemar_over_pairs
 from linconv.statistics.spread import Spread, accuracy_interval, spread
 
 __all__ = [
@@ -32,8 +33,10 @@ __all__ = [
     "accuracy_interval",
     "compare",
     "fit",
+    "holm",
     "hypotheses",
     "mcnemar",
+    "mcnemar_over_pairs",
     "open_verdicts",
     "spread",
 ]

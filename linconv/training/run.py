@@ -166,7 +166,12 @@ def load_data(run: ResolvedRun, config: Config, device: str) -> Dataset:
         linconv.data.DataError: the data set is missing or damaged.
     """
     data = load(
-        run.dataset, config.data_folder, device=device, imagefolder=run.imagefolder, workers=config.loader_workers
+        run.dataset,
+        config.data_folder,
+        device=device,
+        imagefolder=run.imagefolder,
+        workers=config.loader_workers,
+        split=run.split,
     )
     return data if run.validation is None else hold_out(data, run.validation)
 

@@ -46,7 +46,7 @@ def find_jobs(configs: Sequence[Path], results: Path) -> list[Job]:
         for run in _by_seed(config):
             key = run.key
             where = ["--dataset", key.dataset, "--architecture", key.architecture, "--variant", key.variant]
-            words = ["linconv", "train", str(path), *where, "--seed", str(key.seed), "--results", str(results)]
+            words = ["linconv", "train", str(path), *where, *key.options, "--results", str(results)]
             job = Job(config, run, results / config.experiment / key.path, shown_command(words))
             if not is_done(job):
                 found.append(job)
@@ -54,12 +54,12 @@ def find_jobs(configs: Sequence[Path], results: Path) -> list[Job]:
 
 
 def _by_seed(config: Config) -> list[ResolvedRun]:
-    """The runs by data set and network, as listed, and within these all variants of a seed before the next seed."""
+    """The runs by data set and network, as listed, and in these all variants of a split and seed before the next."""
     datasets = {name: i for i, name in enumerate(config.datasets)}
     architectures = {name: i for i, name in enumerate(config.architectures)}
 
-    def place(run: ResolvedRun) -> tuple[int, int, int]:
-        return datasets[run.dataset], architectures[run.architecture], run.seed
+    def place(run: ResolvedRun) -> tuple[int, int, int, int]:
+        return datasets[run.dataset], architectures[run.architecture], run.split, run.seed
 
     return sorted(resolve_runs(config).values(), key=place)
 

@@ -207,7 +207,7 @@ class Worker:
 
     def _dataset(self, run: ResolvedRun, config: Config) -> Dataset:
         """The data set of a run on the device; runs share it."""
-        key = (run.dataset, run.imagefolder, run.validation, config.data_folder)
+        key = (run.dataset, run.split, run.imagefolder, run.validation, config.data_folder)
         if key not in self._data:
             self._data[key] = load_data(run, config, self.device)
             if self.device == "cuda":

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from linconv.config import Config, RunKey, parse_config, plan_runs, resolve_run, resolve_runs, run_hashes
+from linconv.config import Config, ConfigError, RunKey, parse_config, plan_runs, resolve_run, resolve_runs, run_hashes
 from tests.counting import calls
 
 RAW = {
@@ -29,6 +29,32 @@ def test_runs_resolved_together_are_those_resolved_one_by_one() -> None:
     for key in plan_runs(config):
         assert together[key] == resolve_run(config, key)
         assert hashes[key] == resolve_run(config, key).hash
+
+
+def test_every_seed_runs_on_every_split_and_split_0_stays_what_it_was() -> None:
+    config, own = parse_config({**RAW, "seeds": [0, 1], "splits": [0, 3]}), grid(2)
+    assert len(plan_runs(config)) == 2 * len(plan_runs(own))
+    assert set(plan_runs(own)) < set(plan_runs(config))
+    together, hashes = resolve_runs(config), run_hashes(config)
+    assert list(together) == plan_runs(config)
+    for key in plan_runs(config):
+        assert together[key] == resolve_run(config, key)
+        assert hashes[key] == resolve_run(config, key).hash
+    assert len(set(hashes.values())) == len(hashes)
+    for key, own_hash in run_hashes(own).items():
+        assert hashes[key] == own_hash
+        assert key.path.name == f"seed{key.seed}"
+    assert own.identity() == parse_config({**RAW, "seeds": [0, 1], "splits": [0]}).identity()
+    assert RunKey("digits", "base", "L", 1, 3).path.name == "split3-seed1"
+    assert RunKey("digits", "base", "L", 1, 3).options == ["--seed", "1", "--split", "3"]
+
+
+@pytest.mark.parametrize(
+    ("splits", "message"), [([], "splits: the list is empty"), ([1, 1], "splits: 1 is listed twice"), ([-1], "splits")]
+)
+def test_splits_are_numbers_each_once(splits: list[int], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        parse_config({**RAW, "seeds": [0], "splits": splits})
 
 
 @pytest.mark.parametrize("plan", [plan_runs, resolve_runs, run_hashes])

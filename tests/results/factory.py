@@ -30,6 +30,7 @@ from linconv.results import (
     write_result,
     write_text,
 )
+from linconv.results.data import DataContent, PartContent
 from linconv.results.kinds import COLUMNS, KINDS
 from linconv.results.kinds.throughput import Arm, ThroughputResult
 
@@ -61,7 +62,7 @@ def make_config(**changes: Any) -> Config:
 
 def make_run(config: Config, key: RunKey, *, status: str = "ok", top1: float | None = None) -> RunResult:
     """The result of one run; accuracies depend on the variant and the seed, or are as given."""
-    rng = np.random.default_rng([key.seed, *key.variant.encode()])
+    rng = np.random.default_rng([key.seed, *([key.split] if key.split else []), *key.variant.encode()])
     resolved = resolve_run(config, key)
     epochs = resolved.recipe.epochs
     final = 97.0 + _OFFSET.get(key.variant, 0.0) + 0.3 * rng.standard_normal() if top1 is None else top1
@@ -91,6 +92,7 @@ def make_run(config: Config, key: RunKey, *, status: str = "ok", top1: float | N
         config_hash=resolved.hash,
         code_hash="0123456789abcdef",
         config=resolved.model_dump(mode="json"),
+        data=_content(key) if config.splits != (0,) else None,
         metrics=RunMetrics(
             top1=None if diverged else history[-1].test_top1,
             test_loss=history[-1].test_loss,
@@ -117,6 +119,17 @@ def make_run(config: Config, key: RunKey, *, status: str = "ok", top1: float | N
             peak_memory_mib=321.0,
         ),
     )
+
+
+def _content(key: RunKey) -> DataContent:
+    """Data of which every split tests 10 of 50 images."""
+    train, test = (
+        PartContent(images=count, per_class=(count,), digest=f"{count + key.split:064x}") for count in (40, 10)
+    )
+    return DataContent(
+        name=key.dataset, container="generated", decoder="none", split=key.split, known=None, classes=("a",),
+        train=train, test=test,
+    )  # fmt: skip
 
 
 def _searched(run: ResolvedRun) -> RateChoice | None:

@@ -110,7 +110,7 @@ def test_a_newer_version_is_refused_politely(kind, result, tmp_path):
         (lambda text: "[1, 2]", "file: Input should be an object"),
         (lambda text: text.replace('"epoch":6,"params"', '"epoch":"six","params"'), "metrics.epoch: "),
         (lambda text: text.replace('"status":"ok"', '"status":"fine"'), "status: "),
-        (lambda text: text.replace('"seed":0,"config_hash"', '"config_hash"'), "seed: Field required"),
+        (lambda text: text.replace('"seed":0,"split"', '"split"'), "seed: Field required"),
         (lambda text: text.replace('"kind":"run"', '"kind":"complexity"'), "kind: "),
         (lambda text: text.replace('"schema_version":2', '"schema_version":0'), "schema_version: "),
         (lambda text: text.replace('"train_top1":', '"train_top_1":'), "metrics."),

@@ -41,7 +41,7 @@ settings.export_data_root()
 # The experiment's name is in every path: no two configurations share a file.
 RESULTS = f"results/{settings.experiment}"
 LOGS = f"{RESULTS}/logs"
-RUN = "{dataset}/{architecture}/{variant}/seed{seed}"
+RUN = "{dataset}/{architecture}/{variant}/{draw}"
 WORKER = f"{RESULTS}/work/{{worker}}-of-{settings.workers}"
 
 # Snakemake puts the prefix of a module before inputs, outputs and logs. The commands need the same folders.
@@ -92,11 +92,20 @@ def one_of(values):
     return "|".join(re.escape(str(value)) for value in values)
 
 
+# Seed and split of a run by the name of its folder.
+DRAWS = {RunKey("", "", "", *draw).draw: draw for draw in settings.draws}
+
+
+def key_of(wildcards):
+    """The run that a rule's wildcards name."""
+    return RunKey(wildcards.dataset, wildcards.architecture, wildcards.variant, *DRAWS[wildcards.draw])
+
+
 wildcard_constraints:
     dataset=one_of(settings.datasets),
     architecture=one_of(settings.architectures),
     variant=one_of(settings.variants),
-    seed=one_of(settings.seeds),
+    draw=one_of(DRAWS),
     worker=one_of(range(settings.workers)),
 
 
@@ -122,14 +131,14 @@ every_run_hash = functools.cache(lambda: run_hashes(settings))
 
 def run_hash(wildcards):
     """The hash of all that a run's configuration says about its outcome."""
-    key = RunKey(wildcards.dataset, wildcards.architecture, wildcards.variant, int(wildcards.seed))
+    key = key_of(wildcards)
     return every_run_hash()[key] if workflow.is_main_process else resolve_run(settings, key).hash
 
 
 @functools.cache
 def cell_code(dataset, architecture, variant):
     """The hash of the code that decides the outcome of the runs of a cell."""
-    run = resolve_run(settings, RunKey(dataset, architecture, variant, settings.seeds[0]))
+    run = resolve_run(settings, RunKey(dataset, architecture, variant, *settings.draws[0]))
     return code_hash("run", run_parts(run))
 
 

@@ -15,12 +15,13 @@ if not settings.workers:
         params:
             config=CONFIG,
             root=lambda _: ROOT,
+            draw=lambda wildcards: " ".join(key_of(wildcards).options),
             config_hash=run_hash,
             code_hash=run_code,
         shell:
             appended(
                 "linconv train {params.config} --results {params.root} --dataset {wildcards.dataset} "
-                "--architecture {wildcards.architecture} --variant {wildcards.variant} --seed {wildcards.seed}"
+                "--architecture {wildcards.architecture} --variant {wildcards.variant} {params.draw}"
             )
 
 

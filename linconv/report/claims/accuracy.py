@@ -6,10 +6,10 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
-from linconv.config import PRESETS, Variant
+from linconv.config import Variant
 from linconv.config.methods import PLAIN
 from linconv.report.claims.model import ON_PAR, PAPER, PLUG_AND_PLAY, Claim, Verdict
-from linconv.report.claims.scope import evidence
+from linconv.report.claims.scope import evidence, share_of_epochs
 from linconv.report.inference import Cell
 from linconv.report.labels import place_label
 from linconv.report.source import Experiment
@@ -184,15 +184,13 @@ def _compared(experiments: Sequence[Experiment]) -> list[Compared]:
         known = experiment.config.known_variants
         chosen = [v for v in experiment.config.variants if v in allowed and _own_start(known[v])]
         own = experiment.with_variants([PLAIN, *chosen])
-        found += [Compared(own, c, own.comparisons[c[:3]], _share(own, c)) for c in own.cells if not c.baseline]
+        found += [
+            Compared(own, c, own.comparisons[c[:3]], share_of_epochs(own, *c.place))
+            for c in own.cells
+            if not c.baseline
+        ]
     return found
 
 
 def _own_start(variant: Variant) -> bool:
     return variant.linear is not None and variant.linear.init == "paper"
-
-
-def _share(experiment: Experiment, cell: Cell) -> float:
-    """Of the paper's epochs."""
-    ours = experiment.config.recipe.resolve(cell.architecture, cell.dataset)
-    return ours.epochs / PRESETS["paper"][cell.architecture].epochs

@@ -7,29 +7,34 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import pandas as pd
+from scipy import stats
 
 from linconv.report.claims.model import CONTROLLED, ORTHOGONAL, PAPER, Claim, Verdict
-from linconv.report.claims.scope import evidence
-from linconv.report.inference import Place, score_table
-from linconv.report.source import CELL, Experiment
+from linconv.report.claims.scope import evidence, share_of_epochs
+from linconv.report.inference import Place, score_table, tested_share
+from linconv.report.labels import place_label
+from linconv.report.source import RUN, Experiment
 from linconv.report.wording import cell_label
-from linconv.statistics import MIN_RUNS, Comparison, Margin, compare, fit
+from linconv.statistics import MIN_RUNS, Comparison, Margin, Model, compare, fit
 
 NEARLY_0 = 0.05  # mean |corr| of pairs of primaries below which they are called orthogonal
 # A plain network's filters start at the level of random ones. Where their excess over it is a smaller share of the
 # level, training has hardly moved them, and the network shows nothing about redundancy.
 TRAINED = 0.25
-_RUN = [*CELL, "seed"]
 _Measure = Callable[[Experiment], pd.DataFrame]  # a value per run, in the column "measured"
 _SCALE = 100  # correlations in hundredths, so that the bound on rounding fits them as it fits percentages
 
 
 class Filters(NamedTuple):
-    """A network on a data set: its mean number with Lr in hundredths, the comparison with L, and its experiment."""
+    """A network on a data set: its mean number with Lr in hundredths, the comparison with L, and its experiment.
+
+    `ends` are those of the interval of the mean, which holds for all places at once (Bonferroni).
+    """
 
     experiment: Experiment
     place: Place
     mean: float
+    ends: tuple[float, float]
     comparison: Comparison
 
     @property
@@ -51,19 +56,19 @@ class Filters(NamedTuple):
 def orthogonal_primaries(experiments: Sequence[Experiment]) -> Iterator[Claim]:
     """The correlation regulariser makes the primary filters orthogonal: Lr against L."""
     found = _from_l_to_lr(experiments, _primary_correlations)
-    small = [f.mean / _SCALE < NEARLY_0 for f in found]
-    good = [f.lower and is_small for f, is_small in zip(found, small, strict=True)]
+    good = [f.lower and f.ends[1] / _SCALE < NEARLY_0 for f in found]
+    bad = [f.ends[0] / _SCALE >= NEARLY_0 for f in found]
     yield Claim(
         "orthogonal-primaries",
         "The correlation regulariser makes the primary filters orthogonal (uncorrelated, once centred).",
         PAPER,
-        _verdict(found, good, [not is_small for is_small in small]),
+        _verdict(found, good, bad),
         _evidence(found, "Mean |corr| of pairs of primary filters") or "No runs of L and Lr to compare.",
         runs=_runs(found),
         rule="Mean absolute correlation of pairs of primary filters, averaged over the layers with P <= D - 1 "
         f"(elsewhere 0 cannot be reached). Supported where in every data set and network with {MIN_RUNS} or more runs "
-        f"it is lower with Lr than with L and below {NEARLY_0:g}; not supported where it is {NEARLY_0:g} or more in "
-        "one; undecided otherwise. Intervals hold for all places at once.",
+        f"it is lower with Lr than with L and its interval with Lr is below {NEARLY_0:g}; not supported where that "
+        f"interval lies at {NEARLY_0:g} or above in one; undecided otherwise. Intervals hold for all places at once.",
         quote=ORTHOGONAL,
     )
 
@@ -105,15 +110,22 @@ def _from_l_to_lr(experiments: Sequence[Experiment], measure: _Measure) -> list[
             table = score_table(runs, place, ["L", "Lr"], "measured")
             if {"L", "Lr"} <= set(table) and table.notna().sum().min() >= MIN_RUNS:
                 key = (f"{number}", "/".join(place))
-                models[key], places[key] = fit(table), (experiment, place)
+                models[key], places[key] = fit(table, tested=tested_share(experiment.runs, place)), (experiment, place)
                 alphas.append(experiment.config.statistics.alpha)
     margins = dict.fromkeys(models, Margin(math.nan, math.nan))
     pairs = [(key, ("Lr", "L")) for key in models]
-    found = compare(models, pairs, margins, min(alphas, default=0.05), plan=False)
-    return [
-        Filters(*places[key], float(models[key].means[models[key].variants.index("Lr")]), found[key, pair])
-        for key, pair in pairs
-    ]
+    alpha = min(alphas, default=0.05)
+    found = compare(models, pairs, margins, alpha, plan=False)
+    means = {key: _mean(model, alpha / len(models)) for key, model in models.items()}
+    return [Filters(*places[key], *means[key], found[key, pair]) for key, pair in pairs]
+
+
+def _mean(model: Model, alpha: float) -> tuple[float, tuple[float, float]]:
+    """The mean with Lr, and its interval."""
+    i = model.variants.index("Lr")
+    mean = float(model.means[i])
+    half = float(stats.t.isf(alpha / 2, model.alone[1][i]) * model.alone[0][i] ** 0.5)
+    return mean, (mean - half, mean + half)
 
 
 def _layers(experiment: Experiment) -> pd.DataFrame:
@@ -128,8 +140,8 @@ def _layers(experiment: Experiment) -> pd.DataFrame:
 
 def _per_run(experiment: Experiment, layers: pd.DataFrame, values: pd.Series) -> pd.DataFrame:
     """The mean over the layers of each run, in hundredths."""
-    means = _SCALE * layers.assign(measured=values).dropna(subset=["measured"]).groupby(_RUN)["measured"].mean()
-    return experiment.runs[[*_RUN, "status"]].merge(means.reset_index(), on=_RUN, how="left")
+    means = _SCALE * layers.assign(measured=values).dropna(subset=["measured"]).groupby(RUN)["measured"].mean()
+    return experiment.runs[[*RUN, "status"]].merge(means.reset_index(), on=RUN, how="left")
 
 
 def _primary_correlations(experiment: Experiment) -> pd.DataFrame:
@@ -164,7 +176,16 @@ def _verdict(found: Sequence[object], good: Sequence[bool], bad: Sequence[bool])
 
 
 def _evidence(found: Sequence[Filters], what: str) -> str:
-    return f"{what}: {'; '.join(map(str, found))}." if found else ""
+    if not found:
+        return ""
+    return f"{what}: {'; '.join(map(str, found))}. Of the paper's epochs the runs had {_epochs(found)}."
+
+
+def _epochs(found: Sequence[Filters]) -> str:
+    """Which share of the paper's epochs the runs had, by place."""
+    shares = {f.place: share_of_epochs(f.experiment, *f.place) for f in found}
+    texts = [f"{100 * share:.2g} % ({place_label(*place[::-1])})" for place, share in shares.items()]
+    return ", ".join(texts)
 
 
 def _runs(found: Sequence[Filters]) -> tuple[str, ...]:

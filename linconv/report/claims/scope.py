@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from linconv.config import Config, LinearOptions, Variant
+from linconv.config import PRESETS, Config, LinearOptions, Variant
+from linconv.report.source import Experiment
 
 PAPER_REGULARIZERS = (("correlation", "primaries"), ("coefficient_l1", "primaries"))
 PRIMARY_RATIO = LinearOptions().primary_ratio  # half of the filters
@@ -25,3 +26,9 @@ def is_published(variant: Variant) -> bool:
 def evidence(config: Config) -> set[str]:
     """Names of the variants that claims about LinearConv may rest on."""
     return {name for name, variant in config.known_variants.items() if is_published(variant)}
+
+
+def share_of_epochs(experiment: Experiment, dataset: str, architecture: str) -> float:
+    """How many of the paper's epochs the runs of a network on a data set have, as a share."""
+    ours = experiment.config.recipe.resolve(architecture, dataset)
+    return ours.epochs / PRESETS["paper"][architecture].epochs

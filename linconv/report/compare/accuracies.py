@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator
 import pandas as pd
 
 from linconv.config import RunKey, plan_cells
-from linconv.report.compare.change import Change, change
+from linconv.report.compare.change import Change, Draw, change
 from linconv.report.source import CellKey
 from linconv.report.table import DATASET, NETWORK, VARIANT, Column, Rows, Table
 from linconv.report.text import MISSING, interval_text, number
@@ -51,7 +51,7 @@ def accuracies_compared(a: Results, b: Results, equal: Collection[RunKey]) -> Ta
     rows = Rows(_COLUMNS)
     used: set[str] = set()
     for cell in dict.fromkeys((*plan_cells(a.config), *plan_cells(b.config))):
-        ours, theirs = _by_seed(a, cell), _by_seed(b, cell)
+        ours, theirs = _by_draw(a, cell), _by_draw(b, cell)
         found = change(ours, theirs)
         used.add(found.how)
         common = [key for key in a.runs if key in b.runs and key[:3] == cell]
@@ -78,9 +78,10 @@ def _notes(used: Collection[str]) -> Iterator[str]:
     yield from (text for how, text in _NOTES.items() if how in used)
 
 
-def _by_seed(results: Results, cell: CellKey) -> dict[int, float]:
-    done = {key.seed: run.metrics.top1 for key, run in results.runs.items() if key[:3] == cell and run.status == "ok"}
-    return {seed: top1 for seed, top1 in done.items() if top1 is not None}
+def _by_draw(results: Results, cell: CellKey) -> dict[Draw, float]:
+    own = {(key.split, key.seed): run for key, run in results.runs.items() if key[:3] == cell}
+    done = {draw: run.metrics.top1 for draw, run in own.items() if run.status == "ok"}
+    return {draw: top1 for draw, top1 in done.items() if top1 is not None}
 
 
 def _diverged(results: Results, cell: CellKey) -> int:

@@ -1,4 +1,4 @@
-"""B minus A of values by seed, with its interval."""
+"""B minus A of values by split and seed, with its interval."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from typing import Literal, NamedTuple
 from scipy import stats
 
 from linconv.statistics import spread
+
+Draw = tuple[int, int]  # split and seed
 
 
 class Change(NamedTuple):
@@ -21,8 +23,8 @@ class Change(NamedTuple):
     high: float
 
 
-def change(a: Mapping[int, float], b: Mapping[int, float]) -> Change:
-    """B minus A of values by seed.
+def change(a: Mapping[Draw, float], b: Mapping[Draw, float]) -> Change:
+    """B minus A of values by split and seed.
 
     Paired where two seeds or more are in both: one seed gives both runs the same initial values and order of images,
     and a paired interval holds whether or not this makes them alike. Else Welch's, for two independent
@@ -30,7 +32,7 @@ def change(a: Mapping[int, float], b: Mapping[int, float]) -> Change:
     """
     common = sorted(a.keys() & b.keys())
     if len(common) >= 2:
-        paired = spread([b[seed] - a[seed] for seed in common])
+        paired = spread([b[draw] - a[draw] for draw in common])
         return Change("paired", paired.n, paired.mean, paired.low, paired.high)
     ours, theirs = spread(a.values()), spread(b.values())
     mean = theirs.mean - ours.mean

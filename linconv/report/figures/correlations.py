@@ -74,6 +74,6 @@ def _position(layer: str) -> int:
 def _primaries(experiment: Experiment, dataset: str, architecture: str) -> dict[tuple[str, int, int], int]:
     """Number of primary filters by variant, seed and position of the layer; plain convolutions have none."""
     frame = experiment.of_network(experiment.frames["layers"], dataset, architecture).dropna(subset=["primaries"])
-    frame = frame[frame["stage"] == "after"]
+    frame = frame[(frame["stage"] == "after") & (frame["split"] == experiment.config.splits[0])]
     columns = ("variant", "seed", "position", "primaries")
     return {(v, int(s), int(p)): int(n) for v, s, p, n in zip(*(frame[c] for c in columns), strict=True)}

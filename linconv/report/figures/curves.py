@@ -14,7 +14,7 @@ from linconv.report.figures.drawing import say_instead
 from linconv.report.figures.style import legend_columns, variant_styles
 from linconv.report.inference import Cell
 from linconv.report.labels import place_label, variant_label
-from linconv.report.source import CELL, Experiment
+from linconv.report.source import RUN, Experiment
 from linconv.report.wording import detail_note
 
 _CAPTION = (
@@ -30,7 +30,7 @@ def curves_figure(experiment: Experiment, dataset: str, architecture: str) -> tu
     figure.suptitle(place)
     left, right = figure.subplots(1, 2)
     runs = experiment.of_network(experiment.runs, dataset, architecture)
-    finished = runs.loc[runs["status"] == "ok", [*CELL, "seed"]]
+    finished = runs.loc[runs["status"] == "ok", RUN]
     planned = experiment.variants_of(architecture, dataset)
     shown = experiment.shown_in_detail(planned)
     finished = finished[finished["variant"].isin(shown)]

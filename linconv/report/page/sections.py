@@ -18,7 +18,7 @@ from linconv.catalogue.tables import TABLES
 from linconv.config import RunKey, plan_cells
 from linconv.report.compare.origins import origin_values
 from linconv.report.formats import to_html
-from linconv.report.labels import architecture_label, dataset_label, variant_label
+from linconv.report.labels import architecture_label, dataset_label, draw_label, split_label, variant_label
 from linconv.report.links import run_anchor
 from linconv.report.page.images import Image, images
 from linconv.report.page.plots import Plot, history_plots
@@ -48,7 +48,7 @@ class ShownTable(NamedTuple):
 class Seed(NamedTuple):
     """One planned run of a cell: its result or why there is none, and the end of its log."""
 
-    seed: int
+    seed: str
     result: RunResult | None
     reason: str
     detail: str
@@ -114,7 +114,7 @@ def section(slug: str, experiment: Experiment, results: Results, *, workers: int
         name=experiment.config.experiment,
         facts=list(_facts(experiment)),
         counts={
-            "planned": len(cells) * len(experiment.config.seeds),
+            "planned": len(cells) * len(experiment.config.draws),
             "finished": finished,
             **dict(sorted(reasons.items())),
         },
@@ -132,6 +132,8 @@ def _facts(experiment: Experiment) -> Iterator[tuple[str, str]]:
     yield "Networks", ", ".join(map(architecture_label, config.architectures))
     yield "Variants", ", ".join(map(variant_label, config.variants))
     yield "Seeds", ", ".join(map(str, config.seeds))
+    if config.splits != (0,):
+        yield "Splits", ", ".join(map(split_label, config.splits))
     epochs = sorted(set(experiment.runs["epochs"].dropna().astype(int)))
     if epochs:
         yield "Epochs", f"{epochs[0]}" if len(epochs) == 1 else f"{epochs[0]} to {epochs[-1]}"
@@ -156,7 +158,7 @@ def _failed(experiment: Experiment) -> dict[RunKey | None, tuple[str, str]]:
     for _, row in experiment.frames["failures"].iterrows():
         key = None
         if not pd.isna(row["seed"]):
-            key = RunKey(row["dataset"], row["architecture"], row["variant"], int(row["seed"]))
+            key = RunKey(row["dataset"], row["architecture"], row["variant"], int(row["seed"]), int(row["split"]))
         detail = "" if pd.isna(row["detail"]) else str(row["detail"])
         out.setdefault(key, (str(row["reason"]), detail))
     return out
@@ -170,7 +172,7 @@ def _cell(
     failed: dict[RunKey | None, tuple[str, str]],
 ) -> ShownCell:
     dataset, architecture, variant = cell
-    seeds = [_seed(RunKey(*cell, seed), results, failed) for seed in experiment.config.seeds]
+    seeds = [_seed(RunKey(*cell, *draw), results, failed) for draw in experiment.config.draws]
     found = [seed.result for seed in seeds if seed.result is not None]
     statistics = next(c for c in experiment.cells if c[:3] == cell)
     reasons = Counter(seed.reason for seed in seeds if seed.reason)
@@ -189,14 +191,20 @@ def _cell(
 def _seed(key: RunKey, results: Results, failed: dict[RunKey | None, tuple[str, str]]) -> Seed:
     reason, detail = failed.get(key, ("", ""))
     usable = reason in ("", "diverged")
-    return Seed(key.seed, results.runs.get(key) if usable else None, reason, detail, _log_end(results.root / key.log))
+    return Seed(
+        draw_label(key.seed, key.split),
+        results.runs.get(key) if usable else None,
+        reason,
+        detail,
+        _log_end(results.root / key.log),
+    )
 
 
 def _configuration(found: Sequence[RunResult]) -> str:
-    """The resolved configuration that the runs of a cell have in common but for their seed, as YAML."""
+    """The resolved configuration that the runs of a cell have in common but for their seed and split, as YAML."""
     distinct: list[dict[str, Any]] = []
     for run in found:
-        config = {k: v for k, v in run.config.items() if k != "seed"}
+        config = {k: v for k, v in run.config.items() if k not in ("seed", "split")}
         if config not in distinct:
             distinct.append(config)
     return "\n".join(yaml.safe_dump(config, sort_keys=False, default_flow_style=None) for config in distinct)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
+from linconv.report.labels import draw_label
 from linconv.report.source import CELL, Experiment
 from linconv.report.table import DATASET, NETWORK, VARIANT, Column, Rows, Table
 
@@ -23,6 +24,6 @@ def failures_table(experiment: Experiment) -> tuple[Table, pd.DataFrame]:
     frame = experiment.frames["failures"]
     rows = Rows(_COLUMNS)
     for _, failure in frame.astype(object).where(frame.notna(), "").iterrows():
-        seed = str(int(failure["seed"])) if failure["seed"] != "" else ""
+        seed = draw_label(int(failure["seed"]), int(failure["split"])) if failure["seed"] != "" else ""
         rows.add(*failure[CELL], seed, failure["reason"], failure["detail"], failure["log"])
     return rows.table("Runs that failed, and why.", empty="Every planned run finished."), frame

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
+from linconv.report.labels import draw_label
 from linconv.report.links import run_anchor
 from linconv.report.source import CELL, Experiment
 from linconv.report.table import DATASET, NETWORK, VARIANT, Column, Rows, Table, TableCell, count, numeric
@@ -35,7 +36,7 @@ def runs_table(experiment: Experiment) -> tuple[Table, pd.DataFrame]:
     for _, run in frame.iterrows():
         rows.add(
             *run[CELL],
-            TableCell(str(run["seed"]), run["seed"], href=run_anchor(*run[CELL])),
+            TableCell(draw_label(run["seed"], run["split"]), run["seed"], href=run_anchor(*run[CELL])),
             run["status"],
             numeric(run["top1"], 2),
             numeric(run["test_loss"], 4),

@@ -108,7 +108,7 @@ def _gaps(experiment: Experiment) -> Iterator[str]:
             if reasons:
                 parts.append(f"{variant_label(cell.variant)} {reasons}")
         if parts:
-            yield f"{place_label(architecture, dataset)}: of {len(config.seeds)} runs each, {'; '.join(parts)}."
+            yield f"{place_label(architecture, dataset)}: of {len(config.draws)} runs each, {'; '.join(parts)}."
 
 
 def _sparse(experiment: Experiment) -> Iterator[str]:

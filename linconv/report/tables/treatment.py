@@ -10,7 +10,7 @@ import pandas as pd
 from linconv.config.variants import Variant
 from linconv.report.costs import macs_cost
 from linconv.report.inference import Cell
-from linconv.report.source import CELL, Experiment
+from linconv.report.source import CELL, DRAW, Experiment
 from linconv.report.table import DATASET, NETWORK, VARIANT, Column, Rows, Table, TableCell, numeric
 from linconv.report.text import MISSING, spread_text
 from linconv.statistics.spread import spread
@@ -110,8 +110,7 @@ def _last_epochs(experiment: Experiment, cell: Cell, count: int) -> TableCell:
     history = history[history["variant"] == cell.variant]
     means = [
         float(own.sort_values("epoch")["test_top1"].tail(count).mean())
-        for seed, own in history.groupby("seed")
-        if seed in set(_finished(experiment, cell)["seed"])
+        for _, own in history.merge(_finished(experiment, cell)[DRAW], on=DRAW).groupby(DRAW)
     ]
     found = spread(means, 1 - experiment.config.statistics.alpha)
     return TableCell(spread_text(found), found.mean if found.n else None)

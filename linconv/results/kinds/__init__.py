@@ -12,5 +12,5 @@ KINDS: dict[str, Kind[Any, Any]] = {name: entry.load_kind() for name, entry in M
 # The columns of every CSV file of collected results.
 COLUMNS: dict[str, list[str]] = {
     **{file: columns for kind in KINDS.values() for file, columns in kind.columns.items()},
-    "failures": ["dataset", "architecture", "variant", "seed", "reason", "detail", "log"],
+    "failures": ["dataset", "architecture", "variant", "seed", "split", "reason", "detail", "log"],
 }

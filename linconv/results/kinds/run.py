@@ -18,6 +18,7 @@ _RUN_COLUMNS = """
 status top1 test_loss train_loss train_top1 epoch params params_nonzero coefficient_sparsity selection macs
 macs_trained first_step
 never_orthogonal warnings epochs batch_size learning_rate optimizer config_hash code_hash shared_code_hash data
+train_images test_images
 git_commit git_dirty torch numpy hardware instruction_set threads seconds images_per_second peak_memory_mib command
 """
 
@@ -52,7 +53,7 @@ class Runs(Kind[RunKey, RunResult]):
         return run_parts(resolve_run(config, key))
 
     def key_of(self, result: RunResult) -> RunKey:
-        return RunKey(result.dataset, result.architecture, result.variant, result.seed)
+        return RunKey(result.dataset, result.architecture, result.variant, result.seed, result.split)
 
     def path(self, key: RunKey) -> Path:
         return key.path / "result.json"
@@ -84,6 +85,8 @@ def _run_row(result: RunResult) -> dict[str, Any]:
         "code_hash": result.code_hash,
         "shared_code_hash": result.shared_code_hash,
         "data": _data(result),
+        "train_images": result.data and result.data.train.images,
+        "test_images": result.data and result.data.test.images,
         **origin.row(),
         "git_dirty": origin.git_dirty,
         "numpy": origin.versions.get("numpy"),

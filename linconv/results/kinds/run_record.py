@@ -185,6 +185,7 @@ class RunResult(Record):
     architecture: str
     variant: str
     seed: Count
+    split: Count = 0
     config_hash: Hash
     code_hash: Hash
     shared_code_hash: Hash | None = None
@@ -202,7 +203,7 @@ class RunResult(Record):
     @model_validator(mode="after")
     def _consistent(self) -> RunResult:
         run = resolved(self.config, self.config_hash)
-        for name in ("experiment", "dataset", "architecture", "variant", "seed"):
+        for name in ("experiment", "dataset", "architecture", "variant", "seed", "split"):
             if getattr(self, name) != getattr(run, name):
                 raise ValueError(f"{name} is {getattr(self, name)!r}, in config it is {getattr(run, name)!r}")
         self._check_rates(run)

@@ -1,0 +1,94 @@
+"""The crossed layout of variants and rows, a row being a seed or a split of the data: effects and what is left of them.
+
+Sources: Scheffe, The Analysis of Variance, 1959, ch. 4 (crossed layouts); Cochran, Annals of Eugenics 11 (1941), 47-52
+(the largest of several variances).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from scipy import stats
+
+from linconv.statistics.model import Part
+
+COCHRAN = 0.05  # level of the test that sets a variant apart
+
+Own = dict[int, tuple[float, float]]  # variance and degrees of freedom of the variants set apart, by their number
+
+
+def two_way(table: np.ndarray, there: np.ndarray) -> tuple[np.ndarray, float, float, Own]:
+    """Means as linear functions (k, k * seeds) of the scores, the pooled variance with its freedom, and others' own."""
+    pool = list(range(table.shape[1]))
+    own: Own = {}
+    while True:
+        linear, seed_rows, leverage = _least_squares(there, pool)
+        values = np.where(there, table, 0).T.ravel()
+        effects = seed_rows @ values
+        spread: Own = {}
+        for v in range(table.shape[1]):
+            rows = there[:, v]
+            left = table[rows, v] - effects[rows]
+            squares = float(((left - left.mean()) ** 2).sum())
+            spread[v] = (squares, leverage[v] if v in pool else rows.sum() - 1.0)
+        squares, freedom = (sum(spread[v][i] for v in pool) for i in (0, 1))
+        own = {v: (spread[v][0] / spread[v][1], spread[v][1]) for v in own if spread[v][1] > 0}
+        widest = _widest({v: spread[v] for v in pool if spread[v][1] > 0.5}, squares, freedom)
+        if widest is None:
+            return linear, squares / freedom if freedom > 0.5 else math.nan, freedom, own
+        pool.remove(widest)
+        own[widest] = (math.nan, math.nan)
+
+
+def _widest(spread: Own, squares: float, freedom: float) -> int | None:
+    """The variant whose variance is above that of the others by Cochran's test, None if none is."""
+    if len(spread) < 3:
+        return None
+    v = max(spread, key=lambda v: spread[v][0] / spread[v][1])
+    others, left = squares - spread[v][0], freedom - spread[v][1]
+    if left <= 0.5 or others <= 1e-12:
+        return None
+    ratio = spread[v][0] / spread[v][1] / (others / left)
+    return v if len(spread) * stats.f.sf(ratio, spread[v][1], left) <= COCHRAN else None
+
+
+def _least_squares(there: np.ndarray, pool: Sequence[int]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Means (k, k * seeds) and seed effects (seeds, k * seeds) as functions of the scores; each variant's freedom.
+
+    The effects of seeds sum to 0 and come from the variants in `pool` alone.
+    """
+    seeds, variants = there.shape
+    cells = [(v, s) for v in pool for s in range(seeds) if there[s, v]]
+    design = np.zeros((len(cells), len(pool) + seeds))
+    for row, (v, s) in enumerate(cells):
+        design[row, pool.index(v)] = 1
+        design[row, len(pool) + s] = 1
+    # the row that makes the effects of seeds sum to 0 is fitted exactly: effects and means can trade a constant
+    constraint = np.r_[np.zeros(len(pool)), np.ones(seeds)][None]
+    inverse = np.linalg.pinv(np.vstack([design, constraint]))[:, : len(cells)]
+    places = [v * seeds + s for v, s in cells]
+    linear, effects = np.zeros((variants, variants * seeds)), np.zeros((seeds, variants * seeds))
+    effects[:, places] = inverse[len(pool) :]
+    for row, v in enumerate(pool):
+        linear[v, places] = inverse[row]
+    for v in (v for v in range(variants) if v not in pool):
+        rows = np.flatnonzero(there[:, v])
+        linear[v] = -effects[rows].mean(0)
+        linear[v, v * seeds + rows] += 1 / len(rows)
+    hat = np.einsum("ij,ji->i", design, inverse)
+    freedom = np.zeros(variants)
+    for (v, _), of_hat in zip(cells, hat, strict=True):
+        freedom[v] += 1 - of_hat
+    return linear, effects, freedom
+
+
+def run_part(
+    linear: np.ndarray, there: np.ndarray, chosen: Sequence[int], own: Own, variance: float, freedom: float
+) -> Part:
+    """The part of the covariance that comes from the runs of some variants, those set apart left out unless alone."""
+    seeds = there.shape[0]
+    columns = [v * seeds + s for v in chosen if len(chosen) == 1 or v not in own for s in range(seeds) if there[s, v]]
+    weights = linear[:, columns]
+    return Part("seeds", weights @ weights.T * (variance if math.isfinite(variance) else 0.0), max(freedom, 1e-9))

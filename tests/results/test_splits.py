@@ -1,0 +1,64 @@
+"""Runs on new splits of the data, from the result files to the verdicts."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from linconv.config import RunKey, plan_runs
+from linconv.report.source import load_experiment
+from linconv.report.tables import make_table
+from linconv.report.verdicts import noise_notes
+from linconv.results.collect import collect
+from linconv.results.merge import merge
+from tests.results.factory import make_config, read_rows, write_experiment
+
+CHANGES = {"variants": ["conv", "L", "Lr"], "seeds": [0, 1], "splits": [0, 1, 2]}
+
+
+@pytest.fixture(scope="module")
+def experiment(tmp_path_factory):
+    root, config = tmp_path_factory.mktemp("splits"), make_config(**CHANGES)
+    write_experiment(root, config)
+    collect(config, root)
+    return load_experiment(root)
+
+
+def test_rows_name_the_split(experiment):
+    keys = [RunKey(r["dataset"], r["architecture"], r["variant"], int(r["seed"]), int(r["split"]))
+            for r in read_rows(experiment.root / "data" / "runs.csv")]  # fmt: skip
+    assert keys == plan_runs(experiment.config)
+    for name in ("history", "layers"):
+        assert set(experiment.frames[name]["split"]) == {0, 1, 2}
+    layers = experiment.layer_means
+    assert set(layers["runs"]) == {6}
+    assert not {"seed", "split"} & set(layers.columns)
+
+
+def test_the_model_is_over_splits_and_says_so(experiment):
+    model = experiment.models["digits", "base"]
+    assert model.images == "splits"
+    assert model.runs.tolist() == [6, 6, 6]
+    means = experiment.runs.groupby("variant", sort=False)["top1"].mean()
+    assert model.means == pytest.approx(means.loc[list(model.variants)].to_numpy())
+    (note,) = noise_notes(experiment, experiment.comparisons)
+    assert "3 splits of the data, whose test images and training sets differ" in note
+    assert all(cell.planned == cell.value.n == 6 for cell in experiment.cells)
+
+
+def test_tables_name_the_split_of_a_run(experiment):
+    _, frame = make_table(experiment, "runs")
+    table, _ = make_table(experiment, "runs")
+    shown = [row[3].text for row in table.rows]
+    assert shown[:6] == ["0", "1", "0, split 1", "1, split 1", "0, split 2", "1, split 2"]
+    assert len(frame) == 18
+
+
+def test_folders_of_different_splits_merge(tmp_path):
+    for name, splits in (("a", [0, 1]), ("b", [2])):
+        write_experiment(tmp_path / name, make_config(**CHANGES | {"splits": splits}))
+    merged = merge([tmp_path / "a", tmp_path / "b"], tmp_path / "all")
+    assert (merged.planned, merged.joined) == (18, 18)
+    found = load_experiment(tmp_path / "all")
+    assert found.config.splits == (0, 1, 2)
+    assert np.isfinite(found.comparisons["digits", "base", "L"].low)
