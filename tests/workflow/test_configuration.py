@@ -88,6 +88,15 @@ def test_run_outside_the_configuration_is_not_planned(project: Project) -> None:
     assert "MissingRuleException" in done.stdout
 
 
+def test_a_run_on_a_new_split_has_a_folder_and_a_command_of_its_own(project: Project) -> None:
+    more = ("--config", "experiment=split", "splits=[0, 3]")
+    done = project.snakemake("--dry-run", "-p", "results/split/runs/synthetic/base/L/split3-seed0/result.json", *more)
+    assert done.returncode == 0, done.stdout
+    assert re.findall(r"--variant L (--seed.*?) >>", done.stdout) == ["--seed 0 --split 3"]
+    missing = project.snakemake("--dry-run", "results/split/runs/synthetic/base/L/split2-seed0/result.json", *more)
+    assert "MissingRuleException" in missing.stdout
+
+
 def test_full_grid_is_planned_within_seconds(project: Project) -> None:
     started = time.perf_counter()
     planned = project.planned("--configfile", "config/paper.yaml", "--config", "experiment=planned")

@@ -178,6 +178,24 @@ def test_orthogonality_compares_lr_with_l_by_seed(collected):
 
 
 @pytest.mark.parametrize(
+    ("lr", "verdict"),
+    [
+        (0.02, "supported"),
+        (0.048, "undecided"),  # the mean is below the bound, its interval reaches above
+        (0.052, "undecided"),
+        (0.2, "not supported"),
+    ],
+)
+def test_primaries_are_orthogonal_where_the_interval_of_their_mean_is_below_the_bound(collected, lr, verdict):
+    root = collected(**SMALL)
+    values = {name: {"primary_mean_abs_correlation": mean} for name, mean in (("L", 0.3), ("Lr", lr))}
+    with_layers(root, values, **SMALL)
+    claim = verdicts(root)["orthogonal-primaries"]
+    assert claim.verdict == verdict
+    assert claim.evidence.endswith("Of the paper's epochs the runs had 2.4 % (Base on Digits).")
+
+
+@pytest.mark.parametrize(
     ("lr", "conv", "verdict"),
     [
         # the layers have 27, 288 and 576 values: random filters have 0.156, 0.047, 0.033, 0.079 in the mean
