@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Literal, NamedTuple
 
 import pandas as pd
@@ -53,22 +53,25 @@ def mixtures(runs: pd.DataFrame) -> list[Mixture]:
     Args:
         runs: the rows of runs.csv that the table rests on.
     """
-    return [*_in_cells(runs), *_in_networks(runs)]
+    # each split has data of its own
+    parts: list[tuple[pd.DataFrame, list[What]]] = [(runs, [what for what in _WITHIN if what != "data"])]
+    parts += [(of_split, ["data"]) for _, of_split in runs.groupby("split", sort=False)]
+    return [mixture for find in (_in_cells, _in_networks) for part in parts for mixture in find(*part)]
 
 
-def _in_cells(runs: pd.DataFrame) -> Iterator[Mixture]:
+def _in_cells(runs: pd.DataFrame, kinds: Iterable[What]) -> Iterator[Mixture]:
     for place, cell in runs.groupby(_CELL, sort=False):
         dataset, architecture, variant = map(str, place)
-        for what, columns in _WITHIN.items():
-            if len(values := _values(cell, _told(cell, columns))) > 1:
+        for what in kinds:
+            if len(values := _values(cell, _told(cell, _WITHIN[what]))) > 1:
                 yield Mixture(what, dataset, architecture, variant, values)
 
 
-def _in_networks(runs: pd.DataFrame) -> Iterator[Mixture]:
+def _in_networks(runs: pd.DataFrame, kinds: Iterable[What]) -> Iterator[Mixture]:
     for place, network in runs.groupby(_CELL[:2], sort=False):
         dataset, architecture = map(str, place)
-        for what, columns in _BETWEEN.items():
-            told = _told(network, columns)
+        for what in kinds:
+            told = _told(network, _BETWEEN[what])
             cells = {_values(cell, told) for _, cell in network.groupby("variant", sort=False)}
             if len(cells - {()}) > 1:
                 yield Mixture(what, dataset, architecture, None, _values(network, told))

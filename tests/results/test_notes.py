@@ -19,7 +19,7 @@ SAME = {"torch": "2.14.1", "hardware": "CPU", "instruction_set": "AVX2", "data":
 def frame(changes=None, **every):
     """Two variants of two seeds; `changes` are those of one (variant, seed)."""
     rows = [
-        {"dataset": "digits", "architecture": "base", "variant": v, "seed": s, "code_hash": OWN[v]}
+        {"dataset": "digits", "architecture": "base", "variant": v, "seed": s, "split": 0, "code_hash": OWN[v]}
         | SAME
         | every
         | (changes or {}).get((v, s), {})

@@ -11,6 +11,7 @@ from linconv.report.tables import make_table
 from linconv.report.verdicts import noise_notes
 from linconv.results.collect import collect
 from linconv.results.merge import merge
+from linconv.results.notes import mixtures
 from tests.results.factory import make_config, read_rows, write_experiment
 
 CHANGES = {"variants": ["conv", "L", "Lr"], "seeds": [0, 1], "splits": [0, 1, 2]}
@@ -44,6 +45,14 @@ def test_the_model_is_over_splits_and_says_so(experiment):
     (note,) = noise_notes(experiment, experiment.comparisons)
     assert "3 splits of the data, whose test images and training sets differ" in note
     assert all(cell.planned == cell.value.n == 6 for cell in experiment.cells)
+
+
+def test_splits_are_no_mixture_of_data_and_other_data_within_one_are(experiment):
+    runs = experiment.runs.copy()
+    assert runs["data"].nunique() == 3
+    assert not mixtures(runs)
+    runs.loc[runs.index[0], "data"] = "another"
+    assert {m.what for m in mixtures(runs)} == {"data"}
 
 
 def test_tables_name_the_split_of_a_run(experiment):
