@@ -53,6 +53,29 @@ def test_each_holder_gets_a_gpu_of_its_own_and_the_third_waits(two_gpus, monkeyp
         assert got == ["GPU-b"]
 
 
+def one_of_several(monkeypatch, local_rank, gpus):
+    places = {"RANK": local_rank, "LOCAL_RANK": local_rank, "WORLD_SIZE": 4, "MASTER_ADDR": "a", "MASTER_PORT": 1}
+    for name, value in places.items():
+        monkeypatch.setenv(name, str(value))
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", gpus)
+
+
+@pytest.mark.parametrize(("local_rank", "gpus", "own"), [(0, "a,b", "a"), (1, "a,b", "b"), (3, "d", "d")])
+def test_each_of_several_processes_of_a_run_has_its_own_gpu(local_rank, gpus, own, two_gpus, monkeypatch):
+    one_of_several(monkeypatch, local_rank, gpus)
+    with device_slot("cuda") as device:
+        assert (device, os.environ["CUDA_VISIBLE_DEVICES"]) == ("cuda", own)
+        one_of_several(monkeypatch, local_rank, gpus)
+        with pytest.raises(DeviceError, match=f"GPU {own} is taken by another process"), device_slot("cuda"):
+            pass
+
+
+def test_more_processes_than_gpus_are_refused(two_gpus, monkeypatch):
+    one_of_several(monkeypatch, 2, "a,b")
+    with pytest.raises(DeviceError, match="process 2 of this machine has no GPU, 2 are visible"), device_slot("cuda"):
+        pass
+
+
 def test_runs_share_gpus_evenly_and_no_more_of_them_than_there_are_places(two_gpus, monkeypatch):
     with contextlib.ExitStack() as stack:
         taken = []

@@ -127,6 +127,8 @@ def _changes(before: RunResult, now: RunResult) -> Iterator[Change]:
     unknown = {name for name in ("instruction_set",) if None in pick[name]}
     yield from (Change(name, a, b) for name, (a, b) in pick.items() if a != b and name not in unknown)
     yield from _changed("numerics", was.numerics, is_now.numerics)
+    if was.processes != is_now.processes:
+        yield Change("processes", was.processes, is_now.processes)
     if was.earlier_processes and was.earlier_processes[-1].hardware != was.hardware:
         yield Change("hardware of an earlier process", was.earlier_processes[-1].hardware.get("cpu"), "one process")
 

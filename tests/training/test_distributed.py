@@ -126,8 +126,8 @@ def compare(one: Path, *others: Path, but: tuple[str, ...] = ()) -> None:
 def test_two_processes_compute_what_one_does(recipe, train, tmp_path):
     train_small(tmp_path / "one", recipe, train)
     assert together(tmp_path, train_small, tmp_path / "two", recipe, train) == [0, 0]
-    # a bias before batch normalization has no effect, so its gradient is rounding
-    compare(tmp_path / "one", tmp_path / "two0", tmp_path / "two1", but=("4.bias",))
+    # a bias before batch normalization has no effect but on the running mean, so its gradient is rounding
+    compare(tmp_path / "one", tmp_path / "two0", tmp_path / "two1", but=("4.bias", "5.running_mean"))
 
 
 def grid(definition: dict[str, Any], **changes: Any) -> Config:
@@ -255,6 +255,23 @@ def test_one_process_goes_on_with_what_two_have_begun(reference, tmp_path):
     result = read_result(trial.folder / "result.json", RunResult)
     assert result.provenance.processes == 1
     assert [earlier.processes for earlier in result.provenance.earlier_processes or ()] == [2]
+
+
+def test_a_rate_and_an_epoch_are_chosen_alike_in_two_processes(reference, tmp_path):
+    config, _ = reference
+    raw = json.loads(config.read_text()) | {"validation": {"share": 0.25}, "report_epoch": "best_validation"}
+    raw["recipe"]["rate_search"] = {"factors": [0.01, 1], "share": 0.5}
+    chooses = tmp_path / "chooses.json"
+    chooses.write_text(json.dumps(raw))
+    one, two = (kill_test().Trial(chooses, tmp_path / name) for name in ("one", "two"))
+    assert one.attempt(None) == 0
+    assert together(tmp_path, command, two.arguments, {}) == [0, 0]
+    alone, both = (read_result(trial.folder / "result.json", RunResult) for trial in (one, two))
+    assert both.rate_search is not None
+    assert alone.rate_search is not None
+    assert both.rate_search.chosen == alone.rate_search.chosen
+    assert both.metrics.selection == "best_validation"
+    assert [e.train_loss for e in both.history] == pytest.approx([e.train_loss for e in alone.history], abs=0.05)
 
 
 def fail_in_the_first(arguments: list[str]) -> None:
