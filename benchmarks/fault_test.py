@@ -16,7 +16,6 @@ import argparse
 import ctypes
 import errno
 import json
-import multiprocessing
 import os
 import random
 import re
@@ -29,7 +28,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 sys.path.append(str(Path(__file__).resolve().parent))
-from kill_test import RUN, write_run
+from small_run import RUN, warm_processes, write_run
 
 SOURCE = Path(__file__).resolve().parent / "faults" / "faults.c"
 ERRORS = (errno.ENOSPC, errno.EIO, errno.EACCES, errno.ESTALE, errno.EROFS)
@@ -107,8 +106,7 @@ class FaultTest:
     def __init__(self, root: Path, library: Path | None) -> None:
         if library is not None:
             os.environ["LD_PRELOAD"] = str(library)
-        self._processes = multiprocessing.get_context("forkserver")
-        self._processes.set_forkserver_preload(["warm"])
+        self._processes = warm_processes()
         self.root = root
         self.work = root / "work"
         self.work.mkdir()

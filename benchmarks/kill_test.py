@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import multiprocessing
 import os
 import random
 import re
@@ -28,125 +27,20 @@ import tempfile
 import time
 from collections import Counter
 from pathlib import Path
-from typing import Any, NamedTuple
 
-import numpy as np
-from PIL import Image
+sys.path.append(str(Path(__file__).resolve().parent))
+from moments import PHASES, Moment, run_linconv
+from small_run import RUN, warm_processes, write_run
 
-RUN = {"dataset": "pets", "architecture": "base", "variant": "LSr", "seed": "0"}
-PHASES = ("start", "reading", "batches", "checkpoint", "result", "exit")
 LAST = "checkpoint.pt"  # it stays until the result is collected
 FRESH = 0.06  # of the processes are started anew; the others are forked from one that has imported torch
 NAMES = {signal.SIGKILL: "SIGKILL", signal.SIGTERM: "SIGTERM", signal.SIGINT: "SIGINT"}
 
-HERE = str(Path(__file__).resolve().parent)
-PROCESSES = multiprocessing.get_context("forkserver")
-PROCESSES.set_forkserver_preload(["warm"])
-if HERE not in os.environ.get("PYTHONPATH", "").split(os.pathsep):  # where the server finds it
-    os.environ["PYTHONPATH"] = os.pathsep.join([HERE, *filter(None, [os.environ.get("PYTHONPATH")])])
+PROCESSES = warm_processes()
 
 
 class Mismatch(Exception):  # noqa: N818
     """What the test is there to find."""
-
-
-class Moment(NamedTuple):
-    """When a process gets a signal: before the `line`-th line of a phase, or `seconds` after it has begun."""
-
-    number: int
-    phase: str
-    line: int | None
-    seconds: float = 0.0
-
-
-class Attack:
-    """In the process: follows the phases, counts their lines and seconds, and sends the signal."""
-
-    def __init__(self, moment: Moment | None, counts: bool) -> None:
-        self.moment, self.phase, self._counts = moment, "", counts
-        self.lines: Counter[str] = Counter()
-        self.seconds: dict[str, float] = dict.fromkeys(PHASES, 0.0)
-        self._began = time.monotonic()
-        self._package = str(Path(sys.modules["linconv"].__file__ or "").parent)
-
-    def enter(self, phase: str) -> None:
-        now = time.monotonic()
-        if self.phase:
-            self.seconds[self.phase] += now - self._began
-        self.phase, self._began = phase, now
-        wanted = self.moment
-        if wanted and wanted.phase == phase and wanted.line is None:
-            self._later(wanted)
-            self.moment = None
-        if self._counts or (wanted and wanted.phase == phase):  # tracing takes as long as all else
-            self._trace_from_here()
-        else:
-            sys.settrace(None)
-
-    def _trace_from_here(self) -> None:
-        sys.settrace(self.trace)
-        frame = sys._getframe(2).f_back
-        while frame is not None:
-            if frame.f_code.co_filename.startswith(self._package):
-                frame.f_trace = self.trace
-            frame = frame.f_back
-
-    def _later(self, wanted: Moment) -> None:
-        """Another process sends the signal: a thread of this one would wait while torch writes or computes."""
-        parent = os.getpid()
-        if os.fork() == 0:
-            time.sleep(wanted.seconds)
-            if os.getppid() == parent:
-                os.kill(parent, wanted.number)
-            os._exit(0)
-
-    def trace(self, frame: Any, event: str, argument: Any) -> Any:
-        if not frame.f_code.co_filename.startswith(self._package):
-            return None
-        if event == "line":
-            wanted = self.moment
-            if wanted and wanted.phase == self.phase and wanted.line == self.lines[self.phase]:
-                self.moment = None
-                os.kill(os.getpid(), wanted.number)
-            self.lines[self.phase] += 1
-        return self.trace
-
-    def follow(self) -> None:
-        """Wrap what begins and ends the phases."""
-        from linconv import runner
-        from linconv.training import callbacks, run
-
-        def during(owner: Any, name: str, phase: str, after: str) -> None:
-            function = getattr(owner, name)
-
-            def wrapped(*given: Any, **named: Any) -> Any:
-                self.enter(phase)
-                found = function(*given, **named)
-                self.enter(after)
-                return found
-
-            setattr(owner, name, wrapped)
-
-        during(run, "restore_team", "reading", "start")
-        during(run, "fit", "batches", "result")
-        during(callbacks, "save_checkpoint", "checkpoint", "batches")
-        during(runner, "finish_run", "result", "exit")
-        self.enter("start")
-
-
-def run_linconv(arguments: list[str], moment: Moment | None, report: str | None = None) -> None:
-    """`linconv` in this process, which a moment may end; its phases go to the file `report`."""
-    from linconv import cli
-
-    sys.argv = ["linconv", *arguments]
-    attack = Attack(moment, report is not None)
-    attack.follow()
-    try:
-        cli.main()
-    finally:
-        if report:
-            attack.enter("")
-            Path(report).write_text(json.dumps([attack.lines, attack.seconds]), encoding="utf-8")
 
 
 class Trial:
@@ -257,7 +151,8 @@ class Test:
 
     def interrupt(self, signals: list[int]) -> None:
         """Send these, run after run, each at a moment of its own."""
-        left, phases = list(signals), []
+        left = list(signals)
+        phases: list[str] = []
         while left:
             trial = Trial(self._config, self._root / f"run{self.runs}")
             self.runs += 1
@@ -327,30 +222,6 @@ def main(arguments: list[str] | None = None) -> int:
         f"{test.already_there} runs were found already there"
     )
     return 0
-
-
-def write_run(root: Path, epochs: int) -> Path:
-    """The configuration of the run, and its images.
-
-    The sparse variant, since its schedule is a state too; the weights are kept, since they show every bit.
-    """
-    draws = np.random.RandomState(0)
-    for part, each in (("train", 8), ("test", 4)):
-        for k, kind in enumerate(("ant", "bee")):
-            for i in range(each):
-                file = root / "data" / "pets" / part / kind / f"{i}.png"
-                file.parent.mkdir(parents=True, exist_ok=True)
-                Image.fromarray(draws.randint(64 * k, 64 * k + 192, (32, 32, 3), dtype=np.uint8)).save(file)
-    config = root / "kill.yaml"
-    values = {"epochs": epochs, "batch_size": 4, "schedule": "cosine"}
-    config.write_text(json.dumps({
-        "experiment": "kill", "datasets": [RUN["dataset"]], "architectures": [RUN["architecture"]],
-        "variants": [RUN["variant"]], "seeds": [int(RUN["seed"])], "device": "cpu", "keep_weights": True,
-        "define": {"LSr": {"extends": "LSr", "sparsity_schedule": {"period": 3, "step_size": 0.002}}},
-        "recipe": {"overrides": [{"set": values}]}, "complexity": {"architectures": ["base"]},
-        "data_root": str(root / "data"), "imagefolders": {"pets": {"path": "pets"}},
-    }), encoding="utf-8")  # fmt: skip
-    return config
 
 
 if __name__ == "__main__":
