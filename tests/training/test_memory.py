@@ -73,7 +73,7 @@ def test_out_of_memory_is_one_line_and_exit_code_1(forward, reason, train, tmp_p
 
 
 def test_out_of_memory_in_evaluation_advises_no_smaller_batch(train, tmp_path, monkeypatch):
-    monkeypatch.setattr("linconv.training.engine.evaluate", raising(MemoryError()))
+    monkeypatch.setattr("linconv.training.engine.evaluation_sums", raising(MemoryError()))
     assert train()[0] == 1
     (error,) = [line for line in (tmp_path / "log").read_text().splitlines() if "error" in line]
     assert "synthetic/base/conv/seed0 with the network in evaluation, precision fp32 (MemoryError)" in error
