@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
+import platform
+import re
 import secrets
 import shutil
 import sys
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 
 from pydantic import BaseModel
 
 from linconv.results.integrity import sealed_text
-from linconv.results.locks import is_still, lock
 
-ENDING = ".linconv.tmp"  # of temporary names; the writer holds a lock on each for as long as it lives
+ENDING = ".linconv.tmp"  # of temporary names: .NAME.HOST-PROCESS-RANDOM.linconv.tmp
+_OLD = 24 * 3600.0  # seconds; nothing is written for that long
+_WRITER = re.compile(rf"\.([0-9a-f]+)-([0-9]+)-[0-9a-f]+{re.escape(ENDING)}")
 
 
 @contextmanager
@@ -35,16 +41,11 @@ def atomic_path(path: str | Path, *, previous: Path | None = None) -> Iterator[P
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     remove_leftovers(path.parent)
-    temporary = path.with_name(_temporary_name(path))
-    held = None
+    temporary = path.with_name(temporary_name(path.name))
     try:
-        held = _claim(temporary)
         yield temporary
         with temporary.open("rb+") as file:  # Windows syncs only what may be written
             os.fsync(file.fileno())
-        if sys.platform == "win32" and held is not None:  # moves no file that is open
-            os.close(held)
-            held = None
         if previous is not None and path.exists():
             path.replace(previous)
         temporary.replace(path)
@@ -54,8 +55,6 @@ def atomic_path(path: str | Path, *, previous: Path | None = None) -> Iterator[P
             raise
         raise OSError(error.errno, error.strerror, os.fspath(path)) from error
     finally:
-        if held is not None:
-            os.close(held)
         with suppress(OSError):  # what went wrong with the folder has been said
             temporary.unlink(missing_ok=True)
 
@@ -64,77 +63,59 @@ def atomic_path(path: str | Path, *, previous: Path | None = None) -> Iterator[P
 def temporary_folder(beside: Path) -> Iterator[Path]:
     """An empty folder beside a path, removed in the end; what killed processes left there is removed too."""
     remove_leftovers(beside.parent)
-    folder = beside.with_name(_temporary_name(beside))
-    held = None
+    folder = beside.with_name(temporary_name(beside.name))
+    folder.mkdir(parents=True)
     try:
-        held = _claim(folder, is_folder=True)
         yield folder
     finally:
-        if held is not None:
-            os.close(held)
         shutil.rmtree(folder, ignore_errors=True)
 
 
 def remove_leftovers(folder: Path) -> None:
     """Remove the temporary files and folders in `folder` whose writers were killed.
 
-    A writer that lives, on this machine or on another one that shares the disk, has a lock on what it writes. On file
-    systems without locks nothing is removed; Windows removes no file that is open.
+    The name of a temporary file says which process of which machine writes it. Here a file goes when its process has
+    ended. What another machine writes, or a process that cannot be asked for (on Windows), goes a day after its last
+    change.
     """
     with suppress(OSError):
         for temporary in folder.glob(f".*{ENDING}"):
-            with suppress(OSError):  # its writer lives, or another process has removed it
-                _remove_unless_claimed(temporary)
+            with suppress(OSError):  # another process has removed it
+                if not _has_living_writer(temporary):
+                    if temporary.is_dir() and not temporary.is_symlink():
+                        shutil.rmtree(temporary, ignore_errors=True)
+                    else:
+                        temporary.unlink()
 
 
-def _remove_unless_claimed(temporary: Path) -> None:
-    if sys.platform == "win32":
-        temporary.unlink()
-        return
-    is_folder = temporary.is_dir()
-    descriptor = os.open(temporary, (os.O_RDONLY if is_folder else os.O_RDWR) | os.O_NOFOLLOW | os.O_NONBLOCK)
+def temporary_name(name: str, process: int | None = None) -> str:
+    """The name that a process, by default this one, gives to what it writes before it is moved to `name`."""
+    return f".{name}.{_host()}-{os.getpid() if process is None else process}-{secrets.token_hex(4)}{ENDING}"
+
+
+def _has_living_writer(temporary: Path) -> bool:
+    if time.time() - temporary.lstat().st_mtime > _OLD:
+        return False
+    writer = _WRITER.search(temporary.name)
+    if writer is None or writer[1] != _host() or sys.platform == "win32":
+        return True
     try:
-        lock(descriptor)
-        if is_folder:
-            shutil.rmtree(temporary, ignore_errors=True)
-        else:
-            temporary.unlink()
-    finally:
-        os.close(descriptor)
+        os.kill(int(writer[2]), 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # of another user
+        pass
+    return True
 
 
-def _temporary_name(path: Path) -> str:
-    return f".{path.name}.{secrets.token_hex(4)}{ENDING}"
-
-
-def _claim(temporary: Path, *, is_folder: bool = False) -> int | None:
-    """Make the file or folder, and lock it; one that another process takes for a leftover in between is made again.
-
-    Returns:
-        its descriptor; None where the system opens no folder.
-    """
-    while True:
-        if is_folder:
-            temporary.mkdir(parents=True, exist_ok=True)
-            if sys.platform == "win32":
-                return None
-        try:
-            descriptor = os.open(temporary, os.O_RDONLY if is_folder else os.O_RDWR | os.O_CREAT, 0o666)
-        except FileNotFoundError:
-            if is_folder:
-                continue
-            raise
-        if sys.platform == "win32":  # nobody else could write what is locked
-            return descriptor
-        try:
-            with suppress(OSError):  # of a file system without locks
-                lock(descriptor, wait=True)
-            if is_still(temporary, descriptor):
-                return descriptor
-        except BaseException:
-            os.close(descriptor)
-            raise
-        os.close(descriptor)
+@cache
+def _host() -> str:
+    """Names this machine since its start, and the container: what has process numbers of its own."""
+    parts = [platform.node()]
+    with suppress(OSError):
+        parts.append(Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii"))
+        parts.append(str(Path("/proc/self/ns/pid").readlink()))
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:8]
 
 
 def check_writable(folder: Path, files: Iterable[str] = ()) -> None:
@@ -146,7 +127,7 @@ def check_writable(folder: Path, files: Iterable[str] = ()) -> None:
     for name in files:
         if (folder / name).is_dir():
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), os.fspath(folder / name))
-    probe = folder / f".probe{ENDING}"  # one that a killed process leaves is removed too
+    probe = folder / temporary_name("probe")  # one that a killed process leaves is removed too
     try:
         with atomic_path(probe) as temporary:
             temporary.write_bytes(bytes(2**16))

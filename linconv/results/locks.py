@@ -7,24 +7,24 @@ import sys
 from pathlib import Path
 
 
-def lock(descriptor: int, *, wait: bool = False) -> None:
+def lock(descriptor: int) -> None:
     """Lock an open file, and on Linux an open folder.
 
     Raises:
-        BlockingIOError: not `wait`, and another process has it.
+        BlockingIOError: another process has it.
         OSError: the file system has no locks.
     """
     if sys.platform == "win32":
         import msvcrt
 
         try:
-            msvcrt.locking(descriptor, msvcrt.LK_LOCK if wait else msvcrt.LK_NBLCK, 1)
+            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
         except PermissionError as error:
             raise BlockingIOError(*error.args) from None
     else:
         import fcntl
 
-        fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def is_still(path: Path, descriptor: int) -> bool:

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -14,13 +15,14 @@ import numpy as np
 import pytest
 
 from linconv.report import render_claims, render_tables
+from linconv.results import files
 from linconv.results.arrays import write_npz
 from linconv.results.collect import collect
-from linconv.results.files import ENDING, atomic_path, remove_leftovers, temporary_folder, write_text
+from linconv.results.files import ENDING, atomic_path, remove_leftovers, temporary_folder, temporary_name, write_text
 from linconv.results.tidy import write_csv
 from tests.results.factory import make_config, write_experiment
 
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="needs SIGKILL and locks of POSIX")
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="needs SIGKILL and the processes of POSIX")
 
 WRITE = """
 import sys
@@ -35,6 +37,9 @@ with ExitStack() as stack:
     print("ready", flush=True)
     sys.stdin.read()
 """
+
+
+ENDED = 2**31 - 1  # no system has a process of that number
 
 
 @pytest.fixture
@@ -108,9 +113,27 @@ def test_cleaning_at_the_same_time_takes_nothing_from_a_writer(tmp_path: Path, m
 def test_files_of_others_stay(tmp_path: Path) -> None:
     for name in (".x.0123abcd.tmp", ".probe", "x.linconv.tmp"):
         (tmp_path / name).touch()
-    os.mkfifo(tmp_path / f".fifo{ENDING}")  # does not keep it waiting
+    os.mkfifo(tmp_path / temporary_name("fifo", ENDED))  # does not keep it waiting
+    (tmp_path / temporary_name("link", ENDED)).symlink_to(tmp_path / ".probe")
     write_text(tmp_path / "y", "")
     assert {path.name for path in tmp_path.iterdir()} == {".x.0123abcd.tmp", ".probe", "x.linconv.tmp", "y"}
+
+
+def test_what_another_machine_writes_stays_for_a_day(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(files, "_host", lambda: "0123abcd")
+    there = [tmp_path / temporary_name("file", ENDED), tmp_path / temporary_name("folder", ENDED)]
+    there[0].touch()
+    there[1].mkdir()
+    (there[1] / "x").touch()
+    monkeypatch.undo()
+    unknown = tmp_path / f".x{ENDING}"
+    unknown.touch()
+    write_text(tmp_path / "y", "")
+    assert leftovers(tmp_path) == ["file", "folder", "x"]
+    for path in (*there, unknown):
+        os.utime(path, (0, time.time() - 25 * 3600))
+    write_text(tmp_path / "y", "")
+    assert leftovers(tmp_path) == []
 
 
 def test_every_stage_removes_what_a_killed_one_left(tmp_path: Path) -> None:
@@ -118,7 +141,7 @@ def test_every_stage_removes_what_a_killed_one_left(tmp_path: Path) -> None:
     write_experiment(tmp_path, config)
     for folder in ("data", "tables", "."):
         write_text(tmp_path / folder / "other", "")
-        (tmp_path / folder / f".some.0123abcd{ENDING}").write_text("half of i")
+        (tmp_path / folder / temporary_name("some", ENDED)).write_text("half of i")
     collect(config, tmp_path)
     render_tables(tmp_path)
     assert leftovers(tmp_path) == ["some"]  # that beside claims.md

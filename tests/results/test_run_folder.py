@@ -19,6 +19,7 @@ from linconv.results import write_result
 from linconv.results.arrays import write_npz
 from linconv.results.code import code_hash
 from linconv.results.collect import collect
+from linconv.results.files import temporary_name
 from linconv.results.kinds.run_record import RunResult
 from linconv.results.outcomes import Outcomes, write_outcomes
 from linconv.results.run_folder import InUseError, finished, locked, remove_spent_checkpoints, settle
@@ -176,11 +177,14 @@ def test_a_checkpoint_in_use_stays(tmp_path, holder):
     assert list(tmp_path.iterdir()) == []
 
 
+LEFT = temporary_name("result.json", 2**31 - 1)  # no system has a process of that number
+
+
 def test_what_a_killed_process_left_beside_its_result_goes(whole, holder):
-    for name in ("checkpoint.pt", "checkpoint.previous.pt", ".result.json.0123abcd.linconv.tmp"):
+    for name in ("checkpoint.pt", "checkpoint.previous.pt", LEFT):
         (whole / name).touch()
     settle(whole)
-    assert (whole / ".result.json.0123abcd.linconv.tmp").exists()  # the other process may be at work on it
+    assert (whole / LEFT).exists()  # the other process may be at work on it
     holder.kill()
     holder.wait(30)
     settle(whole)

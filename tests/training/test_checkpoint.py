@@ -11,6 +11,7 @@ from torch import nn
 from linconv.config import Recipe
 from linconv.config.errors import UserError
 from linconv.results import remove_leftovers
+from linconv.results.files import temporary_name
 from linconv.training.callbacks import CheckpointCallback
 from linconv.training.checkpoint import CURRENT, PREVIOUS, restore_checkpoint
 from linconv.training.engine import Callback, Training, fit
@@ -157,7 +158,7 @@ def test_out_of_memory_does_not_set_a_good_checkpoint_aside(folder, monkeypatch)
 @pytest.mark.parametrize("moment", ["before either is moved", "between the two moves"])
 def test_killed_while_saving(moment, folder):
     """What the folder looks like then: the next checkpoint is a temporary file."""
-    (folder / f".{CURRENT}.0123abcd.linconv.tmp").write_bytes((folder / CURRENT).read_bytes())
+    (folder / temporary_name(CURRENT, 2**31 - 1)).write_bytes((folder / CURRENT).read_bytes())
     if moment == "between the two moves":
         (folder / CURRENT).replace(folder / PREVIOUS)
     remove_leftovers(folder)

@@ -22,7 +22,7 @@ from linconv.report.plan import plan_outputs
 from linconv.report.source import load_experiment
 from linconv.results import ResultError
 from linconv.results.collect import collect
-from linconv.results.files import ENDING
+from linconv.results.files import temporary_name
 from tests.report.conftest import key
 from tests.results.factory import make_config
 
@@ -63,7 +63,7 @@ def test_networks_without_runs_are_left_out_and_their_old_figures_removed(collec
     (root / key("conv").path / "result.json").unlink()
     collect(config, root, partial=True)
     assert len(list((root / "figures").iterdir())) > 1
-    (root / "figures" / f".panels_digits_base.svg.0123abcd{ENDING}").touch()  # of a process that was killed
+    (root / "figures" / temporary_name("panels_digits_base.svg", 2**31 - 1)).touch()  # of a process that was killed
     assert [p.name for p in render_figures(root)] == ["index.json"]
     assert [p.name for p in (root / "figures").iterdir()] == ["index.json"]
 
