@@ -19,7 +19,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from linconv.config import Config, ResolvedRun, parse_config, plan_runs, resolve_run
-from linconv.data import Dataset
+from linconv.data import Dataset, input_size
 from linconv.measure.treatment import first_step
 from linconv.training.engine import evaluate, fit
 from linconv.training.numerics import set_numerics
@@ -69,7 +69,7 @@ def accuracies(run: ResolvedRun, data: Dataset) -> tuple[float, float, float]:
     training = fit(prepare(run, data, "cpu"))
     info = data.info
     initial = initial_network(run, info.classes, info.channels)
-    step = first_step(run, training, initial, (info.channels, info.input_size, info.input_size))
+    step = first_step(run, training, initial, (info.channels, input_size(info), input_size(info)))
     running = training.history[-1].test_top1
     recalibrate(training.model, training.train_batches(training.epoch - 1))
     _, recalibrated = evaluate(training.model, training.test_batches(0))

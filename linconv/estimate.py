@@ -17,12 +17,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from linconv.catalogue.datasets import DATASETS as KNOWN
+from linconv.catalogue.datasets import DATASETS, DatasetInfo
 from linconv.config import Config, ResolvedRun, plan_runs, resolve_runs
 from linconv.data.containers import is_present
-from linconv.data.dataset import Dataset, DatasetInfo
+from linconv.data.dataset import Dataset, input_size
 from linconv.data.folders import load_imagefolder
-from linconv.data.registry import DATASETS
 from linconv.layers import ConvReplacement
 from linconv.measure.redundancy import filter_banks, redundancy
 from linconv.measure.timing import synchronise
@@ -140,14 +139,21 @@ def estimate(config: Config, root: Path, device: str) -> Estimate:
 def _data_of(name: str, config: Config) -> tuple[DatasetInfo, Sizes]:
     """The facts of a data set, and how many images the runs of the configuration train and evaluate."""
     folder = config.imagefolders.get(name)
+    info: DatasetInfo
     if folder is None:
-        info, (train, test) = DATASETS[name], KNOWN[name].images
+        info, (train, test) = DATASETS[name], DATASETS[name].images
     else:
         found = load_imagefolder(name, folder, config.data_folder)
         train, test = len(found.train_labels), len(found.test_labels)
-        middle = (0.5, 0.5, 0.5)
-        facts = {"crop_padding": folder.crop_padding, "flip": folder.flip, "image_size": folder.image_size}
-        info = DatasetInfo(lambda _: found, len(found.origin.classes), 3, middle, middle, **facts)  # type: ignore[arg-type]
+        info = DatasetInfo(
+            classes=len(found.origin.classes),
+            channels=3,
+            mean=(0.5,) * 3,
+            std=(0.5,) * 3,
+            crop_padding=folder.crop_padding,
+            flip=folder.flip,
+            image_size=folder.image_size,
+        )
     held_out = 0 if config.validation is None else round(config.validation.share * train)
     return info, Sizes(train - held_out, held_out, test)
 
@@ -211,7 +217,7 @@ def _clocks() -> Seconds:
 def _look_at_filters(training: Training, info: DatasetInfo) -> Seconds:
     """The time to describe all filters of the network, as a run does twice."""
     began = _clocks()
-    for bank in filter_banks(training.model, (info.channels, info.input_size, info.input_size)):
+    for bank in filter_banks(training.model, (info.channels, input_size(info), input_size(info))):
         redundancy(bank)
     return _clocks() - began
 
@@ -250,7 +256,7 @@ def _downloads(config: Config) -> dict[str, float]:
     return {
         name: megabytes
         for name in config.datasets
-        if name in KNOWN and (megabytes := KNOWN[name].download_mb) and not is_present(name, config.data_folder)
+        if name in DATASETS and (megabytes := DATASETS[name].download_mb) and not is_present(name, config.data_folder)
     }
 
 
@@ -260,7 +266,7 @@ def _left_out(run: ResolvedRun, info: DatasetInfo, config: Config, device: str) 
     if run.definition.pruning is not None:
         notes.add("pruned networks are counted as the plain network that they begin as")
     folder = config.imagefolders.get(run.dataset)
-    if folder.stream is True if folder else KNOWN[run.dataset].streamed:
+    if folder.stream is True if folder else DATASETS[run.dataset].streamed:
         notes.add("the time to decode streamed images is not in it")
     if device == "cuda":
         notes.add("steps are timed one by one; `linconv run` and `linconv work` capture them, which is faster")

@@ -29,7 +29,6 @@ log = logging.getLogger("linconv")
 PROGRAM = (sys.executable, "-m", "linconv.cli")
 RENDERED = ".rendered"  # in an experiment's folder: what the tables, figures and page there were made of
 FAILED = 1
-_LIMITED = {"throughput", "profile", "regularizer", "sensitivity"}  # measurements that take a budget
 _GRACE_SECONDS = 600.0  # for processes to end the step or the epoch in progress
 
 
@@ -91,7 +90,7 @@ def run_pipeline(
             stopped = True
             break
         log.info("%s: %s missing", name, len(missing.problems[name]))
-        limit = () if left is None or name not in {"run", *_LIMITED} else ("--budget", f"{left:.0f}s")
+        limit = () if left is None or not MEASUREMENTS[name].limited else ("--budget", f"{left:.0f}s")
         codes = _run_together([(*command, *limit) for command in commands])
         # a worker that found nothing but runs of other workers may say that it was stopped
         stopped = INTERRUPTED in codes and bool(find_missing(settings, root).problems[name])

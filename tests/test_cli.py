@@ -1,6 +1,7 @@
 """The commands, in the process and as a process."""
 
 import csv
+import inspect
 import json
 import subprocess
 import sys
@@ -244,6 +245,11 @@ def test_complexity_as_text_and_as_a_file(tmp_path):
     assert [int(row["params"]) for row in found] == [layer["params"] for layer in model["layers"]]
     run("measure", "complexity", "--architecture", "vgg11", "--variant", "LRr", "--output", rows)
     assert [row["params_trainable"] for row in csv.DictReader(rows.open())] == ["4649770"]
+
+
+def test_a_command_takes_a_budget_where_the_catalogue_says_so():
+    takes = {c.name: "budget" in inspect.signature(c.callback).parameters for c in measure.app.registered_commands}
+    assert takes == {name: entry.limited for name, entry in MEASUREMENTS.items() if name != "run"}
 
 
 def test_every_measurement_has_a_command_and_needs_none_of_its_own(config, tmp_path, monkeypatch):

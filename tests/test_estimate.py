@@ -11,7 +11,9 @@ import torch
 
 from linconv import estimate as module
 from linconv.catalogue.datasets import DATASETS
+from linconv.cli.estimating import not_estimated
 from linconv.config import parse_config, plan_runs
+from linconv.config.needs import MEASURING
 from linconv.data import load
 from linconv.estimate import estimate
 from linconv.results import write_result
@@ -92,6 +94,13 @@ def test_disk_space_is_that_of_weights_and_of_two_checkpoints(clock, tmp_path):
 def test_what_is_left_out_is_said(clock, tmp_path):
     pruned = {"define": {"P": {"layer": "conv", "pruning": {"criterion": "l1", "params": 0.5}}}, "variants": ["P"]}
     assert "pruned" in estimate(parse_config(RAW | pruned), tmp_path, "cpu").notes[0]
+
+
+def test_every_measurement_that_is_asked_for_is_named_as_left_out():
+    asked = {"sensitivity": {"variants": ["Lr"]}}
+    blocks = {name: asked.get(name, {}) for name in MEASURING if name != "complexity"}
+    assert not_estimated(parse_config(RAW)) == []
+    assert not_estimated(parse_config(RAW | blocks)) == list(blocks)
 
 
 @pytest.mark.parametrize("name", ["digits", "synthetic"])

@@ -131,6 +131,13 @@ def test_a_budget_goes_to_what_takes_one(act):
     assert (code, [call.split()[0] for call in calls]) == (75, [])
 
 
+def test_a_measurement_of_many_files_gets_a_budget(act):
+    grid = {"architectures": ["base"], "variants": ["L"], "batches": [1]}
+    _, calls = act(parse_config(RAW | {"deployment": grid, "correctness": {}}), jobs=1, budget_seconds=1000.0)
+    limited = {call.split()[1] for call in calls if call.startswith("measure") and "--budget" in call}
+    assert limited == {"throughput", "deployment"}
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
 def test_a_signal_is_passed_on_once_and_waited_for(tmp_path):
     (tmp_path / "program.py").write_text(PROGRAM)

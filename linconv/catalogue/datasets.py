@@ -3,23 +3,46 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from linconv.catalogue._entry import NO_OUTCOME, Entry, by_name
 
 
 @dataclass(frozen=True, kw_only=True)
-class DatasetEntry(Entry):
-    """A data set; sizes in pixels, `mean` and `std` per channel of values in [0, 1].
-
-    `target` loads it: `load(*arguments, root)`, `root` being the folder of all data sets' files.
+class DatasetInfo:
+    """What a network and its training must know of a data set; images are square.
 
     Args:
-        arguments: the first arguments of the loader.
+        classes: how many there are.
+        channels: of the images.
+        mean: of each channel, of values in [0, 1].
+        std: the standard deviation of each channel, of values in [0, 1].
         border: zero pixels added around each image when it is loaded.
         crop_padding: training images are cropped at random out of themselves, padded by that many zero pixels.
         flip: every second training image, on average, is mirrored.
         image_size: side of the images, with the border.
         crop_size: side of the crop where it is smaller than the image; evaluation takes the central crop.
+    """
+
+    classes: int
+    channels: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    border: int = 0
+    crop_padding: int = 0
+    flip: bool = False
+    image_size: int = 32
+    crop_size: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class DatasetEntry(DatasetInfo, Entry):
+    """A data set that is known without its files.
+
+    `target` loads it: `load(*arguments, root)`, `root` being the folder of all data sets' files.
+
+    Args:
+        arguments: the first arguments of the loader.
         archives: names below `root` by which the original files are recognized; the first that is there is used.
             A data set with archives may also lie there as image columns or as PNG class folders.
         numbered: class folders have the labels as names, since the official order of the classes is not alphabetical.
@@ -32,15 +55,6 @@ class DatasetEntry(Entry):
     """
 
     arguments: tuple[str, ...] = ()
-    classes: int
-    channels: int
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
-    border: int = 0
-    crop_padding: int = 0
-    flip: bool = False
-    image_size: int = 32
-    crop_size: int | None = None
     archives: tuple[str, ...] = field(default=(), metadata=NO_OUTCOME)
     numbered: bool = field(default=False, metadata=NO_OUTCOME)
     digests: tuple[str, str] | None = field(default=None, metadata=NO_OUTCOME)
@@ -48,6 +62,10 @@ class DatasetEntry(Entry):
     download_mb: float | None = field(default=None, metadata=NO_OUTCOME)
     streamed: bool = field(default=False, metadata=NO_OUTCOME)
     source: str = field(metadata=NO_OUTCOME)
+
+    def load_images(self, root: Any) -> Any:
+        """The images and labels, `linconv.data.Arrays`: imports the loader's module."""
+        return self.load()(*self.arguments, root)
 
     @property
     def test_images(self) -> int:

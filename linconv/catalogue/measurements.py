@@ -19,11 +19,15 @@ class MeasurementEntry(Entry):
         kind: the class that plans, reads and tabulates the results, a `linconv.results.kinds.Kind`.
         alone: nothing else may run on the machine meanwhile.
         on_device: uses the GPU where there is one.
+        trains: trains networks on data sets, so a job of it needs the memory and the time of a training.
+        limited: its command takes `--budget`; one result in one file is made whatever time is left.
     """
 
     kind: str = field(metadata=NO_OUTCOME)
     alone: bool = field(default=False, metadata=NO_OUTCOME)
     on_device: bool = field(default=True, metadata=NO_OUTCOME)
+    trains: bool = field(default=False, metadata=NO_OUTCOME)
+    limited: bool = field(default=True, metadata=NO_OUTCOME)
 
     def load_kind(self) -> Any:
         """The kind: imports its module, which needs no torch."""
@@ -36,6 +40,7 @@ MEASUREMENTS: dict[str, MeasurementEntry] = by_name(
         label="Training",
         target="linconv.runner:perform_run",
         kind="linconv.results.kinds.run:Runs",
+        trains=True,
     ),
     MeasurementEntry(
         name="complexity",
@@ -43,6 +48,7 @@ MEASUREMENTS: dict[str, MeasurementEntry] = by_name(
         target="linconv.measure.complexity:measure_complexity",
         kind="linconv.results.kinds.complexity:Counts",
         on_device=False,
+        limited=False,
     ),
     MeasurementEntry(
         name="throughput",
@@ -78,11 +84,13 @@ MEASUREMENTS: dict[str, MeasurementEntry] = by_name(
         label="Loss by layer replaced",
         target="linconv.measure.sensitivity:measure_sensitivity",
         kind="linconv.results.kinds.sensitivity:Sensitivities",
+        trains=True,
     ),
     MeasurementEntry(
         name="correctness",
         label="Every form against double precision",
         target="linconv.measure.correctness:measure_correctness",
         kind="linconv.results.kinds.correctness:Correctness",
+        limited=False,
     ),
 )

@@ -8,7 +8,9 @@ import typer
 
 from linconv.cli.options import log_to
 from linconv.config import Config
+from linconv.config.needs import MEASURING
 from linconv.pipeline import cores
+from linconv.results.kinds import KINDS
 
 
 def show_estimate(settings: Config, results: Path, device: str) -> None:
@@ -40,8 +42,13 @@ def show_estimate(settings: Config, results: Path, device: str) -> None:
     typer.echo(f"downloads  {fetched or 'none'}")
     for note in found.notes:
         typer.echo(f"note       {note}")
-    if left := [name for name in ("throughput", "profile", "regularizer", "sensitivity") if getattr(settings, name)]:
+    if left := not_estimated(settings):
         typer.echo(f"note       measurements are not in it: {', '.join(left)}")
+
+
+def not_estimated(settings: Config) -> list[str]:
+    """The measurements that the configuration asks for; the count of `complexity` takes no time worth a note."""
+    return [name for name in MEASURING if name != "complexity" and KINDS[name].plan(settings)]
 
 
 def duration(seconds: float) -> str:

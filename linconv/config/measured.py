@@ -1,4 +1,4 @@
-"""Options of the measurements that an experiment may ask for, beside those of `linconv.config.throughput`."""
+"""The measurements that an experiment may ask for, and their options."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from linconv.catalogue.networks import NETWORKS
 from linconv.config.frozen import Frozen
 from linconv.config.names import check_known
 from linconv.config.options import Names
+from linconv.config.throughput import ThroughputOptions
 
 Activity = Literal["inference", "training"]
 Engine = Literal["onnxruntime", "openvino", "torch"]
@@ -84,3 +85,17 @@ class SensitivityOptions(Frozen):
 
 class CorrectnessOptions(Frozen):
     """Every form of the layer and every method against double precision; there is nothing to choose."""
+
+
+class Measurements(Frozen):
+    """The part of a configuration that asks for measurements: a block of options per kind, None where it is not asked.
+
+    The key is the name of the kind in `linconv.catalogue.measurements`.
+    """
+
+    throughput: ThroughputOptions | None = None
+    profile: ProfileOptions | None = None
+    regularizer: RegularizerOptions | None = None
+    sensitivity: SensitivityOptions | None = None
+    correctness: CorrectnessOptions | None = None
+    deployment: DeploymentOptions | None = None

@@ -52,7 +52,7 @@ def needs_of(config: Config, rule: str, dataset: str | None = None) -> Needs:
     """
     check_known([rule], RULES, "rule")
     options = config.needs.get(rule, NeedsOptions())
-    training = rule in TRAINING or rule == "sensitivity"
+    training = rule in TRAINING or (rule in MEASURING and MEASUREMENTS[rule].trains)
     threads = config.threads
     if rule in TRAINING and _is_streamed(config, dataset):
         threads += config.loader_workers

@@ -12,30 +12,20 @@ from pydantic import Field, field_validator, model_validator
 from linconv.catalogue.networks import NETWORKS
 from linconv.config.folders import ImageFolderOptions, ValidationOptions, check_new_names
 from linconv.config.frozen import ExcludeFromHash, Frozen, OmitDefaultFromHash, ReportEpoch
-from linconv.config.measured import (
-    CorrectnessOptions,
-    DeploymentOptions,
-    ProfileOptions,
-    RegularizerOptions,
-    SensitivityOptions,
-)
+from linconv.config.measured import Measurements
 from linconv.config.methods import PLAIN
 from linconv.config.names import check_known
 from linconv.config.needs import RULES, NeedsOptions
 from linconv.config.options import ComplexityOptions, FigureOptions, Hole, Name, Names, StatisticsOptions
 from linconv.config.ranking import RankingOptions
 from linconv.config.recipes import RecipeChoice
-from linconv.config.throughput import ThroughputOptions
 from linconv.config.variants import VARIANTS, Variant
 
 DATA_VARIABLE = "LINCONV_DATA"  # of the environment: the folder of the data sets' files
 
 
-class Config(Frozen):
-    """A whole experiment: the grid of runs, the recipe, the machine's share, the figures.
-
-    What its parts ask of each other is checked by `linconv.config.parse_config`.
-    """
+class _Training(Frozen):
+    """What is trained and counted: the grid of runs, the recipe, the machine's share."""
 
     experiment: Name
     datasets: Names
@@ -68,12 +58,14 @@ class Config(Frozen):
     workers: Annotated[int, Field(ge=0, le=1024), ExcludeFromHash] = 0
     needs: Annotated[dict[str, NeedsOptions], ExcludeFromHash] = Field(default={})
     complexity: ComplexityOptions = ComplexityOptions()
-    throughput: ThroughputOptions | None = None
-    profile: ProfileOptions | None = None
-    regularizer: RegularizerOptions | None = None
-    sensitivity: SensitivityOptions | None = None
-    correctness: CorrectnessOptions | None = None
-    deployment: DeploymentOptions | None = None
+
+
+class Config(Measurements, _Training):
+    """A whole experiment: what is trained, what is measured, how it is shown; its keys in that order.
+
+    What its parts ask of each other is checked by `linconv.config.parse_config`.
+    """
+
     figures: FigureOptions = FigureOptions()
     statistics: StatisticsOptions = StatisticsOptions()
     ranking: RankingOptions | None = None

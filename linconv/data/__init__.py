@@ -1,9 +1,10 @@
 """Data sets by name, batches from memory or files, and augmentation."""
 
+from linconv.catalogue.datasets import DATASETS, DatasetInfo
 from linconv.data.batches import BatchSource, Normalize, Share, batches, crop
-from linconv.data.dataset import Arrays, Dataset, DatasetInfo, Origin
+from linconv.data.dataset import Arrays, Dataset, Origin, input_size
 from linconv.data.errors import DataError
-from linconv.data.registry import DATASETS, load
+from linconv.data.registry import load
 from linconv.data.sources import ImageFiles, Images, LoaderError, StreamedImages, loader_failures
 from linconv.data.validation import hold_out
 
@@ -24,6 +25,7 @@ __all__ = [
     "batches",
     "crop",
     "hold_out",
+    "input_size",
     "load",
     "loader_failures",
 ]

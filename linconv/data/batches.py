@@ -12,7 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from linconv.data.dataset import DatasetInfo
+from linconv.catalogue.datasets import DatasetInfo
+from linconv.data.dataset import input_size
 from linconv.data.sources import Images, fetch
 
 
@@ -177,7 +178,7 @@ class _Draws(NamedTuple):
     def move(self, x: Tensor, here: slice, info: DatasetInfo) -> Tensor:
         """Crop and flip the images at the places `here` of the order."""
         if self.moves:
-            x = crop(x, self.top[here], self.left[here], info.crop_padding, info.input_size)
+            x = crop(x, self.top[here], self.left[here], info.crop_padding, input_size(info))
         if self.flips is not None:
             x = torch.where(self.flips[here].view(-1, 1, 1, 1), x.flip(-1), x)
         return x
@@ -186,7 +187,7 @@ class _Draws(NamedTuple):
 def _draw(
     n: int, info: DatasetInfo, augment: bool, shuffle: bool, seed: tuple[int, int], device: torch.device
 ) -> _Draws:
-    room = info.image_size + 2 * info.crop_padding - info.input_size
+    room = info.image_size + 2 * info.crop_padding - input_size(info)
     # All draws of the epoch at once and always in this order: neither batch size nor device can change them.
     generator = _generator(seed)
     order = torch.randperm(n, generator=generator)
@@ -196,7 +197,7 @@ def _draw(
         order = torch.arange(n)
     if not augment:
         top, left = torch.full((2, n), room // 2, device=device)
-    moves = info.input_size < info.image_size or (augment and info.crop_padding > 0)
+    moves = input_size(info) < info.image_size or (augment and info.crop_padding > 0)
     return _Draws(order, top, left, flips if augment and info.flip else None, moves)
 
 

@@ -19,9 +19,9 @@ import numpy as np
 import PIL
 import torch
 
-from linconv.catalogue.datasets import DATASETS
+from linconv.catalogue.datasets import DATASETS, DatasetEntry
 from linconv.data.cache import decode_once, files_key
-from linconv.data.dataset import Arrays, DatasetInfo, Origin
+from linconv.data.dataset import Arrays, Origin
 from linconv.data.errors import DataError
 from linconv.data.parts import refuse_same_names, subfolders
 from linconv.data.pixels import read_pixels
@@ -42,23 +42,24 @@ class Listed(NamedTuple):
     files: list[tuple[str, int]]
 
 
-def load_published(name: str, info: DatasetInfo, root: Path) -> Arrays:
-    """Load `name` from the first container of `ORDER` that is there; without any, fetch the archives.
+def load_published(data: DatasetEntry, root: Path) -> Arrays:
+    """Load a data set with archives from the first container of `ORDER` that is there; without any, fetch the archives.
 
     Raises:
         DataError: files are missing and cannot be downloaded, are damaged, or do not hold what they should.
     """
-    folder = root / name
+    name, folder = data.name, root / data.name
     there = [container for container in ORDER if _is_there(container, name, root)]
     if len(there) > 1:
         log.info("data set '%s': found %s; using the %s", name, " and ".join(there), there[0])
     if not there or there[0] == "archives":
-        return info.loader(root)
+        arrays: Arrays = data.load_images(root)
+        return arrays
     container = there[0]
     try:
         listed = {part: _list(container, folder / part) for part in PARTS}
-        _check_classes(name, folder, info.classes, listed)
-        return _read(name, container, info, root, listed)
+        _check_classes(data, folder, listed)
+        return _read(data, container, root, listed)
     except DataError as error:
         raise DataError(f"data set '{name}' ({container}): {error}") from None
     except OSError as error:
@@ -141,31 +142,31 @@ def _list(container: Container, folder: Path) -> Listed:
     return LISTERS[container](folder)
 
 
-def _check_classes(name: str, folder: Path, classes: int, listed: dict[str, Listed]) -> None:
+def _check_classes(data: DatasetEntry, folder: Path, listed: dict[str, Listed]) -> None:
     for part, found in listed.items():
-        if len(found.classes) != classes:
+        if len(found.classes) != data.classes:
             raise DataError(
-                f"{folder / part} holds {len(found.classes)} classes, not {classes}; complete it, or remove {folder} "
-                "to have the original files fetched"
+                f"{folder / part} holds {len(found.classes)} classes, not {data.classes}; complete it, or remove "
+                f"{folder} to have the original files fetched"
             )
     train, test = (listed[part].classes for part in PARTS)
     if train != test:
         differing = sorted(set(train) ^ set(test))
         raise DataError(f"{folder}: train and test must have the same classes; only one has {', '.join(differing[:5])}")
-    if DATASETS[name].numbered and [c.lstrip("0") or "0" for c in train] != [str(i) for i in range(classes)]:
-        raise DataError(f"{folder}: name its classes by their labels, 0 to {classes - 1}, not '{train[0]}'")
+    if data.numbered and [c.lstrip("0") or "0" for c in train] != [str(i) for i in range(data.classes)]:
+        raise DataError(f"{folder}: name its classes by their labels, 0 to {data.classes - 1}, not '{train[0]}'")
 
 
-def _read(name: str, container: Container, info: DatasetInfo, root: Path, listed: dict[str, Listed]) -> Arrays:
-    side = info.image_size - 2 * info.border
+def _read(data: DatasetEntry, container: Container, root: Path, listed: dict[str, Listed]) -> Arrays:
+    name, side = data.name, data.image_size - 2 * data.border
     stacked = container == "image columns"
 
     def decode() -> dict[str, tuple[np.ndarray, np.ndarray]]:
         log.info("decoding the %s of '%s', which later runs need not do", container, name)
-        return {part: _decode(listed[part], side, info.channels, stacked) for part in PARTS}
+        return {part: _decode(listed[part], side, data.channels, stacked) for part in PARTS}
 
     files = [file for part in PARTS for file, _ in listed[part].files]
-    key = files_key(files, name, container, side, info.channels, PIL.__version__)
+    key = files_key(files, name, container, side, data.channels, PIL.__version__)
     label = f"{name}-{container.replace(' ', '-')}"
     decoded = decode_once(root, label, key, decode)
     train, test = (decoded[part] for part in PARTS)

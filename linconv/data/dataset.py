@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from torch import Tensor
 
+from linconv.catalogue.datasets import DatasetInfo
 from linconv.results.data import Container, DataContent
 
 if TYPE_CHECKING:
@@ -43,31 +42,9 @@ class Arrays(NamedTuple):
     origin: Origin
 
 
-@dataclass(frozen=True)
-class DatasetInfo:
-    """The facts of a data set; sizes in pixels, `mean` and `std` per channel of values in [0, 1].
-
-    Images are `image_size` x `image_size`, with the `border` zero pixels that are added around each when it is
-    loaded. `crop_padding` and `flip` are the augmentation: a random crop out of an image padded by that many zero
-    pixels, a horizontal flip of every second image on average. `crop_size` is the side of the crop where it is smaller
-    than the image; without augmentation, it is then cut out of the centre.
-    """
-
-    loader: Callable[[Path], Arrays]
-    classes: int
-    channels: int
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
-    border: int = 0
-    crop_padding: int = 0
-    flip: bool = False
-    image_size: int = 32
-    crop_size: int | None = None
-
-    @property
-    def input_size(self) -> int:
-        """Side of what the network sees, in pixels."""
-        return self.crop_size or self.image_size
+def input_size(info: DatasetInfo) -> int:
+    """Side of what the network sees, in pixels."""
+    return info.crop_size or info.image_size
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,6 @@ import itertools
 import logging
 import os
 from dataclasses import replace
-from functools import partial
 from importlib.metadata import version
 from operator import itemgetter
 from pathlib import Path
@@ -17,9 +16,10 @@ import PIL
 import torch
 from torch import Tensor
 
+from linconv.catalogue.datasets import DatasetInfo
 from linconv.config.folders import ImageFolderOptions
 from linconv.data.cache import decode_once, files_key
-from linconv.data.dataset import Arrays, DatasetInfo, Origin
+from linconv.data.dataset import Arrays, Origin
 from linconv.data.errors import DataError
 from linconv.data.parts import USUAL, find_parts, holds_parts, refuse_same_names, subfolders
 from linconv.data.sources import CHANNELS, ImageFiles, Images, fetch
@@ -109,7 +109,6 @@ def describe_imagefolder(name: str, options: ImageFolderOptions, images: Images,
             f"give mean and std, or replace the files in {options.path}"
         )
     return DatasetInfo(
-        partial(load_imagefolder, name, options),
         classes=classes,
         channels=CHANNELS,
         mean=mean,

@@ -4,21 +4,18 @@ from __future__ import annotations
 
 import logging
 import math
-from dataclasses import fields
-from functools import partial
 from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from linconv.catalogue import datasets as catalogue
-from linconv.catalogue.datasets import DatasetEntry
+from linconv.catalogue.datasets import DATASETS, DatasetInfo
 from linconv.config.folders import ImageFolderOptions
 from linconv.config.names import check_known
 from linconv.data.containers import load_published
 from linconv.data.content import describe_content, summary
-from linconv.data.dataset import Arrays, Dataset, DatasetInfo
+from linconv.data.dataset import Arrays, Dataset
 from linconv.data.errors import DataError
 from linconv.data.folders import describe_imagefolder, load_imagefolder, read_once
 from linconv.data.overlap import warn_of_overlap
@@ -26,20 +23,6 @@ from linconv.data.resplit import resplit
 from linconv.data.sources import ImageFiles, Images, StreamedImages, fits_in_memory
 
 log = logging.getLogger("linconv")
-
-
-def _info(entry: DatasetEntry) -> DatasetInfo:
-    """The facts of the catalogue, with the loader."""
-    facts = {f.name: getattr(entry, f.name) for f in fields(DatasetInfo) if f.name != "loader"}
-    return DatasetInfo(partial(_load_files, entry), **facts)
-
-
-def _load_files(entry: DatasetEntry, root: Path) -> Arrays:
-    arrays: Arrays = entry.load()(*entry.arguments, root)
-    return arrays
-
-
-DATASETS: dict[str, DatasetInfo] = {name: _info(entry) for name, entry in catalogue.DATASETS.items()}
 
 
 def load(
@@ -66,12 +49,13 @@ def load(
         DataError: files are missing and cannot be downloaded, are damaged, or do not hold what they should.
     """
     root = Path(root)
+    info: DatasetInfo
     if imagefolder is not None:
         arrays = load_imagefolder(name, imagefolder, root)
     else:
         check_known([name], DATASETS, "data set")
-        info = DATASETS[name]
-        arrays = load_published(name, info, root) if catalogue.DATASETS[name].archives else info.loader(root)
+        info = entry = DATASETS[name]
+        arrays = load_published(entry, root) if entry.archives else entry.load_images(root)
     listed = arrays
     if _streams(arrays, device, imagefolder):
         log.info("images of '%s' are streamed: %d workers decode them", name, workers)

@@ -6,14 +6,13 @@ import itertools
 import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from linconv.config import PRESETS, Recipe
-from linconv.data import Arrays, DatasetInfo, batches
+from linconv.data import DatasetInfo, batches
 from linconv.measure.timing import Call
 from linconv.training.graphs import GraphedStep
 from linconv.training.step import EagerStep, Term, make_optimizer
@@ -85,7 +84,6 @@ def _endless(
     images = torch.randint(256, (count, channels, height, width), dtype=torch.uint8, device=device)
     labels = torch.randint(classes, (count,), device=device)
     info = DatasetInfo(
-        _no_files,
         classes=classes,
         channels=channels,
         mean=(0.5,) * channels,
@@ -98,7 +96,3 @@ def _endless(
         yield from batches(
             images, labels, batch_size=batch_size, info=info, augment=True, shuffle=True, generator_seed=(0, epoch)
         )
-
-
-def _no_files(root: Path) -> Arrays:
-    raise NotImplementedError("random images have no files")

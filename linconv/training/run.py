@@ -17,7 +17,7 @@ from linconv.config import VARIANTS, Config, Regularizer, ResolvedRun
 from linconv.config.errors import UserError
 from linconv.config.methods import PLAIN
 from linconv.config.parts import run_parts
-from linconv.data import BatchSource, Dataset, Images, LoaderError, hold_out, load, loader_failures
+from linconv.data import BatchSource, Dataset, Images, LoaderError, hold_out, input_size, load, loader_failures
 from linconv.layers import (
     LayerWarning,
     SparseCoefficients,
@@ -115,7 +115,7 @@ def prepare(
             "compile: false and cuda_graph: false"
         )
     if run.definition.pruning is not None:
-        shape = (data.info.channels, data.info.input_size, data.info.input_size)
+        shape = (data.info.channels, input_size(data.info), input_size(data.info))
         pruning = PruningCallback(model, shape, run.definition.pruning, run.recipe.epochs)
         callbacks.append(pruning)
         terms += pruning.terms
@@ -125,7 +125,7 @@ def prepare(
     torch.manual_seed(run.seed)
 
     # larger images by the batch: what trains in memory is evaluated in it
-    evaluation_batch = EVALUATION_BATCH if data.info.input_size <= 32 else run.recipe.batch_size
+    evaluation_batch = EVALUATION_BATCH if input_size(data.info) <= 32 else run.recipe.batch_size
 
     def source(images: Images, labels: Tensor, batch_size: int = evaluation_batch, **options: Any) -> BatchSource:
         return BatchSource(images, labels, batch_size, data.info, layout, **options)

@@ -15,7 +15,9 @@ from linconv.catalogue.measurements import MEASUREMENTS
 from linconv.catalogue.methods import METHODS
 from linconv.catalogue.networks import NETWORKS
 from linconv.catalogue.regularizers import REGULARIZERS
-from linconv.config import Pruning
+from linconv.config import Config, Pruning
+from linconv.config.measured import Measurements
+from linconv.config.needs import MEASURING
 from linconv.layers import ConvReplacement
 from linconv.pruning.criterion import Criterion
 from linconv.results.code import PACKAGE
@@ -65,6 +67,11 @@ def test_every_method_of_the_package_is_in_the_catalogue() -> None:
         named = {entry.module.rpartition(".")[2] for entry in entries.values()}
         shared = {"__init__", "blocks", "narrow"}
         assert {path.stem for path in (PACKAGE / folder).glob("*.py")} - shared <= named
+
+
+def test_every_measurement_is_asked_for_by_a_key_of_its_name() -> None:
+    assert {"complexity", *Measurements.model_fields} == set(MEASURING)
+    assert set(MEASURING) <= set(Config.model_fields)
 
 
 def test_reading_the_catalogue_imports_nothing_heavy() -> None:

@@ -47,6 +47,11 @@ def test_timings_are_alone() -> None:
     assert {"throughput", "profile", "regularizer"} <= alone <= set(MEASURING)
 
 
+def test_a_measurement_that_trains_gets_the_memory_and_the_time_of_a_training() -> None:
+    asked = {rule: needs_of(config(), rule)[1:3] for rule in RULES}
+    assert {rule for rule in MEASURING if asked[rule] == asked["train"]} == {"sensitivity"}
+
+
 def test_processes_that_decode_images_need_cores_where_images_are_streamed() -> None:
     both = config(datasets=["digits", "imagenet"], threads=2, loader_workers=3)
     assert needs_of(both, "train", "digits").threads == 2

@@ -13,7 +13,7 @@ from PIL import Image
 
 from linconv.catalogue.networks import NETWORKS
 from linconv.config import RunKey, parse_config, resolve_run
-from linconv.data import DATASETS, DataError, StreamedImages, batches, load
+from linconv.data import DATASETS, DataError, StreamedImages, batches, input_size, load
 from linconv.models import build_model
 from linconv.training.engine import Callback, Training, fit
 from linconv.training.run import prepare
@@ -45,7 +45,7 @@ def standard(file: Path) -> torch.Tensor:
 
 def test_it_is_streamed_with_a_thousand_classes_and_its_own_input_size(root: Path) -> None:
     data = load("imagenet", root)
-    assert (data.info.classes, data.info.image_size, data.info.input_size) == (1000, 256, 224)
+    assert (data.info.classes, data.info.image_size, input_size(data.info)) == (1000, 256, 224)
     for images, labels in ((data.train_images, data.train_labels), (data.test_images, data.test_labels)):
         assert isinstance(images, StreamedImages)
         assert labels.tolist() == list(range(1000))

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 import yaml
-from pydantic import BaseModel
 
 from linconv.catalogue._entry import Entry
 from linconv.catalogue.criteria import CRITERIA
@@ -19,47 +18,26 @@ from linconv.catalogue.datasets import DATASETS
 from linconv.catalogue.methods import METHODS
 from linconv.catalogue.networks import NETWORKS
 from linconv.catalogue.regularizers import REGULARIZERS
-from linconv.config import (
-    Config,
-    ImageFolderOptions,
-    LinearOptions,
-    Recipe,
-    Regularizer,
-    SparsityScheduleOptions,
-    Variant,
-    load_config,
-)
-from linconv.config.measured import ProfileOptions, RegularizerOptions, SensitivityOptions
-from linconv.config.needs import NeedsOptions
-from linconv.config.options import ComplexityOptions, FigureOptions, StatisticsOptions
-from linconv.config.recipes import Override, RateSearch, RecipeChoice
-from linconv.config.throughput import ThroughputOptions
+from linconv.config import Config, Recipe, load_config
+from linconv.config.frozen import Frozen, _leaf_types
 from tests.workflow.conftest import REPOSITORY
 
-MODELS: tuple[type[BaseModel], ...] = (
-    Config,
-    RecipeChoice,
-    RateSearch,
-    Override,
-    Recipe,
-    Variant,
-    LinearOptions,
-    ImageFolderOptions,
-    Regularizer,
-    SparsityScheduleOptions,
-    ComplexityOptions,
-    FigureOptions,
-    StatisticsOptions,
-    ThroughputOptions,
-    ProfileOptions,
-    RegularizerOptions,
-    SensitivityOptions,
-    NeedsOptions,
-)
+
+def models() -> set[type[Frozen]]:
+    """Every block of a configuration, at any depth; a recipe is one of free keys there."""
+    found: set[type[Frozen]] = set()
+    waiting: list[type[Frozen]] = [Config, Recipe]
+    while waiting:
+        model = waiting.pop()
+        if model not in found:
+            found.add(model)
+            types = {t for field in model.model_fields.values() for t in _leaf_types(field.annotation)}
+            waiting += [t for t in types if issubclass(t, Frozen)]
+    return found
 
 
 def keys() -> Iterator[tuple[str, str]]:
-    for model in MODELS:
+    for model in models():
         for key in model.model_fields:
             yield model.__name__, key
 

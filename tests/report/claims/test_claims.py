@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import math
+import pkgutil
+from importlib import import_module
 
 import pytest
 
+from linconv.report import claims as room
 from linconv.report import render_claims
-from linconv.report.claims import ERRATA, claims, claims_markdown, protocol_deviations
+from linconv.report.claims import CLAIMS, ERRATA, claims, claims_markdown, protocol_deviations
 from linconv.report.claims.accuracy import on_par
 from linconv.report.source import load_experiment
 from linconv.results import ResultError
@@ -40,6 +44,16 @@ def changed(root, path, edit, **config):
     edit(record)
     (root / path).write_text(sealed_text(record))
     collect(make_config(**config), root, partial=True)
+
+
+def test_no_claim_is_forgotten():
+    """Every public function of the room that yields claims is on the page."""
+    modules = [import_module(f"{room.__name__}.{module.name}") for module in pkgutil.iter_modules(room.__path__)]
+    functions = {
+        f for module in modules for name, f in inspect.getmembers(module, inspect.isfunction) if name[0] != "_"
+    }
+    yielding = {f for f in functions if inspect.signature(f).return_annotation == "Iterator[Claim]"}
+    assert yielding == set(CLAIMS)
 
 
 @pytest.mark.parametrize(
