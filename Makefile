@@ -61,8 +61,7 @@ lint: $(READY) ## check style, types, imports and the workflow
 	ruff format --check
 	snakefmt --check $(SNAKEFILES)
 	snakemake --lint
-	mypy
-	mypy --platform win32 --cache-dir .mypy_cache/win32
+	mypy --platform win32 --cache-dir .mypy_cache/win32 & mypy && wait $$!
 	lint-imports
 	python docs/embed_tables.py --check
 	python docs/answer.py --check
