@@ -200,7 +200,7 @@ def write_image_outcomes(
         return None, []
     order = training.data.test_order.numpy()
     for _ in range(ATTEMPTS):
-        batches = training.test_batches(metrics.epoch - 1)
+        batches = training.team.pieces(training.test_batches)(metrics.epoch - 1)
         found = image_outcomes(training.forward, batches, order, run.recipe.precision)
         top1 = 100 * int(found.correct.sum()) / len(found.correct)
         if top1 == metrics.top1:

@@ -25,12 +25,15 @@ def first_step(
 
     The filters are those of the plain convolution that a layer equals, or else those that the layer learns. The first
     convolution is left out. It is the step of the training itself: the same batch, rate and terms of the loss, but for
-    the terms that a pruning criterion adds. None where there is no second convolution.
+    the terms that a pruning criterion adds. None where there is no second convolution, and where several processes
+    train: a batch that they share may be too large for this one.
 
     Args:
         initial: the network as the training begins with it; it is not changed.
         input_shape: of one image, (c, h, w).
     """
+    if training.team.size > 1:
+        return None
     device = next(training.model.parameters()).device
     images, labels = next(training.train_batches(0))
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):

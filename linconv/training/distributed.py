@@ -61,6 +61,13 @@ class Team:
         """
         return batches
 
+    def pieces(self, batches: Batches) -> Batches:
+        """The batches cut into the shares of all processes, for one that does alone what needs no whole batch.
+
+        It then needs no more memory than for its share, and computes each image as the process with that share does.
+        """
+        return batches
+
     def images(self, y: Tensor) -> int:
         """The images of the whole batch of which `y` is the current share."""
         return len(y)
@@ -140,6 +147,16 @@ class SeveralProcesses(Team):
             for x, y in batches(epoch):
                 here = self._share.of_batch(len(y))
                 yield len(y), x[here], y[here]
+
+    def pieces(self, batches: Batches) -> Batches:
+        def epoch_pieces(epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
+            for x, y in batches(epoch):
+                for share in (Share(rank, self.size) for rank in range(self.size)):
+                    if share.counted(len(y)):
+                        here = share.of_batch(len(y))
+                        yield x[here].clone(), y[here]  # aligned in memory as a share is: the same bits come out
+
+        return epoch_pieces
 
     def images(self, y: Tensor) -> int:
         return self.part.whole

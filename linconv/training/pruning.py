@@ -68,8 +68,10 @@ class PruningCallback(NetworkChange):
         self.criterion.load_state_dict(state["criterion"])
 
     def choose(self, training: Training) -> tuple[Tensor, ...]:
+        pieces = training.team.pieces(lambda epoch: itertools.islice(training.train_batches(epoch), BATCHES))
+
         def images() -> Iterator[Tensor]:
-            return (x for x, _ in itertools.islice(training.train_batches(0), BATCHES))
+            return (x for x, _ in pieces(0))
 
         return self.criterion.choose(training.model, images)
 

@@ -25,7 +25,7 @@ from linconv.launch import Launch, launch
 from linconv.models import vgg
 from linconv.results import Provenance, RunResult, read_result
 from linconv.training.checkpoint import CURRENT, PREVIOUS
-from linconv.training.distributed import Team, check_team, joined
+from linconv.training.distributed import SeveralProcesses, Team, check_team, joined
 from linconv.training.engine import Training, fit
 from linconv.training.numerics import set_numerics
 from linconv.training.run import prepare
@@ -199,6 +199,11 @@ def test_the_result_says_that_two_processes_trained(reference):
     assert result.provenance.processes == 2
     assert result.provenance.row()["hardware"].startswith("2 x ")
     assert trial.log.read_text().count("epoch 4/4") == 1
+    assert result.outcomes is not None
+    assert result.outcomes.top1 == result.metrics.top1
+    assert (trial.folder / "outcomes.npz").exists()
+    assert result.metrics.first_step is None
+    assert result.metrics.macs_trained is not None
     for processes in (0, 1.5, 65_537):
         with pytest.raises(ValidationError, match="processes"):
             Provenance.model_validate(result.provenance.model_dump() | {"processes": processes})
@@ -344,6 +349,22 @@ def test_shares_have_the_order_crops_and_flips_of_whole_batches():
         counted = [(x, y) for rank, (x, y) in enumerate(parts) if Share(rank, 3).counted(len(whole[1]))]
         assert torch.equal(torch.cat([x for x, _ in counted]), whole[0])
         assert torch.equal(torch.cat([y for _, y in counted]), whole[1])
+
+
+def test_pieces_are_the_shares_of_all_processes_one_after_the_other():
+    images = torch.randint(256, (10, 3, 8, 8), dtype=torch.uint8)
+    source = BatchSource(images, torch.arange(10), 4, INFO, torch.channels_last)  # the last batch has two images
+    assert Team().pieces(source) is source
+    group: Any = None
+    several = [SeveralProcesses(rank, 3, group, group) for rank in range(3)]
+    taken = [list(team.shares(source, evaluates=True)(0)) for team in several]
+    found = list(several[0].pieces(source)(0))
+    assert [y.tolist() for _, y in found] == [[0], [1], [2, 3], [4], [5], [6, 7], [8], [9]]
+    assert sum(map(len, taken)) == len(found)
+    for x, y in found:
+        same = next(other for shares in taken for other, labels in shares if torch.equal(labels, y))
+        assert torch.equal(x, same)
+        assert x.stride() == same.stride()
 
 
 PLACES = {"RANK": "1", "WORLD_SIZE": "4", "LOCAL_RANK": "0", "MASTER_ADDR": "a", "MASTER_PORT": "1"}

@@ -57,8 +57,9 @@ def treatment_table(experiment: Experiment) -> tuple[Table, pd.DataFrame]:
             *mean,
         )
     notes = ["Without an entry for the start, new filters are drawn with the scale of nn.Conv2d's."]
-    if records and all(math.isnan(_number(record["first_step"])) for record in records):
-        notes.append("First steps and MACs of the training were not recorded when these runs were made.")
+    for figure, name in (("first_step", "First steps"), ("macs_trained", "MACs of the training")):
+        if records and all(math.isnan(_number(record[figure])) for record in records):
+            notes.append(f"{name} were not recorded when these runs were made.")
     return rows.table(_caption(experiment), notes), pd.DataFrame(records)
 
 
