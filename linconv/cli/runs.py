@@ -86,7 +86,7 @@ def train(
 
     SIGTERM or Ctrl-C ends a training after the step in progress, with exit code 75; the same command continues it.
 
-    Several processes train one run together: torchrun --nproc-per-node 4 -m linconv.cli train CONFIG ...
+    Several processes train one run together: torchrun --nproc-per-node 4 -m -- linconv.cli train CONFIG ...
     """
     log_to(log)
     started = launch()
