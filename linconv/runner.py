@@ -81,7 +81,9 @@ def perform_run(
     try:
         with listening(), joined(device) as team:
             check_team(run, config, team.size)
-            team.require_same({"configuration": run.hash, "code": code_hash("run", run_parts(run)), "device": device})
+            code = code_hash("run", run_parts(run))
+            alike = {"configuration": run.hash, "code": code, "device": device, "version of torch": torch.__version__}
+            team.require_same(alike)
             with team.in_first(lambda: locked(folder, wait=team.size == 1)):
                 if (result := team.from_first(lambda: _begun(run, config, folder, force))) is not None:
                     log.info("%s: already there", run.key)

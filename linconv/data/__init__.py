@@ -4,6 +4,7 @@ from linconv.catalogue.datasets import DATASETS, DatasetInfo
 from linconv.data.batches import BatchSource, Normalize, Share, batches, crop
 from linconv.data.dataset import Arrays, Dataset, Origin, input_size
 from linconv.data.errors import DataError
+from linconv.data.fingerprint import data_facts
 from linconv.data.registry import load
 from linconv.data.sources import ImageFiles, Images, LoaderError, StreamedImages, loader_failures
 from linconv.data.validation import hold_out
@@ -24,6 +25,7 @@ __all__ = [
     "StreamedImages",
     "batches",
     "crop",
+    "data_facts",
     "hold_out",
     "input_size",
     "load",

@@ -37,7 +37,7 @@ class Criterion:
         """The channels that stay, ascending, of every group.
 
         Args:
-            images: the first batches of the training set, in parts or whole, (n, c, h, w) each, the same whenever called.
+            images: the first batches of the training set, whole or in parts, (n, c, h, w) each, always the same.
         """
         raise NotImplementedError
 

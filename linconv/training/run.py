@@ -17,7 +17,17 @@ from linconv.config import VARIANTS, Config, Regularizer, ResolvedRun
 from linconv.config.errors import UserError
 from linconv.config.methods import PLAIN
 from linconv.config.parts import run_parts
-from linconv.data import BatchSource, Dataset, Images, LoaderError, hold_out, input_size, load, loader_failures
+from linconv.data import (
+    BatchSource,
+    Dataset,
+    Images,
+    LoaderError,
+    data_facts,
+    hold_out,
+    input_size,
+    load,
+    loader_failures,
+)
 from linconv.layers import (
     LayerWarning,
     SparseCoefficients,
@@ -212,10 +222,13 @@ def train(
 
     Raises:
         linconv.data.DataError: the data set is missing or damaged, or a process that decodes images died.
-        UserError: the variant's patterns leave every convolution of the network plain.
+        UserError: the variant's patterns leave every convolution of the network plain, or the processes of the team
+            have other data each.
         TrainingStoppedError: a signal or a callback stopped it.
     """
     data = load_data(run, config, device) if data is None else data
+    if team is not None and team.size > 1:
+        team.require_same(data_facts(data))
     if show is None:
         show = ProgressBar(str(run.key), Console(stderr=True)) if progress and sys.stderr.isatty() else LogLines()
     identity = f"configuration {run.hash}, code {code_hash('run', run_parts(run))}"

@@ -6,6 +6,7 @@ import dataclasses
 import itertools
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from typing import Any
 
 import pytest
 import torch
+from PIL import Image
 from pydantic import ValidationError
 from torch import Tensor, nn
 
@@ -297,6 +299,30 @@ def test_where_the_first_process_fails_all_end(reference, tmp_path):
     assert "the first process of this run failed; its own message says why" in (tmp_path / "1.err").read_text()
 
 
+def command_with_little_memory(arguments: list[str], images: int) -> None:
+    """No module takes more images at once."""
+
+    def check(module: nn.Module, given: tuple[Any, ...]) -> None:
+        if given and isinstance(given[0], Tensor) and given[0].dim() == 4 and len(given[0]) > images:
+            raise RuntimeError(f"{type(module).__name__} got {len(given[0])} images")
+
+    nn.modules.module.register_module_forward_pre_hook(check)
+    command(arguments, {})
+
+
+def test_no_process_needs_memory_for_more_than_its_share(reference, tmp_path):
+    config, _ = reference
+    raw = json.loads(config.read_text()) | {
+        "recipe": {"overrides": [{"set": {"epochs": 2, "batch_size": 8, "batch_norm": "recalibrated"}}]},
+        "define": {"LSr": {"layer": "conv", "pruning": {"criterion": "betarank", "params": 0.5, "at": 0.5}}},
+    }
+    small = tmp_path / "small.json"
+    small.write_text(json.dumps(raw))
+    trial = kill_test().Trial(small, tmp_path)
+    assert together(tmp_path, command_with_little_memory, trial.arguments, 4) == [0, 0]  # also 4 of 8 test images
+    assert read_result(trial.folder / "result.json", RunResult).outcomes is not None
+
+
 def command_by_rank(arguments: list[list[str]]) -> None:
     command(arguments[int(os.environ["RANK"])], {})
 
@@ -309,6 +335,15 @@ def test_processes_of_different_runs_and_other_commands_are_refused(reference, t
     assert together(tmp_path, command_by_rank, [trial.arguments for trial in trials]) == [2, 2]
     for rank in (0, 1):
         assert "the processes of this run differ in configuration" in said(tmp_path, trials[rank], rank)
+    elsewhere = tmp_path / "elsewhere.json"  # one image of another color
+    raw = json.loads(config.read_text())
+    shutil.copytree(raw["data_root"], tmp_path / "data", ignore=shutil.ignore_patterns(".*"))
+    Image.new("RGB", (32, 32), "red").save(tmp_path / "data" / "pets" / "train" / "bee" / "7.png")
+    elsewhere.write_text(json.dumps(raw | {"data_root": str(tmp_path / "data")}))
+    trials = [kill_test().Trial(path, tmp_path) for path in (config, elsewhere)]
+    assert together(tmp_path, command_by_rank, [trial.arguments for trial in trials]) == [2, 2]
+    for rank in (0, 1):
+        assert "the processes of this run differ in data (digest): " in said(tmp_path, trials[rank], rank)
     assert together(tmp_path, command, ["plan", str(config)], {}) == [2, 2]
     assert "`linconv plan` works in one process, and 2 were started" in (tmp_path / "0.err").read_text()
 
