@@ -79,7 +79,7 @@ def pairs_table(experiment: Experiment) -> tuple[Table, pd.DataFrame]:
             dict(zip(CELL, pair.cell, strict=True))
             | {"split": pair.split, "seed": pair.seeds[0] if single else "all", "pairs": len(pair.seeds)}
             | {"images": pair.images, "variant_alone": pair.found.first, "plain_alone": pair.found.second}
-            | {"difference": pair.points, "p": round(pair.found.p, 6), "p_adjusted": round(adjusted[pair], 6)}
+            | {"difference": pair.points, "p": _digits(pair.found.p), "p_adjusted": _digits(adjusted[pair])}
         )
     singles = sum(len(pair.seeds) == 1 for pair in pairs)
     notes = [note.format(sums=len(pairs) - singles) for note in _NOTES[: 1 + (len(pairs) > singles)]]
@@ -116,6 +116,11 @@ def _outcomes(experiment: Experiment) -> dict[RunKey, _Seen]:
 
 def _same_images(one: _Seen, other: _Seen) -> bool:
     return one[0] == other[0] and len(one[1]) == len(other[1])
+
+
+def _digits(p: float) -> float:
+    """Three significant digits, so that no p becomes 0 and every machine writes the same ones."""
+    return float(f"{p:.3g}")
 
 
 def _p(p: float) -> TableCell:
