@@ -44,6 +44,21 @@ def warn_of_overlap(name: str, arrays: Arrays, parts: tuple[Images, Images], roo
         )  # fmt: skip
 
 
+def warn_of_copies(name: str, arrays: Arrays, split: int) -> None:
+    """Log a warning where a new split has put copies of an image into both parts, with whatever label."""
+    train, test = arrays.train_images, arrays.test_images
+    if not (isinstance(train, Tensor) and isinstance(test, Tensor)):
+        return
+    pairs = _same_pixels(train, test)
+    if pairs:
+        other = sum(bool(arrays.train_labels[i] != arrays.test_labels[j]) for i, j in pairs)
+        log.warning(
+            "data set '%s', split %d: %d of %d test images are in the training part too, %d of them with another "
+            "label; the data set holds copies: keep one of each, or the test accuracy says too much",
+            name, split, len(pairs), len(test), other,
+        )  # fmt: skip
+
+
 def _file(files: ImageFiles, index: int, root: Path) -> str:
     return shown(os.path.relpath(os.fsdecode(files.paths[index]), root))
 

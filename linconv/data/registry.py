@@ -18,7 +18,7 @@ from linconv.data.content import describe_content, summary
 from linconv.data.dataset import Arrays, Dataset
 from linconv.data.errors import DataError
 from linconv.data.folders import describe_imagefolder, load_imagefolder, read_once
-from linconv.data.overlap import warn_of_overlap
+from linconv.data.overlap import warn_of_copies, warn_of_overlap
 from linconv.data.resplit import resplit
 from linconv.data.sources import ImageFiles, Images, StreamedImages, fits_in_memory
 
@@ -64,6 +64,7 @@ def load(
     own = arrays
     if split:
         arrays = resplit(name, own, split)
+        warn_of_copies(name, arrays, split)
     train, test = (
         images if isinstance(images, Tensor) else StreamedImages(images, device, workers)
         for images in (arrays.train_images, arrays.test_images)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
-from linconv.data import Arrays, DataError, Dataset, Origin, load
+from linconv.data import Arrays, DataError, Dataset, Origin, content, load
 from linconv.data.content import image_hashes
+from linconv.data.registry import DATASETS
 from linconv.data.resplit import resplit
 from linconv.data.sources import ImageFiles
 
@@ -72,6 +75,31 @@ def test_the_order_of_the_images_does_not_matter():
     assert np.array_equal(one.origin.hashes[1], expected)
 
 
+def test_copies_that_a_split_puts_into_both_parts_are_warned_about(caplog, tmp_path, monkeypatch):
+    """Every image twice inside the training part: the data set's own parts have nothing in common, the new ones do."""
+    load("digits", tmp_path, split=1)
+    assert "in the training part too" not in caplog.text
+    loader = DATASETS["digits"].loader
+
+    def doubled(root):
+        arrays = loader(root)
+        images, labels = arrays.train_images.repeat(2, 1, 1, 1), arrays.train_labels.repeat(2)
+        return arrays._replace(train_images=images, train_labels=labels, origin=replace(arrays.origin, hashes=None))
+
+    monkeypatch.setitem(DATASETS, "digits", replace(DATASETS["digits"], loader=doubled))
+    monkeypatch.setitem(content.KNOWN, "digits", None)
+    new = load("digits", tmp_path, split=1)
+    train, test = (
+        image_hashes(part.numpy(), np.zeros(len(part), np.int64)) for part in (new.train_images, new.test_images)
+    )
+    both = len({row.tobytes() for row in train} & {row.tobytes() for row in test})
+    assert both > 50
+    (message,) = (r.getMessage() for r in caplog.records if "in the training part too" in r.getMessage())
+    count = int(message.split("split 1: ")[1].split()[0])
+    assert both <= count <= len(test)
+    assert f"of {len(test)} test images are in the training part too, 0 of them with another label" in message
+
+
 def test_streamed_images_cannot_be_split():
     files = ImageFiles("pets", np.array([b"a.png"]), 32)
     label = torch.zeros(1, dtype=torch.int64)
@@ -81,8 +109,6 @@ def test_streamed_images_cannot_be_split():
 
 
 def test_changed_images_of_a_known_data_set_are_refused_before_they_are_split(monkeypatch, tmp_path, own):
-    from linconv.data import content
-
     wrong = content.PartDigests("0" * 64, own.content.test.digest)
     monkeypatch.setitem(content.KNOWN, "digits", wrong)
     with pytest.raises(DataError, match="training part"):
