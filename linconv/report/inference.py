@@ -43,13 +43,17 @@ class Cell(NamedTuple):
         return self.variant == PLAIN
 
 
-def score_table(runs: pd.DataFrame, place: Place, variants: Iterable[str], metric: str = "top1") -> pd.DataFrame:
+def score_table(
+    runs: pd.DataFrame, place: Place, variants: Iterable[str], metric: str = "top1", *, by_split: bool | None = None
+) -> pd.DataFrame:
     """A metric of the finished runs of a network on a data set: a column per variant that has one.
 
-    A row per seed; of several splits of the data, a row per (split, seed).
+    A row per seed; `by_split`, by default of runs on several splits of the data, a row per (split, seed).
     """
     done = _finished(runs, place).dropna(subset=[metric])
-    rows = ["split", "seed"] if done["split"].nunique() > 1 else "seed"
+    if by_split is None:
+        by_split = done["split"].nunique() > 1
+    rows = ["split", "seed"] if by_split else "seed"
     table = done.pivot(index=rows, columns="variant", values=metric).astype(float)
     return table[[variant for variant in variants if variant in table]]
 
@@ -59,7 +63,7 @@ def accuracy_models(runs: pd.DataFrame, config: Config, outcomes: Mapping[RunKey
     places = dict.fromkeys((dataset, architecture) for dataset, architecture, _ in plan_cells(config))
     tables = {place: score_table(runs, place, config.variants) for place in places}
     return {
-        place: fit(table, *_images(runs, place, _correct(table, place, outcomes)), tested_share(runs, place))
+        place: fit(table, *_images(runs, place, table, outcomes), tested_share(runs, place))
         for place, table in tables.items()
         if not table.empty
     }
@@ -78,15 +82,15 @@ def _correct(
 
 
 def _images(
-    runs: pd.DataFrame, place: Place, correct: dict[tuple[str, int], np.ndarray]
+    runs: pd.DataFrame, place: Place, table: pd.DataFrame, outcomes: Mapping[RunKey, Outcomes]
 ) -> tuple[dict[tuple[str, int], np.ndarray] | None, int | None]:
     """Outcomes that can be paired image by image, and the number of test images, as far as either is known.
 
     Over several splits there are no such outcomes, and the number is that of all images.
     """
-    own = _finished(runs, place)
+    own, correct = _finished(runs, place), _correct(table, place, outcomes)
     known = DATASETS[place[0]].images if place[0] in DATASETS else None
-    if own["split"].nunique() > 1:
+    if table.index.nlevels > 1:
         return None, sum(known) if known else None
     counts = {len(values) for values in correct.values()}
     if len(counts) > 1 or own["data"].nunique() > 1:  # other images: nothing to pair
@@ -107,15 +111,18 @@ def _finished(runs: pd.DataFrame, place: Place) -> pd.DataFrame:
 def joint_model(runs: pd.DataFrame, config: Config, outcomes: Mapping[RunKey, Outcomes], dataset: str) -> Model | None:
     """One model of all networks on a data set, whose variants are named network/variant; None without a run.
 
-    For comparisons across networks, which have seeds and test images in common.
+    For comparisons across networks, which have seeds and test images in common. Where the finished runs of the data set
+    are of several splits, it is over splits, also for a network that has finished one alone.
     """
+    done = runs[(runs["dataset"] == dataset) & (runs["status"] == "ok")].dropna(subset=["top1"])
+    by_split = done["split"].nunique() > 1
     tables: list[pd.DataFrame] = []
     correct: dict[tuple[str, int], np.ndarray] = {}
     count = tested = None
     for architecture in config.architectures:
         place = (dataset, architecture)
-        table = score_table(runs, place, config.variants)
-        own, count = _images(runs, place, _correct(table, place, outcomes))
+        table = score_table(runs, place, config.variants, by_split=by_split)
+        own, count = _images(runs, place, table, outcomes)
         tested = tested or tested_share(runs, place)
         correct |= {(f"{architecture}/{variant}", seed): values for (variant, seed), values in (own or {}).items()}
         tables.append(table.set_axis([f"{architecture}/{variant}" for variant in table], axis=1))

@@ -10,7 +10,7 @@ from linconv.report.labels import place_label, variant_label
 from linconv.report.source import CellKey, Experiment
 from linconv.report.text import decimals, interval_text, number, percent
 from linconv.report.wording import cell_label
-from linconv.statistics import MIN_RUNS, NO_ERROR, Comparison, open_verdicts
+from linconv.statistics import MIN_RUNS, MIN_SPLITS, NO_ERROR, Comparison, Model, open_verdicts
 
 HOW_TO_READ = (
     "**Difference [interval] (runs) sign.** A difference is a variant minus the plain network (Conv), in percentage "
@@ -68,6 +68,8 @@ def legend(experiment: Experiment) -> Iterator[str]:
         "?": "? undecided: neither a difference nor equivalence is shown",
         "": f"no sign: fewer than {MIN_RUNS} runs",
     }
+    if any(c.few_splits for c in found.values()):
+        meanings[""] += f", or {MIN_SPLITS} splits"
     marks = {c.mark for c in found.values()}
     shown = [text for mark, text in meanings.items() if mark in marks]
     if shown:
@@ -82,6 +84,10 @@ def comparison_notes(experiment: Experiment, found: Mapping[CellKey, Comparison]
         return
     yield from margin_notes(experiment, places)
     yield from noise_notes(experiment, found)
+    few = [cell_label(*cell) for cell, c in found.items() if c.few_splits]
+    if few:
+        cells = ", ".join(few)
+        yield f"No verdict over several splits, since both sides have fewer than {MIN_SPLITS} in common: {cells}."
     flat = [cell_label(*cell) for cell, c in found.items() if c.no_variance]
     if flat:
         yield f"Nothing varies, so that nothing is decided: {', '.join(flat)}."
@@ -119,15 +125,23 @@ def noise_notes(experiment: Experiment, found: Mapping[CellKey, Comparison]) -> 
             f"which the seeds make {of_seeds} of the variance of a difference",
             "unknown": "neither outcomes per image nor the number of test images are known: intervals are of the seeds "
             "alone, and verdicts hold for this test set",
-            "splits": f"{of_seeds} of the variance of a difference is from the seeds, the rest from "
-            f"{len(experiment.config.splits)} splits of the data, whose test images and training sets differ",
+            "splits": _splits_text(model, of_seeds),
         }
         apart = f"; {', '.join(map(variant_label, model.apart))} spread more and are set apart" if model.apart else ""
         spread = model.residual >= NO_ERROR
+        row = "seed" if model.splits is None or model.seeds_told_apart else "split"
         residual = (
-            f"runs spread by {model.residual:.2g} points about their variant and seed" if spread else "no run varies"
+            f"runs spread by {model.residual:.2g} points about their variant and {row}" if spread else "no run varies"
         )
         yield f"{place_label(*place[::-1])}: {residual}{apart}; {texts[model.images]}."
+
+
+def _splits_text(model: Model, of_seeds: str) -> str:
+    splits = 0 if model.splits is None else int(model.splits.any(axis=1).sum())
+    of_splits = f"{splits} splits of the data, whose test images and training sets differ"
+    if not model.seeds_told_apart:
+        return f"the variance of a difference is from {of_splits}; seeds and splits are not told apart"
+    return f"{of_seeds} of the variance of a difference is from the seeds, the rest from {of_splits}"
 
 
 def open_notes(found: Iterable[Comparison]) -> Iterator[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from linconv.statistics.comparison import (
     MIN_RUNS,
+    MIN_SPLITS,
     NO_ERROR,
     UNTESTED,
     Comparison,
@@ -20,6 +21,7 @@ from linconv.statistics.spread import Spread, accuracy_interval, spread
 
 __all__ = [
     "MIN_RUNS",
+    "MIN_SPLITS",
     "NO_ERROR",
     "UNTESTED",
     "Comparison",

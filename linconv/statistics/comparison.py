@@ -18,6 +18,7 @@ Place = tuple[str, str]  # data set, network
 Pair = tuple[str, str]  # variant, reference
 
 MIN_RUNS = 3  # of each side: with fewer neither the mean nor the spread of a variant can be checked
+MIN_SPLITS = 3  # that both sides have, of several: two leave one degree of freedom, and the intervals cover too little
 NO_ERROR = 1e-5  # points; below it is rounding: one image of 50,000 is a step of 0.002 points
 MOST_SEEDS = 1000
 
@@ -81,7 +82,12 @@ class Comparison:
     @property
     def no_variance(self) -> bool:
         """Whether nothing varies: all runs of both sides are alike."""
-        return self.runs >= MIN_RUNS and not self.tested
+        return self.outcome == "undecided" and not self.tested
+
+    @property
+    def few_splits(self) -> bool:
+        """Whether there are enough runs, but on too few splits of the data that both sides have."""
+        return self.outcome == "n too small" and self.runs >= MIN_RUNS
 
     @property
     def text(self) -> str:
@@ -134,9 +140,15 @@ def hypotheses(found: Mapping[tuple[Place, Pair], Comparison]) -> int:
 
 
 def testable(model: Model, pair: Pair) -> bool:
-    """Whether both variants have enough runs, and anything varies."""
-    runs = _runs(model, pair)
-    return runs >= MIN_RUNS and model.error(model.contrast(*pair)).total >= NO_ERROR
+    """Whether both variants have enough runs, on enough splits if there are several, and anything varies."""
+    return _enough(model, pair) and model.error(model.contrast(*pair)).total >= NO_ERROR
+
+
+def _enough(model: Model, pair: Pair) -> bool:
+    if _runs(model, pair) < MIN_RUNS:
+        return False
+    splits = model.common_splits(*pair)
+    return splits is None or splits >= MIN_SPLITS
 
 
 def _runs(model: Model, pair: Pair) -> int:
@@ -160,7 +172,7 @@ def _comparison(
     # rounded: equal means differ by 1e-14, which would print as -0.00
     mean, error = round(float(weights @ model.means), 9), model.error(weights)
     if maximum is None or not testable(model, pair):
-        outcome: Outcome = "n too small" if runs < MIN_RUNS else "undecided"
+        outcome: Outcome = "undecided" if _enough(model, pair) else "n too small"
         return replace(UNTESTED, runs=runs, mean=mean, margin=margin, images=model.images, outcome=outcome)
     half = maximum.quantile(alpha, error.freedom) * error.total
     low, high = mean - half, mean + half

@@ -101,7 +101,7 @@ def _over_splits(scores: pd.DataFrame, images: int | None, tested: float | None)
         beyond, beyond_freedom = _beyond(variance, own_freedom, per_mean, seed_freedom)
         shape = run_part(linear, there, members, own, 1.0, 1.0).covariance
         overlap = more * np.diag([float(v in members) for v in range(len(variants))])
-        parts.append(Part("seeds", per_mean * shape, max(seed_freedom, 1.0)))
+        parts.append(Part("seeds", per_mean * shape, seed_freedom and max(seed_freedom, 1.0)))
         parts.append(Part("splits", beyond * (shape + overlap), beyond_freedom))
     alone, alone_freedom = _alone(table, there, pooled, freedom, own)
     alone = alone + more * np.maximum(0, alone * there.sum(0) - per_mean)
@@ -110,7 +110,7 @@ def _over_splits(scores: pd.DataFrame, images: int | None, tested: float | None)
     residual = of_seeds if seed_freedom > 0 else pooled
     return Model(
         variants, means, runs.sum(0), tuple(parts), (alone, alone_freedom), math.sqrt(residual),
-        seed_freedom if seed_freedom > 0 else freedom, apart, "splits", images,
+        seed_freedom if seed_freedom > 0 else freedom, apart, "splits", images, there,
     )  # fmt: skip
 
 
@@ -128,7 +128,7 @@ def _within(scores: pd.DataFrame) -> tuple[float, float]:
 
 def _beyond(variance: float, freedom: float, of_seeds: float, seed_freedom: float) -> tuple[float, float]:
     """The variance of a split's mean beyond that of its seeds, 0 or above, and its degrees of freedom."""
-    if not math.isfinite(variance):
+    if not math.isfinite(variance):  # no two variants have two splits in common: nothing of them is tested
         return 0.0, 1.0
     beyond = max(0.0, variance - of_seeds)
     weighed = variance**2 / freedom + (of_seeds**2 / seed_freedom if seed_freedom else 0.0)

@@ -69,6 +69,7 @@ class Model:
         apart: variants that spread more than the others and keep their own variance.
         images: how the images' part is known; "splits": by several splits of the data.
         count: test images, over several splits the images that these draw from; None if not known.
+        splits: (J, k) bool, which variants have a run on which of several splits; None without several splits.
     """
 
     variants: tuple[str, ...]
@@ -81,6 +82,7 @@ class Model:
     apart: tuple[str, ...]
     images: Images
     count: int | None
+    splits: np.ndarray | None = None
 
     def contrast(self, variant: str, reference: str) -> np.ndarray:
         """(k,) weights of the difference of two variants."""
@@ -105,6 +107,18 @@ class Model:
         weighed = sum(v**2 / f for _, v, f in values if v > 0)
         freedom = min(MOST_FREEDOM, variance**2 / weighed) if weighed > 0 else math.nan
         return Error(math.sqrt(variance), freedom, math.sqrt(of["seeds"]), math.sqrt(of["images"]))
+
+    def common_splits(self, variant: str, reference: str) -> int | None:
+        """How many splits of the data both variants have; None without several splits."""
+        if self.splits is None:
+            return None
+        i, j = self.variants.index(variant), self.variants.index(reference)
+        return int((self.splits[:, i] & self.splits[:, j]).sum())
+
+    @property
+    def seeds_told_apart(self) -> bool:
+        """Whether the part of the seeds is known beside that of the splits: not with one seed on each split."""
+        return any(part.source == "seeds" and part.freedom > 0 for part in self.parts)
 
     @property
     def covariance(self) -> np.ndarray:

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from benchmarks.coverage import SETTINGS, simulate
-from linconv.statistics import fit
+from linconv.statistics import Margin, compare, fit
 
 TESTED = 0.2
 
@@ -64,6 +64,36 @@ def test_a_missing_run_and_a_missing_split_leave_the_others():
         assert 0 < error.total < 2
     low, high = model.interval("b", 0.95)
     assert 0 < low < high < 100
+
+
+PLACE = ("digits", "base")
+
+
+@pytest.mark.parametrize(("splits", "tested"), [(1, False), (2, False), (3, True)])
+def test_a_verdict_needs_three_splits_that_both_variants_have(splits, tested):
+    """L is five points worse, but has not run on the other splits; b has, so it is tested in any case."""
+    scores = table(4, 3, of_splits=0.01, of_seeds=0.01)
+    scores["a"] -= 5
+    scores["b"] -= 5
+    scores.loc[range(splits, 4), "a"] = np.nan
+    model = fit(scores, None, 1000, TESTED)
+    pairs = [(PLACE, (v, "conv")) for v in ("a", "b")]
+    a, b = compare({PLACE: model}, pairs, {PLACE: Margin(1.0, 10.0)}, 0.05).values()
+    assert model.common_splits("a", "conv") == splits
+    assert (a.tested, a.differs, a.few_splits) == (tested, tested, not tested)
+    assert a.outcome == ("different" if tested else "n too small")
+    assert not a.no_variance
+    assert b.outcome == "different"
+
+
+def test_a_table_of_splits_without_freedom_gives_no_verdict_from_the_seeds_alone():
+    scores = table(2, 3, of_splits=0.1, of_seeds=0.01)[["conv", "a"]]
+    scores.loc[1, "a"] = np.nan
+    scores["a"] -= 5
+    pair = (PLACE, ("a", "conv"))
+    found = compare({PLACE: fit(scores, None, 1000, TESTED)}, [pair], {PLACE: Margin(1.0, 10.0)}, 0.05)[pair]
+    assert (found.outcome, found.differs) == ("n too small", False)
+    assert np.isnan(found.low)
 
 
 @pytest.mark.parametrize("share", [None, 0.0, 1.0, float("nan")])
