@@ -34,7 +34,7 @@ class Setting(NamedTuple):
     and the deviations, as log-odds, between images of one variant and between runs of one variant.
 
     Several `splits` each test that many images, a fifth of a pool, and `of_splits` is the deviation between the
-    training sets of one variant."""
+    training sets of one variant. The first `variants` of all take part."""
 
     images: int
     error: float
@@ -43,6 +43,7 @@ class Setting(NamedTuple):
     of_seeds: float
     splits: int = 1
     of_splits: float = 0.0
+    variants: int = len(VARIANTS)
 
 
 TESTED = 0.2  # the share of the pool that each of several splits tests
@@ -52,6 +53,8 @@ SETTINGS = {
     "MNIST-like, no seed noise": Setting(10_000, 0.01, 0.3, 1.5, 0.0),
     "1,797 digits": Setting(1797, 0.01, 0.3, 1.5, 0.3),
     "354 digits": Setting(354, 0.01, 0.3, 1.5, 0.3),
+    "3 splits of 1,797 digits, 2 variants": Setting(359, 0.01, 0.3, 1.5, 0.3, 3, 0.2, 2),
+    "3 splits, 5 % error, 2 variants": Setting(359, 0.05, 0.5, 1.0, 0.1, 3, 0.1, 2),
     "3 splits of 1,797 digits": Setting(359, 0.01, 0.3, 1.5, 0.3, 3, 0.2),
     "10 splits of 1,797 digits": Setting(359, 0.01, 0.3, 1.5, 0.3, 10, 0.2),
     "5 splits, 5 % error": Setting(359, 0.05, 0.5, 1.0, 0.1, 5, 0.1),
@@ -69,7 +72,7 @@ class Found(NamedTuple):
 
 def failures(setting: Setting, seeds: int, images: int, rng: np.random.Generator) -> np.ndarray:
     """Chances of failure (variants, seeds, images) of newly drawn images and seeds."""
-    return expit(_odds(setting, images, rng)[:, None] + _normal(setting.of_seeds, (len(VARIANTS), seeds, 1), rng))
+    return expit(_odds(setting, images, rng)[:, None] + _normal(setting.of_seeds, (setting.variants, seeds, 1), rng))
 
 
 def _normal(deviation: float, shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
@@ -80,8 +83,8 @@ def _odds(setting: Setting, images: int, rng: np.random.Generator) -> np.ndarray
     """Log-odds of a failure (variants, images), without the part of the seeds."""
     a = setting.error * setting.concentration
     hard = logit(np.clip(rng.beta(a, setting.concentration - a, images), 1e-9, 1 - 1e-9))
-    own = _normal(setting.of_images, (len(VARIANTS), images), rng)
-    return np.asarray(hard.astype(np.float32) + own + WORSE[:, None].astype(np.float32))
+    own = _normal(setting.of_images, (setting.variants, images), rng)
+    return np.asarray(hard.astype(np.float32) + own + WORSE[: setting.variants, None].astype(np.float32))
 
 
 def accuracies(setting: Setting) -> np.ndarray:
@@ -92,7 +95,7 @@ def accuracies(setting: Setting) -> np.ndarray:
     points, weights = np.polynomial.hermite_e.hermegauss(31)
     spread = np.linalg.norm([setting.of_images, setting.of_seeds, setting.of_splits])
     found = [sum(w * expit(hard + spread * x + worse).mean() for x, w in zip(points, weights, strict=True))
-             for worse in WORSE]  # fmt: skip
+             for worse in WORSE[: setting.variants]]  # fmt: skip
     return 100 * (1 - np.array(found) / weights.sum())
 
 
@@ -107,19 +110,19 @@ def simulate(setting: Setting, seeds: int, repetitions: int, *, outcomes: bool =
 def _once(setting: Setting, seeds: int, true: np.ndarray, draw: int, outcomes: bool) -> Iterator[float]:
     rng = np.random.default_rng([seeds, draw])
     model = _fitted(setting, seeds, outcomes, rng) if setting.splits == 1 else _over_splits(setting, seeds, rng)
-    pairs = [(PLACE, (v, VARIANTS[0])) for v in VARIANTS[1:]]
+    pairs = [(PLACE, (v, VARIANTS[0])) for v in VARIANTS[1 : setting.variants]]
     found = list(compare({PLACE: model}, pairs, {PLACE: Margin(0.1, 1.0)}, 0.05, plan=False).values())
     yield all(c.low <= t <= c.high for c, t in zip(found, true, strict=True))
     alone = [stats.t.isf(0.025, c.error.freedom) * c.error.total for c in found]
     yield float(np.mean([abs(c.mean - t) <= half for c, t, half in zip(found, true, alone, strict=True)]))
-    yield any(c.differs for c in found[: int((WORSE[1:] == 0).sum())])
+    yield any(c.differs for c in found[: int((WORSE[1 : setting.variants] == 0).sum())])
 
 
 def _fitted(setting: Setting, seeds: int, outcomes: bool, rng: np.random.Generator) -> Model:
     chances = failures(setting, seeds, setting.images, rng)
     right = rng.random(chances.shape, dtype=np.float32) >= chances
-    scores = pd.DataFrame(100 * right.mean(2).T, columns=list(VARIANTS))
-    correct = {(v, s): right[i, s] for i, v in enumerate(VARIANTS) for s in range(seeds)}
+    scores = pd.DataFrame(100 * right.mean(2).T, columns=list(VARIANTS[: setting.variants]))
+    correct = {(v, s): right[i, s] for i, v in enumerate(scores) for s in range(seeds)}
     return fit(scores, correct if outcomes else None, setting.images)
 
 
@@ -129,12 +132,12 @@ def _over_splits(setting: Setting, seeds: int, rng: np.random.Generator) -> Mode
     rows = {}
     for split in range(setting.splits):
         tested = odds[:, rng.permutation(odds.shape[1])[: setting.images]]
-        tested = tested + _normal(setting.of_splits, (len(VARIANTS), 1), rng)
+        tested = tested + _normal(setting.of_splits, (setting.variants, 1), rng)
         for seed in range(seeds):
-            chances = expit(tested + _normal(setting.of_seeds, (len(VARIANTS), 1), rng))
+            chances = expit(tested + _normal(setting.of_seeds, (setting.variants, 1), rng))
             rows[split, seed] = 100 * (rng.random(chances.shape, dtype=np.float32) >= chances).mean(1)
     index = pd.MultiIndex.from_tuples(rows, names=["split", "seed"])
-    scores = pd.DataFrame(list(rows.values()), index=index, columns=list(VARIANTS))
+    scores = pd.DataFrame(list(rows.values()), index=index, columns=list(VARIANTS[: setting.variants]))
     return fit(scores, None, odds.shape[1], TESTED)
 
 

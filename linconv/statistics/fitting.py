@@ -99,9 +99,11 @@ def _over_splits(scores: pd.DataFrame, images: int | None, tested: float | None)
     for chosen, (variance, own_freedom) in [(None, (pooled, freedom)), *own.items()]:
         members = [v for v in range(len(variants)) if (v not in own if chosen is None else v == chosen)]
         beyond, beyond_freedom = _beyond(variance, own_freedom, per_mean, seed_freedom)
+        # where the part of the splits is held at 0, no error is known better than by the splits' degrees of freedom
+        freedom_of_seeds = max(1.0, seed_freedom if beyond else min(seed_freedom, own_freedom))
         shape = run_part(linear, there, members, own, 1.0, 1.0).covariance
         overlap = more * np.diag([float(v in members) for v in range(len(variants))])
-        parts.append(Part("seeds", per_mean * shape, seed_freedom and max(seed_freedom, 1.0)))
+        parts.append(Part("seeds", per_mean * shape, freedom_of_seeds if seed_freedom else 0.0))
         parts.append(Part("splits", beyond * (shape + overlap), beyond_freedom))
     alone, alone_freedom = _alone(table, there, pooled, freedom, own)
     alone = alone + more * np.maximum(0, alone * there.sum(0) - per_mean)

@@ -75,7 +75,10 @@ def test_two_splits_give_no_verdict_and_a_note_says_why(tmp_path):
     assert {c.outcome for c in found.comparisons.values()} == {"n too small"}
     notes = " ".join(legend(found))
     assert "no sign: fewer than 3 runs, or 3 splits" in notes
-    assert "No verdict over several splits, since both sides have fewer than 3 in common: Base-L on Digits, Base-Lr" in notes
+    assert (
+        "No verdict over several splits, since both sides have fewer than 3 in common: Base-L on Digits, Base-Lr"
+        in notes
+    )
     assert "Nothing varies" not in notes
 
 

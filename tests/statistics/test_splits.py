@@ -45,6 +45,17 @@ def test_the_noise_of_the_seeds_is_not_widened():
     assert np.mean([m.residual for m in errors]) == pytest.approx(0.4, rel=0.08)
 
 
+def test_splits_whose_part_is_held_at_0_still_limit_the_freedom():
+    """Of two variants on 3 splits: 2 degrees of freedom, not the 12 of four seeds within each."""
+    models = [
+        fit(table(3, 4, of_splits=0, of_seeds=0.4, start=i)[["conv", "a"]], None, 1000, TESTED) for i in range(20)
+    ]
+    errors = [m.error(m.contrast("a", "conv")) for m in models]
+    held = [e.freedom for e in errors if e.images == 0]
+    assert 3 <= len(held) < 20
+    assert held == pytest.approx([2] * len(held))
+
+
 def test_more_seeds_on_the_same_splits_leave_what_splits_do():
     model = fit(table(5, 2, of_splits=0.5, of_seeds=0.2), None, 1000, TESTED)
     weights = model.contrast("a", "conv")
