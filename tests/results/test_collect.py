@@ -84,11 +84,11 @@ def test_correlations_are_those_of_the_lowest_common_seed(tmp_path):
     write_experiment(tmp_path, config, diverged=[key("L", 0)])
     collect(config, tmp_path)
     with np.load(tmp_path / "data" / "correlations.npz") as stored:
-        names = {f"digits/base/{v}/1/layer{p}_{LAYERS[p][0]}" for v in ("conv", "L", "Lr") for p in LAYERS}
+        names = {f"digits/base/{v}/1/0/layer{p}_{LAYERS[p][0]}" for v in ("conv", "L", "Lr") for p in LAYERS}
         assert set(stored.files) == names
         name, expected = next(iter(make_correlations("Lr", seed=1).items()))
-        np.testing.assert_array_equal(stored[f"digits/base/Lr/1/{name}"], expected)
-        assert stored[f"digits/base/Lr/1/{name}"].dtype == np.int8
+        np.testing.assert_array_equal(stored[f"digits/base/Lr/1/0/{name}"], expected)
+        assert stored[f"digits/base/Lr/1/0/{name}"].dtype == np.int8
 
 
 def test_a_stale_result_is_refused_with_both_hashes_and_the_remedy(tmp_path):
