@@ -129,9 +129,7 @@ def test_the_memory_available_is_that_of_this_machine() -> None:
 
 
 @pytest.mark.parametrize("workers", [0, 2])
-def test_a_file_that_cannot_be_read_is_the_same_message_from_a_worker(
-    workers: int, root: Path, tmp_path: Path
-) -> None:
+def test_a_file_that_cannot_be_read_is_the_same_message_from_a_worker(workers: int, root: Path, tmp_path: Path) -> None:
     folder = tmp_path / "pets"
     folder.symlink_to(root / "pets")
     statistics = {"mean": [0.5] * 3, "std": [0.2] * 3}  # given, so that nothing is read before the first batch
