@@ -75,7 +75,7 @@ def replace_convolutions(
     replaced = variant.model_copy(update={"warm_start": None})  # the layers, whenever they come
     choice = Choice(include=include, exclude=NETWORKS[architecture].plain)
     done = conversion(model, replaced, choice, allow_nothing=True, **options)
-    log.info("%s: %s", architecture, done)
+    log.info("%s: %s", architecture, str(done))  # the text: a kept record would keep both models
     return done.model
 
 
