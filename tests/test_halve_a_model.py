@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import importlib.util
-from pathlib import Path
-
 import pytest
+
+from tests.scripts import load_script
 
 pytest.importorskip("onnxruntime")
 pytest.importorskip("onnxscript")
 pytest.importorskip("safetensors")
-SCRIPT = Path(__file__).parents[1] / "docs" / "halve_a_model.py"
-spec = importlib.util.spec_from_file_location("halve_a_model", SCRIPT)
-halve = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(halve)
+halve = load_script("docs/halve_a_model.py")
 
 
 def cells(lines):

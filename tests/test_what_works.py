@@ -1,21 +1,14 @@
 """The table of docs/what-works.md says what every tool of PyTorch does with every method."""
 
-import importlib.util
-from pathlib import Path
-
 import pytest
 
 from linconv.catalogue.methods import METHODS
-
-SCRIPT = Path(__file__).resolve().parents[1] / "docs" / "what_works.py"
+from tests.scripts import load_script
 
 
 @pytest.fixture(scope="module")
 def script():
-    spec = importlib.util.spec_from_file_location("what_works", SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_script("docs/what_works.py")
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from pathlib import Path
 from typing import Any
 
@@ -11,18 +10,12 @@ import torchvision.datasets as tv
 
 from linconv.data import DATASETS, content, load
 from tests.published_files import make_part, write_columns
-
-SCRIPT = Path(__file__).parents[2] / "benchmarks" / "containers.py"
+from tests.scripts import load_script
 
 
 @pytest.fixture
 def script() -> Any:
-    spec = importlib.util.spec_from_file_location("containers_benchmark", SCRIPT)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_script("benchmarks/containers.py")
 
 
 def test_all_containers_that_it_writes_give_one_digest(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 from pathlib import Path
 from typing import Any
@@ -14,8 +13,8 @@ from linconv.config import plan_runs
 from linconv.results import RunResult, read_result, reading, write_result
 from linconv.results.outcomes import Outcomes, write_outcomes
 from tests.results.factory import make_config, write_experiment, write_timings
+from tests.scripts import load_script
 
-SCRIPT = Path(__file__).parents[2] / "benchmarks" / "damage.py"
 TIMED = {
     "architectures": ["base"],
     "variants": ["L"],
@@ -27,12 +26,7 @@ TIMED = {
 
 @pytest.fixture(scope="module")
 def script() -> Any:
-    spec = importlib.util.spec_from_file_location("damage", SCRIPT)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_script("benchmarks/damage.py")
 
 
 @pytest.fixture(scope="module")

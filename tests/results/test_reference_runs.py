@@ -1,6 +1,5 @@
 """The committed results: what the documentation says of them, and what is committed of what is rendered from them."""
 
-import importlib.util
 import json
 import shutil
 import subprocess
@@ -11,13 +10,12 @@ from PIL import Image
 
 from linconv.results.collect import collect
 from tests.results.factory import make_config, write_experiment
+from tests.scripts import load_script
 
 ROOT = Path(__file__).parents[2]
 REFERENCE = ROOT / "results" / "reference"
 RUNS = sorted(REFERENCE.glob("*/runs/mnist/base/*/*/result.json"))
-spec = importlib.util.spec_from_file_location("render_reference", ROOT / "docs" / "render_reference.py")
-render_reference = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(render_reference)
+render_reference = load_script("docs/render_reference.py")
 
 
 def test_there_are_runs_of_base_on_mnist():

@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-import importlib.util
-from pathlib import Path
-
 import pytest
 
 from linconv.config import plan_runs, resolve_run
 from linconv.measure.treatment import first_step
 from linconv.training.engine import fit
 from linconv.training.run import initial_network, prepare
+from tests.scripts import load_script
 from tests.training.short import few_images
-
-SCRIPT = Path(__file__).parents[2] / "benchmarks" / "first_epochs.py"
 
 
 @pytest.fixture
 def script(monkeypatch):
-    spec = importlib.util.spec_from_file_location("first_epochs", SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    module = load_script("benchmarks/first_epochs.py")
     data = few_images()
     monkeypatch.setattr(module, "load_data", lambda *_: data)
     return module, data
