@@ -17,7 +17,7 @@ from torch import Tensor
 from linconv.catalogue.datasets import DATASETS
 from linconv.data.dataset import Arrays
 from linconv.data.errors import DataError
-from linconv.data.sources import Images
+from linconv.data.sources import ImageFiles, Images
 from linconv.results.data import DataContent, PartContent
 
 LISTED = 20  # classes in a log line
@@ -80,20 +80,18 @@ def describe_content(
     Raises:
         DataError: a digest is known, and the content has another.
     """
-    origin = arrays.origin
-    hashes: list[np.ndarray | None] = [*origin.hashes] if origin.hashes else [None, None]
+    origin, hashes = arrays.origin, part_hashes(arrays, parts)
     contents = []
-    for i, (images, labels) in enumerate(zip(parts, (arrays.train_labels, arrays.test_labels), strict=True)):
-        if isinstance(images, Tensor) and hashes[i] is None:
-            hashes[i] = image_hashes(images.numpy(), labels.numpy())
-        own = hashes[i]
+    for own, labels in zip(hashes, (arrays.train_labels, arrays.test_labels), strict=True):
         counts = torch.bincount(labels, minlength=len(origin.classes)).tolist()
         digest = None if own is None else content_digest(own)
         contents.append(PartContent(images=len(labels), per_class=tuple(counts), digest=digest))
     train, test = contents
-    known = _compare(
-        name, root, origin.container, *((train.digest, test.digest) if source is None else _digests(source))
-    )
+    digests = [train.digest, test.digest]
+    if source is not None:
+        published = part_hashes(source, (source.train_images, source.test_images))
+        digests = [None if own is None else content_digest(own) for own in published]
+    known = _compare(name, root, origin.container, *digests)
     content = DataContent(
         name=name, container=origin.container, decoder=origin.decoder, known=known, classes=origin.classes,
         train=train, test=test, split=split,
@@ -102,14 +100,17 @@ def describe_content(
     return content, order
 
 
-def _digests(arrays: Arrays) -> tuple[str | None, str | None]:
-    """Of both parts; None for one that is streamed."""
-    found = []
-    for images, labels in ((arrays.train_images, arrays.train_labels), (arrays.test_images, arrays.test_labels)):
-        found.append(
-            content_digest(image_hashes(images.numpy(), labels.numpy())) if isinstance(images, Tensor) else None
-        )
-    return found[0], found[1]
+def part_hashes(
+    arrays: Arrays, parts: tuple[Images | ImageFiles, Images | ImageFiles]
+) -> tuple[np.ndarray | None, np.ndarray | None]:
+    """The hashes of both parts, those of the loader where it has computed them; None for images not in memory."""
+    if arrays.origin.hashes is not None:
+        return arrays.origin.hashes
+    train, test = (
+        image_hashes(images.numpy(), labels.numpy()) if isinstance(images, Tensor) else None
+        for images, labels in zip(parts, (arrays.train_labels, arrays.test_labels), strict=True)
+    )
+    return train, test
 
 
 def summary(content: DataContent) -> str:

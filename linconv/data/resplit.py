@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from linconv.data.content import canonical_order, image_hashes
+from linconv.data.content import canonical_order, part_hashes
 from linconv.data.dataset import Arrays
 from linconv.data.errors import DataError
 
@@ -34,10 +34,7 @@ def resplit(name: str, arrays: Arrays, split: int) -> Arrays:
             "splits, or set stream: false for a folder of images"
         )
     images, labels = torch.cat([train, test]), torch.cat([arrays.train_labels, arrays.test_labels])
-    if arrays.origin.hashes is None:
-        hashes = image_hashes(images.numpy(), labels.numpy())
-    else:
-        hashes = np.concatenate(arrays.origin.hashes)
+    hashes = np.concatenate([own for own in part_hashes(arrays, (train, test)) if own is not None])
     order = canonical_order(hashes).numpy()
     sorted_labels = labels.numpy()[order]
     tested = np.zeros(len(order), dtype=bool)
