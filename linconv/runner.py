@@ -24,7 +24,6 @@ from linconv.results import (
     RunOutcomes,
     RunResult,
     RunWarning,
-    remove_leftovers,
     write_result,
 )
 from linconv.results.arrays import write_npz
@@ -99,8 +98,7 @@ def _begun(run: ResolvedRun, config: Config, folder: Path, force: bool) -> RunRe
     """The result that is there; None, and a folder that is ready for a training."""
     if not force and (result := finished(folder, run, weights=config.keep_weights)) is not None:
         return result
-    remove_leftovers(folder)
-    check_writable(folder, (RESULT, CORRELATIONS, WEIGHTS, FILE))
+    check_writable(folder, (RESULT, CORRELATIONS, WEIGHTS, FILE))  # which also removes leftovers
     if force:
         remove_checkpoints(folder)
     return None

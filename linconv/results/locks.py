@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 def lock(descriptor: int) -> None:
-    """Lock an open file, and on Linux an open folder.
+    """Lock an open file.
 
     Raises:
         BlockingIOError: another process has it.
