@@ -19,6 +19,7 @@ from pathlib import Path
 from pydantic import BaseModel
 
 from linconv.results.integrity import sealed_text
+from linconv.stopping import deferred
 
 ENDING = ".linconv.tmp"  # of temporary names: .NAME.HOST-PROCESS-RANDOM.linconv.tmp
 _OLD = 24 * 3600.0  # seconds; nothing is written for that long
@@ -128,12 +129,13 @@ def check_writable(folder: Path, files: Iterable[str] = ()) -> None:
         if (folder / name).is_dir():
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), os.fspath(folder / name))
     probe = folder / temporary_name("probe")  # one that a killed process leaves is removed too
-    try:
-        with atomic_path(probe) as temporary:
-            temporary.write_bytes(bytes(2**16))
-    finally:
-        with suppress(OSError):
-            probe.unlink(missing_ok=True)
+    with deferred():  # a request to stop between two lines would leave it
+        try:
+            with atomic_path(probe) as temporary:
+                temporary.write_bytes(bytes(2**16))
+        finally:
+            with suppress(OSError):
+                probe.unlink(missing_ok=True)
 
 
 def write_text(path: str | Path, text: str) -> None:

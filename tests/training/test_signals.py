@@ -88,6 +88,20 @@ def test_at_every_line_of_reading_a_checkpoint_no_good_one_is_set_aside(prepare,
         assert content(folder) == left, reached.place
 
 
+def test_at_every_line_of_trying_a_folder_nothing_is_left_in_it(number, tmp_path):
+    with lines(files, at=None, act=lambda: None) as counted:
+        files.check_writable(tmp_path)
+    assert counted.count > 20
+    for at in range(counted.count):
+        with (
+            stopping.listening(),
+            pytest.raises(stopping.StopRequested),
+            lines(files, at=at, act=lambda: signal.raise_signal(number)) as reached,
+        ):
+            files.check_writable(tmp_path)
+        assert not content(tmp_path), reached.place
+
+
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, dict[str, bytes], int, Trainer]]:
     """Data, the files of a run that nothing interrupted, and the number of lines that it took."""
