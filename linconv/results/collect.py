@@ -116,9 +116,9 @@ def _refusal(config: Config, failures: Sequence[Problem]) -> str:
         lines.append(f"  and {len(failures) - _LISTED} more")
     return "\n".join(
         [
-            f"experiment '{config.experiment}': {len(failures)} result(s) cannot be used:",
+            f"experiment '{config.experiment}': {len(failures)} result(s) cannot be used; run them again, or collect "
+            "what there is with --partial:",
             *lines,
-            "run them again, or collect what there is with --partial",
         ]
     )
 

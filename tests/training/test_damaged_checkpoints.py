@@ -306,7 +306,7 @@ def test_a_damaged_result_is_refused_with_a_line_of_its_own(kind: str, train: Tr
     outcome = train.command(*arguments)
     assert outcome.code == 2
     (error,) = outcome.errors
-    head, named, remedy = error.splitlines()
-    assert head == "error: experiment 'toy': 1 result(s) cannot be used:"
+    head, named = error.splitlines()
+    remedy = "run them again, or collect what there is with --partial"
+    assert head == f"error: experiment 'toy': 1 result(s) cannot be used; {remedy}:"
     assert re.match(rf"  {file.relative_to(root).as_posix()}: {message}", named), named
-    assert remedy == "run them again, or collect what there is with --partial"
