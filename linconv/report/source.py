@@ -18,6 +18,7 @@ from linconv.report.inference import Cell, Place
 from linconv.results.arrays import read_npz
 from linconv.results.kinds import COLUMNS
 from linconv.results.manifest import check_manifest
+from linconv.results.notes import Mixture, mixtures
 from linconv.results.outcomes import COLLECTED, Outcomes, read_collected_outcomes
 from linconv.results.record import ResultError
 from linconv.statistics import Comparison, Margin, Model, compare
@@ -64,6 +65,11 @@ class Experiment:
         """The same experiment as if it had planned some of its variants alone."""
         kept = tuple(variant for variant in self.config.variants if variant in variants)
         return replace(self, config=self.config.model_copy(update={"variants": kept}))
+
+    @cached_property
+    def mixtures(self) -> list[Mixture]:
+        """What the runs that are averaged or compared do not have in common."""
+        return mixtures(self.runs)
 
     @cached_property
     def models(self) -> dict[Place, Model]:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-
-import pandas as pd
+from collections.abc import Iterable, Iterator, Sequence
 
 from linconv.report.labels import dataset_label, place_label, variant_of
 from linconv.report.source import CELL, Experiment
-from linconv.results.notes import mixtures
+from linconv.results.notes import Mixture
 
 NAMED = 5  # cells that a note names before it counts the rest
 
@@ -32,14 +30,10 @@ def orthogonality_notes(experiment: Experiment) -> list[str]:
     ]
 
 
-def mixture_notes(runs: pd.DataFrame) -> list[str]:
-    """What the runs that are averaged or compared do not have in common, a note per kind of difference and place.
-
-    Args:
-        runs: the rows of runs.csv.
-    """
+def mixture_notes(mixtures: Iterable[Mixture]) -> list[str]:
+    """What the runs that are averaged or compared do not have in common, a note per kind of difference and place."""
     places: dict[tuple[bool, str], list[str]] = {}
-    for found in mixtures(runs):
+    for found in mixtures:
         within = found.variant is not None
         label = place_label(found.architecture, found.dataset)
         if found.variant is not None:

@@ -14,6 +14,7 @@ from linconv.report.text import MISSING, interval_text, number
 from linconv.report.wording import mixture_notes
 from linconv.results.folders import Results
 from linconv.results.kinds.run import Runs
+from linconv.results.notes import mixtures
 from linconv.statistics import Spread, spread
 
 _CAPTION = "Top-1 accuracy (%) on the test set: mean [95 % interval] (runs), and B minus A in percentage points."
@@ -70,7 +71,7 @@ def accuracies_compared(a: Results, b: Results, equal: Collection[RunKey]) -> Ta
 def _mixed(name: str, results: Results) -> Iterator[str]:
     """What the runs of one folder that are averaged here do not have in common."""
     runs = pd.DataFrame(Runs().rows(results.runs)["runs"], columns=Runs.columns["runs"])
-    yield from (f"{name}, {note}" for note in mixture_notes(runs))
+    yield from (f"{name}, {note}" for note in mixture_notes(mixtures(runs)))
 
 
 def _notes(used: Collection[str]) -> Iterator[str]:

@@ -22,7 +22,7 @@ FORMATS = ("md", "tex", "csv", "html")
 def make_table(experiment: Experiment, name: str) -> tuple[Table, pd.DataFrame]:
     """A table of the catalogue, and the unrounded numbers behind it as a tidy frame."""
     table, frame = TABLES[name].load()(experiment)
-    notes = [*table.notes, *(mixture_notes(experiment.runs) if TABLES[name].of_runs else ())]
+    notes = [*table.notes, *(mixture_notes(experiment.mixtures) if TABLES[name].of_runs else ())]
     return replace(table, label=name.replace("_", "-"), notes=notes), frame
 
 
