@@ -89,6 +89,7 @@ def test_every_part_is_imported_and_models_are_converted(system, tmp_path):
     assert int(done.stdout) > 100
 
 
+@pytest.mark.slow
 def test_a_run_is_trained_collected_and_rendered_on_windows(tmp_path, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     monkeypatch.setenv("PYTHONIOENCODING", "cp1252")  # of a pipe on Windows; has no ≈

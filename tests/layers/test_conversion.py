@@ -33,7 +33,7 @@ def relative_error(a, b):
 
 
 @pytest.mark.parametrize("name", TORCHVISION)
-@pytest.mark.parametrize("variant", ["L", "LRr"])
+@pytest.mark.parametrize("variant", [pytest.param("L", marks=pytest.mark.slow), "LRr"])
 def test_torchvision_models_convert_train_a_step_and_fold(name, variant):
     torch.manual_seed(0)
     model = convert(torchvision.models.get_model(name, weights=None, **TORCHVISION[name]), variant)

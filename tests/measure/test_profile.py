@@ -146,7 +146,7 @@ def test_weight_space_has_products_and_no_convolution_of_its_own():
     assert kinds == {"k x k convolutions", "matrix products", "joining and copies", "between operations"}
 
 
-@pytest.mark.parametrize("activity", ["inference", "training"])
+@pytest.mark.parametrize("activity", [pytest.param("inference", marks=pytest.mark.slow), "training"])
 def test_the_command(activity, tmp_path, monkeypatch, capsys):
     path = tmp_path / "profile.json"
     options = f"--architecture base --variant Lr --batch 2 --activity {activity} --threads 1 --output {path}"

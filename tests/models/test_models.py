@@ -185,7 +185,7 @@ def test_the_catalogue_knows_the_widest_convolution(architecture: str) -> None:
 
 
 @pytest.mark.parametrize("architecture", PAPER)
-@pytest.mark.parametrize("target", ["LRr", "L", 0.5, 0.25])
+@pytest.mark.parametrize("target", ["LRr", 0.5, *(pytest.param(t, marks=pytest.mark.slow) for t in ("L", 0.25))])
 def test_a_narrow_network_has_the_parameters_asked_for_within_a_percent(architecture, target):
     with torch.device("meta"):
         narrow = build_model(architecture, Variant(layer="conv", narrow_to=VARIANTS.get(target, target)))

@@ -201,7 +201,10 @@ def test_a_network_that_can_be_cut_when_a_layer_is_left_out():
     assert small(torch.randn(2, *SHAPE)).shape == (2, 4)
 
 
-@pytest.mark.parametrize("name", ["shufflenet_v2_x0_5", "densenet121", "googlenet", "efficientnet_b0"])
+LARGE = [pytest.param(name, marks=pytest.mark.slow) for name in ("densenet121", "efficientnet_b0")]
+
+
+@pytest.mark.parametrize("name", ["shufflenet_v2_x0_5", "googlenet", *LARGE])
 def test_torchvision(name):
     more = {"aux_logits": False, "init_weights": False} if name == "googlenet" else {}
     model = torchvision.models.get_model(name, weights=None, **more).eval()

@@ -8,6 +8,7 @@ import shutil
 import zipfile
 from pathlib import Path
 
+import pytest
 import yaml
 
 from linconv.catalogue.figures import FIGURES
@@ -128,6 +129,7 @@ def test_stale_results_are_refused_without_snakemakes_records_whatever_the_times
     assert project.run_times() == before
 
 
+@pytest.mark.slow  # tests/report/test_plan.py has the case without Snakemake
 def test_a_timing_of_a_precision_that_the_device_lacks_loses_no_figure(finished: Project, tmp_path: Path) -> None:
     """TF32 on a CPU: the timing says `not supported`, so that its figures are left out and all others are drawn."""
     project = finished.copy(tmp_path / "project")
