@@ -9,6 +9,7 @@ from pydantic import Field, field_validator, model_validator
 from linconv.catalogue.networks import NETWORKS
 from linconv.config.frozen import Frozen, OmitDefaultFromHash
 from linconv.config.names import check_known
+from linconv.config.trials import scaled
 
 
 class Recipe(Frozen):
@@ -59,17 +60,6 @@ class Recipe(Frozen):
         if self.warmup_epochs >= self.epochs:
             found.append(f"warmup_epochs {self.warmup_epochs} leave nothing of {self.epochs} epochs")
         return tuple(found)
-
-    def scaled(self, factor: float) -> Recipe:
-        """The same with that many times the epochs (at least one), milestones and warm-up, rounded."""
-        milestones = {m for m in (round(factor * m) for m in self.milestones) if m >= 1}
-        return self.model_copy(
-            update={
-                "epochs": max(1, round(factor * self.epochs)),
-                "milestones": tuple(sorted(milestones)),
-                "warmup_epochs": round(factor * self.warmup_epochs),
-            }
-        )
 
 
 # The usual CIFAR recipe by which ResNet-18 reaches about 95 %; not the paper's.
@@ -140,13 +130,6 @@ class RateSearch(Frozen):
             raise ValueError(f"factors must increase, not {list(factors)}")
         return factors
 
-    def trials(self, recipe: Recipe) -> tuple[Recipe, ...]:
-        """The recipes that are tried; two epochs at least, where the recipe has them: a network may change between."""
-        short = recipe.scaled(max(self.share, min(1.0, 2 / recipe.epochs)))
-        return tuple(
-            short.model_copy(update={"learning_rate": factor * recipe.learning_rate}) for factor in self.factors
-        )
-
 
 class RecipeChoice(Frozen):
     """A preset, a factor on its epochs and milestones (0.1: a tenth of the training), and overrides in order.
@@ -171,7 +154,7 @@ class RecipeChoice(Frozen):
         Raises:
             ValueError: an override gives a value the recipe does not admit.
         """
-        recipe = PRESETS[self.preset][architecture].scaled(self.epochs_factor).model_dump()
+        recipe = scaled(PRESETS[self.preset][architecture], self.epochs_factor).model_dump()
         for override in self.overrides:
             if override.applies_to(architecture, dataset):
                 recipe |= override.set

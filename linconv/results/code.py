@@ -29,7 +29,10 @@ EXCEPTIONS = {
     "linconv.measure.origin": "writes the provenance of a result",
     "linconv.results": "reads, writes and describes values that other modules measure",
 }
-COUNTED = {"linconv.config.rules": "rounds shares of filters to numbers of filters"}
+COUNTED = {
+    "linconv.config.rules": "rounds shares of filters to numbers of filters",
+    "linconv.config.trials": "makes the trials of a search for a learning rate, and chooses among them",
+}
 
 # What is made of results: cheap to repeat, so nothing is left out. Kinds are loaded by their names in the catalogue.
 STAGES = {

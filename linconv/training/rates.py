@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 
 from linconv.config import Recipe, ResolvedRun
+from linconv.config.trials import trial_recipes
 from linconv.data import Dataset
 from linconv.results import RateChoice, RateTrial, write_text
 from linconv.results.run_folder import SEARCHED
@@ -40,7 +41,7 @@ def choose_rate(
         TrainingStoppedError: a callback of the training stopped it.
     """
     assert run.rate_search is not None
-    recipes = run.rate_search.trials(run.recipe)
+    recipes = trial_recipes(run.recipe, run.rate_search.factors, run.rate_search.share)
     team = team or Team()
     trials = team.from_first(lambda: _finished(folder, identity))
     for number, recipe in enumerate(recipes[len(trials) :], start=len(trials) + 1):

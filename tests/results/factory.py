@@ -15,6 +15,7 @@ import pandas as pd
 import yaml
 
 from linconv.config import Config, ResolvedRun, RunKey, parse_config, plan_runs, resolve_run
+from linconv.config.trials import trial_recipes
 from linconv.report.published import published
 from linconv.results import (
     Complexity,
@@ -136,7 +137,7 @@ def _searched(run: ResolvedRun) -> RateChoice | None:
     """Where a search was asked for: the rate of the seed's number is the best."""
     if run.rate_search is None:
         return None
-    recipes = run.rate_search.trials(run.recipe)
+    recipes = trial_recipes(run.recipe, run.rate_search.factors, run.rate_search.share)
     best = run.seed % len(recipes)
     trials = [
         RateTrial(learning_rate=recipe.learning_rate, val_top1=90.0 - abs(i - best), val_loss=0.3)

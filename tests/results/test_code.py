@@ -43,6 +43,7 @@ ROOMS: dict[str, tuple[str, str, set[str]]] = {
     "deploy": ("deploy/onnx.py", "export_onnx", {"deployment"}),
     "measure, correctness": ("measure/correctness.py", "measure_correctness", {"correctness"}),
     "the run": ("runner.py", "perform_run", {"run"}),
+    "config, the search for a learning rate": ("config/trials.py", "best_trial", TRAINED | MADE_OF_RESULTS),
     "config": ("config/runs.py", "plan_cells", MADE_OF_RESULTS),
     "results": ("results/tidy.py", "write_csv", MADE_OF_RESULTS),
     "results, a kind of its own": ("results/kinds/regularizer.py", "costs", MADE_OF_RESULTS),

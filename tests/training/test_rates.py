@@ -8,6 +8,7 @@ import torch
 from pydantic import ValidationError
 
 from linconv.config import ConfigError, RateSearch, Recipe, parse_config, plan_runs, resolve_run
+from linconv.config.trials import trial_recipes
 from linconv.data import hold_out, load
 from linconv.results import RateChoice, RateTrial, RunResult
 from linconv.runner import perform_run
@@ -142,10 +143,12 @@ def test_of_equal_accuracies_the_lower_loss_is_taken_and_all_may_diverge():
 
 def test_trials_shorten_the_whole_recipe():
     recipe = Recipe(epochs=50, schedule="multistep", milestones=(20, 40), learning_rate=0.1, warmup_epochs=5)
-    first, last = RateSearch(factors=(0.5, 2)).trials(recipe)
+    first, last = trial_recipes(recipe, (0.5, 2), RateSearch().share)
     assert (first.epochs, first.milestones, first.warmup_epochs, first.learning_rate) == (10, (4, 8), 1, 0.05)
     assert last.learning_rate == 0.2
-    epochs = [RateSearch().trials(Recipe(epochs=count))[0].epochs for count in (1, 2, 3, 10, 30)]
+    epochs = [
+        trial_recipes(Recipe(epochs=count), (0.3, 1), RateSearch().share)[0].epochs for count in (1, 2, 3, 10, 30)
+    ]
     assert epochs == [1, 2, 2, 2, 6]
 
 

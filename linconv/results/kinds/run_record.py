@@ -7,6 +7,7 @@ from typing import Any, Literal
 from pydantic import Field, model_validator
 
 from linconv.config import ResolvedRun
+from linconv.config.trials import best_trial, trial_recipes
 from linconv.results.data import DataContent
 from linconv.results.kinds._kind import resolved
 from linconv.results.origin import Provenance
@@ -132,17 +133,13 @@ class RateChoice(Record):
     @classmethod
     def of(cls, trials: list[RateTrial], epochs: int) -> RateChoice:
         """The choice that these trials lead to."""
-        return cls(epochs=epochs, trials=trials, chosen=_best(trials).learning_rate)
+        return cls(epochs=epochs, trials=trials, chosen=best_trial(trials).learning_rate)
 
     @model_validator(mode="after")
     def _consistent(self) -> RateChoice:
-        if self.chosen != (best := _best(self.trials).learning_rate):
+        if self.chosen != (best := best_trial(self.trials).learning_rate):
             raise ValueError(f"chosen is {self.chosen}, of these trials {best} is the best")
         return self
-
-
-def _best(trials: list[RateTrial]) -> RateTrial:
-    return max(trials, key=lambda t: (-1.0 if t.val_top1 is None else t.val_top1, -(t.val_loss or 0.0)))
 
 
 class RunOutcomes(Record):
@@ -214,7 +211,9 @@ class RunResult(Record):
         return self
 
     def _check_rates(self, run: ResolvedRun) -> None:
-        wanted = () if run.rate_search is None else run.rate_search.trials(run.recipe)
+        wanted = (
+            () if run.rate_search is None else trial_recipes(run.recipe, run.rate_search.factors, run.rate_search.share)
+        )
         found = () if self.rate_search is None else self.rate_search.trials
         if [trial.learning_rate for trial in found] != [recipe.learning_rate for recipe in wanted]:
             raise ValueError("rate_search does not have the learning rates that config asks for")

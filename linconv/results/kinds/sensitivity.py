@@ -14,6 +14,7 @@ from linconv.config import VARIANTS, Config, ResolvedRun, ValidationOptions
 from linconv.config.methods import PLAIN
 from linconv.config.parts import run_parts, variant_parts
 from linconv.config.runs import digest
+from linconv.config.trials import scaled
 from linconv.results.kinds._kind import Kind, Rows, resolved
 from linconv.results.origin import Provenance
 from linconv.results.record import SCHEMA_VERSION, Count, Hash, NonNegative, Percent, Record
@@ -137,7 +138,7 @@ def probe_run(config: Config, key: SensitivityKey) -> ResolvedRun:
         variant=PLAIN,
         seed=SEED,
         definition=VARIANTS[PLAIN],
-        recipe=recipe.scaled(config.sensitivity.epochs / recipe.epochs),
+        recipe=scaled(recipe, config.sensitivity.epochs / recipe.epochs),
         augment=config.augment,
         correlation_layers=config.correlation_layers,
         imagefolder=config.imagefolders.get(key.dataset),
