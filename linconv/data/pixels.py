@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from contextlib import suppress
 from io import BytesIO
 from pathlib import Path
 from typing import IO
@@ -44,13 +45,24 @@ def decode_rgb(file: str | os.PathLike[str], *, upright: bool = True) -> np.ndar
         DataError, Exception: as `open_image`.
     """
     content = Path(file).read_bytes()
-    with Image.open(BytesIO(content), formats=FORMATS) as header:  # reads no pixel
-        turned = upright and _orientation(header) in UPRIGHT
-        plain = header.format == "JPEG" and header.mode in ("L", "RGB") and not turned
-    if plain:
+    if _is_plain_jpeg(content, upright=upright):
         return simplejpeg.decode_jpeg(content, colorspace="RGB")
     image = open_image(BytesIO(content), upright=upright)
     return np.array(image if image.mode == "RGB" else image.convert("RGB"))
+
+
+def _is_plain_jpeg(content: bytes, *, upright: bool) -> bool:
+    """Whether it is a grey or color JPEG file that is not to be turned; no pixel is read."""
+    if not content.startswith(b"\xff\xd8"):
+        return False
+    with suppress(ValueError):  # Pillow says what is wrong with it
+        # An orientation stands in EXIF or XMP data. Without either, Pillow need not look, which takes as long as a
+        # tenth of the decoding.
+        if not upright or not any(word in content for word in (b"Exif", b"rientation")):
+            return simplejpeg.decode_jpeg_header(content)[2] in ("Gray", "YCbCr", "RGB")
+    with Image.open(BytesIO(content), formats=FORMATS) as header:
+        turned = upright and _orientation(header) in UPRIGHT
+        return header.format == "JPEG" and header.mode in ("L", "RGB") and not turned
 
 
 def open_image(

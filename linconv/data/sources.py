@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import time
 from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -72,10 +73,13 @@ class ImageFiles:
         def decode(i: int) -> None:
             pixels[i] = self._decode(os.fsdecode(self.paths[chosen[i]]))
 
-        # Decoding releases the interpreter: two threads take 0.7 of the time of one.
-        with ThreadPoolExecutor(torch.get_num_threads()) as pool:
-            for _ in pool.map(decode, range(len(chosen))):
-                pass
+        if (threads := torch.get_num_threads()) == 1:  # a pool of one takes a tenth more time
+            for i in range(len(chosen)):
+                decode(i)
+        else:  # decoding releases the interpreter: two threads take 0.7 of the time of one
+            with ThreadPoolExecutor(threads) as pool:
+                for _ in pool.map(decode, range(len(chosen))):
+                    pass
         return torch.from_numpy(pixels)
 
     def _decode(self, file: str) -> np.ndarray:
@@ -137,10 +141,16 @@ class StreamedImages:
             worker_init_fn=_leave_the_process_group,
             generator=torch.Generator(),  # the loader draws a seed; drawn globally it would shift dropout's draws
         )
-        for batch in loader:
-            if isinstance(batch, str):
-                raise DataError(batch)
-            yield batch.to(self.device)
+        try:
+            for batch in loader:
+                if isinstance(batch, str):
+                    raise DataError(batch)
+                yield batch.to(self.device)
+        except (ConnectionError, EOFError, FileNotFoundError) as error:
+            # A worker has ended with a batch that waits: only it can hand it over. The system's word of the end comes
+            # a moment later, and then torch raises an error that says why.
+            time.sleep(1)
+            raise RuntimeError(f"DataLoader worker has ended: {error}") from error
 
 
 Images = Tensor | StreamedImages
