@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from linconv.config import ResolvedRun
-from linconv.layers import LinearConv2d
+from linconv.layers import ConvReplacement
 from linconv.measure.complexity import complexity
 from linconv.measure.redundancy import filter_banks
 from linconv.training.change import NetworkChange
@@ -77,5 +77,6 @@ def trained_macs(training: Training, initial: nn.Module, input_shape: tuple[int,
 
 def _training_macs(model: nn.Module, input_shape: tuple[int, int, int], batch_size: int) -> int:
     """Of one image, in the form that the layers are set to."""
-    mode = next((module.mode for module in model.modules() if isinstance(module, LinearConv2d)), "auto")
+    chosen = (m.mode for m in model.modules() if isinstance(m, ConvReplacement) and len(m.forms) > 1)
+    mode = next(chosen, "auto")
     return int(getattr(complexity(model, input_shape, batch_size), f"macs_train_{mode}"))

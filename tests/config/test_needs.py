@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from linconv.catalogue.measurements import MEASUREMENTS
 from linconv.config import Config, ConfigError, parse_config
-from linconv.config.needs import MEASURING, REPORTING, RULES, needs_of
+from linconv.config.jobs import needs_of
+from linconv.config.needs import MEASURING, REPORTING, RULES
 
 RAW = {"experiment": "e", "datasets": ["digits"], "architectures": ["base"], "variants": ["conv"], "seeds": [0]}
 
@@ -57,6 +59,32 @@ def test_processes_that_decode_images_need_cores_where_images_are_streamed() -> 
     assert needs_of(both, "train", "digits").threads == 2
     assert needs_of(both, "train", "imagenet").threads == 5
     assert needs_of(both, "work").threads == 5, "a worker takes either"
+
+
+def test_a_gpu_can_be_given_to_a_rule_or_taken_from_it() -> None:
+    named = config(device="auto", needs={"profile": {"gpu": 0}, "complexity": {"gpu": 1}})
+    asked = {rule: needs_of(named, rule).gpu for rule in ("train", "profile", "complexity")}
+    assert asked == {"train": 1, "profile": 0, "complexity": 1}
+
+
+def test_a_worker_asks_for_what_the_runs_need_that_it_trains_side_by_side() -> None:
+    streamed = {"datasets": ["imagenet"], "threads": 2, "loader_workers": 3, "runs_per_gpu": 4}
+    on_gpu, on_cpu = (needs_of(config(device=device, **streamed), "work") for device in ("cuda", "cpu"))
+    assert (on_gpu.threads, on_gpu.mem_mb) == (14, 28_000)
+    assert (on_cpu.threads, on_cpu.mem_mb) == (5, 16_000)
+
+
+def test_the_page_names_what_every_queued_rule_asks_for() -> None:
+    page = (Path(__file__).parents[2] / "docs/cluster.md").read_text(encoding="utf-8")
+    rows = [line for line in page.splitlines() if line.startswith("| `")]
+    for rule in set(RULES) - set(REPORTING):
+        (row,) = (line for line in rows if f"`{rule}`" in line.split("|")[1])
+        needs = needs_of(config(device="cuda"), rule)
+        _, _, cores, memory, time, gpu, _ = (cell.strip() for cell in row.split("|"))
+        assert ("alone" in cores) == needs.alone, rule
+        assert int(memory.split(" GB")[0]) * 1000 == needs.mem_mb, rule
+        assert {"1 day": 1440, "1 hour": 60}[time] == needs.runtime, rule
+        assert gpu.startswith("1") == bool(needs.gpu), rule
 
 
 def test_an_unknown_rule_is_refused_with_the_nearest() -> None:

@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 SETTINGS = Path("/etc/slurm")
+FILES = ("slurm.conf", "gres.conf")
 OURS = "# of the tests of linconv"
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "squeue", "scancel", "scontrol")
 SYSTEM_PATH = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/sbin"])
@@ -63,9 +64,9 @@ def missing() -> str | None:
         return f"not installed: {', '.join(absent)} (apt install slurm-wlm munge)"
     if importlib.util.find_spec("snakemake_executor_plugin_slurm") is None:
         return "not installed: snakemake-executor-plugin-slurm"
-    settings = SETTINGS / "slurm.conf"
-    if settings.exists() and OURS not in settings.read_text(encoding="utf-8"):
-        return f"{settings} is that of another cluster"
+    for settings in (SETTINGS / name for name in FILES):
+        if settings.exists() and OURS not in settings.read_text(encoding="utf-8"):
+            return f"{settings} is that of another cluster"
     return None
 
 
@@ -135,7 +136,7 @@ def running_cluster(folder: Path) -> Iterator[Cluster]:
             except subprocess.TimeoutExpired:
                 daemon.kill()
                 daemon.wait()
-        for name in ("slurm.conf", "gres.conf"):
+        for name in FILES:
             (SETTINGS / name).unlink(missing_ok=True)
         if before is not None:
             os.environ["SLURM_CONF"] = before

@@ -160,15 +160,23 @@ def test_the_configuration_alone_decides_what_jobs_ask_for(
 
 def test_an_override_changes_what_it_names_and_nothing_else(project: Project) -> None:
     overrides = ("--set-resources", "train:runtime=600", "--set-threads", "train=2")
-    overrides += ("--default-resources", "slurm_partition=main", "mem_mb=1", "runtime=1")
+    overrides += (
+        "--default-resources",
+        "slurm_partition=main",
+        "mem_mb=1",
+        "runtime=1",
+        "slurm_extra='--reservation=us'",
+    )
     needs = 'needs={"complexity": {"mem_mb": 2000}}'
-    dry = project.snakemake("-n", "--cores", "4", *overrides, "--config", "device=auto", needs)
+    dry = project.snakemake("-n", "--cores", "4", *overrides, "--config", "device=auto", needs, TIMED)
     assert dry.returncode == 0, dry.stdout
     found = asked(dry.stdout)
     changed = {"runtime": "600", "threads": "2", "slurm_partition": "main"}
     assert NEEDED | changed == {name: found["train"][name] for name in NEEDED | changed}
     expected = {"mem_mb": "2000", "runtime": "60", "gpu": "0", "threads": "1", "slurm_partition": "main"}
     assert expected == {name: found["complexity"][name] for name in expected}
+    extra = {rule: found[rule]["slurm_extra"] for rule in ("train", "throughput")}
+    assert extra == {"train": "--reservation=us", "throughput": "--reservation=us --exclusive"}
 
 
 def test_workers_train_all_runs_in_as_many_jobs(project: Project) -> None:

@@ -14,7 +14,7 @@ from linconv.catalogue.tables import TABLES
 from linconv.cli.apart import checked_config
 from linconv.cli.origin import requirement
 from linconv.config import ConfigError, RunKey, plan_cells, plan_runs, resolve_run, run_hashes
-from linconv.config.needs import needs_of
+from linconv.config.jobs import needs_of
 from linconv.config.parts import run_parts
 from linconv.config.runs import digest
 from linconv.config.writing import config_text
@@ -176,8 +176,15 @@ def resources_of(rule):
     needs = needs_of(settings, rule)
     asked = {"mem_mb": needs.mem_mb, "runtime": needs.runtime, "gpu": needs.gpu, "machine": 1}
     if needs.alone:
-        asked |= {"machine": SHARES, "slurm_extra": "--exclusive"}
+        asked |= {"machine": SHARES, "slurm_extra": " ".join([*given_to_all("slurm_extra"), "--exclusive"])}
     return asked
+
+
+def given_to_all(resource):
+    """The words of `--default-resources` about a resource, as a list: empty where there are none."""
+    given = workflow.resource_settings.default_resources
+    texts = dict(arg.split("=", 1) for arg in given.args) if given else {}
+    return [text.strip("'\"") for name, text in texts.items() if name == resource]
 
 
 # `gpu` counts places on GPUs. Without a limit on the command line there are as many as this machine has.

@@ -10,6 +10,8 @@ for kind in MEASURED:
             f"{LOGS}/{kind.path('{key}').with_suffix('.log')}",
         wildcard_constraints:
             key=one_of(planned(kind.name)),
+        # begins anew each time, so what fails twice fails for good
+        retries: 1
         conda:
             ENVIRONMENT
         threads: needs_of(settings, kind.name).threads
@@ -22,5 +24,6 @@ for kind in MEASURED:
             grid_hash=lambda wildcards, kind=kind: kind.hash(settings, planned(kind.name)[wildcards.key]),
             code_hash=lambda wildcards, kind=kind: kind.code_hash(settings, planned(kind.name)[wildcards.key]),
         shell:
-            "linconv measure {params.kind} --config {params.config} --results {params.root} --only {wildcards.key} "
-            "> {log} 2>&1"
+            appended(
+                "linconv measure {params.kind} --config {params.config} --results {params.root} --only {wildcards.key}"
+            )
