@@ -21,7 +21,6 @@ from linconv.measure.treatment import first_step, trained_macs
 from linconv.results import (
     Provenance,
     RunMetrics,
-    RunOutcomes,
     RunResult,
     RunWarning,
     write_result,
@@ -29,7 +28,7 @@ from linconv.results import (
 from linconv.results.arrays import write_npz
 from linconv.results.code import code_hash
 from linconv.results.files import check_writable
-from linconv.results.outcomes import FILE, write_outcomes
+from linconv.results.outcomes import FILE
 from linconv.results.provenance import git_state, now_utc, peak_memory_mib, versions
 from linconv.results.run_folder import CORRELATIONS, PREVIOUS, RESULT, WEIGHTS, finished, locked, remove_checkpoints
 from linconv.stopping import listening
@@ -39,12 +38,11 @@ from linconv.training.distributed import Team, check_team, joined
 from linconv.training.engine import Training
 from linconv.training.memory import is_out_of_memory, not_enough_memory
 from linconv.training.numerics import asked, check_device, numerics, set_numerics
-from linconv.training.outcomes import image_outcomes
+from linconv.training.outcomes import write_image_outcomes
 from linconv.training.pruning import PruningCallback
 from linconv.training.run import count_parameters, final_layers, initial_network, train, where_never_orthogonal
 
 log = logging.getLogger("linconv")
-ATTEMPTS = 3  # to see the reported accuracy again, image by image
 
 
 def perform_run(
@@ -155,7 +153,7 @@ def finish_run(
         }
         metrics = metrics.model_copy(update=treatment)
     write_npz(folder / CORRELATIONS, kept)
-    outcomes, unstable = write_image_outcomes(training, run, folder, metrics)
+    outcomes, unstable = write_image_outcomes(training, run.recipe.precision, folder, metrics)
     if config.keep_weights:
         write_torch(folder / WEIGHTS, training.model.state_dict())
     result = RunResult(
@@ -185,29 +183,6 @@ def run_warnings(run: ResolvedRun, layers: nn.Module) -> list[RunWarning]:
     never = where_never_orthogonal(run.definition.regularizers, layers) or ()
     found = [RunWarning(**warning._asdict()) for warning in never]
     return found + [RunWarning(code="recipe_unreached", message=part) for part in run.recipe.unreached]
-
-
-def write_image_outcomes(
-    training: Training, run: ResolvedRun, folder: Path, metrics: RunMetrics
-) -> tuple[RunOutcomes | None, list[RunWarning]]:
-    """Write what the reported network makes of every test image; nothing for a diverged run.
-
-    The outcomes must give the accuracy that the training reported. Where the device does not repeat itself so exactly,
-    the network is evaluated again, and in the end left without outcomes, with a warning.
-    """
-    (folder / FILE).unlink(missing_ok=True)  # of an earlier training
-    if training.diverged or training.data is None:
-        return None, []
-    order = training.data.test_order.numpy()
-    for _ in range(ATTEMPTS):
-        batches = training.team.pieces(training.test_batches)(metrics.epoch - 1)
-        found = image_outcomes(training.forward, batches, order, run.recipe.precision)
-        top1 = 100 * int(found.correct.sum()) / len(found.correct)
-        if top1 == metrics.top1:
-            return write_outcomes(folder, found), []
-    message = f"evaluated {ATTEMPTS} times more, the network gave a top-1 of {top1:.6g} %, not {metrics.top1:.6g} %"
-    log.warning("no outcomes per image are kept: %s", message)
-    return None, [RunWarning(code="outcomes_not_repeatable", message=message)]
 
 
 def _provenance(

@@ -66,3 +66,11 @@ def test_an_unknown_name_is_an_attribute_error():
 def test_modules_that_must_not_import_torch(module):
     code = f"import {module}, sys; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_file_that_grows_becomes_two():
+    lengths = {
+        path: len(path.read_text(encoding="utf-8").splitlines()) for path in Path(linconv.__file__).parent.rglob("*.py")
+    }
+    assert len(lengths) > 300
+    assert [str(path) for path, lines in lengths.items() if lines > 300] == []

@@ -78,15 +78,15 @@ def test_the_epoch_with_the_best_validation_is_the_one_whose_outcomes_are_kept(d
 
 
 def test_outcomes_that_never_give_the_accuracy_are_left_out_with_a_warning(digits, tmp_path, monkeypatch, caplog):
-    from linconv import runner
+    from linconv.training import outcomes
 
     def worse(*arguments):
         found = image_outcomes(*arguments)
         found.correct[:] = False
         return found
 
-    image_outcomes = runner.image_outcomes
-    monkeypatch.setattr(runner, "image_outcomes", worse)
+    image_outcomes = outcomes.image_outcomes
+    monkeypatch.setattr(outcomes, "image_outcomes", worse)
     result, outcomes = trained(tmp_path, monkeypatch, digits)
     assert result.outcomes is outcomes is None
     assert not (tmp_path / "outcomes.npz").exists()
