@@ -104,6 +104,26 @@ def test_an_override_keeps_the_gpu_and_the_memory(cluster: Cluster, project: Pro
     assert sorted(others, key=str) == [("gres:gpu:1", "NO"), ("gres:gpu:1", "NO"), (None, "OK")]
 
 
+HOLDING = """
+import os
+from linconv.devices import device_slot, visible_gpus
+given = visible_gpus()
+with device_slot("auto") as device:
+    print(given, device, os.environ.get("CUDA_VISIBLE_DEVICES"))
+"""
+
+
+@pytest.mark.parametrize(("asked", "said"), [(1, "['0'] cuda 0"), (0, "[] cpu None")])
+def test_a_job_holds_the_gpu_that_slurm_gave_it_and_no_other(
+    cluster: Cluster, project: Project, asked: int, said: str
+) -> None:
+    (project.root / "holding.py").write_text(HOLDING)
+    options = [f"--gpus={asked}", "--mem=1G", "--time=5", "--output=holding.log", "--wait"]
+    command = ["sbatch", *options, "--wrap", f"{sys.executable} holding.py"]
+    subprocess.run(command, cwd=project.root, env=project.environment, check=True, capture_output=True, timeout=120)
+    assert (project.root / "holding.log").read_text().splitlines()[-1] == said
+
+
 EPOCHS = {"synthetic": 60, "digits": 15}  # several seconds: a training is caught within
 
 
