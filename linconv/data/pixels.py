@@ -56,13 +56,24 @@ def _is_plain_jpeg(content: bytes, *, upright: bool) -> bool:
     if not content.startswith(b"\xff\xd8"):
         return False
     with suppress(ValueError):  # Pillow says what is wrong with it
-        # An orientation stands in EXIF or XMP data. Without either, Pillow need not look, which takes as long as a
-        # tenth of the decoding.
-        if not upright or not any(word in content for word in (b"Exif", b"rientation")):
+        if not upright or not _has_metadata(content):
             return simplejpeg.decode_jpeg_header(content)[2] in ("Gray", "YCbCr", "RGB")
     with Image.open(BytesIO(content), formats=FORMATS) as header:
         turned = upright and _orientation(header) in UPRIGHT
         return header.format == "JPEG" and header.mode in ("L", "RGB") and not turned
+
+
+def _has_metadata(content: bytes) -> bool:
+    """Whether a JPEG file may say how it is to be turned: it has EXIF or XMP data, or its segments are damaged.
+
+    To ask Pillow takes as long as a tenth of the decoding.
+    """
+    at = 2
+    while content[at : at + 1] == b"\xff" and (marker := content[at + 1 : at + 2]) != b"\xda":  # start of the scan
+        if marker == b"\xe1":  # APP1
+            return True
+        at += 2 + int.from_bytes(content[at + 2 : at + 4], "big")
+    return content[at : at + 2] != b"\xff\xda"
 
 
 def open_image(

@@ -49,6 +49,21 @@ def test_a_turned_jpeg_file_is_upright_where_wanted(orientation: int, scene: Ima
     assert np.array_equal(decode_rgb(tmp_path / "x.jpg"), np.array(ImageOps.exif_transpose(stored)))
 
 
+def test_an_orientation_in_xmp_data_counts_too(scene: Image.Image, tmp_path: Path) -> None:
+    xmp = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:Description tiff:Orientation="6"/></x:xmpmeta>'
+    scene.save(tmp_path / "x.jpg", xmp=xmp)
+    assert decode_rgb(tmp_path / "x.jpg").shape[:2] == scene.size
+    assert decode_rgb(tmp_path / "x.jpg", upright=False).shape[:2] == scene.size[::-1]
+
+
+@pytest.mark.parametrize("cut", [2, 3, 4, 5, 20, 21])
+def test_a_jpeg_file_that_ends_in_its_header_is_refused(cut: int, scene: Image.Image, tmp_path: Path) -> None:
+    scene.save(tmp_path / "x.jpg")
+    (tmp_path / "x.jpg").write_bytes((tmp_path / "x.jpg").read_bytes()[:cut])
+    with pytest.raises((OSError, SyntaxError)):
+        decode_rgb(tmp_path / "x.jpg")
+
+
 @pytest.mark.parametrize("kept", [0.0, 0.02, 0.5, 0.9, 0.999])
 def test_a_truncated_jpeg_file_is_refused(kept: float, scene: Image.Image, tmp_path: Path) -> None:
     file = tmp_path / "x.jpg"
