@@ -55,6 +55,13 @@ class Runs(Kind[RunKey, RunResult]):
     def key_of(self, result: RunResult) -> RunKey:
         return RunKey(result.dataset, result.architecture, result.variant, result.seed, result.split)
 
+    def why_missing(self, root: Path, key: RunKey) -> str:
+        from linconv.results.run_folder import CURRENT, PREVIOUS  # which imports the kinds
+
+        if any((root / key.path / name).exists() for name in (CURRENT, PREVIOUS)):
+            return "stopped or not finished yet: its checkpoint is there, and the command that trained it continues it"
+        return self.missing
+
     def path(self, key: RunKey) -> Path:
         return key.path / "result.json"
 
