@@ -98,7 +98,21 @@ def sizes() -> dict[str, str]:
     }
 
 
-@pytest.mark.parametrize("sentences", [answers, digits, sizes])
+def latencies() -> dict[str, str]:
+    """Times at batch 1 that README gives: of what `linconv.optimize` makes, on a CPU."""
+    timed = [pd.read_csv(REFERENCE / name / "data" / "throughput.csv") for name in ("mnist", "cifar10-short")]
+    found = timed[0][(timed[0]["batch_size"] == 1) & (timed[0]["form"] == "optimised")].set_index("architecture")
+    assert set(found["device"]) == {"cpu"}
+    large, small = (found.loc[names, "ratio"] for names in (["vgg11", "resnet18"], ["base"]))
+    assert (1 - small < found.loc[["base"], "band"]).all(), "base gains"
+    assert not ((timed[1]["batch_size"] == 1) & (timed[1]["device"] == "cuda")).any(), "a GPU was timed at batch 1"
+    return {
+        f"VGG11 and ResNet-18 on a CPU to {large.min():.2f} to {large.max():.2f} of the plain time": "README.md",
+        "gains nothing in the small `base`; at batch 1 no GPU was timed": "README.md",
+    }
+
+
+@pytest.mark.parametrize("sentences", [answers, digits, sizes, latencies])
 def test_numbers_in_prose_are_those_of_the_results(sentences):
     pages = {page: prose(page) for page in PROSE}
     missing = [f"{page}: {sentence}" for sentence, page in sentences().items() if sentence not in pages[page]]
