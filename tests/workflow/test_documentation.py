@@ -15,6 +15,7 @@ import yaml
 from linconv.catalogue._entry import Entry
 from linconv.catalogue.criteria import CRITERIA
 from linconv.catalogue.datasets import DATASETS
+from linconv.catalogue.examples import examples
 from linconv.catalogue.methods import METHODS
 from linconv.catalogue.networks import NETWORKS
 from linconv.catalogue.regularizers import REGULARIZERS
@@ -110,6 +111,12 @@ def test_links_lead_somewhere(page: Path) -> None:
         if not target.exists() or (anchor and anchor not in anchors(target)):
             broken.append(link)
     assert broken == []
+
+
+def test_every_configuration_of_the_reproduction_is_shipped() -> None:
+    text = (REPOSITORY / "docs" / "reproduction.md").read_text(encoding="utf-8")
+    named = re.findall(r"linconv (?:run|measure complexity --config) ([\w-]+)\.yaml", text)
+    assert {"paper", "table2"} <= set(named) <= set(examples())
 
 
 WIDE = ("config/README.md", "docs/results.md")
