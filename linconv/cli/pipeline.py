@@ -22,14 +22,16 @@ def run(
     ] = None,
     budget: Annotated[
         str | None,
-        typer.Option(help="train no longer, measure nothing more after that, such as 2h", show_default="none"),
+        typer.Option(
+            help="no training and no new measurement after that, such as 2h; collecting and rendering follow",
+            show_default="none",
+        ),
     ] = None,
 ) -> None:
     """Do all that a configuration asks for: train, measure, collect, render. What is there is not made again.
 
     Tables, figures and report.html are then in RESULTS/<experiment>. The exit code is 0 where all is there, 1 where
     something failed and the rest was rendered, 75 where Ctrl-C or the budget ended it: the same command continues it.
-    Collecting and rendering come after the budget, and take seconds to minutes more.
 
     Example: linconv config --example smoke > smoke.yaml && linconv run smoke.yaml
     """
