@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -60,6 +62,33 @@ def test_an_option_that_would_change_nothing_is_refused(name, option, rule, othe
     with pytest.raises(UserError) as refused:
         call(name, *given(option), *beside)
     assert str(refused.value) == f"{option.opts[0]}: counts only {rule} {other}; leave it out, or see --help"
+
+
+ROOT = Path(__file__).parents[1]
+TEXTS = [ROOT / "README.md", ROOT / "Makefile", *(ROOT / "config").iterdir(), *(ROOT / "docs").glob("*.md")]
+TEXTS += [*(ROOT / "linconv").rglob("*.py"), *(ROOT / "workflow").rglob("*.smk")]
+CALL = re.compile(r"linconv measure ([a-z]+)((?: +[^\s`\"'#;|>]+)*)")
+SHOWN = sorted(
+    {
+        (path.relative_to(ROOT).as_posix(), *found)
+        for path in TEXTS
+        for found in CALL.findall(re.sub(r"\{[^{}\n]*\}", "VALUE", path.read_text(encoding="utf-8")))
+        if found[0] in COMMANDS
+    }
+)
+
+
+@pytest.mark.parametrize(("page", "name", "options"), SHOWN)
+def test_the_calls_that_are_shown_are_taken(page, name, options):
+    """As far as options go: neither one that is unknown nor one that would be ignored."""
+    if "--" in options:
+        COMMANDS[name].make_context(name, options.split())
+
+
+def test_calls_are_found():
+    assert {"docs/reproduction.md", "docs/layer.md", "linconv/results/merge.py"} <= {page for page, *_ in SHOWN}
+    with pytest.raises(UserError, match=r"--output: counts only with --architecture"):
+        COMMANDS["complexity"].make_context("complexity", ["--config", "x.yaml", "--output", "x.json"])
 
 
 def test_options_that_count_are_taken():
