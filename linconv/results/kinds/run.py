@@ -13,6 +13,7 @@ from linconv.config.runs import digest
 from linconv.results.kinds._kind import Kind, Rows
 from linconv.results.kinds.run_record import Epoch, LayerRedundancy, RunResult
 
+CURRENT, PREVIOUS = "checkpoint.pt", "checkpoint.previous.pt"  # the two generations of a run's checkpoint
 _COORDINATES = list(RunKey._fields)
 _RUN_COLUMNS = """
 status top1 test_loss train_loss train_top1 epoch params params_nonzero coefficient_sparsity selection macs
@@ -56,8 +57,6 @@ class Runs(Kind[RunKey, RunResult]):
         return RunKey(result.dataset, result.architecture, result.variant, result.seed, result.split)
 
     def why_missing(self, root: Path, key: RunKey) -> str:
-        from linconv.results.run_folder import CURRENT, PREVIOUS  # which imports the kinds
-
         if any((root / key.path / name).exists() for name in (CURRENT, PREVIOUS)):
             return "stopped or not finished yet: its checkpoint is there, and the command that trained it continues it"
         return self.missing
