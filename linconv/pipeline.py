@@ -122,7 +122,7 @@ def _finish(settings: Config, config: Path, results: Path, stopped: bool) -> int
     missing = find_missing(settings, root)
     for line in missing.lines:
         log.warning("%s", line)
-    state = _state(settings, root)
+    state = _state(settings, root, missing)
     marker = root / RENDERED
     if not marker.exists() or marker.read_text(encoding="utf-8") != state:
         partial = ("--partial",) if missing.lines else ()
@@ -137,8 +137,8 @@ def _finish(settings: Config, config: Path, results: Path, stopped: bool) -> int
     return FAILED if missing.lines else 0
 
 
-def _state(settings: Config, root: Path) -> str:
-    """What decides the rendered files: the configuration, the code, and the result files by time and size."""
+def _state(settings: Config, root: Path, missing: Missing) -> str:
+    """What decides the rendered files: the configuration, the code, what is missing, result files by time and size."""
     files = {}
     for kind in KINDS.values():
         for key in kind.plan(settings):
@@ -146,7 +146,17 @@ def _state(settings: Config, root: Path) -> str:
             if path.exists():
                 files[kind.path(key).as_posix()] = [path.stat().st_mtime_ns, path.stat().st_size]
     shown = settings.model_dump(mode="json")
-    return digest({"config": shown, "code": [code_hash("collect"), code_hash("report")], "files": files}) + "\n"
+    return (
+        digest(
+            {
+                "config": shown,
+                "code": [code_hash("collect"), code_hash("report")],
+                "files": files,
+                "missing": missing.lines,
+            }
+        )
+        + "\n"
+    )
 
 
 def _run_together(commands: Sequence[tuple[str, ...]]) -> list[int]:

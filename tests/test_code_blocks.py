@@ -83,7 +83,8 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def in_empty_folder(code: str, folder: Path, wheel: Path) -> subprocess.CompletedProcess[str]:
     programs = os.pathsep.join([str(wheel / "bin"), str(Path(sys.executable).parent), os.environ.get("PATH", "")])
-    environment = os.environ | {"PYTHONPATH": str(wheel), "PATH": programs, "MPLBACKEND": "Agg"}
+    found = os.pathsep.join([str(wheel), str(EXAMPLE)])  # docs/adding-a-method.md has its reader install the latter
+    environment = os.environ | {"PYTHONPATH": found, "PATH": programs, "MPLBACKEND": "Agg"}
     return subprocess.run([sys.executable, "-c", code], cwd=folder, env=environment, capture_output=True, text=True)
 
 
@@ -117,6 +118,37 @@ def test_no_block_is_overlooked() -> None:
     fences = sum(len(re.findall(r"^ *```", page.read_text(encoding="utf-8"), re.MULTILINE)) for page in PAGES)
     assert fences == 2 * len(BLOCKS)
     assert {block.language for block in BLOCKS} <= {"python", "console", "yaml", "toml"}
+
+
+def indented(text: str) -> list[str]:
+    """The first lines of the blocks of code that are set by four spaces, which are found by no fence."""
+    lines = BLOCK.sub("", text).splitlines()
+    first, listed = [], False
+    for before, line in zip(["", *lines], lines, strict=False):
+        if line.strip() and not line.startswith(" "):
+            listed = re.match(r"[*+-] |\d+[.)] ", line) is not None
+        if line.startswith(("    ", "\t")) and not before.strip() and not listed:
+            first.append(line)
+    return first
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_no_code_is_set_by_indentation(page: Path) -> None:
+    assert indented(page.read_text(encoding="utf-8")) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "count"),
+    [
+        ("So:\n\n    pip install x\n    pip list\n\nThen\n\n\tls\n", 2),
+        ("* a thing\n\n    of two paragraphs\n", 0),
+        ("* a thing\n\nThen\n\n    ls\n", 1),
+        ("```python\nif x:\n\n    y()\n```\n", 0),
+        ("a sentence\n    that goes on\n", 0),
+    ],
+)
+def test_indented_code_is_recognized(text: str, count: int) -> None:
+    assert len(indented(text)) == count
 
 
 @pytest.mark.parametrize("block", [b for b in BLOCKS if b.reason], ids=lambda block: block.page)

@@ -60,7 +60,7 @@ def linconv(*arguments):
         assert not end.code, arguments
 config = sys.argv[2]
 linconv("train", config, *"--dataset synthetic --architecture base --variant L --seed 0".split())
-linconv("measure", "complexity", "--config", config, "--output", "results/short/complexity.json")
+linconv("measure", "complexity", "--config", config)
 linconv("collect", config)
 linconv("render", "all", "results/short", "--workers", "1")
 print("≈ equivalent")

@@ -1,13 +1,31 @@
 """The package: its public names, and what importing it must not do."""
 
+import json
 import os
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
+import yaml
 
 import linconv
+from linconv.catalogue.methods import METHODS
+
+ROOT = Path(__file__).parents[1]
+
+
+def test_what_is_cited_is_this_version_of_this_package():
+    cited = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    deposited = json.loads((ROOT / ".zenodo.json").read_text(encoding="utf-8"))
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert cited["version"] == deposited["version"] == project["version"] == linconv.__version__
+    assert (cited["title"], cited["abstract"]) == (deposited["title"], deposited["description"])
+    assert cited["license"] == deposited["license"] == project["license"]
+    assert [author["name"] for author in cited["authors"]] == [one["name"] for one in deposited["creators"]]
+    assert "eighteen other ways" in cited["abstract"]
+    assert len(METHODS) == 18 + 1, "README and the citation count the methods beside LinearConv"
 
 
 @pytest.mark.parametrize("name", linconv.__all__)

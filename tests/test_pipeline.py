@@ -105,6 +105,15 @@ def test_a_second_call_repeats_no_run_and_renders_only_what_is_new(act, tmp_path
     assert [call.split()[0] for call in calls] == ["measure", "measure", "collect", "render"]
 
 
+def test_a_run_that_was_stopped_meanwhile_is_rendered_as_such(act, tmp_path):
+    act(codes={"work": 75, "measure": 1}, jobs=1)
+    folder = tmp_path / "results" / "toy" / plan_runs(parse_config(RAW))[0].path
+    folder.mkdir(parents=True)
+    (folder / "checkpoint.pt").touch()
+    _, calls = act(codes={"work": 75, "measure": 1}, jobs=1)
+    assert [call.split()[0] for call in calls[-2:]] == ["collect", "render"]
+
+
 def test_a_failed_run_leaves_a_partial_report_and_exit_code_1(act):
     code, calls = act(codes={"work": 1, "measure": 1}, jobs=1)
     assert code == 1

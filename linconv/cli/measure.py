@@ -14,16 +14,19 @@ from linconv.catalogue.measurements import MEASUREMENTS
 from linconv.catalogue.networks import NETWORKS
 from linconv.cli.measuring import is_planned, measure_here, measure_missing, one_block, show_rows, with_block
 from linconv.cli.options import log_to, one_model, read_config, require_known
+from linconv.cli.together import Together
 from linconv.config import ConfigError
 from linconv.results import write_result
 from linconv.results.kinds import COLUMNS, KINDS
 
 ConfigOption = Annotated[Path | None, typer.Option(help="measure what this configuration asks for", show_default=False)]
-ResultsFolder = Annotated[Path, typer.Option(help="with --config: folder that holds the experiments' folders")]
-Only = Annotated[
-    list[str] | None, typer.Option(help="with --config: this result alone; may be repeated", show_default=False)
-]
-Budget = Annotated[str | None, typer.Option(help="with --config: begin nothing after that long, such as 90s, 20m, 1h")]
+_FOLDERS = "folder that holds the experiments' folders"
+_ONLY = "this result alone; may be repeated"
+_LIMIT = "begin nothing after that long, such as 90s, 20m, 1h"
+_LINES = "write plain lines there"
+ResultsFolder = Annotated[Path, typer.Option(help=f"with --config: {_FOLDERS}")]
+Only = Annotated[list[str] | None, typer.Option(help=f"with --config: {_ONLY}", show_default=False)]
+Budget = Annotated[str | None, typer.Option(help=f"with --config: {_LIMIT}")]
 Architecture = Annotated[str | None, typer.Option(help=f"one network: {', '.join(NETWORKS)}", show_default=False)]
 VariantOption = Annotated[str, typer.Option(help="with --architecture: a variant")]
 Batch = Annotated[int, typer.Option(min=1, help="with --architecture: images per call")]
@@ -32,7 +35,7 @@ Rounds = Annotated[int, typer.Option(min=3, help="with --architecture: samples o
 Threads = Annotated[int | None, typer.Option(min=1, help="CPU threads; all cores by default", show_default=False)]
 DeviceOption = Annotated[str, typer.Option(help="with --architecture: cpu, cuda, or auto")]
 Output = Annotated[Path | None, typer.Option(help="with --architecture: write the result file (JSON) there")]
-Log = Annotated[Path | None, typer.Option(help="write plain lines there")]
+Log = Annotated[Path | None, typer.Option(help=f"with --config: {_LINES}")]
 
 app = typer.Typer(help="Measure networks; results that are there are not made again.", no_args_is_help=True)
 
@@ -175,9 +178,9 @@ def measure_correctness(
 @app.command("sensitivity")
 def measure_sensitivity(
     config: Annotated[Path, typer.Option(help="configuration whose recipe, data and variants count")],
-    results: ResultsFolder = Path("results"),
-    only: Only = None,
-    budget: Budget = None,
+    results: Annotated[Path, typer.Option(help=f"without --dataset: {_FOLDERS}")] = Path("results"),
+    only: Annotated[list[str] | None, typer.Option(help=f"without --dataset: {_ONLY}", show_default=False)] = None,
+    budget: Annotated[str | None, typer.Option(help=f"without --dataset: {_LIMIT}")] = None,
     dataset: Annotated[str | None, typer.Option(help="this data set, instead of what the configuration asks")] = None,
     architecture: Annotated[str | None, typer.Option(help="with --dataset: network")] = None,
     variant: Annotated[str | None, typer.Option(help="with --dataset: replaces convolutions, one at a time")] = None,
@@ -185,7 +188,7 @@ def measure_sensitivity(
     steps: Annotated[int, typer.Option(min=0, help="with --dataset: training steps of each layer alone")] = 50,
     keep: Annotated[float | None, typer.Option(help="print the `exclude` that keeps this share of the saving")] = None,
     output: Annotated[Path | None, typer.Option(help="with --dataset: write the result file (JSON) there")] = None,
-    log: Log = None,
+    log: Annotated[Path | None, typer.Option(help=_LINES)] = None,
 ) -> None:
     """Measure by a short training how much each layer suffers from being replaced, per parameter saved."""
     if keep is not None and not 0 < keep <= 1:
@@ -225,3 +228,6 @@ def _planned_only(name: str, label: str) -> None:
 for _entry in MEASUREMENTS.values():
     if _entry.name not in ("run", *(command.name for command in app.registered_commands)):
         _planned_only(_entry.name, _entry.label)
+
+for _command in app.registered_commands:
+    _command.cls = Together

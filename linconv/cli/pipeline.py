@@ -20,7 +20,13 @@ def run(
     device: Annotated[
         Literal["auto", "cpu", "cuda"] | None, typer.Option(help="instead of the configuration's", show_default=False)
     ] = None,
-    budget: Annotated[str | None, typer.Option(help="the time until it stops, such as 2h", show_default="none")] = None,
+    budget: Annotated[
+        str | None,
+        typer.Option(
+            help="no training and no new measurement after that, such as 2h; collecting and rendering follow",
+            show_default="none",
+        ),
+    ] = None,
 ) -> None:
     """Do all that a configuration asks for: train, measure, collect, render. What is there is not made again.
 

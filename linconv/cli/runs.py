@@ -20,6 +20,7 @@ from linconv.cli.options import (
     require_known,
     seconds,
 )
+from linconv.cli.together import Together
 from linconv.config import Config, ConfigError, ResolvedRun, RunKey, load_config, plan_runs, resolve_run
 from linconv.launch import launch
 from linconv.results.run_folder import finished, settle
@@ -47,11 +48,11 @@ def show_config(
     typer.echo(yaml.safe_dump(read_config(config).model_dump(mode="json"), sort_keys=False), nl=False)
 
 
-@app.command("plan")
+@app.command("plan", cls=Together)
 def plan(
     config: ConfigFile,
     estimate: Annotated[bool, typer.Option("--estimate", help="hours, disk space and downloads instead")] = False,
-    results: Results = Path("results"),
+    results: Annotated[Path, typer.Option(help="with --estimate: folder of the results")] = Path("results"),
     device: Annotated[str | None, typer.Option(help="with --estimate: cpu or cuda", show_default=False)] = None,
 ) -> None:
     """List the runs of a configuration, one per line; or estimate what those without a result will take here.

@@ -33,13 +33,34 @@ class Collected:
 
     planned: int
     collected: int
+    measurements_planned: int
+    measurements: int
     correlations: int
     files: list[Path]
-    failures: Counter[str] = field(default_factory=Counter)
+    problems: list[Problem] = field(default_factory=list)
+
+    @property
+    def failures(self) -> Counter[str]:
+        """The problems of all results, by reason."""
+        return Counter(problem.reason for problem in self.problems)
 
     def __str__(self) -> str:
-        counts = "".join(f", {n} {reason}" for reason, n in sorted(self.failures.items()))
-        return f"{self.collected} of {self.planned} runs collected{counts}"
+        """Runs, the other files of runs, and measurements, each with its own problems."""
+        of_runs = [problem for problem in self.problems if problem.kind == "run"]
+        results = [problem for problem in of_runs if problem.file.endswith("/result.json")]
+        files = [problem for problem in of_runs if problem not in results]
+        measured = [problem for problem in self.problems if problem.kind != "run"]
+        text = f"{self.collected} of {self.planned} runs collected{_counts(results)}"
+        text += f"; other files of runs{_counts(files)}" if files else ""
+        if self.measurements_planned:
+            text += f"; {self.measurements} of {self.measurements_planned} measurements collected{_counts(measured)}"
+        return text
+
+
+def _counts(problems: Sequence[Problem]) -> str:
+    """Such as ", 2 damaged, 1 missing"."""
+    reasons = Counter(problem.reason for problem in problems)
+    return "".join(f", {n} {reason}" for reason, n in sorted(reasons.items()))
 
 
 def collect(config: Config, root: Path, *, partial: bool = False, data: Path | None = None) -> Collected:
@@ -60,6 +81,7 @@ def collect(config: Config, root: Path, *, partial: bool = False, data: Path | N
     rows: Rows = {}
     failures: list[Problem] = []
     runs: dict[RunKey, RunResult] = {}
+    planned = measured = 0
     for kind in KINDS.values():
         found, problems = read_planned(kind, config, root)
         rows |= kind.rows(found)
@@ -67,6 +89,9 @@ def collect(config: Config, root: Path, *, partial: bool = False, data: Path | N
             runs, order = found, {key: i for i, key in enumerate(kind.plan(config))}
             problems += [_diverged(root, key, run) for key, run in runs.items() if run.status == "diverged"]
             problems.sort(key=lambda problem: order[problem.key])
+        else:
+            planned += len(kind.plan(config))
+            measured += len(found)
         failures += problems
     arrays, unreadable = _correlations(config, root, runs)
     outcomes, lost = _outcomes(root, runs)
@@ -90,9 +115,11 @@ def collect(config: Config, root: Path, *, partial: bool = False, data: Path | N
     return Collected(
         planned=len(plan_runs(config)),
         collected=len(runs),
+        measurements_planned=planned,
+        measurements=measured,
         correlations=len(arrays),
         files=files,
-        failures=Counter(failure.reason for failure in failures),
+        problems=failures,
     )
 
 

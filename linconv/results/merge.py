@@ -65,7 +65,7 @@ def merge(folders: Sequence[Path], output: Path) -> Merged:
     for source in sources:
         _check_runs(source)
     chosen, duplicates = _chosen(sources)
-    complexity, notes = _merged_complexity(config, sources)
+    complexity, notes = _merged_complexity(config, sources, output)
     notes += [note for source in sources for note in _strangers(source)]
     left_out = [name for name in MEASURED if any(KINDS[name].plan(source.config) for source in sources)]
     if left_out:
@@ -228,9 +228,15 @@ def _top1(result: RunResult) -> str:
     return result.status if result.metrics.top1 is None else f"top-1 {result.metrics.top1:.6g} %"
 
 
-def _merged_complexity(config: Config, sources: Sequence[Results]) -> tuple[ComplexityResult | None, list[str]]:
+def _merged_complexity(
+    config: Config, sources: Sequence[Results], output: Path
+) -> tuple[ComplexityResult | None, list[str]]:
     """The counts of the merged grid where the folders have them all, else what to do."""
-    again = "complexity.json: {}; count again: linconv measure complexity --config config.yaml --output complexity.json"
+    place = output.with_name(config.experiment)
+    named = "" if place == output else f"rename {output} to {place} and "
+    again = "complexity.json: {}; " + (
+        f"{named}count again: linconv measure complexity --config {place / 'config.yaml'} --results {place.parent}"
+    )
     counted = [source for source in sources if source.complexity is not None]
     models: dict[tuple[str, str], Complexity] = {}
     for source in counted:

@@ -56,7 +56,7 @@ def read_one(kind: Kind[K, R], key: K, expected: str, root: Path, *, readable: b
         )
 
     if not (root / file).exists():
-        return problem("missing", last or kind.missing)
+        return problem("missing", last or kind.why_missing(root, key))
     try:
         result = read_result(root / file, kind.record)
     except ResultError as error:

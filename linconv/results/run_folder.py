@@ -16,6 +16,8 @@ from linconv.config.parts import run_parts
 from linconv.results.arrays import read_npz
 from linconv.results.code import code_hash
 from linconv.results.files import remove_leftovers
+from linconv.results.kinds.run import CURRENT as CURRENT
+from linconv.results.kinds.run import PREVIOUS as PREVIOUS
 from linconv.results.kinds.run_record import RunResult
 from linconv.results.locks import is_still, lock
 from linconv.results.outcomes import read_outcomes
@@ -23,7 +25,6 @@ from linconv.results.reading import read_result
 from linconv.results.record import ResultError, UnreadableError
 
 log = logging.getLogger("linconv")
-CURRENT, PREVIOUS = "checkpoint.pt", "checkpoint.previous.pt"  # the two generations of a run's checkpoint
 RESULT, CORRELATIONS, WEIGHTS = "result.json", "correlations.npz", "weights.pt"
 SEARCHED = "rates.json"  # what a search for the learning rate has found so far
 _LOCK = ".lock"

@@ -172,9 +172,34 @@ def test_other_files_are_checked_too(tmp_path, name, content):
     assert name.rsplit("/", 1)[-1] in read_rows(tmp_path / "data" / "failures.csv")[0]["detail"]
 
 
+def test_runs_their_files_and_measurements_are_counted_apart(tmp_path):
+    config = make_config()
+    write_experiment(tmp_path, config, skip=[key("conv", 2), key("L", 2)], diverged=[key("Lr", 1)])
+    (tmp_path / key("conv").path / "correlations.npz").unlink()
+    (tmp_path / "complexity.json").write_text("{}")
+    assert str(collect(config, tmp_path, partial=True)) == (
+        "13 of 15 runs collected, 1 diverged, 2 missing; other files of runs, 1 missing; "
+        "0 of 1 measurements collected, 1 damaged"
+    )
+
+
+@pytest.mark.parametrize("name", ["checkpoint.pt", "checkpoint.previous.pt"])
+def test_a_run_that_was_stopped_is_not_called_one_that_was_never_started(tmp_path, name):
+    config = make_config(variants=["conv"], seeds=[0, 1])
+    write_experiment(tmp_path, config, skip=[key("conv", 0), key("conv", 1)])
+    (tmp_path / key("conv").path).mkdir(parents=True)
+    (tmp_path / key("conv").path / name).touch()
+    collect(config, tmp_path, partial=True)
+    stopped, never = (row["detail"] for row in read_rows(tmp_path / "data" / "failures.csv"))
+    assert "its checkpoint is there, and the command that trained it continues it" in stopped
+    assert never == "no result file and no log: the run has not been started"
+
+
 def test_nothing_at_all_is_a_refusal_or_empty_tables(tmp_path):
     config = make_config(seeds=[0])
     with pytest.raises(ResultError, match=r"6 result\(s\)"):
         collect(config, tmp_path)
-    assert str(collect(config, tmp_path, partial=True)) == "0 of 5 runs collected, 6 missing"
+    assert str(collect(config, tmp_path, partial=True)) == (
+        "0 of 5 runs collected, 5 missing; 0 of 1 measurements collected, 1 missing"
+    )
     assert (tmp_path / "data" / "runs.csv").read_text() == ",".join(COLUMNS["runs"]) + "\n"

@@ -120,7 +120,11 @@ def test_complexity_is_counted_again_where_the_folders_disagree(tmp_path):
     write_result(b / "complexity.json", counted.model_copy(update={"models": models}))
     merged = merge([a, b], tmp_path / "c")
     assert not (tmp_path / "c" / "complexity.json").exists()
-    assert "the folders differ on base conv; count again: linconv measure complexity" in str(merged)
+    place = tmp_path / "toy"
+    assert (
+        f"the folders differ on base conv; rename {tmp_path / 'c'} to {place} and count again: "
+        f"linconv measure complexity --config {place / 'config.yaml'} --results {tmp_path}" in str(merged)
+    )
 
 
 def test_results_outside_the_plan_are_left_out_and_said(tmp_path):

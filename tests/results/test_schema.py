@@ -13,11 +13,7 @@ from pydantic import BaseModel
 
 from linconv.config import RunKey
 from linconv.results import ComplexityResult, ResultError, RunResult, read_result, write_result
-from linconv.results.kinds.correctness import CorrectnessResult
-from linconv.results.kinds.profile import ProfileResult
-from linconv.results.kinds.regularizer import RegularizerResult
-from linconv.results.kinds.sensitivity import SensitivityResult
-from linconv.results.kinds.throughput import ThroughputResult
+from linconv.results.kinds import COLUMNS, KINDS
 from linconv.results.manifest import Manifest
 from tests.results.factory import make_complexity, make_config, make_run
 
@@ -28,10 +24,7 @@ NAMES = {str: "text", int: "integer", float: "number", bool: "true/false", type(
 def models() -> list[type[BaseModel]]:
     """Every kind of file and every record inside them."""
     found: list[type[BaseModel]] = []
-    queue: list[typing.Any] = [
-        *(RunResult, ComplexityResult, ThroughputResult, CorrectnessResult, SensitivityResult),
-        *(RegularizerResult, ProfileResult, Manifest),
-    ]
+    queue: list[typing.Any] = [*(kind.record for kind in KINDS.values()), Manifest]
     while queue:
         item = queue.pop(0)
         if isinstance(item, type) and not typing.get_args(item) and issubclass(item, BaseModel):
@@ -68,6 +61,17 @@ def test_the_page_lists_every_field_with_its_type(model):
     assert [(name, text) for name, text, _ in rows] == [
         (name, type_text(field.annotation)) for name, field in model.model_fields.items()
     ]
+
+
+@pytest.mark.parametrize("name", COLUMNS)
+def test_the_page_says_what_a_row_of_every_csv_file_is(name):
+    (section,) = re.findall(r"^## With pandas\n(.*?)(?=^## )", PAGE, re.M | re.S)
+    assert f"`{name}.csv`" in "".join(re.findall(r"^\| (`[^|]*) \|", section, re.M))
+
+
+@pytest.mark.parametrize("name", [name for name in KINDS if name != "run"])
+def test_the_page_says_where_every_kind_of_file_is_and_what_writes_it(name):
+    assert re.search(rf"^\| `{name}(?:/<key>)?\.json` \|.*\| `linconv measure {name}` \|$", PAGE, re.M)
 
 
 def test_the_page_s_example_is_run(monkeypatch):

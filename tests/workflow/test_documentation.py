@@ -15,6 +15,7 @@ import yaml
 from linconv.catalogue._entry import Entry
 from linconv.catalogue.criteria import CRITERIA
 from linconv.catalogue.datasets import DATASETS
+from linconv.catalogue.examples import examples
 from linconv.catalogue.methods import METHODS
 from linconv.catalogue.networks import NETWORKS
 from linconv.catalogue.regularizers import REGULARIZERS
@@ -112,13 +113,19 @@ def test_links_lead_somewhere(page: Path) -> None:
     assert broken == []
 
 
-WIDE = ("config/README.md", "docs/results.md")
+def test_every_configuration_of_the_reproduction_is_shipped() -> None:
+    text = (REPOSITORY / "docs" / "reproduction.md").read_text(encoding="utf-8")
+    named = re.findall(r"linconv (?:run|measure complexity --config) ([\w-]+)\.yaml", text)
+    assert {"paper", "table2"} <= set(named) <= set(examples())
+
+
+WIDE = ("config/README.md",)
 
 
 @pytest.mark.parametrize("page", [p for p in PAGES if p.relative_to(REPOSITORY).as_posix() not in WIDE], ids=str)
 def test_lines_are_short(page: Path) -> None:
     """Tables are one line a row; so is what `docs/embed_tables.py` copies."""
-    text = re.sub(r"<!-- table: .*?<!-- /table -->", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
+    text = re.sub(r"<!-- (table|text): .*?<!-- /\1 -->", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
     long = [line for line in text.splitlines() if len(line) > 100 and not line.lstrip().startswith("|")]
     assert long == []
 

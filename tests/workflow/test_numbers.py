@@ -9,6 +9,7 @@ import sys
 import pandas as pd
 import pytest
 
+from linconv.config import Config, load_config, plan_runs, resolve_run
 from tests.workflow.conftest import REPOSITORY
 
 REFERENCE = REPOSITORY / "results" / "reference"
@@ -20,6 +21,54 @@ def prose(page: str) -> str:
     text = (REPOSITORY / page).read_text(encoding="utf-8")
     text = re.sub(r"<!-- table: .*?<!-- /table -->|^ *```.*?^ *```$", "", text, flags=re.DOTALL | re.MULTILINE)
     return " ".join(" ".join(line for line in text.splitlines() if not line.lstrip().startswith("|")).split())
+
+
+WORDS = re.findall(
+    r"\w+",
+    "one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen "
+    "eighteen nineteen twenty",
+)
+
+
+def word(number: int) -> str:
+    return WORDS[number - 1]
+
+
+def contents(config: Config) -> dict[str, set[int]]:
+    """How many of what a configuration has; runs may differ in their epochs."""
+    runs = plan_runs(config)
+    grid = {"networks": config.architectures, "variants": config.variants, "data sets": config.datasets}
+    counts = {name: {len(values)} for name, values in (grid | {"seeds": config.seeds, "runs": runs}).items()}
+    return counts | {"epochs": {resolve_run(config, key).recipe.epochs for key in runs}}
+
+
+def false_counts(text: str, found: dict[str, set[int]]) -> list[str]:
+    """Where a text names another number of something than there is."""
+    named = re.findall(rf"\b(\d+|{'|'.join(WORDS)}) ({'|'.join(found)})\b", text)
+    numbers = [(int(n) if n.isdigit() else WORDS.index(n) + 1, what) for n, what in named]
+    return [f"{number} {what}" for number, what in numbers if number not in found[what]]
+
+
+@pytest.mark.parametrize("path", sorted((REPOSITORY / "config").glob("*.yaml")), ids=lambda path: path.name)
+def test_what_is_said_of_a_configuration_is_in_it(path):
+    text = (REPOSITORY / "config" / "README.md").read_text(encoding="utf-8")
+    (row,) = re.findall(rf"^\| `{re.escape(path.name)}` \| (.*) \|$", text, re.MULTILINE)
+    own = " ".join(re.findall(r"^# ?(.*)$", path.read_text(encoding="utf-8"), re.MULTILINE))
+    found = contents(load_config(path))
+    assert (false_counts(row, found), false_counts(own, found)) == ([], [])
+
+
+def test_the_networks_that_pages_say_are_trained_are_planned():
+    paper, digits = (
+        len(plan_runs(load_config(REPOSITORY / "config" / name))) for name in ("paper.yaml", "config.yaml")
+    )
+    assert f"it trains {paper} networks" in prose("docs/reproduction.md")
+    assert f"| `digits` | {digits} networks on" in (REPOSITORY / "README.md").read_text(encoding="utf-8")
+
+
+def test_a_false_count_is_recognized():
+    found = contents(load_config(REPOSITORY / "config" / "paper.yaml"))
+    assert false_counts("6 networks, five data sets, 250 epochs; 4 seeds, 30 epochs", found) == ["4 seeds", "30 epochs"]
 
 
 def comparisons(experiment: str) -> pd.DataFrame:
@@ -78,8 +127,12 @@ def digits() -> dict[str, str]:
     assert set(tested["outcome"]) == {"undecided"}
     assert half.idxmin() == "lowrank_frozen_half"
     assert half.idxmax() == "lowrank_warm_half"
+    planned, vgg11 = (load_config(REPOSITORY / "config" / name) for name in ("peers.yaml", "peers-vgg11.yaml"))
     page = "docs/comparison.md"
     return {
+        f"trains {len(planned.variants)} variants on the digits, {word(len(planned.seeds))} seeds each": page,
+        f"The committed results have {len(top1)} of them": page,
+        f"compares {word(len(vgg11.variants))} variants": page,
         f"At half of the parameters {len(half)} variants lie between {half.min():.2f} and {half.max():.2f} %": page,
         f"All {len(tested)} differences to the plain network are undecided": page,
         f"the margin of {tested['margin'].iloc[0]:.2f} points": page,
@@ -98,7 +151,21 @@ def sizes() -> dict[str, str]:
     }
 
 
-@pytest.mark.parametrize("sentences", [answers, digits, sizes])
+def latencies() -> dict[str, str]:
+    """Times at batch 1 that README gives: of what `linconv.optimize` makes, on a CPU."""
+    timed = [pd.read_csv(REFERENCE / name / "data" / "throughput.csv") for name in ("mnist", "cifar10-short")]
+    found = timed[0][(timed[0]["batch_size"] == 1) & (timed[0]["form"] == "optimised")].set_index("architecture")
+    assert set(found["device"]) == {"cpu"}
+    large, small = (found.loc[names, "ratio"] for names in (["vgg11", "resnet18"], ["base"]))
+    assert (1 - small < found.loc[["base"], "band"]).all(), "base gains"
+    assert not ((timed[1]["batch_size"] == 1) & (timed[1]["device"] == "cuda")).any(), "a GPU was timed at batch 1"
+    return {
+        f"VGG11 and ResNet-18 on a CPU to {large.min():.2f} to {large.max():.2f} of the plain time": "README.md",
+        "gains nothing in the small `base`; at batch 1 no GPU was timed": "README.md",
+    }
+
+
+@pytest.mark.parametrize("sentences", [answers, digits, sizes, latencies])
 def test_numbers_in_prose_are_those_of_the_results(sentences):
     pages = {page: prose(page) for page in PROSE}
     missing = [f"{page}: {sentence}" for sentence, page in sentences().items() if sentence not in pages[page]]

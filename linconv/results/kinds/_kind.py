@@ -28,7 +28,7 @@ class Kind(ABC, Generic[K, R]):
 
     name: ClassVar[str]
     columns: ClassVar[Mapping[str, list[str]]]
-    missing = "not measured yet"  # what is said where there is neither a file nor a log
+    missing = "not measured yet"
 
     def __init__(self, record: type[R]) -> None:
         self.record = record
@@ -72,6 +72,10 @@ class Kind(ABC, Generic[K, R]):
     def hash_of(self, result: R) -> str:
         """The hash that the file says it was made for."""
         return str(result.grid_hash)  # type: ignore[attr-defined]
+
+    def why_missing(self, root: Path, key: K) -> str:
+        """What is said of a planned result in `root` that has neither a file nor a log."""
+        return self.missing
 
     def path(self, key: K) -> Path:
         """The result file, relative to results/<experiment>/."""

@@ -13,6 +13,7 @@ from linconv.config.runs import digest
 from linconv.results.kinds._kind import Kind, Rows
 from linconv.results.kinds.run_record import Epoch, LayerRedundancy, RunResult
 
+CURRENT, PREVIOUS = "checkpoint.pt", "checkpoint.previous.pt"  # the two generations of a run's checkpoint
 _COORDINATES = list(RunKey._fields)
 _RUN_COLUMNS = """
 status top1 test_loss train_loss train_top1 epoch params params_nonzero coefficient_sparsity selection macs
@@ -54,6 +55,11 @@ class Runs(Kind[RunKey, RunResult]):
 
     def key_of(self, result: RunResult) -> RunKey:
         return RunKey(result.dataset, result.architecture, result.variant, result.seed, result.split)
+
+    def why_missing(self, root: Path, key: RunKey) -> str:
+        if any((root / key.path / name).exists() for name in (CURRENT, PREVIOUS)):
+            return "stopped or not finished yet: its checkpoint is there, and the command that trained it continues it"
+        return self.missing
 
     def path(self, key: RunKey) -> Path:
         return key.path / "result.json"
