@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections import Counter
 from collections.abc import Mapping
 from typing import NamedTuple
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
-from matplotlib.transforms import ScaledTranslation
 
 from linconv.report.costs import (
     CostMeasure,
@@ -41,7 +41,7 @@ _TIME = (
     "the median ratio of a round; what was not timed is left out. Timed on {where}."
 )
 _FEW = (
-    "Bars are {level} intervals. Variants of one network with one cost stand side by side. "
+    "Bars are {level} intervals. Variants of one network with one cost lie on one another, the later ones smaller. "
     "Colors are variants, shapes networks."
 )
 _MANY = (
@@ -128,28 +128,26 @@ def _variants(experiment: Experiment, cells: list[Cell]) -> list[str]:
 def _bars(axes: Axes, experiment: Experiment, points: list[_Point]) -> None:
     styles = variant_styles(experiment)
     markers = network_markers(experiment.config.architectures)
-    used: dict[tuple[str, float], int] = {}
+    sharing = Counter((p.cell.architecture, p.x) for p in points)
+    drawn: Counter[tuple[str, float]] = Counter()
     for cell, x, y in points:
         low, high = (y, y) if math.isnan(cell.value.low) else (cell.value.low, cell.value.high)
-        beside = used[cell.architecture, x] = used.get((cell.architecture, x), -1) + 1
-        # variants of one network with one cost stand side by side, not on top of one another
-        shift = ScaledTranslation(5 * beside / 72, 0, axes.figure.dpi_scale_trans)
+        drawn[cell.architecture, x] += 1
+        above = sharing[cell.architecture, x] - drawn[cell.architecture, x]  # points that lie on this one
         axes.errorbar(
             x,
             y,
             None if low == high else [[max(0.0, y - low)], [max(0.0, high - y)]],
-            transform=axes.transData + shift,
             fmt=markers[cell.architecture],
             color=styles[cell.variant].color,
-            ms=5,
-            capsize=2.5,
-            elinewidth=0.9,
+            ms=5 + 2.5 * above,
+            capsize=2.5 + 1.5 * above,
+            elinewidth=0.9 + 1.2 * above,
             mec="white",
             mew=0.5,
             ecolor=styles[cell.variant].color,
             zorder=3,
         )
-        axes.update_datalim([(x, low), (x, high)])  # what is shifted does not count by itself
 
 
 def _many(figure: Figure, experiment: Experiment, cells: list[Cell], panels: list[_Panel]) -> None:

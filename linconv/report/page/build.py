@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import tempfile
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -71,7 +70,6 @@ def report_html(folder: str | Path, *, workers: int = 1) -> str:
         sections=sections,
         unreadable=unreadable,
         verdicts=[(claim, _cells(claim, sections)) for claim in verdicts],
-        counts=Counter(claim.verdict for claim in verdicts),
         symbols=VERDICTS,
         how_to_read=HOW_TO_READ,
         remarks={"Deviations from the published protocol": protocol_deviations(experiments), "Errata found": ERRATA},

@@ -101,7 +101,7 @@ def test_one_experiment(tmp_path):
     text = path.read_text(encoding="utf-8")
     page = check(text)
     shown = " ".join(page.text)
-    assert text.index('id="verdicts"') < text.index('id="toy-tables"') < text.index('id="toy-figures"')
+    assert text.index('id="verdicts"') < text.index('id="toy-figures"') < text.index('id="toy-tables"')
     assert "6 of 6 finished" in shown
     assert {"toy-run-digits-base-conv", "toy-run-digits-base-L", "toy-run-digits-base-Lr"} <= set(page.values("id"))
     assert "linconv train config.yaml --variant Lr --seed 1" in shown
