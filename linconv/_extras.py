@@ -46,9 +46,8 @@ class NamesTheExtra(MetaPathFinder):
         asking = _importing_modules()
         if extras and asking and asking[0].partition(".")[0] == "linconv":
             rooms = [name.split(".")[1] for name in asking if name.startswith("linconv.")]
-            extra = next(
-                (room for room in rooms if room in extras), extras[0]
-            )  # linconv.deploy asks by other rooms too
+            # linconv.deploy asks by way of other rooms too
+            extra = next((room for room in rooms if room in extras), extras[0])
             raise ModuleNotFoundError(f"{asking[0]} needs {fullname}: pip install 'linconv[{extra}]'", name=fullname)
 
 

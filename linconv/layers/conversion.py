@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
@@ -18,7 +19,7 @@ from linconv.layers.forms import check_mode
 from linconv.layers.methods import check_options, method_class
 from linconv.layers.places import Place, places_of
 from linconv.layers.replacement import ConvReplacement
-from linconv.layers.replacing import is_exported, refuse_hooks, refuse_wrappers, replace_modules
+from linconv.layers.replacing import HOOKED, has_hooks, is_exported, refuse_hooks, refuse_wrappers, replace_modules
 from linconv.layers.selection import Choice, Selection, check_patterns, select
 
 if TYPE_CHECKING:
@@ -113,18 +114,12 @@ def conversion(
     """What `convert` does, and a report in place of the log."""
     if not isinstance(model, nn.Module):
         raise TypeError(f"model must be an nn.Module, not a {type(model).__name__}; convert it before torch.export")
-    new = _replacement(variant)
+    new = _replacement(variant, options)
     if not inplace:
         model = copied(model)
     if new.layer == PLAIN:
-        if options:
-            raise ValueError(f"the plain convolution has no option '{next(iter(options))}'")
         return Conversion(model, PLAIN, Selection({}, {}, []))
-    layer_class = method_class(new.layer)
-    options = {**new.options, **options}
-    check_options(new.layer, options)
-    if layer_class.inits:  # LinearConv2d.from_conv2d alone would start from the given filters
-        options = {"init": layer_class.inits[0]} | options
+    layer_class, options = method_class(new.layer), dict(new.options)
     refuse_wrappers(model, (nn.Conv2d,), "convert")
     check_patterns(model, choice)
     selection = select(model, layer_class, options, _both(choice, new.choice))
@@ -134,6 +129,25 @@ def conversion(
     redrawn = _redrawn(model, layer_class, options) if selection.replaced else None
     layers = _layers(model, layer_class, selection.replaced, options)
     return Conversion(replace_modules(model, layers), layer_class.__name__, selection, redrawn)
+
+
+def replaceable(model: nn.Module, variant: str | Variant) -> Selection:
+    """Which convolutions `convert` would replace by a variant, and why not the others; the model is left as it is.
+
+    A convolution with hooks, for which `convert` raises, is among the others.
+
+    Raises:
+        TypeError: `variant` is no name and no variant.
+        ValueError: what `convert` raises for an unknown or plain variant, a wrapped model or a lazy convolution.
+    """
+    new = _replacement(variant)
+    if new.layer == PLAIN:
+        raise ValueError(f"'{PLAIN}' is the plain convolution, which replaces nothing; name a variant or a method")
+    refuse_wrappers(model, (nn.Conv2d,), "convert")
+    found = select(model, method_class(new.layer), new.options, new.choice)
+    hooked = {name: HOOKED for conv, name in found.replaced.items() if has_hooks(conv)}
+    kept = {conv: name for conv, name in found.replaced.items() if name not in hooked}
+    return found._replace(replaced=kept, refused=found.refused | hooked)
 
 
 def fold(model: nn.Module, *, inplace: bool = False) -> nn.Module:
@@ -190,13 +204,29 @@ class _Replacement(NamedTuple):
     choice: Choice = Choice()
 
 
-def _replacement(variant: object) -> _Replacement:
-    """What a variant, or the name of a built-in variant or a method, which need no pydantic, replaces.
+def _replacement(variant: object, more: Mapping[str, Any] = MappingProxyType({})) -> _Replacement:
+    """What a variant replaces, or the name of a built-in variant or a method, which need no pydantic.
+
+    Args:
+        more: options that override the variant's.
 
     Raises:
         TypeError: it is neither a name nor a variant.
-        ValueError: an unknown name, or a variant that is more than layers.
+        ValueError: an unknown name or option, or a variant that is more than layers.
     """
+    new = _named_replacement(variant)
+    if new.layer == PLAIN:
+        if more:
+            raise ValueError(f"the plain convolution has no option '{next(iter(more))}'")
+        return new
+    layer_class, options = method_class(new.layer), {**new.options, **more}
+    check_options(new.layer, options)
+    if layer_class.inits:  # LinearConv2d.from_conv2d alone would start from the given filters
+        options = {"init": layer_class.inits[0]} | options
+    return new._replace(options=options)
+
+
+def _named_replacement(variant: object) -> _Replacement:
     if isinstance(variant, str):
         check_known([variant], [*BUILT_IN, *known_methods()], "variant")
         definition = BUILT_IN.get(variant, {"layer": variant})

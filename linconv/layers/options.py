@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 import types
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from linconv.config.names import nearest
@@ -53,6 +53,18 @@ def check_init(init: Any, inits: tuple[str, ...], fits: tuple[str, ...]) -> None
         raise ValueError(f"init {init!r} starts from the filters of a given convolution: use from_conv2d or convert")
     if init not in inits:
         raise ValueError(f"init must be one of {', '.join((*inits, *fits))}, not {init!r}")
+
+
+def check_names(names: object, what: str, example: str, kinds: tuple[type, ...] = (str,)) -> None:
+    """Raise TypeError unless `names` is several names; one string would be taken for the list of its letters.
+
+    Args:
+        what: is named, the beginning of the message, such as "forms: a list of forms".
+        example: a name that is valid.
+        kinds: what a name may be.
+    """
+    if isinstance(names, str) or not isinstance(names, Iterable) or not all(isinstance(name, kinds) for name in names):
+        raise TypeError(f"{what} is expected, such as [{example!r}], not {names!r}")
 
 
 @functools.cache

@@ -282,7 +282,7 @@ def test_a_method_is_named_with_its_options():
             TypeError,
             r"variant must be a name, .* or a linconv.Variant, not None",
         ),
-        ({"include": "0*"}, TypeError, r"include and exclude are lists of patterns, .* not '0\*'"),
+        ({"include": "0*"}, TypeError, r"include and exclude: a list of patterns is expected, .* not '0\*'"),
         ({"exclude": "0"}, TypeError, "not '0'"),
         ({"include": [0]}, TypeError, r"not \[0\]"),
         ({"rank": "10"}, ValueError, "rank must be an int .* not '10'"),
