@@ -1,4 +1,4 @@
-"""Replacing the convolutions of any model, and folding them back."""
+"""Replacing the convolutions of any model."""
 
 from __future__ import annotations
 
@@ -148,28 +148,6 @@ def replaceable(model: nn.Module, variant: str | Variant) -> Selection:
     hooked = {name: HOOKED for conv, name in found.replaced.items() if has_hooks(conv)}
     kept = {conv: name for conv, name in found.replaced.items() if name not in hooked}
     return found._replace(replaced=kept, refused=found.refused | hooked)
-
-
-def fold(model: nn.Module, *, inplace: bool = False) -> nn.Module:
-    """The plain model with the same outputs: every layer that knows its plain convolution is replaced by it.
-
-    It is for inference, so it is a copy unless asked otherwise: the model that trains stays as it is. What carries over
-    is what `convert` carries over. An optimizer knows the parameters of the model that was given, not these.
-
-    Args:
-        inplace: change and return `model` itself instead of a copy.
-
-    Raises:
-        ValueError: a layer to fold has hooks, which would be lost, or stands inside DistributedDataParallel, FSDP,
-            torch.compile or TorchScript.
-    """
-    refuse_wrappers(model, (ConvReplacement,), "fold")
-    refuse_hooks((name, m) for name, m in model.named_modules() if isinstance(m, ConvReplacement) and m.folds)
-    if not inplace:
-        model = copied(model)
-    return replace_modules(
-        model, {m: m.to_conv2d() for m in model.modules() if isinstance(m, ConvReplacement) and m.folds}
-    )
 
 
 def replaced_layers(model: nn.Module) -> list[str]:
