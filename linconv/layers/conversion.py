@@ -36,7 +36,7 @@ class Conversion(NamedTuple):
         model: the model that was given, a copy of it, or the layer that replaces it.
         layer: the name of the class of the new layers.
         selection: which convolutions were replaced, and why the others were not.
-        redrawn: what to say of trained filters that were thrown away; None where there were none.
+        redrawn: what to say of filters that were thrown away; None where they are not or were new themselves.
     """
 
     model: nn.Module
@@ -83,8 +83,9 @@ def convert(
         inplace: False leaves `model` as it is and returns a converted copy.
         allow_nothing: return the model as it is where no convolution is replaced, which is an error otherwise.
         options: of the layer, by keyword; they override the variant's. `LinearConv2d` has `primary_ratio`, `rank`,
-            `sparsity`, `mode`, `init`. New filters are drawn by default, and a WARNING says so where the model is
-            trained; the `init` that starts from the filters of a trained model is "least_squares" for LinearConv and
+            `sparsity`, `mode`, `init`. New filters are drawn by default, and a WARNING says so where batch
+            normalization shows that the model is trained, and without batch normalization where no `init` is given; the
+            `init` that starts from the filters of a trained model is "least_squares" for LinearConv and
             `wconv`, "svd" for low-rank layers.
 
     Raises:
@@ -126,7 +127,7 @@ def conversion(
     if not selection.replaced and not allow_nothing:
         raise ValueError(f"convert: {_nothing(model, selection, layer_class)}; allow_nothing=True lets this pass")
     refuse_hooks((name, conv) for conv, name in selection.replaced.items())
-    redrawn = _redrawn(model, layer_class, options) if selection.replaced else None
+    redrawn = _redrawn(model, layer_class, options, new.init_stated) if selection.replaced else None
     layers = _layers(model, layer_class, selection.replaced, options)
     return Conversion(replace_modules(model, layers), layer_class.__name__, selection, redrawn)
 
@@ -180,6 +181,7 @@ class _Replacement(NamedTuple):
     layer: str
     options: Mapping[str, Any]
     choice: Choice = Choice()
+    init_stated: bool = False
 
 
 def _replacement(variant: object, more: Mapping[str, Any] = MappingProxyType({})) -> _Replacement:
@@ -198,10 +200,11 @@ def _replacement(variant: object, more: Mapping[str, Any] = MappingProxyType({})
             raise ValueError(f"the plain convolution has no option '{next(iter(more))}'")
         return new
     layer_class, options = method_class(new.layer), {**new.options, **more}
+    stated = new.init_stated or "init" in more
     check_options(new.layer, options)
     if layer_class.inits:  # LinearConv2d.from_conv2d alone would start from the given filters
         options = {"init": layer_class.inits[0]} | options
-    return new._replace(options=options)
+    return new._replace(options=options, init_stated=stated)
 
 
 def _named_replacement(variant: object) -> _Replacement:
@@ -220,7 +223,8 @@ def _named_replacement(variant: object) -> _Replacement:
             'a trained model, name the layer and its `init`, such as "svd"'
         )
     where = Choice(given.include, given.exclude, given.skip_first, given.skip_last, given.only_where_saves)
-    return _Replacement(given.layer, given.layer_options, where)
+    stated = given.options is not None and "init" in given.options.model_fields_set
+    return _Replacement(given.layer, given.layer_options, where, stated)
 
 
 def _both(choice: Choice, variants: Choice) -> Choice:
@@ -245,15 +249,23 @@ def _nothing(model: nn.Module, selection: Selection, layer_class: type[ConvRepla
     return "the model has no nn.Conv2d to replace"
 
 
-def _redrawn(model: nn.Module, layer_class: type[ConvReplacement], options: Mapping[str, Any]) -> str | None:
-    """What to say where new filters replace trained ones."""
+def _redrawn(
+    model: nn.Module, layer_class: type[ConvReplacement], options: Mapping[str, Any], init_stated: bool
+) -> str | None:
+    """What to say where new filters replace trained ones, or ones that may be trained."""
     fits = layer_class.fits
-    statistics = [buffer for name, buffer in model.named_buffers() if name.rpartition(".")[2] == "running_mean"]
-    trained = any(not buffer.is_meta and bool(buffer.any()) for buffer in statistics)
-    if not trained or options.get("init") in fits:
+    if options.get("init") in fits or all(parameter.is_meta for parameter in model.parameters()):
         return None
-    remedy = f"init={fits[0]!r} starts from them" if fits else f"{layer_class.__name__} cannot start from them"
-    return f"the model is trained (its batch norms have seen batches) and its filters are drawn anew: {remedy}"
+    statistics = [buffer for name, buffer in model.named_buffers() if name.rpartition(".")[2] == "running_mean"]
+    if any(not buffer.is_meta and bool(buffer.any()) for buffer in statistics):
+        remedy = f"init={fits[0]!r} starts from them" if fits else f"{layer_class.__name__} cannot start from them"
+        return f"the model is trained (its batch norms have seen batches) and its filters are drawn anew: {remedy}"
+    if statistics or init_stated:  # new batch norms are those of a new model
+        return None
+    if not fits:
+        return f"the filters are drawn anew: {layer_class.__name__} cannot start from trained ones"
+    new = f", and init={layer_class.inits[0]!r} says that new ones are wanted" if layer_class.inits else ""
+    return f"the filters are drawn anew: init={fits[0]!r} starts from those of a trained model{new}"
 
 
 def _layers(

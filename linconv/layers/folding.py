@@ -9,7 +9,7 @@ from torch import nn
 
 from linconv.layers.copies import copied
 from linconv.layers.replacement import ConvReplacement
-from linconv.layers.replacing import owners_of, place_of, refuse_hooks, refuse_wrappers, replace_modules
+from linconv.layers.replacing import Place, owners_of, place_of, refuse_hooks, refuse_wrappers, replace_modules
 
 
 def fold(model: nn.Module, *, inplace: bool = False) -> nn.Module:
@@ -43,7 +43,7 @@ def _share(model: nn.Module, layers: Mapping[ConvReplacement, str], convs: Mappi
     Layers with one module inside them in common, as some methods make them, share nothing that has to stay shared.
     """
     shared = {place: owners for place, owners in owners_of(model).items() if len(owners) > 1}
-    alike: dict[object, list[ConvReplacement]] = {}
+    alike: dict[tuple[type, tuple[Place, ...]], list[ConvReplacement]] = {}
     for layer in layers:
         if layer.bias is not None and place_of(layer.bias) in shared:
             convs[layer].bias = layer.bias

@@ -2,6 +2,7 @@
 
 import copy
 import logging
+import re
 
 import numpy as np
 import pytest
@@ -44,7 +45,7 @@ def messages(caplog):
 
 
 def test_one_warning_says_how_many_are_replaced_and_why_the_others_are_not(caplog):
-    convert(network(), "L")
+    convert(network(), "L", init="paper")
     ((level, message),) = messages(caplog)
     assert level == "WARNING"
     assert message == (
@@ -57,7 +58,7 @@ def test_one_warning_says_how_many_are_replaced_and_why_the_others_are_not(caplo
 
 def test_what_is_left_plain_as_asked_warns_nobody(caplog):
     with caplog.at_level(logging.INFO, "linconv"):
-        convert(network(), "L", include=["0", "2"], skip_first=True)
+        convert(network(), "L", include=["0", "2"], skip_first=True, init="paper")
     assert messages(caplog) == [
         ("INFO", "convert: 1 of 4 convolutions replaced by LinearConv2d; 3 left plain as asked"),
     ]
@@ -133,6 +134,40 @@ def test_trained_filters_are_not_drawn_anew_silently(caplog, layer, options, rem
     found = [message for level, message in messages(caplog) if level == "WARNING"]
     assert len(found) == (remedy is not None)
     assert all("is trained" in message and message.endswith(remedy) for message in found)
+
+
+@pytest.mark.parametrize(
+    ("layer", "remedy"),
+    [
+        (
+            "L",
+            "init='least_squares' starts from those of a trained model, and init='paper' says that new ones are wanted",
+        ),
+        (Variant(layer="linear"), "init='least_squares' starts from those of a trained model, and init='paper' .*"),
+        ("lowrank", "init='svd' starts from those of a trained model.*"),
+        ("ghost", "GhostConv2d cannot start from trained ones"),
+    ],
+)
+def test_filters_that_may_be_trained_are_not_drawn_anew_silently(caplog, layer, remedy):
+    convert(nn.Sequential(nn.Conv2d(3, 8, 3), nn.GroupNorm(2, 8)), layer)
+    ((level, message),) = messages(caplog)
+    assert level == "WARNING"
+    assert re.search(f"; the filters are drawn anew: {remedy}$", message)
+
+
+@pytest.mark.parametrize(
+    ("model", "variant", "options"),
+    [
+        (nn.Sequential(nn.Conv2d(3, 8, 3)), "L", {"init": "least_squares"}),
+        (nn.Sequential(nn.Conv2d(3, 8, 3)), "L", {"init": "paper"}),
+        (nn.Sequential(nn.Conv2d(3, 8, 3)), Variant(layer="linear", options={"init": "paper"}), {}),
+        (nn.Sequential(nn.Conv2d(3, 8, 3, device="meta")), "L", {}),
+        (nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8)), "L", {}),
+    ],
+)
+def test_filters_that_are_new_or_meant_to_be_warn_nobody(caplog, model, variant, options):
+    convert(copy.deepcopy(model), variant, **options)
+    assert messages(caplog) == []
 
 
 def test_convert_changes_the_model_in_place_and_fold_makes_a_copy_unless_asked_otherwise():
@@ -212,41 +247,6 @@ def test_tied_convolutions_stay_tied(caplog, tie):
     assert replaced_layers(model) == ["2"]
     assert sum(p.numel() for p in model[:2].parameters()) == params
     assert "2 left plain (0, …): it shares its parameters with another module" in caplog.text
-
-
-@pytest.mark.parametrize("inplace", [False, True])
-@pytest.mark.parametrize("layer", ["L", "LRr", "LSr", "tucker"])
-def test_layers_with_the_same_parameters_fold_into_convolutions_with_the_same_parameters(layer, inplace):
-    model = convert(nn.Sequential(*(nn.Conv2d(8, 8, 3, padding=1) for _ in range(3))), layer)
-    for name, parameter in list(model[0].named_parameters()):
-        owner, _, own = name.rpartition(".")
-        if name != "bias":
-            setattr(model[2].get_submodule(owner), own, parameter)
-    model[1].bias = model[0].bias
-    x = torch.randn(2, 8, 6, 6)
-    expected = model(x)
-    folded = fold(model, inplace=inplace)
-    torch.testing.assert_close(folded(x), expected, rtol=1e-4, atol=1e-5)
-    assert folded[0].weight is folded[2].weight
-    assert folded[0].weight is not folded[1].weight
-    assert folded[1].bias is folded[0].bias is not folded[2].bias
-    assert sum(p.numel() for p in folded.parameters()) == 2 * 8 * 8 * 9 + 2 * 8
-
-
-@pytest.mark.parametrize("where", [1, 2])
-def test_layers_that_share_a_part_of_their_filters_are_not_folded(where):
-    model = convert(nn.Sequential(nn.Conv2d(8, 8, 3), nn.Conv2d(8, 8, 3)), "L").append(nn.Conv2d(8, 4, 3))
-    model[where].register_parameter({1: "primary_filters", 2: "weight"}[where], model[0].primary_filters)
-    with pytest.raises(ValueError, match=rf"^0 shares parameters of its filters with {where}, and their plain"):
-        fold(model, inplace=True)
-    assert replaced_layers(model) == ["0", "1"]
-
-
-def test_layers_with_a_warehouse_in_common_fold_into_convolutions_of_their_own():
-    model = convert(nn.Sequential(nn.Conv2d(16, 16, 3), nn.Conv2d(16, 16, 3)), "warehouse")
-    folded, x = fold(model), torch.randn(1, 16, 8, 8)
-    torch.testing.assert_close(folded(x), model(x), rtol=1e-4, atol=1e-5)
-    assert folded[0].weight is not folded[1].weight
 
 
 HOOKS = [
