@@ -19,7 +19,15 @@ from linconv.layers.forms import check_mode
 from linconv.layers.methods import check_options, method_class
 from linconv.layers.places import Place, places_of
 from linconv.layers.replacement import ConvReplacement
-from linconv.layers.replacing import HOOKED, has_hooks, is_exported, refuse_hooks, refuse_wrappers, replace_modules
+from linconv.layers.replacing import (
+    HOOKED,
+    check_module,
+    has_hooks,
+    is_exported,
+    refuse_hooks,
+    refuse_wrappers,
+    replace_modules,
+)
 from linconv.layers.selection import Choice, Selection, check_patterns, select
 
 if TYPE_CHECKING:
@@ -113,8 +121,7 @@ def conversion(
     **options: Any,
 ) -> Conversion:
     """What `convert` does, and a report in place of the log."""
-    if not isinstance(model, nn.Module):
-        raise TypeError(f"model must be an nn.Module, not a {type(model).__name__}; convert it before torch.export")
+    check_module(model)
     new = _replacement(variant, options)
     if not inplace:
         model = copied(model)
@@ -168,6 +175,7 @@ def set_mode(model: nn.Module, mode: str) -> nn.Module:
     Raises:
         ValueError: an unknown mode.
     """
+    check_module(model)
     check_mode(mode)
     for module in model.modules():
         if isinstance(module, ConvReplacement):
@@ -277,8 +285,7 @@ def _layers(
     """The new layers; where making them takes long, the log says how far it is."""
     depends = any("options_at" in vars(cls) for cls in layer_class.mro() if cls is not ConvReplacement)
     places = places_of(model) if depends else {}
-    layers: dict[nn.Conv2d, ConvReplacement] = {}
-    started = said = time.monotonic()
+    layers, started, said = {}, time.monotonic(), time.monotonic()
     for conv, name in convs.items():
         here = layer_class.options_at(places.get(conv, Place()), options)
         try:

@@ -9,7 +9,15 @@ from torch import nn
 
 from linconv.layers.copies import copied
 from linconv.layers.replacement import ConvReplacement
-from linconv.layers.replacing import Place, owners_of, place_of, refuse_hooks, refuse_wrappers, replace_modules
+from linconv.layers.replacing import (
+    Place,
+    check_module,
+    owners_of,
+    place_of,
+    refuse_hooks,
+    refuse_wrappers,
+    replace_modules,
+)
 
 
 def fold(model: nn.Module, *, inplace: bool = False) -> nn.Module:
@@ -27,6 +35,7 @@ def fold(model: nn.Module, *, inplace: bool = False) -> nn.Module:
             another module, as a plain convolution cannot, or stands inside DistributedDataParallel, FSDP, torch.compile
             or TorchScript.
     """
+    check_module(model)
     refuse_wrappers(model, (ConvReplacement,), "fold")
     refuse_hooks((name, m) for name, m in model.named_modules() if isinstance(m, ConvReplacement) and m.folds)
     if not inplace:

@@ -20,7 +20,7 @@ from linconv.layers.geometry import in_channels_last
 from linconv.layers.linear_conv import LinearConv2d
 from linconv.layers.options import check_names
 from linconv.layers.replacement import ConvReplacement
-from linconv.layers.replacing import has_hooks, refuse_wrappers, replace_modules
+from linconv.layers.replacing import check_module, has_hooks, refuse_wrappers, replace_modules
 
 log = logging.getLogger("linconv")
 
@@ -53,10 +53,11 @@ def optimize(
             export to an engine.
 
     Raises:
-        TypeError: `sample_input` is no tensor, or `forms` is no list of strings.
+        TypeError: `model` is no module, `sample_input` no tensor, or `forms` is no list of strings.
         ValueError: an unknown form, or none; a model with convolutions inside DistributedDataParallel, FSDP,
             torch.compile or TorchScript.
     """
+    check_module(model)
     if not isinstance(sample_input, Tensor):
         raise TypeError(f"sample_input must be a tensor, not {type(sample_input).__name__}")
     check_names(forms, "forms: a list of forms", "feature")

@@ -8,6 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from linconv.config.errors import UserError
+
 MODULE_HOOKS = (
     "_forward_hooks",
     "_forward_pre_hooks",
@@ -23,6 +25,24 @@ HOOKED = "it has hooks, which the new layer would not have"
 MAX_DEPTH = 4  # of lists and dictionaries in each other, which may also contain themselves
 Place = tuple[Any, ...]
 DATA_PARALLEL = ("DistributedDataParallel", "FullyShardedDataParallel", "FSDPModule")
+
+
+class NoModuleError(UserError, TypeError):
+    """An argument that should be a model, and is none."""
+
+
+def check_module(model: object) -> None:
+    """Raise NoModuleError for what is no module, with the way to one."""
+    if isinstance(model, nn.Module):
+        return
+    kind = type(model).__name__
+    if isinstance(model, Mapping):
+        remedy = "load these tensors into their model first (load_state_dict)"
+    elif isinstance(model, torch.export.ExportedProgram):
+        remedy = "use the model from before torch.export"
+    else:
+        remedy = "make the model first"
+    raise NoModuleError(f"model must be an nn.Module, not {'an' if kind[0] in 'AEIOUaeiou' else 'a'} {kind}; {remedy}")
 
 
 def refuse_wrappers(model: nn.Module, kinds: tuple[type[nn.Module], ...], what: str) -> None:

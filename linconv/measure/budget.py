@@ -18,6 +18,7 @@ from linconv.layers.copies import copied
 from linconv.layers.forms import Form
 from linconv.layers.options import check_names
 from linconv.layers.replacement import ConvReplacement
+from linconv.layers.replacing import check_module
 from linconv.layers.selection import Choice as Patterns
 from linconv.layers.selection import Selection, blank, left_plain
 from linconv.measure.latency import layer_seconds, ratio_to_plain
@@ -147,17 +148,18 @@ def plan(
 
     Raises:
         ValueError: no budget or several, one outside (0, 1), `loss` without `batches`, or an unknown variant.
-        TypeError: `variants` is one string, or has something that is no variant.
+        TypeError: `model` is no module, or `variants` is one string, or has something that is no variant.
         UserError: the budget cannot be met, or there is no convolution to replace.
     """
+    check_module(model)
     cost, budget = _budget(params=params, macs=macs, latency=latency)
     if (loss is None) != (batches is None):
         raise ValueError("plan: give `loss` and `batches` together, or neither")
     if variants is not None:
         check_names(variants, "variants: a list of variants", "L", (str, Variant))
     wanted = [as_variant(v) for v in variants or ()] or [*LINEAR, *(LOW_RANK if batches is not None else ())]
-    shapes = conv_shapes(model, size)
     selections = [replaceable(model, variant) for variant in wanted]
+    shapes = conv_shapes(model, size)
     offers, plain = _offers(model, cost, wanted, selections, shapes, size)
     left_out = _left_out(selections, shapes, offers)
     if not offers:

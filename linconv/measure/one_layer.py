@@ -19,6 +19,7 @@ from linconv.config.names import check_known
 from linconv.layers import conversion, fitting_init, replaceable
 from linconv.layers.copies import copied
 from linconv.layers.replacement import ConvReplacement
+from linconv.layers.replacing import check_module
 from linconv.layers.selection import Choice, left_plain
 
 log = logging.getLogger("linconv")
@@ -86,6 +87,7 @@ def sensitivity(model: nn.Module, loss: Loss, batches: Batches, variant: str | V
         UserError: there is no batch, or the variant can replace no convolution of the model.
         TypeError, ValueError: `variant` or the model is what `convert` refuses.
     """
+    check_module(model)
     variant = as_variant(variant)
     selection = replaceable(model, variant)
     kept = list(batches)
