@@ -132,7 +132,7 @@ def conversion(
     check_patterns(model, choice)
     selection = select(model, layer_class, options, _both(choice, new.choice))
     if not selection.replaced and not allow_nothing:
-        raise ValueError(f"convert: {_nothing(model, selection, layer_class)}; allow_nothing=True lets this pass")
+        raise ValueError(f"convert: {_nothing(model, selection)}; allow_nothing=True lets this pass")
     refuse_hooks((name, conv) for conv, name in selection.replaced.items())
     redrawn = _redrawn(model, layer_class, options, new.init_stated) if selection.replaced else None
     layers = _layers(model, layer_class, selection.replaced, options)
@@ -246,10 +246,10 @@ def _both(choice: Choice, variants: Choice) -> Choice:
     )
 
 
-def _nothing(model: nn.Module, selection: Selection, layer_class: type[ConvReplacement]) -> str:
+def _nothing(model: nn.Module, selection: Selection) -> str:
     """Why nothing is replaced."""
     if selection.refused or selection.unwanted:
-        return f"no convolution is replaced: {selection.text(layer_class.__name__)}"
+        return f"no convolution is replaced: {'; '.join(selection.left())}"
     if is_exported(model):
         return "a program of torch.export has no nn.Conv2d; convert the model before torch.export"
     if there := replaced_layers(model):

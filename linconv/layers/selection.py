@@ -48,11 +48,12 @@ class Selection(NamedTuple):
     def text(self, layer: str) -> str:
         """How many are replaced, and how many are not, by reason."""
         total = len(self.replaced) + len(self.refused) + len(self.unwanted)
-        parts = [f"{len(self.replaced)} of {total} convolutions replaced by {layer}"]
-        parts += left_plain(self.refused)
-        if self.unwanted:
-            parts.append(f"{len(self.unwanted)} left plain as asked")
-        return "; ".join(parts)
+        return "; ".join([f"{len(self.replaced)} of {total} convolutions replaced by {layer}", *self.left()])
+
+    def left(self) -> list[str]:
+        """How many are not replaced, by reason."""
+        asked = [f"{len(self.unwanted)} left plain as asked"] if self.unwanted else []
+        return [*left_plain(self.refused), *asked]
 
 
 def left_plain(reasons: Mapping[str, str]) -> list[str]:
