@@ -133,7 +133,8 @@ def plan(
 
     With `loss` and `batches`, every convolution is replaced by each variant alone and the loss is measured (see
     `linconv.sensitivity`); the plan has a small sum of increases. Without them, the mildest variant that can meet the
-    budget replaces as few layers as possible, the largest savings first. A share counts the whole model, layers that
+    budget replaces few layers, the largest savings first; smaller layers and milder variants at the end keep the plan
+    near the budget. A share counts the whole model, layers that
     stay plain included. The model is left as it is.
 
     Args:
