@@ -17,7 +17,7 @@ from linconv.deploy.description import FORMAT_VERSION, Description, Module, Stor
 from linconv.deploy.optional import needed
 from linconv.deploy.paths import writable, writing
 from linconv.layers.copies import copied
-from linconv.layers.options import check_names
+from linconv.layers.options import several_names
 from linconv.layers.replacing import check_module
 from linconv.results.provenance import versions
 
@@ -112,14 +112,14 @@ def load(
         MissingPackageError: safetensors is not installed.
     """
     path = Path(path)
-    check_names(trust, "trust: a list of packages", "timm")
+    trusted = several_names(trust, "trust: a list of packages", "timm")
     if model is not None and not callable(model):
         check_module(model)
     description, tensors = _read(path, str(device))
     skeleton = copied(model) if isinstance(model, nn.Module) else model() if model is not None else None
     if skeleton is not None:
         check_module(skeleton)
-    return _Builder(path, description.modules, tensors, skeleton, (*TRUSTED, *trust)).module("")
+    return _Builder(path, description.modules, tensors, skeleton, (*TRUSTED, *trusted)).module("")
 
 
 def _read(path: Path, device: str) -> tuple[Description, dict[str, Tensor]]:

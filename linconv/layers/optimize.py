@@ -18,7 +18,7 @@ from linconv.layers.copies import copied
 from linconv.layers.feature_space import feature_space, product_form
 from linconv.layers.geometry import in_channels_last
 from linconv.layers.linear_conv import LinearConv2d
-from linconv.layers.options import check_names
+from linconv.layers.options import several_names
 from linconv.layers.replacement import ConvReplacement
 from linconv.layers.replacing import check_module, has_hooks, refuse_wrappers, replace_modules
 
@@ -60,7 +60,7 @@ def optimize(
     check_module(model)
     if not isinstance(sample_input, Tensor):
         raise TypeError(f"sample_input must be a tensor, not {type(sample_input).__name__}")
-    check_names(forms, "forms: a list of forms", "feature")
+    forms = several_names(forms, "forms: a list of forms", "feature")
     check_known(forms, FORMS, "form")
     if not forms:
         raise ValueError(f"forms: name at least one of {', '.join(FORMS)}")

@@ -55,16 +55,18 @@ def check_init(init: Any, inits: tuple[str, ...], fits: tuple[str, ...]) -> None
         raise ValueError(f"init must be one of {', '.join((*inits, *fits))}, not {init!r}")
 
 
-def check_names(names: object, what: str, example: str, kinds: tuple[type, ...] = (str,)) -> None:
-    """Raise TypeError unless `names` is several names; one string would be taken for the list of its letters.
+def several_names(names: Any, what: str, example: str, kinds: tuple[type, ...] = (str,)) -> tuple[Any, ...]:
+    """Several names as a tuple; raises TypeError for one string, which would be taken for the list of its letters.
 
     Args:
         what: is named, the beginning of the message, such as "forms: a list of forms".
         example: a name that is valid.
         kinds: what a name may be.
     """
-    if isinstance(names, str) or not isinstance(names, Iterable) or not all(isinstance(name, kinds) for name in names):
+    found = tuple(names) if isinstance(names, Iterable) and not isinstance(names, str) else (None,)
+    if not all(isinstance(name, kinds) for name in found):
         raise TypeError(f"{what} is expected, such as [{example!r}], not {names!r}")
+    return found
 
 
 @functools.cache

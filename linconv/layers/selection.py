@@ -11,7 +11,7 @@ from torch import nn
 
 from linconv.layers.arguments import UnsupportedConvError
 from linconv.layers.geometry import geometry
-from linconv.layers.options import check_names
+from linconv.layers.options import several_names
 from linconv.layers.replacement import ConvReplacement
 from linconv.layers.replacing import tied
 
@@ -117,7 +117,7 @@ def check_patterns(model: nn.Module, choice: Choice) -> None:
         ValueError: one matches no convolution.
     """
     for patterns in (choice.include or (), choice.exclude):
-        check_names(patterns, "include and exclude: a list of patterns", "layer1.*")
+        several_names(patterns, "include and exclude: a list of patterns", "layer1.*")
     names = [name for name, _ in _convolutions(model)]
     for pattern in (*(choice.include or ()), *choice.exclude):
         if not any(fnmatchcase(name, pattern) for name in names):

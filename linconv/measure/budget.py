@@ -16,11 +16,12 @@ from linconv.config.errors import UserError
 from linconv.layers import conversion, fitting_init, method_class, replaceable
 from linconv.layers.copies import copied
 from linconv.layers.forms import Form
-from linconv.layers.options import check_names
+from linconv.layers.options import several_names
 from linconv.layers.replacement import ConvReplacement
 from linconv.layers.replacing import check_module
 from linconv.layers.selection import Choice as Patterns
 from linconv.layers.selection import Selection, blank, left_plain
+from linconv.measure.complexity import complexity
 from linconv.measure.latency import layer_seconds, ratio_to_plain
 from linconv.measure.one_layer import Batches, Loss, as_variant, mean_loss, measure_layers
 from linconv.measure.shapes import ConvShapes, conv_shapes
@@ -156,9 +157,8 @@ def plan(
     cost, budget = _budget(params=params, macs=macs, latency=latency)
     if (loss is None) != (batches is None):
         raise ValueError("plan: give `loss` and `batches` together, or neither")
-    if variants is not None:
-        check_names(variants, "variants: a list of variants", "L", (str, Variant))
-    wanted = [as_variant(v) for v in variants or ()] or [*LINEAR, *(LOW_RANK if batches is not None else ())]
+    given = several_names(variants or (), "variants: a list of variants", "L", (str, Variant))
+    wanted = [as_variant(v) for v in given] or [*LINEAR, *(LOW_RANK if batches is not None else ())]
     selections = [replaceable(model, variant) for variant in wanted]
     shapes = conv_shapes(model, size)
     offers, plain = _offers(model, cost, wanted, selections, shapes, size)
@@ -217,7 +217,7 @@ def _offers(
         plain: float = sum(p.numel() for p in model.parameters())
     elif cost == "macs":
         savings = {k: _macs_saved(convs[k[0]], layer, shapes.sizes[k[0]]) for k, layer in layers.items()}
-        plain = shapes.macs
+        plain = complexity(model, size).macs_feature
     else:
         seconds, plain = layer_seconds(model, variants, list(layers), size)
         savings = {k: seconds[k[0], None] - seconds[k] for k in layers}

@@ -17,7 +17,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from linconv.config.errors import UserError
 from linconv.layers import ConvReplacement
 from linconv.layers.copies import copied
-from linconv.layers.options import check_names
+from linconv.layers.options import several_names
 from linconv.layers.replacing import check_module, tied
 
 Side = Literal["out", "in"]
@@ -58,7 +58,7 @@ def channel_groups(
             connections that torch-pruning does not understand.
     """
     check_module(model)
-    check_names(exclude, "exclude: a list of names of layers", "classifier")
+    exclude = several_names(exclude, "exclude: a list of names of layers", "classifier")
     try:
         import torch_pruning  # by no other part needed
     except ImportError:

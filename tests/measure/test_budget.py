@@ -53,6 +53,13 @@ def test_a_budget_of_macs_is_met_by_count(resnet):
     assert plan.reached <= 0.6
 
 
+def test_layers_that_were_replaced_before_count_in_a_budget_of_macs(trained):
+    model = linconv.convert(copy.deepcopy(trained[0]), "L", include=["2"], init="paper")
+    plan = linconv.plan(model, (3, 8, 8), macs=0.9, variants=(name for name in ["L"]))
+    before, after = (linconv.complexity(m, (3, 8, 8)).macs_feature for m in (model, plan.apply(model)))
+    assert after / before == pytest.approx(plan.reached)
+
+
 def test_the_table_names_layers_methods_and_the_outcome(resnet):
     text = str(linconv.plan(resnet, (3, 64, 64), params=0.6))
     assert "layer4.1.conv2  linear(primary_ratio=0.5)" in text
