@@ -6,10 +6,10 @@ import sys
 from collections.abc import Mapping, Sequence
 from importlib import import_module
 from importlib.abc import MetaPathFinder
-from types import ModuleType
+from types import FrameType, ModuleType
 from typing import Any
 
-# Names of modules. The layers need torch alone.
+# Names of modules; some extras share one. The layers need torch alone.
 EXTRAS: Mapping[str, tuple[str, ...]] = {
     "bench": (
         "torchvision",
@@ -29,7 +29,7 @@ EXTRAS: Mapping[str, tuple[str, ...]] = {
         "rich",
         "typer",
     ),
-    "deploy": ("safetensors", "onnx", "onnxscript", "onnxruntime", "openvino"),
+    "deploy": ("safetensors", "onnx", "onnxscript", "onnxruntime", "openvino", "numpy", "pydantic"),
     "workflow": ("snakemake",),
 }
 
@@ -42,20 +42,25 @@ class NamesTheExtra(MetaPathFinder):
     """
 
     def find_spec(self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None) -> None:
-        extra = next((extra for extra, modules in EXTRAS.items() if fullname in modules), None)
-        asks = _importing_module()
-        if extra is not None and asks.partition(".")[0] == "linconv":
-            raise ModuleNotFoundError(f"{asks} needs {fullname}: pip install 'linconv[{extra}]'", name=fullname)
+        extras = [extra for extra, modules in EXTRAS.items() if fullname in modules]
+        asking = _importing_modules()
+        if extras and asking and asking[0].partition(".")[0] == "linconv":
+            rooms = [name.split(".")[1] for name in asking if name.startswith("linconv.")]
+            # linconv.deploy asks by way of other rooms too
+            extra = next((room for room in rooms if room in extras), extras[0])
+            raise ModuleNotFoundError(f"{asking[0]} needs {fullname}: pip install 'linconv[{extra}]'", name=fullname)
 
 
-def _importing_module() -> str:
-    """The name of the module whose code asks for the import in progress."""
-    frame = sys._getframe(2)
-    while (name := str(frame.f_globals.get("__name__"))).partition(".")[0] in ("importlib", "_frozen_importlib"):
-        if frame.f_back is None:
-            return ""
+def _importing_modules() -> list[str]:
+    """The names of the modules whose code led to the import in progress, the one that asks for it first."""
+    names = []
+    frame: FrameType | None = sys._getframe(2)
+    while frame is not None:
+        name = str(frame.f_globals.get("__name__"))
+        if name.partition(".")[0] not in ("importlib", "_frozen_importlib"):
+            names.append(name)
         frame = frame.f_back
-    return name
+    return names
 
 
 def announce_extras() -> None:

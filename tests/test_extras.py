@@ -23,7 +23,7 @@ MODULES = sorted(
 )
 # numpy stays, since torch uses it where it is there
 HIDDEN = sorted({name for names in EXTRAS.values() for name in names} - {"numpy"})
-WITHOUT_THEM = f"""
+HIDING = """
 import sys
 
 class Hiding:
@@ -31,7 +31,7 @@ class Hiding:
         self.finder = finder
 
     def find_spec(self, name, path=None, target=None):
-        return None if name in {HIDDEN!r} else self.finder.find_spec(name, path, target)
+        return None if name in HIDDEN else self.finder.find_spec(name, path, target)
 
 sys.meta_path[:] = [Hiding(finder) for finder in sys.meta_path]
 """
@@ -49,6 +49,32 @@ assert torch.allclose(linconv.optimize(model, images)(images), before, atol=1e-5
 linconv.LinearConv2d(8, 16, 3, rank=4)
 linconv.layers.method_class("tucker")(8, 16, 3)
 """
+DEPLOYING = """
+import tempfile
+from pathlib import Path
+
+import torch, linconv
+import torch.nn.functional as F
+from linconv.deploy import open_model
+
+model = linconv.build_model("base", linconv.Variant(layer="linear"), in_channels=1)
+linconv.summary(model, (1, 32, 32))
+plain = linconv.build_model("base", in_channels=1).eval()
+images = torch.randn(2, 1, 32, 32)
+batches = [(images, torch.tensor([0, 1]))]
+small = torch.nn.Sequential(torch.nn.Conv2d(1, 8, 3), torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten())
+assert linconv.plan(plain, (1, 32, 32), params=0.9).apply(plain)(images).shape == (2, 10)
+assert linconv.sensitivity(small, F.cross_entropy, batches).layers
+with tempfile.TemporaryDirectory() as folder:
+    file = linconv.save(model, Path(folder, "m.safetensors"))
+    loaded = linconv.load(file).eval()
+    torch.testing.assert_close(loaded(images), model.eval()(images))
+    onnx = linconv.export_onnx(linconv.optimize(loaded, images, forms=("product",)), images, Path(folder, "m.onnx"))
+    int8 = linconv.quantize_onnx(onnx, [images], Path(folder, "int8.onnx"))
+    for path in (onnx, int8):
+        for engine in ("onnxruntime", "openvino"):
+            assert open_model(path, engine, threads=1)(images.numpy()).shape == (2, 10)
+"""
 EVERY_MODULE = f"""
 import importlib
 
@@ -60,14 +86,29 @@ for module in {MODULES!r}:
 """
 
 
-def without_extras(code: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-W", "error::UserWarning", "-c", WITHOUT_THEM + code]
+def without_extras(code: str, kept: str | None = None) -> subprocess.CompletedProcess[str]:
+    """Run code where no extra is installed, or where one alone is beside what torch itself needs."""
+    there = {*EXTRAS[kept], "filelock", "jinja2", "markupsafe"} if kept else set()
+    hidden = f"HIDDEN = {sorted({*HIDDEN} - there)!r}"
+    command = [sys.executable, "-W", "error::UserWarning", "-c", hidden + HIDING + code]
     return subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
 
 
 def test_the_layers_need_torch_alone() -> None:
     done = without_extras(LAYERS)
     assert done.returncode == 0, done.stderr
+
+
+def test_plans_files_and_engines_need_the_extra_deploy_alone() -> None:
+    pytest.importorskip("openvino")
+    done = without_extras(DEPLOYING, "deploy")
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("call", ["save(None, 'x')", "deploy.open_model('x', 'openvino', threads=1)", "load('x')"])
+def test_deploying_without_a_package_names_the_extra_deploy(call: str) -> None:
+    done = without_extras(f"import linconv; linconv.{call}")
+    assert done.stderr.splitlines()[-1].endswith("needs pydantic: pip install 'linconv[deploy]'")
 
 
 def test_what_needs_more_says_which_extra_brings_it() -> None:

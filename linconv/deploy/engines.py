@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from linconv.config.errors import UserError
 from linconv.deploy.optional import needed
+from linconv.deploy.paths import first_line, readable
 
 Run = Callable[[np.ndarray], np.ndarray]
 ENGINES = ("onnxruntime", "openvino")
@@ -23,17 +26,21 @@ def open_model(path: Path | str, engine: str, *, threads: int) -> Run:
 
     Raises:
         ValueError: an unknown engine.
+        UserError: there is no such file, or the engine cannot read it.
         MissingPackageError: the engine is not installed.
     """
-    if engine == "onnxruntime":
-        return _onnxruntime(Path(path), threads)
-    if engine == "openvino":
-        return _openvino(Path(path), threads)
-    raise ValueError(f"unknown engine '{engine}'; known: {', '.join(ENGINES)}")
+    makers = {"onnxruntime": _onnxruntime, "openvino": _openvino}
+    if engine not in makers:
+        raise ValueError(f"unknown engine '{engine}'; known: {', '.join(ENGINES)}")
+    package = needed(engine, "running an exported model")
+    path = readable(path)
+    try:
+        return makers[engine](package, path, threads)
+    except Exception as error:  # whatever an engine raises for a file that it cannot read
+        raise UserError(f"{path}: {engine} cannot read the file: {first_line(error)}") from error
 
 
-def _onnxruntime(path: Path, threads: int) -> Run:
-    runtime = needed("onnxruntime", "running an exported model")
+def _onnxruntime(runtime: Any, path: Path, threads: int) -> Run:
     options = runtime.SessionOptions()
     options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
     options.log_severity_level = 3  # errors
@@ -47,8 +54,7 @@ def _onnxruntime(path: Path, threads: int) -> Run:
     return run
 
 
-def _openvino(path: Path, threads: int) -> Run:
-    openvino = needed("openvino", "running an exported model")
+def _openvino(openvino: Any, path: Path, threads: int) -> Run:
     settings = {
         "INFERENCE_NUM_THREADS": threads,
         "NUM_STREAMS": 1,

@@ -15,7 +15,10 @@ from torch import Tensor, nn
 from linconv.config.errors import UserError
 from linconv.deploy.description import FORMAT_VERSION, Description, Module, Stored, describe, find, path_of, unsay
 from linconv.deploy.optional import needed
+from linconv.deploy.paths import writable, writing
 from linconv.layers.copies import copied
+from linconv.layers.options import several_names
+from linconv.layers.replacing import check_module
 from linconv.results.provenance import versions
 
 TENSORS, DESCRIPTION = "model.safetensors", "config.json"  # the names that model hubs look for
@@ -36,18 +39,30 @@ def save(model: nn.Module, path: Path | str) -> Path:
 
     Args:
         model: any module without hooks. Tensors in several places are stored once and shared again when loaded.
-        path: a name that ends in ".safetensors", for one file that has the description in its header; any other name
-            is a folder, which gets "model.safetensors" and "config.json", the layout of model hubs.
+        path: a name that ends in ".safetensors", for one file that has the description in its header; a name without
+            a suffix is a folder, made where it is missing, which gets "model.safetensors" and "config.json", the
+            layout of model hubs.
 
     Returns:
         `path`.
 
     Raises:
         ValueError: a module has hooks, or a tensor no values.
+        UserError: `model` is no module, or `path` cannot be written: its folder is missing, or it has the suffix of
+            another kind of file, such as ".pt".
         MissingPackageError: safetensors is not installed.
     """
     safetensors = needed("safetensors.torch", "saving a model")
+    check_module(model)
     path = Path(path)
+    single = path.suffix == ".safetensors"
+    if single:
+        writable(path)
+    elif path.suffix[1:2].isalpha() and not path.is_dir():
+        raise UserError(
+            f"{path}: save writes safetensors: name a file {path.with_suffix('.safetensors').name}, or a folder "
+            f"{path.with_suffix('').name}"
+        )
     modules, tensors = describe(model)
     description = Description(
         format="linconv",
@@ -58,13 +73,16 @@ def save(model: nn.Module, path: Path | str) -> Path:
     )
     text = description.model_dump_json(by_alias=True, exclude_defaults=True)
     stored = {name: t.detach().clone(memory_format=torch.contiguous_format) for name, t in tensors.items()}
-    single = path.suffix == ".safetensors"
-    if not single:
-        path.mkdir(parents=True, exist_ok=True)
-        readable = json.dumps(json.loads(text), indent=1)
-        (path / DESCRIPTION).write_text(readable + "\n", encoding="utf-8")
     metadata = {"format": "pt"} | ({"linconv": text} if single else {})
-    safetensors.save_file(stored, str(path if single else path / TENSORS), metadata=metadata)
+    with writing(path):
+        if not single:
+            path.mkdir(parents=True, exist_ok=True)
+            readable = json.dumps(json.loads(text), indent=1)
+            (path / DESCRIPTION).write_text(readable + "\n", encoding="utf-8")
+        try:
+            safetensors.save_file(stored, str(path if single else path / TENSORS), metadata=metadata)
+        except needed("safetensors", "saving a model").SafetensorError as error:
+            raise UserError(f"{path}: cannot be written: {error}") from None
     return path
 
 
@@ -90,12 +108,18 @@ def load(
     Raises:
         ModelFileError: no such file; a foreign, damaged or newer one; a module that needs `model` or `trust`; or a
             `model` of other classes.
+        TypeError: `model` is no module and makes none, or `trust` is no list of strings.
         MissingPackageError: safetensors is not installed.
     """
     path = Path(path)
+    trusted = several_names(trust, "trust: a list of packages", "timm")
+    if model is not None and not callable(model):
+        check_module(model)
     description, tensors = _read(path, str(device))
     skeleton = copied(model) if isinstance(model, nn.Module) else model() if model is not None else None
-    return _Builder(path, description.modules, tensors, skeleton, (*TRUSTED, *trust)).module("")
+    if skeleton is not None:
+        check_module(skeleton)
+    return _Builder(path, description.modules, tensors, skeleton, (*TRUSTED, *trusted)).module("")
 
 
 def _read(path: Path, device: str) -> tuple[Description, dict[str, Tensor]]:

@@ -18,13 +18,15 @@ from torch import Tensor, nn
 from linconv.config.errors import UserError
 from linconv.deploy.engines import open_model
 from linconv.deploy.optional import needed
+from linconv.deploy.paths import first_line, readable, writable, writing
 from linconv.layers.copies import copied
+from linconv.layers.replacing import check_module
 
 TOLERANCE = 1e-3  # of the largest output: kernels of an engine round otherwise than torch's
 
 
 class ExportError(UserError):
-    """An exported file does not give the model's outputs."""
+    """A model that cannot be exported, or whose exported file does not give the model's outputs."""
 
 
 def export_onnx(
@@ -46,29 +48,42 @@ def export_onnx(
         `path`.
 
     Raises:
-        ExportError: an output differs by more than `TOLERANCE` of the largest one.
+        ExportError: the model does not run on the sample, or not on the CPU, does not return one tensor, or cannot be
+            exported; onnxruntime cannot run the file, or an output differs by more than `TOLERANCE` of the largest one.
+        TypeError: `model` is no module, or `sample_input` no tensor.
+        UserError: `path` cannot be written.
         MissingPackageError: onnx, onnxscript or onnxruntime is not installed.
     """
     for package in ("onnx", "onnxscript", *(["onnxruntime"] if check else [])):
         needed(package, "exporting to ONNX")
-    path = Path(path)
+    check_module(model)
+    if not isinstance(sample_input, Tensor):
+        raise TypeError(f"sample_input must be a tensor, not {type(sample_input).__name__}")
+    path = writable(path)
     model = copied(model).eval().requires_grad_(False)
     sample = sample_input.detach()
+    _check_runs(model, sample)
     if dynamic_batch and len(sample) == 1:  # torch.export takes a size of 1 for a constant
         sample = torch.cat([sample, sample])
     shapes = ({0: torch.export.Dim("batch")},) if dynamic_batch else None
-    with _quiet():
-        program = torch.onnx.export(
-            model,
-            (sample,),
-            dynamo=True,
-            dynamic_shapes=shapes,
-            input_names=["input"],
-            output_names=["output"],
-            verbose=False,
-        )
+    try:
+        with _quiet():
+            program = torch.onnx.export(
+                model,
+                (sample,),
+                dynamo=True,
+                dynamic_shapes=shapes,
+                input_names=["input"],
+                output_names=["output"],
+                verbose=False,
+            )
+    except torch.onnx.OnnxExporterError as error:
+        raise ExportError(
+            f"torch.onnx.export cannot export the model: {first_line(error.__cause__ or error)}"
+        ) from error
     assert program is not None
-    program.save(str(path), external_data=False)
+    with writing(path):
+        program.save(str(path), external_data=False)
     if check:
         batches = [sample, *([torch.cat([sample, sample[:1]])] if dynamic_batch else [])]
         for batch in batches:
@@ -76,14 +91,40 @@ def export_onnx(
     return path
 
 
+def _check_runs(model: nn.Module, sample: Tensor) -> None:
+    devices = {tensor.device.type for tensor in (sample, *model.parameters(), *model.buffers())}
+    if devices != {"cpu"}:
+        raise ExportError(f"export_onnx takes a model and a sample on the CPU, not on {', '.join(sorted(devices))}")
+    try:
+        with torch.inference_mode():
+            output = model(sample)
+    except Exception as error:  # whatever a model does with images that it was not made for
+        raise ExportError(
+            f"the model does not run on the sample, {sample.dtype} of shape {tuple(sample.shape)}: {first_line(error)}"
+        ) from error
+    if not isinstance(output, Tensor):
+        raise ExportError(
+            f"export_onnx takes a model that returns one tensor, not a {type(output).__name__}; wrap it in a module "
+            "that returns one of them"
+        )
+
+
 def _check(model: nn.Module, batch: Tensor, path: Path) -> None:
     with torch.inference_mode():
         expected = model(batch).float().numpy()
-    found = open_model(path, "onnxruntime", threads=torch.get_num_threads())(batch.numpy())
-    error = deviation(found, expected)
-    if not error <= TOLERANCE:
+    try:
+        found = open_model(path, "onnxruntime", threads=torch.get_num_threads())(batch.numpy())
+    except Exception as error:  # its errors have no class in common
+        of_dtype = f"export model.float(), for it knows little of {batch.dtype}, or "
         raise ExportError(
-            f"{path}: onnxruntime gives other outputs than the model: they differ by {error:.1e} of the largest output"
+            f"{path}: written, but onnxruntime cannot run it ({first_line(error)}); "
+            f"{'' if batch.dtype == torch.float32 else of_dtype}use check=False for another engine"
+        ) from error
+    differs = deviation(found, expected)
+    if not differs <= TOLERANCE:
+        raise ExportError(
+            f"{path}: onnxruntime gives other outputs than the model: they differ by {differs:.1e} of the largest "
+            "output"
         )
 
 
@@ -110,10 +151,12 @@ def quantize_onnx(path: Path | str, calibration: Iterable[Tensor], output: Path 
 
     Raises:
         ValueError: no batch for calibration.
+        UserError: there is no file `path`, or `output` cannot be written.
         MissingPackageError: onnx or onnxruntime is not installed.
     """
     needed("onnx", "quantizing")
     quantization = needed("onnxruntime.quantization", "quantizing")
+    path, output = readable(path), writable(output)
     batches = [batch.detach().cpu().numpy() for batch in calibration]
     if not batches:
         raise ValueError("calibration: at least one batch of images is needed")
@@ -130,7 +173,7 @@ def quantize_onnx(path: Path | str, calibration: Iterable[Tensor], output: Path 
         shaped = Path(folder, "shaped.onnx")  # the quantizer wants the shapes of all tensors in the file
         quantization.quant_pre_process(str(path), str(shaped), skip_symbolic_shape=True)
         quantization.quantize_static(str(shaped), str(output), Reader(), per_channel=True)
-    return Path(output)
+    return output
 
 
 @contextlib.contextmanager

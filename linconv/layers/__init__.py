@@ -3,8 +3,9 @@
 from linconv.config.rules import Count, Positive, Rank, Rule, Share
 from linconv.layers.arguments import Factory, UnsupportedConvError, pointwise
 from linconv.layers.coefficients import Coefficients, FullCoefficients, LowRankCoefficients, SparseCoefficients
-from linconv.layers.conversion import Conversion, conversion, convert, fold, replaced_layers, set_mode
+from linconv.layers.conversion import Conversion, conversion, convert, replaceable, replaced_layers, set_mode
 from linconv.layers.costs import Macs, Stage
+from linconv.layers.folding import fold
 from linconv.layers.layer_warnings import LayerWarning, network_warnings, never_orthogonal
 from linconv.layers.linear_conv import LinearConv2d
 from linconv.layers.methods import check_methods, fitting_init, method_class, warm_start_init
@@ -52,6 +53,7 @@ __all__ = [
     "orthogonal_penalty",
     "places_of",
     "pointwise",
+    "replaceable",
     "replaced_layers",
     "set_mode",
     "warm_start_init",

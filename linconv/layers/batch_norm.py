@@ -24,6 +24,7 @@ from torch.utils.hooks import RemovableHandle
 from linconv.layers.coefficients import FullCoefficients, LowRankCoefficients
 from linconv.layers.linear_conv import LinearConv2d
 from linconv.layers.replacement import ConvReplacement
+from linconv.layers.replacing import has_hooks
 
 NORMS = (nn.BatchNorm2d, nn.SyncBatchNorm)
 
@@ -108,8 +109,8 @@ def find_norms(model: nn.Module, sample_input: Tensor) -> dict[nn.Module, nn.Mod
     inner = {
         m for layer in model.modules() if isinstance(layer, ConvReplacement) for m in layer.modules() if m != layer
     }
-    layers = [m for m in model.modules() if m not in inner and _takes_norm(m) and not _has_hooks(m)]
-    norms = [m for m in model.modules() if type(m) in NORMS and m.running_mean is not None and not _has_hooks(m)]
+    layers = [m for m in model.modules() if m not in inner and _takes_norm(m) and not has_hooks(m)]
+    norms = [m for m in model.modules() if type(m) in NORMS and m.running_mean is not None and not has_hooks(m)]
     uses = _Uses()
     sources: dict[nn.Module, list[Tensor]] = {}
     calls: dict[nn.Module, int] = {}
@@ -147,7 +148,3 @@ def find_norms(model: nn.Module, sample_input: Tensor) -> dict[nn.Module, nn.Mod
 def _takes_norm(module: nn.Module) -> bool:
     # a parametrized or normalized weight is made anew at every call
     return isinstance(module, ConvReplacement) or (type(module) is nn.Conv2d and "weight" in module._parameters)
-
-
-def _has_hooks(module: nn.Module) -> bool:
-    return bool(module._forward_hooks or module._forward_pre_hooks)

@@ -1,10 +1,11 @@
-"""Replacing the convolutions of any model, and folding them back."""
+"""Replacing the convolutions of any model."""
 
 from __future__ import annotations
 
 import logging
 import time
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
@@ -18,7 +19,15 @@ from linconv.layers.forms import check_mode
 from linconv.layers.methods import check_options, method_class
 from linconv.layers.places import Place, places_of
 from linconv.layers.replacement import ConvReplacement
-from linconv.layers.replacing import is_exported, refuse_hooks, refuse_wrappers, replace_modules
+from linconv.layers.replacing import (
+    HOOKED,
+    check_module,
+    has_hooks,
+    is_exported,
+    refuse_hooks,
+    refuse_wrappers,
+    replace_modules,
+)
 from linconv.layers.selection import Choice, Selection, check_patterns, select
 
 if TYPE_CHECKING:
@@ -35,7 +44,7 @@ class Conversion(NamedTuple):
         model: the model that was given, a copy of it, or the layer that replaces it.
         layer: the name of the class of the new layers.
         selection: which convolutions were replaced, and why the others were not.
-        redrawn: what to say of trained filters that were thrown away; None where there were none.
+        redrawn: what to say of filters that were thrown away; None where they are not or were new themselves.
     """
 
     model: nn.Module
@@ -82,8 +91,9 @@ def convert(
         inplace: False leaves `model` as it is and returns a converted copy.
         allow_nothing: return the model as it is where no convolution is replaced, which is an error otherwise.
         options: of the layer, by keyword; they override the variant's. `LinearConv2d` has `primary_ratio`, `rank`,
-            `sparsity`, `mode`, `init`. New filters are drawn by default, and a WARNING says so where the model is
-            trained; the `init` that starts from the filters of a trained model is "least_squares" for LinearConv and
+            `sparsity`, `mode`, `init`. New filters are drawn by default, and a WARNING says so where batch
+            normalization shows that the model is trained, and without batch normalization where no `init` is given; the
+            `init` that starts from the filters of a trained model is "least_squares" for LinearConv and
             `wconv`, "svd" for low-rank layers.
 
     Raises:
@@ -111,51 +121,41 @@ def conversion(
     **options: Any,
 ) -> Conversion:
     """What `convert` does, and a report in place of the log."""
-    if not isinstance(model, nn.Module):
-        raise TypeError(f"model must be an nn.Module, not a {type(model).__name__}; convert it before torch.export")
-    new = _replacement(variant)
+    check_module(model)
+    new = _replacement(variant, options)
     if not inplace:
         model = copied(model)
     if new.layer == PLAIN:
-        if options:
-            raise ValueError(f"the plain convolution has no option '{next(iter(options))}'")
         return Conversion(model, PLAIN, Selection({}, {}, []))
-    layer_class = method_class(new.layer)
-    options = {**new.options, **options}
-    check_options(new.layer, options)
-    if layer_class.inits:  # LinearConv2d.from_conv2d alone would start from the given filters
-        options = {"init": layer_class.inits[0]} | options
+    layer_class, options = method_class(new.layer), dict(new.options)
     refuse_wrappers(model, (nn.Conv2d,), "convert")
     check_patterns(model, choice)
     selection = select(model, layer_class, options, _both(choice, new.choice))
     if not selection.replaced and not allow_nothing:
-        raise ValueError(f"convert: {_nothing(model, selection, layer_class)}; allow_nothing=True lets this pass")
+        raise ValueError(f"convert: {_nothing(model, selection)}; allow_nothing=True lets this pass")
     refuse_hooks((name, conv) for conv, name in selection.replaced.items())
-    redrawn = _redrawn(model, layer_class, options) if selection.replaced else None
+    redrawn = _redrawn(model, layer_class, options, new.init_stated) if selection.replaced else None
     layers = _layers(model, layer_class, selection.replaced, options)
     return Conversion(replace_modules(model, layers), layer_class.__name__, selection, redrawn)
 
 
-def fold(model: nn.Module, *, inplace: bool = False) -> nn.Module:
-    """The plain model with the same outputs: every layer that knows its plain convolution is replaced by it.
+def replaceable(model: nn.Module, variant: str | Variant) -> Selection:
+    """Which convolutions `convert` would replace by a variant, and why not the others; the model is left as it is.
 
-    It is for inference, so it is a copy unless asked otherwise: the model that trains stays as it is. What carries over
-    is what `convert` carries over. An optimizer knows the parameters of the model that was given, not these.
-
-    Args:
-        inplace: change and return `model` itself instead of a copy.
+    A convolution with hooks, for which `convert` raises, is among the others.
 
     Raises:
-        ValueError: a layer to fold has hooks, which would be lost, or stands inside DistributedDataParallel, FSDP,
-            torch.compile or TorchScript.
+        TypeError: `variant` is no name and no variant.
+        ValueError: what `convert` raises for an unknown or plain variant, a wrapped model or a lazy convolution.
     """
-    refuse_wrappers(model, (ConvReplacement,), "fold")
-    refuse_hooks((name, m) for name, m in model.named_modules() if isinstance(m, ConvReplacement) and m.folds)
-    if not inplace:
-        model = copied(model)
-    return replace_modules(
-        model, {m: m.to_conv2d() for m in model.modules() if isinstance(m, ConvReplacement) and m.folds}
-    )
+    new = _replacement(variant)
+    if new.layer == PLAIN:
+        raise ValueError(f"'{PLAIN}' is the plain convolution, which replaces nothing; name a variant or a method")
+    refuse_wrappers(model, (nn.Conv2d,), "convert")
+    found = select(model, method_class(new.layer), new.options, new.choice)
+    hooked = {name: HOOKED for conv, name in found.replaced.items() if has_hooks(conv)}
+    kept = {conv: name for conv, name in found.replaced.items() if name not in hooked}
+    return found._replace(replaced=kept, refused=found.refused | hooked)
 
 
 def replaced_layers(model: nn.Module) -> list[str]:
@@ -175,6 +175,7 @@ def set_mode(model: nn.Module, mode: str) -> nn.Module:
     Raises:
         ValueError: an unknown mode.
     """
+    check_module(model)
     check_mode(mode)
     for module in model.modules():
         if isinstance(module, ConvReplacement):
@@ -188,15 +189,33 @@ class _Replacement(NamedTuple):
     layer: str
     options: Mapping[str, Any]
     choice: Choice = Choice()
+    init_stated: bool = False
 
 
-def _replacement(variant: object) -> _Replacement:
-    """What a variant, or the name of a built-in variant or a method, which need no pydantic, replaces.
+def _replacement(variant: object, more: Mapping[str, Any] = MappingProxyType({})) -> _Replacement:
+    """What a variant replaces, or the name of a built-in variant or a method, which need no pydantic.
+
+    Args:
+        more: options that override the variant's.
 
     Raises:
         TypeError: it is neither a name nor a variant.
-        ValueError: an unknown name, or a variant that is more than layers.
+        ValueError: an unknown name or option, or a variant that is more than layers.
     """
+    new = _named_replacement(variant)
+    if new.layer == PLAIN:
+        if more:
+            raise ValueError(f"the plain convolution has no option '{next(iter(more))}'")
+        return new
+    layer_class, options = method_class(new.layer), {**new.options, **more}
+    stated = new.init_stated or "init" in more
+    check_options(new.layer, options)
+    if layer_class.inits:  # LinearConv2d.from_conv2d alone would start from the given filters
+        options = {"init": layer_class.inits[0]} | options
+    return new._replace(options=options, init_stated=stated)
+
+
+def _named_replacement(variant: object) -> _Replacement:
     if isinstance(variant, str):
         check_known([variant], [*BUILT_IN, *known_methods()], "variant")
         definition = BUILT_IN.get(variant, {"layer": variant})
@@ -212,7 +231,8 @@ def _replacement(variant: object) -> _Replacement:
             'a trained model, name the layer and its `init`, such as "svd"'
         )
     where = Choice(given.include, given.exclude, given.skip_first, given.skip_last, given.only_where_saves)
-    return _Replacement(given.layer, given.layer_options, where)
+    stated = given.options is not None and "init" in given.options.model_fields_set
+    return _Replacement(given.layer, given.layer_options, where, stated)
 
 
 def _both(choice: Choice, variants: Choice) -> Choice:
@@ -226,10 +246,10 @@ def _both(choice: Choice, variants: Choice) -> Choice:
     )
 
 
-def _nothing(model: nn.Module, selection: Selection, layer_class: type[ConvReplacement]) -> str:
+def _nothing(model: nn.Module, selection: Selection) -> str:
     """Why nothing is replaced."""
     if selection.refused or selection.unwanted:
-        return f"no convolution is replaced: {selection.text(layer_class.__name__)}"
+        return f"no convolution is replaced: {'; '.join(selection.left())}"
     if is_exported(model):
         return "a program of torch.export has no nn.Conv2d; convert the model before torch.export"
     if there := replaced_layers(model):
@@ -237,15 +257,23 @@ def _nothing(model: nn.Module, selection: Selection, layer_class: type[ConvRepla
     return "the model has no nn.Conv2d to replace"
 
 
-def _redrawn(model: nn.Module, layer_class: type[ConvReplacement], options: Mapping[str, Any]) -> str | None:
-    """What to say where new filters replace trained ones."""
+def _redrawn(
+    model: nn.Module, layer_class: type[ConvReplacement], options: Mapping[str, Any], init_stated: bool
+) -> str | None:
+    """What to say where new filters replace trained ones, or ones that may be trained."""
     fits = layer_class.fits
-    statistics = [buffer for name, buffer in model.named_buffers() if name.rpartition(".")[2] == "running_mean"]
-    trained = any(not buffer.is_meta and bool(buffer.any()) for buffer in statistics)
-    if not trained or options.get("init") in fits:
+    if options.get("init") in fits or all(parameter.is_meta for parameter in model.parameters()):
         return None
-    remedy = f"init={fits[0]!r} starts from them" if fits else f"{layer_class.__name__} cannot start from them"
-    return f"the model is trained (its batch norms have seen batches) and its filters are drawn anew: {remedy}"
+    statistics = [buffer for name, buffer in model.named_buffers() if name.rpartition(".")[2] == "running_mean"]
+    if any(not buffer.is_meta and bool(buffer.any()) for buffer in statistics):
+        remedy = f"init={fits[0]!r} starts from them" if fits else f"{layer_class.__name__} cannot start from them"
+        return f"the model is trained (its batch norms have seen batches) and its filters are drawn anew: {remedy}"
+    if statistics or init_stated:  # new batch norms are those of a new model
+        return None
+    if not fits:
+        return f"the filters are drawn anew: {layer_class.__name__} cannot start from trained ones"
+    new = f", and init={layer_class.inits[0]!r} says that new ones are wanted" if layer_class.inits else ""
+    return f"the filters are drawn anew: init={fits[0]!r} starts from those of a trained model{new}"
 
 
 def _layers(
@@ -257,8 +285,7 @@ def _layers(
     """The new layers; where making them takes long, the log says how far it is."""
     depends = any("options_at" in vars(cls) for cls in layer_class.mro() if cls is not ConvReplacement)
     places = places_of(model) if depends else {}
-    layers: dict[nn.Conv2d, ConvReplacement] = {}
-    started = said = time.monotonic()
+    layers, started, said = {}, time.monotonic(), time.monotonic()
     for conv, name in convs.items():
         here = layer_class.options_at(places.get(conv, Place()), options)
         try:

@@ -14,12 +14,13 @@ from torch import Tensor, nn
 
 from linconv.config.names import check_known
 from linconv.layers.batch_norm import find_norms, fold_into_conv, fold_into_linear, scale_and_shift
-from linconv.layers.conversion import replace_modules
 from linconv.layers.copies import copied
 from linconv.layers.feature_space import feature_space, product_form
 from linconv.layers.geometry import in_channels_last
 from linconv.layers.linear_conv import LinearConv2d
+from linconv.layers.options import several_names
 from linconv.layers.replacement import ConvReplacement
+from linconv.layers.replacing import check_module, has_hooks, refuse_wrappers, replace_modules
 
 log = logging.getLogger("linconv")
 
@@ -37,9 +38,11 @@ def optimize(
     convolution, in feature space, and as a product (a LinearConv as a convolution with V, then one with [I; A]). A
     form whose outputs differ from the layer's by more than rounding is left out, and a warning names it. Then the
     whole model is timed with the fastest form of each layer, and with one form throughout; what takes the least time
-    is kept. A layer that does not fold stays as it is; a layer without a form in feature space is folded. What is
-    fastest depends on the device, the batch, the dtype, the memory layout and the number of threads, so optimize under
-    the conditions in which the model will run. The copy shares no tensor with `model` and does not train.
+    is kept. A layer that does not fold stays as it is; a layer without a form in feature space is folded. A layer or a
+    batch normalization with hooks stays as it is, hooks included, and a warning names the layer. What is fastest
+    depends on the device, the batch, the dtype, the memory layout and the number of threads, so optimize under the
+    conditions in which the model will run. The copy shares no tensor with `model` and does not train; what layers
+    shared with each other is written out in each.
 
     Args:
         model: any model; it is left as it is. Layers that `sample_input` does not reach are folded.
@@ -50,21 +53,26 @@ def optimize(
             export to an engine.
 
     Raises:
-        TypeError: `sample_input` is no tensor.
-        ValueError: an unknown form, or none.
+        TypeError: `model` is no module, `sample_input` no tensor, or `forms` is no list of strings.
+        ValueError: an unknown form, or none; a model with convolutions inside DistributedDataParallel, FSDP,
+            torch.compile or TorchScript.
     """
+    check_module(model)
     if not isinstance(sample_input, Tensor):
         raise TypeError(f"sample_input must be a tensor, not {type(sample_input).__name__}")
+    forms = several_names(forms, "forms: a list of forms", "feature")
     check_known(forms, FORMS, "form")
     if not forms:
         raise ValueError(f"forms: name at least one of {', '.join(FORMS)}")
+    refuse_wrappers(model, (ConvReplacement, nn.Conv2d), "optimize")
     original, model = model, copied(model).eval()
+    hooked = _hooked(model)
     norms = find_norms(model, sample_input) if batch_norm else {}
     inputs = _inputs(model, sample_input)
     exact = {
         layer: found
         for name, layer in model.named_modules()
-        if (found := _exact_forms(name, layer, norms.get(layer), inputs.get(layer), forms))
+        if layer not in hooked and (found := _exact_forms(name, layer, norms.get(layer), inputs.get(layer), forms))
     }
     fastest = {layer: _fastest(found, inputs.get(layer)) for layer, found in exact.items()}
     throughout = [
@@ -77,6 +85,15 @@ def optimize(
         log.warning("optimize: batch normalization stays, for the model's outputs change without its modules")
         return optimize(original, sample_input, batch_norm=False, forms=forms)
     return optimized
+
+
+def _hooked(model: nn.Module) -> set[nn.Module]:
+    """The replaced convolutions with hooks, which stay as they are; a warning names them."""
+    named = {name: m for name, m in model.named_modules() if isinstance(m, ConvReplacement) and has_hooks(m)}
+    for name, layer in named.items():
+        if layer.folds:
+            log.warning("optimize: %s has hooks, which another form would not have, and stays as it is", name or "it")
+    return set(named.values())
 
 
 @dataclass(frozen=True)

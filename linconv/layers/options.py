@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 import types
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from linconv.config.names import nearest
@@ -53,6 +53,20 @@ def check_init(init: Any, inits: tuple[str, ...], fits: tuple[str, ...]) -> None
         raise ValueError(f"init {init!r} starts from the filters of a given convolution: use from_conv2d or convert")
     if init not in inits:
         raise ValueError(f"init must be one of {', '.join((*inits, *fits))}, not {init!r}")
+
+
+def several_names(names: Any, what: str, example: str, kinds: tuple[type, ...] = (str,)) -> tuple[Any, ...]:
+    """Several names as a tuple; raises TypeError for one string, which would be taken for the list of its letters.
+
+    Args:
+        what: is named, the beginning of the message, such as "forms: a list of forms".
+        example: a name that is valid.
+        kinds: what a name may be.
+    """
+    found = tuple(names) if isinstance(names, Iterable) and not isinstance(names, str) else (None,)
+    if not all(isinstance(name, kinds) for name in found):
+        raise TypeError(f"{what} is expected, such as [{example!r}], not {names!r}")
+    return found
 
 
 @functools.cache

@@ -8,6 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from linconv.config.errors import UserError
+
 MODULE_HOOKS = (
     "_forward_hooks",
     "_forward_pre_hooks",
@@ -19,8 +21,28 @@ MODULE_HOOKS = (
     "_load_state_dict_post_hooks",
 )
 TENSOR_HOOKS = ("_backward_hooks", "_post_accumulate_grad_hooks")
+HOOKED = "it has hooks, which the new layer would not have"
 MAX_DEPTH = 4  # of lists and dictionaries in each other, which may also contain themselves
+Place = tuple[Any, ...]
 DATA_PARALLEL = ("DistributedDataParallel", "FullyShardedDataParallel", "FSDPModule")
+
+
+class NoModuleError(UserError, TypeError):
+    """An argument that should be a model, and is none."""
+
+
+def check_module(model: object) -> None:
+    """Raise NoModuleError for what is no module, with the way to one."""
+    if isinstance(model, nn.Module):
+        return
+    kind = type(model).__name__
+    if isinstance(model, Mapping):
+        remedy = "load these tensors into their model first (load_state_dict)"
+    elif isinstance(model, torch.export.ExportedProgram):
+        remedy = "use the model from before torch.export"
+    else:
+        remedy = "make the model first"
+    raise NoModuleError(f"model must be an nn.Module, not {'an' if kind[0] in 'AEIOUaeiou' else 'a'} {kind}; {remedy}")
 
 
 def refuse_wrappers(model: nn.Module, kinds: tuple[type[nn.Module], ...], what: str) -> None:
@@ -28,21 +50,23 @@ def refuse_wrappers(model: nn.Module, kinds: tuple[type[nn.Module], ...], what: 
 
     Args:
         kinds: of the modules that are to be replaced.
-        what: is done with them: "convert" or "fold".
+        what: is done with them: "convert", "fold" or "optimize".
     """
     for name, module in model.named_modules():
         if (reason := _wrapped(module)) and any(_is_a(inner, kinds) for inner in module.modules()):
-            raise ValueError(f"{name or 'the model'} is {reason}; {what} the model first, then do that")
+            raise ValueError(f"{name or 'the model'} is {reason[0]}; {what} the model before {reason[1]}")
 
 
-def _wrapped(module: nn.Module) -> str | None:
+def _wrapped(module: nn.Module) -> tuple[str, str] | None:
+    """What a wrapper is, with what it keeps, and the call that made it."""
     names = {cls.__name__ for cls in type(module).__mro__}
     if parallel := next((name for name in DATA_PARALLEL if name in names), None):
-        return f"wrapped by {parallel.replace('FSDPModule', 'fully_shard')}, which keeps the old parameters"
+        maker = parallel.replace("FSDPModule", "fully_shard")
+        return f"wrapped by {maker}, which keeps the old parameters", maker
     if "OptimizedModule" in names or module._compiled_call_impl is not None:
-        return "compiled by torch.compile, which keeps the old code"
+        return "compiled by torch.compile, which keeps the old code", "torch.compile"
     if isinstance(module, torch.jit.ScriptModule):
-        return "a ScriptModule, whose code cannot change"
+        return "a ScriptModule, whose code cannot change", "torch.jit.script or torch.jit.trace"
     return None
 
 
@@ -68,25 +92,30 @@ def refuse_hooks(named: Iterable[tuple[str, nn.Module]]) -> None:
     for name, module in named:
         if has_hooks(module):
             shown = name or "the model"
-            raise ValueError(f"{shown} has hooks, which the new layer would not have; remove them or exclude {shown!r}")
+            raise ValueError(f"{shown} {HOOKED.removeprefix('it ')}; remove them or exclude {shown!r}")
 
 
 def tied(model: nn.Module) -> dict[nn.Module, str]:
     """The modules that share a parameter with another module, and the name of one that they share it with."""
-    owners: dict[tuple[Any, ...], dict[nn.Module, str]] = {}
-    for name, module in model.named_modules():
-        for parameter in module._parameters.values():
-            if parameter is not None and not nn.parameter.is_lazy(parameter):
-                owners.setdefault(_place(parameter), {})[module] = name
     return {
         module: next(name for other, name in sharing.items() if other is not module)
-        for sharing in owners.values()
+        for sharing in owners_of(model).values()
         if len(sharing) > 1
         for module in sharing
     }
 
 
-def _place(tensor: Tensor) -> tuple[Any, ...]:
+def owners_of(model: nn.Module) -> dict[Place, dict[nn.Module, str]]:
+    """The modules that have a parameter themselves, with their names, by where its values lie."""
+    owners: dict[Place, dict[nn.Module, str]] = {}
+    for name, module in model.named_modules():
+        for parameter in module._parameters.values():
+            if parameter is not None and not nn.parameter.is_lazy(parameter):
+                owners.setdefault(place_of(parameter), {})[module] = name
+    return owners
+
+
+def place_of(tensor: Tensor) -> Place:
     """Where a tensor lies; the same for two parameters that were given one tensor."""
     try:
         address = tensor.data_ptr()

@@ -11,6 +11,7 @@ from torch import nn
 
 from linconv.layers.arguments import UnsupportedConvError
 from linconv.layers.geometry import geometry
+from linconv.layers.options import several_names
 from linconv.layers.replacement import ConvReplacement
 from linconv.layers.replacing import tied
 
@@ -47,14 +48,22 @@ class Selection(NamedTuple):
     def text(self, layer: str) -> str:
         """How many are replaced, and how many are not, by reason."""
         total = len(self.replaced) + len(self.refused) + len(self.unwanted)
-        parts = [f"{len(self.replaced)} of {total} convolutions replaced by {layer}"]
-        for reason, number in Counter(self.refused.values()).most_common():
-            first = next(name for name, why in self.refused.items() if why == reason)
-            example = f" ({first or 'the model'}{', …' if number > 1 else ''})"
-            parts.append(f"{number} left plain{example}: {reason}")
-        if self.unwanted:
-            parts.append(f"{len(self.unwanted)} left plain as asked")
-        return "; ".join(parts)
+        return "; ".join([f"{len(self.replaced)} of {total} convolutions replaced by {layer}", *self.left()])
+
+    def left(self) -> list[str]:
+        """How many are not replaced, by reason."""
+        asked = [f"{len(self.unwanted)} left plain as asked"] if self.unwanted else []
+        return [*left_plain(self.refused), *asked]
+
+
+def left_plain(reasons: Mapping[str, str]) -> list[str]:
+    """How many convolutions stay plain, the first of them, and why: a line for each reason, the most frequent first."""
+    lines = []
+    for reason, number in Counter(reasons.values()).most_common():
+        first = next(name for name, why in reasons.items() if why == reason)
+        example = f" ({first or 'the model'}{', …' if number > 1 else ''})"
+        lines.append(f"{number} left plain{example}: {reason}")
+    return lines
 
 
 def select(
@@ -108,8 +117,7 @@ def check_patterns(model: nn.Module, choice: Choice) -> None:
         ValueError: one matches no convolution.
     """
     for patterns in (choice.include or (), choice.exclude):
-        if isinstance(patterns, str) or not all(isinstance(pattern, str) for pattern in patterns):
-            raise TypeError(f"include and exclude are lists of patterns, such as ['layer1.*'], not {patterns!r}")
+        several_names(patterns, "include and exclude: a list of patterns", "layer1.*")
     names = [name for name, _ in _convolutions(model)]
     for pattern in (*(choice.include or ()), *choice.exclude):
         if not any(fnmatchcase(name, pattern) for name in names):
@@ -140,17 +148,17 @@ def _unfit(conv: nn.Conv2d, shared: Mapping[nn.Module, str]) -> str | None:
 
 def _refusal(layer_class: type[ConvReplacement], conv: nn.Conv2d, options: Mapping[str, Any]) -> str | None:
     try:
-        _blank(layer_class, conv, options)
+        blank(layer_class, conv, options)
     except UnsupportedConvError as error:
         return str(error)
     return None
 
 
 def _saves(layer_class: type[ConvReplacement], conv: nn.Conv2d, options: Mapping[str, Any]) -> bool:
-    return _blank(layer_class, conv, options).params_expected < sum(p.numel() for p in conv.parameters())
+    return blank(layer_class, conv, options).params_expected < sum(p.numel() for p in conv.parameters())
 
 
-def _blank(layer_class: type[ConvReplacement], conv: nn.Conv2d, options: Mapping[str, Any]) -> ConvReplacement:
+def blank(layer_class: type[ConvReplacement], conv: nn.Conv2d, options: Mapping[str, Any]) -> ConvReplacement:
     """The layer that would replace the convolution, without memory."""
-    blank = nn.Conv2d(**geometry(conv), bias=conv.bias is not None, device="meta", dtype=conv.weight.dtype)
-    return layer_class.from_conv2d(blank, **options)
+    like = nn.Conv2d(**geometry(conv), bias=conv.bias is not None, device="meta", dtype=conv.weight.dtype)
+    return layer_class.from_conv2d(like, **options)

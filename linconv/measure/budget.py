@@ -2,31 +2,32 @@
 
 from __future__ import annotations
 
+import glob
+import logging
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from torch import nn
 
 from linconv.config import Variant
 from linconv.config.errors import UserError
-from linconv.layers import convert, fitting_init, method_class
+from linconv.layers import conversion, fitting_init, method_class, replaceable
 from linconv.layers.copies import copied
 from linconv.layers.forms import Form
+from linconv.layers.options import several_names
 from linconv.layers.replacement import ConvReplacement
+from linconv.layers.replacing import check_module
+from linconv.layers.selection import Choice as Patterns
+from linconv.layers.selection import Selection, blank, left_plain
+from linconv.measure.complexity import complexity
 from linconv.measure.latency import layer_seconds, ratio_to_plain
-from linconv.measure.one_layer import (
-    Batches,
-    Loss,
-    as_variant,
-    blank,
-    mean_loss,
-    measure_layers,
-    plain_convolutions,
-)
+from linconv.measure.one_layer import Batches, Loss, as_variant, mean_loss, measure_layers
 from linconv.measure.shapes import ConvShapes, conv_shapes
 from linconv.measure.solve import Offer, cheapest_offers, fewest_offers
+
+log = logging.getLogger("linconv")
 
 Cost = Literal["params", "macs", "latency"]
 MAX_CORRECTIONS = 3  # of the target of a latency budget, after the whole model was timed
@@ -76,6 +77,7 @@ class Plan:
         reached: the share that the plan takes: counted; for latency the median ratio of measured times.
         plain: the plain model's cost: parameters, MACs, or seconds of one image.
         choices: the convolutions to replace, in order of registration; all others stay plain.
+        left_out: the names of those that no variant could replace or make smaller, and why.
     """
 
     cost: Cost
@@ -83,6 +85,7 @@ class Plan:
     reached: float
     plain: float
     choices: list[Choice] = field(repr=False)
+    left_out: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     def apply(self, model: nn.Module) -> nn.Module:
         """A converted copy of a model: layers start from its filters where their method can. Train it further."""
@@ -90,7 +93,11 @@ class Plan:
         for variant, names in self._by_variant():
             init = fitting_init(variant)
             options: dict[str, Any] = {"init": init} if init else {}
-            changed = convert(changed, variant, include=names, **options)
+            wanted = Patterns(include=[glob.escape(name) for name in names])
+            done = conversion(changed, variant.layer, wanted, **(variant.layer_options | options))
+            if done.redrawn:
+                log.warning("plan: %s", done)
+            changed = done.model
         return changed
 
     def _by_variant(self) -> list[tuple[Variant, list[str]]]:
@@ -108,6 +115,7 @@ class Plan:
             numbers = f"{c.params_before:>10,}  {c.params_after:>10,}  {increase:>8}"
             lines.append(f"{c.layer:<{width}}  {c.method:<{method}}  {numbers}")
         unit = {"params": "parameters", "macs": "MACs", "latency": "time"}[self.cost]
+        lines += left_plain(self.left_out)
         return "\n".join([*lines, f"{self.reached:.1%} of the {unit} of the plain model; asked for {self.budget:.1%}"])
 
 
@@ -126,40 +134,49 @@ def plan(
 
     With `loss` and `batches`, every convolution is replaced by each variant alone and the loss is measured (see
     `linconv.sensitivity`); the plan has a small sum of increases. Without them, the mildest variant that can meet the
-    budget replaces as few layers as possible, the largest savings first. A share counts the whole model, layers that
+    budget replaces few layers, the largest savings first; smaller layers and milder variants at the end keep the plan
+    near the budget. A share counts the whole model, layers that
     stay plain included. The model is left as it is.
 
     Args:
-        model: trained or not, in which every `nn.Conv2d` may be replaced.
+        model: trained or not, in which every `nn.Conv2d` may be replaced that `convert` replaces. The plan says which
+            others there are, convolutions with hooks included, and why.
         size: of one image, (c, h, w).
         params, macs, latency: the budget, one of them: a share of the plain model's parameters, of its MACs per image
             in feature space, or of the time of one image, measured here and now, in (0, 1).
         loss, batches: as for `linconv.sensitivity`; both or none.
-        variants: what to choose from, from mild to strong. Default: LinearConv with several shares of primary filters
-            and ranks, and with data low rank too.
+        variants: what to choose from, from mild to strong: a list of what `convert` takes. Default: LinearConv with
+            several shares of primary filters and ranks, and with data low rank too.
 
     Raises:
-        ValueError: no budget or several, one outside (0, 1), or `loss` without `batches`.
+        ValueError: no budget or several, one outside (0, 1), `loss` without `batches`, or an unknown variant.
+        TypeError: `model` is no module, or `variants` is one string, or has something that is no variant.
         UserError: the budget cannot be met, or there is no convolution to replace.
     """
+    check_module(model)
     cost, budget = _budget(params=params, macs=macs, latency=latency)
     if (loss is None) != (batches is None):
         raise ValueError("plan: give `loss` and `batches` together, or neither")
-    wanted = [as_variant(v) for v in variants or ()] or [*LINEAR, *(LOW_RANK if batches is not None else ())]
+    given = several_names(variants or (), "variants: a list of variants", "L", (str, Variant))
+    wanted = [as_variant(v) for v in given] or [*LINEAR, *(LOW_RANK if batches is not None else ())]
+    selections = [replaceable(model, variant) for variant in wanted]
     shapes = conv_shapes(model, size)
-    if not shapes.sizes:
-        raise UserError("plan: the model calls no nn.Conv2d that can be replaced")
-    offers, plain = _offers(model, cost, wanted, shapes, size)
+    offers, plain = _offers(model, cost, wanted, selections, shapes, size)
+    left_out = _left_out(selections, shapes, offers)
+    if not offers:
+        why = "; ".join(["", *left_plain(left_out)])
+        raise UserError(f"plan: the model calls no nn.Conv2d that can be replaced with a saving{why}")
     if loss is not None and batches is not None:
         offers = _with_increases(model, wanted, offers, loss, list(batches))
-    target = budget
+    target, order = budget, [name for name, _ in model.named_modules()]
     for _ in range(MAX_CORRECTIONS if cost == "latency" else 1):
         chosen = _solved(offers, (1 - target) * plain, cost, plain, with_data=loss is not None)
-        made = Plan(cost, budget, 1 - sum(o.saving for o in chosen) / plain, plain, _choices(model, wanted, chosen))
+        share = 1 - sum(o.saving for o in chosen) / plain
+        made = Plan(cost, budget, share, plain, _choices(wanted, selections, chosen, order), left_out)
         if cost != "latency":
             return made
         reached = ratio_to_plain(model, made.apply(model), size)
-        made = Plan(cost, budget, reached, plain, made.choices)
+        made = replace(made, reached=reached)
         if reached <= budget:
             return made
         target *= budget / reached
@@ -179,27 +196,49 @@ def _budget(**given: float | None) -> tuple[Cost, float]:
 
 
 def _offers(
-    model: nn.Module, cost: Cost, variants: Sequence[Variant], shapes: ConvShapes, size: tuple[int, int, int]
+    model: nn.Module,
+    cost: Cost,
+    variants: Sequence[Variant],
+    selections: Sequence[Selection],
+    shapes: ConvShapes,
+    size: tuple[int, int, int],
 ) -> tuple[list[Offer], float]:
     """What every variant saves in every convolution, and the plain model's cost."""
     layers = {
-        (name, number): layer
-        for number, variant in enumerate(variants)
-        for name, conv in plain_convolutions(model)
-        if name in shapes.sizes and (layer := blank(method_class(variant.layer), conv, variant)) is not None
+        (name, number): _blank(variant, conv)
+        for number, (variant, selection) in enumerate(zip(variants, selections, strict=True))
+        for conv, name in selection.replaced.items()
+        if name in shapes.sizes
     }
-    convs = dict(plain_convolutions(model))
+    convs = {name: conv for selection in selections for conv, name in selection.replaced.items()}
     savings: Mapping[tuple[str, int], float]
     if cost == "params":
         savings = {k: _params(convs[k[0]]) - layer.params_expected for k, layer in layers.items()}
         plain: float = sum(p.numel() for p in model.parameters())
     elif cost == "macs":
         savings = {k: _macs_saved(convs[k[0]], layer, shapes.sizes[k[0]]) for k, layer in layers.items()}
-        plain = shapes.macs
+        plain = complexity(model, size).macs_feature
     else:
         seconds, plain = layer_seconds(model, variants, list(layers), size)
         savings = {k: seconds[k[0], None] - seconds[k] for k in layers}
     return [Offer(name, number, saving) for (name, number), saving in savings.items() if saving > 0], plain
+
+
+def _left_out(selections: Sequence[Selection], shapes: ConvShapes, offers: Sequence[Offer]) -> dict[str, str]:
+    """The convolutions for which there is no offer, and why: what the mildest variant that refuses them says."""
+    reasons: dict[str, str] = {}
+    for selection in selections:
+        reasons = selection.refused | reasons
+    for selection in selections:
+        for name in selection.replaced.values():
+            called = name in shapes.sizes
+            reasons[name] = "no variant saves anything in it" if called else "the model does not call it for an image"
+    offered = {offer.layer for offer in offers}
+    return {name: reason for name, reason in reasons.items() if name not in offered}
+
+
+def _blank(variant: Variant, conv: nn.Conv2d) -> ConvReplacement:
+    return blank(method_class(variant.layer), conv, variant.layer_options)
 
 
 def _params(module: nn.Module) -> int:
@@ -242,13 +281,13 @@ def _solved(offers: Sequence[Offer], saving: float, cost: Cost, plain: float, *,
     return chosen
 
 
-def _choices(model: nn.Module, variants: Sequence[Variant], chosen: Sequence[Offer]) -> list[Choice]:
-    by_layer: Mapping[str, Offer] = {offer.layer: offer for offer in chosen}
+def _choices(
+    variants: Sequence[Variant], selections: Sequence[Selection], chosen: Sequence[Offer], order: Sequence[str]
+) -> list[Choice]:
     choices = []
-    for name, conv in plain_convolutions(model):
-        if (offer := by_layer.get(name)) is not None:
-            variant = variants[offer.variant]
-            layer = blank(method_class(variant.layer), conv, variant)
-            assert layer is not None
-            choices.append(Choice(name, variant, _params(conv), layer.params_expected, offer.increase))
+    for offer in sorted(chosen, key=lambda offer: order.index(offer.layer)):
+        variant = variants[offer.variant]
+        conv = next(conv for conv, name in selections[offer.variant].replaced.items() if name == offer.layer)
+        after = _blank(variant, conv).params_expected
+        choices.append(Choice(offer.layer, variant, _params(conv), after, offer.increase))
     return choices

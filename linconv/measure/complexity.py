@@ -18,6 +18,7 @@ from torch import nn
 from linconv.config.rules import is_int
 from linconv.layers import ConvReplacement, Macs
 from linconv.layers.forms import Form
+from linconv.layers.replacing import check_module
 from linconv.measure.paper_flops import BIASED, PADDED, PAPER_INPUT, QUIRKS, count_flops_paper, flops_paper
 from linconv.measure.trace import Call, Trace, is_counted, trace_work
 from linconv.results.counts import Complexity, LayerComplexity
@@ -49,11 +50,12 @@ def complexity(
 
     Raises:
         ValueError: `batch_size` or a size of the image is no int of at least 1.
-        UserError: the model does not run on such an image.
+        UserError: `model` is no module, or does not run on such an image.
 
     Warns:
         UserWarning: torch's FLOP counter sees work that is not counted here, or work of which neither knows.
     """
+    check_module(model)
     _check(input_shape, batch_size)
     done = trace_work(model, input_shape)
     _warn_of_uncounted(done)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from linconv.config import Variant
-from linconv.layers import convert, optimize
+from linconv.layers import conversion, optimize
 from linconv.layers.copies import copied
 from linconv.measure.shapes import image_of
 from linconv.measure.timing import interleave
@@ -40,7 +40,8 @@ def layer_seconds(
         conv = plain.get_submodule(name)
         arms: dict[int | None, nn.Module] = {None: conv}
         for number in [number for layer, number in pairs if layer == name]:
-            arms[number] = optimize(convert(copy.deepcopy(conv), variants[number]), x)
+            variant = variants[number]  # its layer alone: what it says of a whole model does not count here
+            arms[number] = optimize(conversion(copy.deepcopy(conv), variant.layer, **variant.layer_options).model, x)
         for arm, value in _medians({str(key): _call(module, x) for key, module in arms.items()}).items():
             seconds[name, None if arm == "None" else int(arm)] = value
     return seconds, _medians({"model": _call(plain, image)})["model"]

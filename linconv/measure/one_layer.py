@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import glob
 import logging
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -13,11 +14,13 @@ from torch import Tensor, nn
 
 from linconv.config import VARIANTS, Variant
 from linconv.config.errors import UserError
+from linconv.config.methods import known_methods
 from linconv.config.names import check_known
-from linconv.layers import UnsupportedConvError, convert, fitting_init, method_class
+from linconv.layers import conversion, fitting_init, replaceable
 from linconv.layers.copies import copied
-from linconv.layers.geometry import geometry
 from linconv.layers.replacement import ConvReplacement
+from linconv.layers.replacing import check_module
+from linconv.layers.selection import Choice, left_plain
 
 log = logging.getLogger("linconv")
 
@@ -49,11 +52,12 @@ class Sensitivity:
     """The layers of a model that a variant can replace, the least sensitive per parameter saved first.
 
     `loss` is the plain model's. That the increases of several layers add up is an assumption: each was measured with
-    all others plain.
+    all others plain. `left_out` has the convolutions that `convert` cannot replace, and why.
     """
 
     loss: float
     layers: list[LayerLoss] = field(repr=False)
+    left_out: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     def __str__(self) -> str:
         width = max(len("layer"), *(len(layer.layer) for layer in self.layers))
@@ -62,7 +66,7 @@ class Sensitivity:
             f"{la.layer:<{width}}  {la.params:>10,}  {la.params_saved:>10,}  {la.loss:>9.4f}  {la.increase:>+9.4f}"
             for la in self.layers
         ]
-        return "\n".join([*lines, f"the loss of the plain model is {self.loss:.4f}"])
+        return "\n".join([*lines, *left_plain(self.left_out), f"the loss of the plain model is {self.loss:.4f}"])
 
 
 def sensitivity(model: nn.Module, loss: Loss, batches: Batches, variant: str | Variant = "L") -> Sensitivity:
@@ -76,22 +80,27 @@ def sensitivity(model: nn.Module, loss: Loss, batches: Batches, variant: str | V
         loss: of the output and the target of a batch, a tensor of one value, such as `F.cross_entropy`.
         batches: pairs of an input and a target, on the model's device; they are read once and kept. A few hundred
             images that the model was not trained on tell enough.
-        variant: a name (`L`, `Lr`, `LRr`, `LSr`) or a `Variant`: the layer whose effect is measured.
+        variant: what `convert` takes, a name (`L`, `Lr`, `LRr`, `LSr`, `tucker`, ...) or a `Variant`: the layer whose
+            effect is measured. Convolutions that `convert` leaves plain, or refuses, are left out.
 
     Raises:
         UserError: there is no batch, or the variant can replace no convolution of the model.
+        TypeError, ValueError: `variant` or the model is what `convert` refuses.
     """
+    check_module(model)
     variant = as_variant(variant)
+    selection = replaceable(model, variant)
     kept = list(batches)
     if not kept:
         raise UserError("sensitivity: there is no batch to measure on")
-    names = replaceable(model, variant)
+    names = list(selection.replaced.values())
     if not names:
-        raise UserError(f"sensitivity: {variant.layer!r} can replace no convolution of the model")
+        why = "; ".join(["", *left_plain(selection.refused)])
+        raise UserError(f"sensitivity: {variant.layer!r} can replace no convolution of the model{why}")
     measured = measure_layers(model, variant, names, lambda network: mean_loss(network, loss, kept))
     found = list(measured)
     ranked = sorted(found, key=lambda la: la.increase / la.params_saved if la.params_saved > 0 else math.inf)
-    return Sensitivity(found[0].loss_plain, ranked)
+    return Sensitivity(found[0].loss_plain, ranked, selection.refused)
 
 
 def measure_layers(
@@ -100,7 +109,7 @@ def measure_layers(
     names: Sequence[str],
     evaluate: Callable[[nn.Module], float],
     *,
-    replace: Callable[..., nn.Module] = convert,
+    replace: Callable[..., nn.Module] | None = None,
     tune: Callable[[nn.Module, str], nn.Module] | None = None,
     seed: int = 0,
 ) -> Iterator[LayerLoss]:
@@ -108,7 +117,7 @@ def measure_layers(
 
     Args:
         evaluate: gives the loss of a model.
-        replace: replaces convolutions of a model as `convert` does, in place.
+        replace: replaces convolutions of a model in place; None as `convert` does.
         tune: trains one layer of a model alone, before it is evaluated; the plain layer is trained as much.
         seed: of new filters, so that no layer's values depend on which came before it.
     """
@@ -116,7 +125,8 @@ def measure_layers(
     plain = evaluate(model)
     for name in names:
         torch.manual_seed(seed)
-        replaced = replace(copied(model), variant, include=[name], **({"init": init} if init else {}))
+        options = {"init": init} if init else {}
+        replaced = (replace or _replaced)(copied(model), variant, include=[glob.escape(name)], **options)
         conv, layer = model.get_submodule(name), replaced.get_submodule(name)
         assert isinstance(conv, nn.Conv2d)
         assert isinstance(layer, ConvReplacement)
@@ -131,37 +141,23 @@ def measure_layers(
 
 
 def as_variant(variant: str | Variant) -> Variant:
-    """A variant by its name.
+    """A variant, by its name or the name of its method, as `convert` takes it.
 
     Raises:
+        TypeError: it is neither a name nor a variant.
         ValueError: an unknown name.
     """
     if isinstance(variant, Variant):
         return variant
-    check_known([variant], VARIANTS, "variant")
-    return VARIANTS[variant]
+    if not isinstance(variant, str):
+        raise TypeError(f"variant must be a name, such as 'L' or 'tucker', or a linconv.Variant, not {variant!r}")
+    check_known([variant], [*VARIANTS, *known_methods()], "variant")
+    return VARIANTS.get(variant) or Variant(layer=variant)
 
 
-def replaceable(model: nn.Module, variant: Variant) -> list[str]:
-    """The names of the convolutions that a variant's layer can replace, in order of registration."""
-    cls = method_class(variant.layer)
-    return [name for name, conv in plain_convolutions(model) if blank(cls, conv, variant) is not None]
-
-
-def plain_convolutions(model: nn.Module) -> Iterator[tuple[str, nn.Conv2d]]:
-    """The convolutions that `convert` replaces: no subclasses, and no weights that are made anew at every call."""
-    for name, module in model.named_modules():
-        if type(module) is nn.Conv2d and "weight" in module._parameters:
-            yield name, module
-
-
-def blank(cls: type[ConvReplacement], conv: nn.Conv2d, variant: Variant) -> ConvReplacement | None:
-    """The layer that would replace a convolution, without memory; None where the method cannot replace it."""
-    like = nn.Conv2d(**geometry(conv), bias=conv.bias is not None, device="meta")
-    try:
-        return cls.from_conv2d(like, **variant.layer_options)
-    except UnsupportedConvError:
-        return None
+def _replaced(model: nn.Module, variant: Variant, *, include: Sequence[str], **options: Any) -> nn.Module:
+    """What `convert` does, without a word in the log: a layer is replaced many times here."""
+    return conversion(model, variant, Choice(include=include), **options).model
 
 
 @torch.no_grad()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,45 +9,34 @@ import torch
 from torch import Tensor, nn
 
 from linconv.layers.copies import copied
-from linconv.measure.one_layer import plain_convolutions
 
 
 @dataclass(frozen=True)
 class ConvShapes:
     """What one image passes through.
 
-    `sizes` has ((h, w) of the input, (h', w') of the output) of every call of every replaceable convolution, by its
-    name; `macs` are those of all convolutions and linear layers.
+    `sizes` has ((h, w) of the input, (h', w') of the output) of every call of every convolution, by its first name.
     """
 
     sizes: dict[str, list[tuple[tuple[int, ...], tuple[int, ...]]]]
-    macs: int
 
 
 @torch.no_grad()
 def conv_shapes(model: nn.Module, size: tuple[int, int, int]) -> ConvShapes:
     """The sizes of one pass of a copy of the model over one image of zeros, (c, h, w)."""
     changed = copied(model).eval()
-    names = {module: name for name, module in plain_convolutions(changed)}
+    names = {module: name for name, module in changed.named_modules()}
     sizes: dict[str, list[tuple[tuple[int, ...], tuple[int, ...]]]] = {}
-    macs = 0
 
     def note(module: nn.Module, arguments: tuple[Any, ...], named: dict[str, Any], output: Tensor) -> None:
-        nonlocal macs
         source = next(iter((*arguments, *named.values())))
-        if isinstance(module, nn.Linear):
-            macs += module.in_features * output.numel()
-            return
-        assert isinstance(module, nn.Conv2d)
-        macs += module.weight[0].numel() * math.prod(output.shape[1:])
-        if module in names:
-            sizes.setdefault(names[module], []).append((tuple(source.shape[-2:]), tuple(output.shape[-2:])))
+        sizes.setdefault(names[module], []).append((tuple(source.shape[-2:]), tuple(output.shape[-2:])))
 
     for module in changed.modules():
-        if isinstance(module, nn.Conv2d | nn.Linear):
+        if isinstance(module, nn.Conv2d):
             module.register_forward_hook(note, with_kwargs=True)
     changed(image_of(model, size))
-    return ConvShapes(sizes, macs)
+    return ConvShapes(sizes)
 
 
 def image_of(model: nn.Module, size: tuple[int, int, int], batch: int = 1) -> Tensor:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
+
+TOLERATED = 0.05  # of the saving that is asked for: no further layer is replaced to come nearer to it
 
 
 class Offer(NamedTuple):
@@ -21,33 +23,71 @@ class Offer(NamedTuple):
 def fewest_offers(offers: Sequence[Offer], saving: float) -> list[Offer] | None:
     """The mildest variant with which all layers together save enough, in as few layers as suffice, the largest first.
 
-    Where no single variant saves enough, each layer takes the variant that saves it most. None: nothing saves enough.
+    Where no single variant saves enough, each layer takes the variant that saves it most. Then what is saved beyond
+    need is given back: smaller layers or milder variants take the place of the last layer, and the others take milder
+    variants as far as the budget allows. None: nothing saves enough.
     """
     for number in sorted({offer.variant for offer in offers}):
         if (found := _largest_first([o for o in offers if o.variant == number], saving)) is not None:
-            return found
+            return _given_back(found, [o for o in offers if o.variant <= number], saving)
     best: dict[str, Offer] = {}
     for offer in offers:
         if offer.layer not in best or offer.saving > best[offer.layer].saving:
             best[offer.layer] = offer
-    return _largest_first(best.values(), saving)
+    found = _largest_first(best.values(), saving)
+    return None if found is None else _given_back(found, offers, saving)
 
 
 def _largest_first(offers: Iterable[Offer], saving: float) -> list[Offer] | None:
     chosen: list[Offer] = []
     for offer in sorted(offers, key=lambda o: -o.saving):
-        if sum(o.saving for o in chosen) >= saving:
+        if _saved(chosen) >= saving:
             break
         chosen.append(offer)
-    return chosen if sum(o.saving for o in chosen) >= saving else None
+    return chosen if _saved(chosen) >= saving else None
+
+
+def _given_back(chosen: Sequence[Offer], milder: Sequence[Offer], saving: float) -> list[Offer]:
+    """Other offers than the last one, of the `milder` ones, so that little more than enough is saved."""
+    found = _nearest({offer.layer: offer for offer in chosen[:-1]}, milder, saving) if chosen else {}
+    for offer in sorted(found.values(), key=lambda o: -o.saving):
+        if _saved(found.values()) - offer.saving >= saving:
+            del found[offer.layer]
+    for offer in reversed(list(found.values())):
+        needed = offer.saving - (_saved(found.values()) - saving)
+        own = [o for o in milder if o.layer == offer.layer and o.variant < offer.variant and o.saving >= needed]
+        found[offer.layer] = min((offer, *own), key=lambda o: o.saving)
+    return list(found.values())
+
+
+def _nearest(first: Mapping[str, Offer], offers: Iterable[Offer], saving: float) -> dict[str, Offer]:
+    """Some offers and further layers that together save enough: one layer, or several where one saves far too much."""
+    found, solutions = dict(first), []
+    while True:
+        needed = saving - _saved(found.values())
+        others = sorted((o for o in offers if o.layer not in found), key=lambda o: o.saving)
+        smaller = [o for o in others if o.saving < needed]
+        if len(smaller) < len(others):
+            closing = others[len(smaller)]
+            solutions.append({**found, closing.layer: closing})
+            if closing.saving - needed <= TOLERATED * saving:
+                break
+        if not smaller:
+            break
+        found[smaller[-1].layer] = smaller[-1]
+    return min(solutions, key=lambda solution: _saved(solution.values()))
+
+
+def _saved(offers: Iterable[Offer]) -> float:
+    return sum(offer.saving for offer in offers)
 
 
 def cheapest_offers(offers: Sequence[Offer], saving: float) -> list[Offer] | None:
     """Offers with a small sum of increases in loss that save enough; None where nothing does.
 
     Greedy along the lower convex hull of every layer's (saving, increase): the step with the least increase per
-    saving comes next, until the saving is reached; then whole layers are given back, the largest increase first,
-    without which it still is. Steps that lower the loss are always taken.
+    saving comes next, until the saving is reached; then whole layers are given back, or parts by an offer that saves
+    less, the largest increase first, without which it still is. Steps that lower the loss are always taken.
     """
     steps = []
     for layer in dict.fromkeys(offer.layer for offer in offers):
@@ -68,6 +108,10 @@ def cheapest_offers(offers: Sequence[Offer], saving: float) -> list[Offer] | Non
         if (offer.increase or 0.0) > 0 and saved - offer.saving >= saving:
             saved -= offer.saving
             del chosen[offer.layer]
+    for offer in sorted(chosen.values(), key=lambda o: -(o.increase or 0.0)):
+        enough = [o for o in offers if o.layer == offer.layer and saved - offer.saving + o.saving >= saving]
+        chosen[offer.layer] = min((*enough, offer), key=lambda o: o.increase or 0.0)
+        saved += chosen[offer.layer].saving - offer.saving
     return list(chosen.values())
 
 

@@ -9,6 +9,8 @@ from linconv.results.counts import Complexity
 
 HEAD = ("layer", "kind", "output", "parameters", "MACs folded", "MACs in feature space")
 
+NO_FORM = "n/a"
+
 
 def summary(model: nn.Module, input_shape: tuple[int, int, int], batch_size: int = 1) -> None:
     """Print a line for each call of a convolution and linear layer, and the totals of `linconv.complexity`.
@@ -33,13 +35,15 @@ def summary_text(record: Complexity) -> str:
             "x".join(map(str, layer.output_shape)),
             f"{layer.params:,}",
             f"{layer.macs_folded:,}",
-            "" if layer.macs_feature is None else f"{layer.macs_feature:,}",
+            NO_FORM if layer.macs_feature is None else f"{layer.macs_feature:,}",
         )
         for layer in record.layers
     ]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = ["  ".join(map(_aligned, row, widths, range(len(row)))) for row in rows]
     lines.insert(1, "-" * len(lines[0]))
+    if any(layer.macs_feature is None for layer in record.layers):
+        lines.append(f"{NO_FORM}: the layer has no form in feature space and counts as it runs")
     totals = {
         "parameters": f"{record.params:,} ({record.params_folded:,} folded)",
         "MACs per image": f"{record.macs_auto:,} as it runs ({record.macs_folded:,} folded, "

@@ -17,7 +17,8 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from linconv.config.errors import UserError
 from linconv.layers import ConvReplacement
 from linconv.layers.copies import copied
-from linconv.layers.replacing import tied
+from linconv.layers.options import several_names
+from linconv.layers.replacing import check_module, tied
 
 Side = Literal["out", "in"]
 Kept = Sequence[Tensor]  # the channels that stay, ascending, one tensor for each group
@@ -51,10 +52,13 @@ def channel_groups(
         exclude: names of layers whose outputs must stay: those that give the class scores.
 
     Raises:
+        TypeError: `model` is no module, or `exclude` no list of strings.
         UserError: the model has no layer of a name in `exclude`, nothing to cut, a convolution that has channel groups
             and is not depthwise, a layer that shares parameters with another one or is of a kind that cannot be cut, or
             connections that torch-pruning does not understand.
     """
+    check_module(model)
+    exclude = several_names(exclude, "exclude: a list of names of layers", "classifier")
     try:
         import torch_pruning  # by no other part needed
     except ImportError:

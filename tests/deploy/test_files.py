@@ -14,10 +14,12 @@ from torch import nn
 import linconv
 from linconv.catalogue.methods import METHODS
 from linconv.config import Variant
+from linconv.config.errors import UserError
 from linconv.deploy import MissingPackageError, ModelFileError, load, save
 from linconv.pruning import pruned_network
 
 safetensors = pytest.importorskip("safetensors.torch")
+safetensors_errors = pytest.importorskip("safetensors")
 
 
 @pytest.fixture(scope="module")
@@ -183,6 +185,52 @@ def test_hooks_are_refused(tmp_path):
         save(model, tmp_path / "m.safetensors")
     with pytest.raises(ValueError, match=r"0\.weight is on the meta device and has no values"):
         save(nn.Sequential(nn.Conv2d(1, 1, 1, device="meta")), tmp_path / "m.safetensors")
+
+
+@pytest.mark.parametrize(("given", "path", "message"), [
+    (nn.ReLU(), "no/m.safetensors", r"m\.safetensors: there is no folder .*no; make it first"),
+    (nn.ReLU(), "there.safetensors", r"there\.safetensors: a folder has this name; name a file"),
+    (nn.ReLU(), "model.pt", r"model\.pt: save writes safetensors: name a file model\.safetensors, or a folder model$"),
+    (nn.ReLU(), "model.bin", "save writes safetensors"),
+    (nn.ReLU(), "file", "file: cannot be written: File exists"),
+    (nn.ReLU(), "file/m", "m: cannot be written: Not a directory"),
+    (nn.ReLU().state_dict(), "m.safetensors", r"not an OrderedDict; load these tensors into their model first"),
+    (b"", "m.safetensors", "model must be an nn.Module, not a bytes; make the model first"),
+])  # fmt: skip
+def test_what_cannot_be_saved_is_refused_in_one_line_and_leaves_nothing(tmp_path, given, path, message):
+    (tmp_path / "there.safetensors").mkdir()
+    (tmp_path / "file").write_text("x")
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(UserError, match=message) as refused:
+        save(given, tmp_path / path)
+    assert "\n" not in str(refused.value)
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_full_disk_is_one_line(tmp_path, monkeypatch):
+    def full(*_, **__):
+        raise safetensors_errors.SafetensorError("Error while serializing: I/O error: No space left on device")
+
+    monkeypatch.setattr(safetensors, "save_file", full)
+    with pytest.raises(UserError, match=r"m\.safetensors: cannot be written: .*No space left on device"):
+        save(nn.Conv2d(1, 1, 1), tmp_path / "m.safetensors")
+
+
+def test_a_folder_with_a_point_in_its_name_is_a_folder(tmp_path):
+    (tmp_path / "old.model").mkdir()
+    for name in ("v1.0", "old.model"):
+        assert type(load(save(nn.ReLU(), tmp_path / name))) is nn.ReLU
+
+
+@pytest.mark.parametrize(("given", "message"), [
+    ({"trust": "timm"}, r"trust: a list of packages is expected, such as \['timm'\], not 'timm'"),
+    ({"model": nn.ReLU().state_dict()}, "model must be an nn.Module, not an OrderedDict"),
+    ({"model": lambda: nn.ReLU().state_dict()}, "model must be an nn.Module, not an OrderedDict"),
+])  # fmt: skip
+def test_wrong_arguments_of_load_are_refused_by_name(tmp_path, given, message):
+    path = save(nn.ReLU(), tmp_path / "m.safetensors")
+    with pytest.raises(TypeError, match=message):
+        load(path, **given)
 
 
 def rewritten(tmp_path, change):

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 import linconv
+from linconv.config.errors import UserError
 from linconv.deploy import (
     ENGINES,
     ExportError,
@@ -108,3 +109,53 @@ def test_a_missing_package_is_one_plain_line(tmp_path, monkeypatch, network, pac
 def test_an_unknown_engine_is_named(tmp_path):
     with pytest.raises(ValueError, match="unknown engine 'tensorrt'; known: onnxruntime, openvino"):
         open_model(tmp_path / "m.onnx", "tensorrt", threads=1)
+
+
+class Gives(nn.Module):
+    """A model whose output is made of that of a convolution."""
+
+    def __init__(self, make):
+        super().__init__()
+        self.conv, self.make = nn.Conv2d(3, 4, 1), make
+
+    def forward(self, x):
+        return self.make(self.conv(x))
+
+
+@pytest.mark.parametrize(("model", "sample", "message"), [
+    (Gives(lambda y: {"out": y}), {}, "a model that returns one tensor, not a dict; wrap it"),
+    (Gives(lambda y: (y, y)), {}, "a model that returns one tensor, not a tuple; wrap it"),
+    (Gives(lambda y: y[: int(y.sum() > 0) + 1] * 2), {}, r"torch\.onnx\.export cannot export the model: \w+: "),
+    (Gives(lambda y: y).double(), {"dtype": torch.float64}, r"onnxruntime cannot run it .* export model\.float\(\)"),
+    (Gives(lambda y: y).bfloat16(), {"dtype": torch.bfloat16}, r"onnxruntime cannot run it .* export model\.float\(\)"),
+    (Gives(lambda y: y).double(), {}, r"not run on the sample, torch\.float32 of shape \(2, 3, 4, 4\): Runtime"),
+    (nn.Conv2d(4, 4, 1), {}, "the model does not run on the sample, .* RuntimeError: .* to have 4 channels"),
+    (nn.Conv2d(3, 4, 1, device="meta"), {}, "takes a model and a sample on the CPU, not on cpu, meta"),
+    (nn.Conv2d(3, 4, 1).state_dict(), {}, "model must be an nn.Module, not an OrderedDict"),
+])  # fmt: skip
+def test_what_cannot_be_exported_is_refused_in_one_line(tmp_path, model, sample, message):
+    with pytest.raises(UserError, match=message) as refused:
+        export_onnx(model, torch.ones(2, 3, 4, 4, **sample), tmp_path / "m.onnx")
+    assert "\n" not in str(refused.value)
+
+
+def test_files_that_are_not_there_or_cannot_be_are_one_line(tmp_path):
+    layer, x = nn.Conv2d(3, 4, 1), torch.ones(2, 3, 4, 4)
+    with pytest.raises(TypeError, match="sample_input must be a tensor, not tuple"):
+        export_onnx(layer, (3, 4, 4), tmp_path / "m.onnx")
+    with pytest.raises(UserError, match=r"m\.onnx: there is no folder .*no; make it first"):
+        export_onnx(layer, x, tmp_path / "no" / "m.onnx")
+    with pytest.raises(UserError, match="a folder has this name; name a file"):
+        export_onnx(layer, x, tmp_path)
+    (tmp_path / "m.onnx").write_text("no onnx")
+    for engine in ENGINES:
+        pytest.importorskip(engine)
+        with pytest.raises(UserError, match=r"no\.onnx: no such file"):
+            open_model(tmp_path / "no.onnx", engine, threads=1)
+        with pytest.raises(UserError, match=rf"m\.onnx: {engine} cannot read the file: ") as refused:
+            open_model(tmp_path / "m.onnx", engine, threads=1)
+        assert "\n" not in str(refused.value)
+    with pytest.raises(UserError, match=r"no\.onnx: no such file"):
+        quantize_onnx(tmp_path / "no.onnx", [x], tmp_path / "q.onnx")
+    with pytest.raises(UserError, match="there is no folder"):
+        quantize_onnx(tmp_path / "m.onnx", [x], tmp_path / "no" / "q.onnx")

@@ -2,6 +2,7 @@
 
 import copy
 import logging
+import re
 
 import numpy as np
 import pytest
@@ -44,7 +45,7 @@ def messages(caplog):
 
 
 def test_one_warning_says_how_many_are_replaced_and_why_the_others_are_not(caplog):
-    convert(network(), "L")
+    convert(network(), "L", init="paper")
     ((level, message),) = messages(caplog)
     assert level == "WARNING"
     assert message == (
@@ -57,7 +58,7 @@ def test_one_warning_says_how_many_are_replaced_and_why_the_others_are_not(caplo
 
 def test_what_is_left_plain_as_asked_warns_nobody(caplog):
     with caplog.at_level(logging.INFO, "linconv"):
-        convert(network(), "L", include=["0", "2"], skip_first=True)
+        convert(network(), "L", include=["0", "2"], skip_first=True, init="paper")
     assert messages(caplog) == [
         ("INFO", "convert: 1 of 4 convolutions replaced by LinearConv2d; 3 left plain as asked"),
     ]
@@ -89,7 +90,7 @@ def with_own_tensors():
 )
 def test_nothing_replaced_is_an_error_with_the_reason(conv, reason):
     model = nn.Sequential(nn.ReLU(), conv())
-    with pytest.raises(ValueError, match=rf"no convolution is replaced: .* 1 left plain \(1\): .*{reason}"):
+    with pytest.raises(ValueError, match=rf"^convert: no convolution is replaced: 1 left plain \(1\): .*{reason}"):
         convert(model, "L")
     assert convert(model, "L", allow_nothing=True) is model
 
@@ -102,7 +103,9 @@ def test_a_model_without_convolutions_says_where_they_are():
     program = torch.export.export(nn.Sequential(nn.Conv2d(3, 8, 3)), (torch.zeros(1, 3, 8, 8),))
     with pytest.raises(ValueError, match=r"a program of torch.export has no nn.Conv2d; convert the model before"):
         convert(program.module(), "L")
-    with pytest.raises(TypeError, match=r"model must be an nn.Module, not a ExportedProgram"):
+    with pytest.raises(
+        TypeError, match=r"model must be an nn.Module, not an ExportedProgram; use the model from before"
+    ):
         convert(program, "L")
 
 
@@ -135,6 +138,40 @@ def test_trained_filters_are_not_drawn_anew_silently(caplog, layer, options, rem
     assert all("is trained" in message and message.endswith(remedy) for message in found)
 
 
+@pytest.mark.parametrize(
+    ("layer", "remedy"),
+    [
+        (
+            "L",
+            "init='least_squares' starts from those of a trained model, and init='paper' says that new ones are wanted",
+        ),
+        (Variant(layer="linear"), "init='least_squares' starts from those of a trained model, and init='paper' .*"),
+        ("lowrank", "init='svd' starts from those of a trained model.*"),
+        ("ghost", "GhostConv2d cannot start from trained ones"),
+    ],
+)
+def test_filters_that_may_be_trained_are_not_drawn_anew_silently(caplog, layer, remedy):
+    convert(nn.Sequential(nn.Conv2d(3, 8, 3), nn.GroupNorm(2, 8)), layer)
+    ((level, message),) = messages(caplog)
+    assert level == "WARNING"
+    assert re.search(f"; the filters are drawn anew: {remedy}$", message)
+
+
+@pytest.mark.parametrize(
+    ("model", "variant", "options"),
+    [
+        (nn.Sequential(nn.Conv2d(3, 8, 3)), "L", {"init": "least_squares"}),
+        (nn.Sequential(nn.Conv2d(3, 8, 3)), "L", {"init": "paper"}),
+        (nn.Sequential(nn.Conv2d(3, 8, 3)), Variant(layer="linear", options={"init": "paper"}), {}),
+        (nn.Sequential(nn.Conv2d(3, 8, 3, device="meta")), "L", {}),
+        (nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8)), "L", {}),
+    ],
+)
+def test_filters_that_are_new_or_meant_to_be_warn_nobody(caplog, model, variant, options):
+    convert(copy.deepcopy(model), variant, **options)
+    assert messages(caplog) == []
+
+
 def test_convert_changes_the_model_in_place_and_fold_makes_a_copy_unless_asked_otherwise():
     model = nn.Sequential(nn.Conv2d(3, 8, 3))
     copied = convert(model, "L", inplace=False)
@@ -144,6 +181,21 @@ def test_convert_changes_the_model_in_place_and_fold_makes_a_copy_unless_asked_o
     assert type(model[0]) is LinearConv2d
     assert fold(model, inplace=True) is model
     assert type(model[0]) is nn.Conv2d
+
+
+@pytest.mark.parametrize("call", [
+    convert, fold, lambda m: linconv.optimize(m, torch.zeros(1, 3, 8, 8)), lambda m: linconv.set_mode(m, "auto"),
+    lambda m: linconv.plan(m, (3, 8, 8), params=0.5), lambda m: linconv.sensitivity(m, torch.sum, [(1, 1)]),
+    lambda m: linconv.complexity(m, (3, 8, 8)), lambda m: linconv.summary(m, (3, 8, 8)),
+    lambda m: linconv.pruning.pruned_network(m, (3, 8, 8), 0.5),
+])  # fmt: skip
+def test_what_is_no_model_is_refused_by_name(call):
+    with pytest.raises(
+        TypeError, match=r"model must be an nn.Module, not an OrderedDict; load these tensors into their"
+    ):
+        call(network().state_dict())
+    with pytest.raises(ValueError, match=r"model must be an nn.Module, not a str; make the model first"):
+        call("model.pt")
 
 
 class Wrapper(nn.Module):
@@ -169,23 +221,29 @@ def compiled_in_place(model):
 @pytest.mark.parametrize(
     ("wrap", "reason"),
     [
-        (DistributedDataParallel, "wrapped by DistributedDataParallel"),
-        (FullyShardedDataParallel, "wrapped by FullyShardedDataParallel"),
-        (Sharded, "wrapped by fully_shard"),
-        (torch.compile, "compiled by torch.compile"),
-        (compiled_in_place, "compiled by torch.compile"),
-        (torch.jit.script, "a ScriptModule"),
+        (DistributedDataParallel, "wrapped by DistributedDataParallel.* before DistributedDataParallel"),
+        (FullyShardedDataParallel, "wrapped by FullyShardedDataParallel.* before FullyShardedDataParallel"),
+        (Sharded, "wrapped by fully_shard.* before fully_shard"),
+        (torch.compile, "compiled by torch.compile.* before torch.compile"),
+        (compiled_in_place, "compiled by torch.compile.* before torch.compile"),
+        (torch.jit.script, "a ScriptModule.* before torch.jit.script or torch.jit.trace"),
     ],
 )
 def test_wrappers_are_refused_by_name_wherever_they_are(wrap, reason):
     plain = nn.Sequential(nn.Conv2d(3, 8, 3))
     for model, name in ((wrap(copy.deepcopy(plain)), "the model"), (nn.Sequential(wrap(plain)), "0")):
-        with pytest.raises(ValueError, match=rf"{name} is {reason}.*; convert the model first"):
+        with pytest.raises(ValueError, match=rf"{name} is {reason}$") as refused:
             convert(model, "L")
+        assert "; convert the model before " in str(refused.value)
+        with pytest.raises(ValueError, match=rf"{name} is {reason}$"):
+            linconv.optimize(model, torch.zeros(1, 3, 8, 8))
     if wrap is torch.jit.script:
         return
-    with pytest.raises(ValueError, match=rf"the model is {reason}.*; fold the model first"):
-        fold(wrap(convert(nn.Sequential(nn.Conv2d(3, 8, 3)), "L")))
+    wrapped = wrap(convert(nn.Sequential(nn.Conv2d(3, 8, 3)), "L"))
+    for do, name in ((fold, "fold"), (lambda model: linconv.optimize(model, torch.zeros(1, 3, 8, 8)), "optimize")):
+        with pytest.raises(ValueError, match=rf"the model is {reason}$") as refused:
+            do(wrapped)
+        assert f"; {name} the model before " in str(refused.value)
 
 
 def test_a_wrapper_without_convolutions_is_nobodys_business():
@@ -282,7 +340,7 @@ def test_a_method_is_named_with_its_options():
             TypeError,
             r"variant must be a name, .* or a linconv.Variant, not None",
         ),
-        ({"include": "0*"}, TypeError, r"include and exclude are lists of patterns, .* not '0\*'"),
+        ({"include": "0*"}, TypeError, r"include and exclude: a list of patterns is expected, .* not '0\*'"),
         ({"exclude": "0"}, TypeError, "not '0'"),
         ({"include": [0]}, TypeError, r"not \[0\]"),
         ({"rank": "10"}, ValueError, "rank must be an int .* not '10'"),

@@ -99,6 +99,8 @@ def test_one_form_alone_is_taken_untimed(monkeypatch):
     assert [type(m) for m in kinds["feature"].combine] == [nn.Conv2d, nn.Conv2d]
     with pytest.raises(ValueError, match="unknown form 'weight'"):
         linconv.optimize(model, x, forms=("weight",))
+    with pytest.raises(TypeError, match=r"forms: a list of forms is expected, such as \['feature'\], not 'feature'"):
+        linconv.optimize(model, x, forms="feature")
     with pytest.raises(ValueError, match="name at least one of folded, feature, product"):
         linconv.optimize(model, x, forms=())
 
@@ -180,3 +182,36 @@ def test_a_model_that_keeps_a_tensor_of_its_last_pass_is_optimized():
     expected = model(x)
     torch.testing.assert_close(linconv.optimize(model, x)(x), expected)
     assert model.last is expected
+
+
+HOOKS = [
+    lambda m, called: m.register_forward_hook(lambda *_: called.append(m)),
+    lambda m, called: m.register_forward_pre_hook(lambda *_: called.append(m)),
+    lambda m, called: m.register_full_backward_hook(lambda *_: called.append(m)),
+    lambda m, called: m.register_full_backward_pre_hook(lambda *_: called.append(m)),
+]
+
+
+@pytest.mark.parametrize("hook", HOOKS)
+@pytest.mark.parametrize("place", ["layer", "inner", "norm", "plain"])
+def test_hooks_are_not_lost(caplog, hook, place):
+    torch.manual_seed(0)
+    layers = [LinearConv2d(3, 8, 3, mode="feature"), nn.BatchNorm2d(8), nn.Conv2d(8, 8, 3), nn.BatchNorm2d(8)]
+    model, x = nn.Sequential(*layers, LinearConv2d(8, 8, 3)), torch.randn(2, 3, 12, 12)
+    model(x)
+    called = []
+    hook({"layer": model[0], "inner": model[0].coefficients, "norm": model[1], "plain": model[2]}[place], called)
+    optimized = linconv.optimize(model, x)
+    called.clear()
+    images = x.clone().requires_grad_()
+    torch.testing.assert_close(optimized(images), model.eval()(x), rtol=1e-4, atol=1e-5)
+    optimized(images).sum().backward()
+    kept = [type(m) for m in optimized[:4]]
+    assert (kept[0] is LinearConv2d) == (place in ("layer", "inner"))
+    assert (kept[1] is nn.BatchNorm2d) == (place != "plain")
+    assert (kept[3] is nn.BatchNorm2d) == (place == "plain")
+    assert type(optimized[4]) is not LinearConv2d
+    warned = ["optimize: 0 has hooks, which another form would not have, and stays as it is"]
+    assert [r.getMessage() for r in caplog.records] == (warned if place in ("layer", "inner") else [])
+    if place != "inner":  # whose forward a layer does not call
+        assert called

@@ -177,3 +177,13 @@ def test_summary_prints_a_line_for_each_layer_and_the_totals(capsys):
     assert lines[2].split() == ["0", "LinearConv2d", "8x2x2", "116", "864", "464"]
     assert lines[3].split() == ["2", "Linear", "2", "66", "64", "64"]
     assert lines[5].split() == ["parameters:", "182", "(282", "folded)"]
+
+
+def test_summary_says_where_a_layer_has_no_form_in_feature_space(capsys):
+    legend = "n/a: the layer has no form in feature space and counts as it runs"
+    summary(convert(nn.Sequential(nn.Conv2d(4, 8, 3), nn.Conv2d(8, 8, 3, groups=2)), "L"), (4, 8, 8))
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[-1] == "n/a" for line in lines[2:4]] == [False, True]
+    assert lines[4] == legend
+    summary(nn.Sequential(nn.Conv2d(4, 8, 3)), (4, 8, 8))
+    assert "n/a" not in capsys.readouterr().out

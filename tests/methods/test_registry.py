@@ -88,7 +88,7 @@ def test_a_start_from_given_filters_can_be_counted_without_numbers():
 
 def test_a_refused_convolution_stays_plain_and_the_log_says_why(caplog):
     model = nn.Sequential(nn.Conv2d(8, 8, 3, groups=2), nn.Conv2d(8, 8, 3))
-    convert(model, Variant(layer="lowrank"))
+    convert(model, Variant(layer="lowrank"), init=method_class("lowrank").inits[0])
     assert type(model[0]) is nn.Conv2d
     assert isinstance(model[1], method_class("lowrank"))
     assert [(r.levelname, r.message) for r in caplog.records] == [

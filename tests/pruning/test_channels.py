@@ -145,6 +145,11 @@ def test_a_network_from_elsewhere_names_the_layer_of_its_classes():
     assert abs(params(small) / params(model) / 0.5 - 1) < 0.02
 
 
+def test_names_to_exclude_are_no_string():
+    with pytest.raises(TypeError, match=r"exclude: a list of names of layers is expected, .* not 'fc'"):
+        pruned_network(build_model("base"), (3, 32, 32), 0.5, exclude="fc")
+
+
 def test_what_cannot_be_cut_is_refused():
     with pytest.raises(UserError, match=r"convolution stages\.0\.0\.conv2 has groups=2"):
         channel_groups(build_model("resnext29"), (3, 32, 32))

@@ -1,0 +1,42 @@
+"""Places of files, checked before anything is computed: one plain line says what is wrong with them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from linconv.config.errors import UserError, reason_of
+
+
+def readable(path: Path | str) -> Path:
+    """The path of a file that is there; raises UserError where none is."""
+    path = Path(path)
+    if not path.is_file():
+        raise UserError(f"{path}: {'a folder, where a file is expected' if path.is_dir() else 'no such file'}")
+    return path
+
+
+def writable(path: Path | str) -> Path:
+    """The path of a file to write; raises UserError where its folder is missing or it is a folder itself."""
+    path = Path(path)
+    if path.is_dir():
+        raise UserError(f"{path}: a folder has this name; name a file")
+    if not path.parent.is_dir():
+        raise UserError(f"{path}: there is no folder {path.parent}; make it first")
+    return path
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Within, an error of the operating system becomes one line with the path."""
+    try:
+        yield
+    except OSError as error:
+        raise UserError(f"{path}: cannot be written: {reason_of(error)}") from None
+
+
+def first_line(error: BaseException) -> str:
+    """The kind of an error and its first line that says something."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return ": ".join([type(error).__name__, *lines[:1]])

@@ -1,0 +1,79 @@
+"""Folding the layers of a model back into plain convolutions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import nn
+
+from linconv.layers.copies import copied
+from linconv.layers.replacement import ConvReplacement
+from linconv.layers.replacing import (
+    Place,
+    check_module,
+    owners_of,
+    place_of,
+    refuse_hooks,
+    refuse_wrappers,
+    replace_modules,
+)
+
+
+def fold(model: nn.Module, *, inplace: bool = False) -> nn.Module:
+    """The plain model with the same outputs: every layer that knows its plain convolution is replaced by it.
+
+    It is for inference, so it is a copy unless asked otherwise: the model that trains stays as it is. What carries over
+    is what `convert` carries over. Layers with the same parameters become convolutions with the same parameters. An
+    optimizer knows the parameters of the model that was given, not these.
+
+    Args:
+        inplace: change and return `model` itself instead of a copy.
+
+    Raises:
+        ValueError: a layer to fold has hooks, which would be lost, shares some of the parameters of its filters with
+            another module, as a plain convolution cannot, or stands inside DistributedDataParallel, FSDP, torch.compile
+            or TorchScript.
+    """
+    check_module(model)
+    refuse_wrappers(model, (ConvReplacement,), "fold")
+    refuse_hooks((name, m) for name, m in model.named_modules() if isinstance(m, ConvReplacement) and m.folds)
+    if not inplace:
+        model = copied(model)
+    layers = {m: name for name, m in model.named_modules() if isinstance(m, ConvReplacement) and m.folds}
+    convs: dict[nn.Module, nn.Conv2d] = {layer: layer.to_conv2d() for layer in layers}
+    _share(model, layers, convs)
+    return replace_modules(model, convs)
+
+
+def _share(model: nn.Module, layers: Mapping[ConvReplacement, str], convs: Mapping[nn.Module, nn.Conv2d]) -> None:
+    """Let convolutions share what their layers share: a bias with any module, filters with an equal layer.
+
+    Layers with one module inside them in common, as some methods make them, share nothing that has to stay shared.
+    """
+    shared = {place: owners for place, owners in owners_of(model).items() if len(owners) > 1}
+    alike: dict[tuple[type, tuple[Place, ...]], list[ConvReplacement]] = {}
+    for layer in layers:
+        if layer.bias is not None and place_of(layer.bias) in shared:
+            convs[layer].bias = layer.bias
+        places = tuple(place_of(p) for name, p in layer.named_parameters() if name != "bias")
+        if any(place in shared for place in places):
+            alike.setdefault((type(layer), places), []).append(layer)
+    for (_, places), group in alike.items():
+        first = convs[group[0]].weight
+        inside = {module for layer in group for module in layer.modules()}
+        for place in places:
+            if other := next((name for m, name in shared.get(place, {}).items() if m not in inside), None):
+                _refuse(layers[group[0]], other)
+        for layer in group[1:]:
+            weight = convs[layer].weight
+            if weight.shape != first.shape or not (weight.is_meta or torch.equal(weight, first)):
+                _refuse(layers[layer], layers[group[0]])
+            convs[layer].weight = first
+
+
+def _refuse(name: str, other: str) -> None:
+    raise ValueError(
+        f"{name} shares parameters of its filters with {other}, and their plain convolutions would not; give each its "
+        "own parameters first"
+    )
