@@ -56,6 +56,8 @@ def read_model() -> Model:
     correct: dict[tuple[str, int], np.ndarray] = {}
     for key in plan_runs(load_config(EXPERIMENT / "config.yaml")):
         folder = EXPERIMENT / key.path
+        if not (folder / "result.json").exists():  # not run yet; the tables list it as missing
+            continue
         result = read_result(folder / "result.json", RunResult)
         outcomes = read_outcomes(folder, result)
         if outcomes is None or result.metrics.top1 is None:
@@ -135,7 +137,8 @@ def picture(found: list[Row]) -> None:
     panels[0].set_ylabel("top-1 minus plain network (points)")
     handles, labels = panels[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=3, frameon=False)
-    figure.suptitle("CIFAR-10, base network, 30 epochs, 4 seeds: difference and 95 % intervals, all at once")
+    seeds = len(load_config(EXPERIMENT / "config.yaml").seeds)
+    figure.suptitle(f"CIFAR-10, base network, 30 epochs, {seeds} seeds: difference and 95 % intervals, all at once")
     figure.savefig(OUTPUT / "answer.png", dpi=110, metadata={"Software": None})
     plt.close(figure)
 
