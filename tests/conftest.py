@@ -19,10 +19,12 @@ os.environ.setdefault("SLURM_CONF", os.devnull)
 
 from tests.damage import Trainer
 
+LONG = ("tests/workflow/test_slurm", "tests/workflow/", "tests/test_code_blocks", "tests/report/", "tests/methods/")
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Files whose tests take longest first: at the end no worker waits for the other one."""
-    items.sort(key=lambda item: not item.nodeid.startswith(("tests/workflow/", "tests/test_code_blocks")))
+    items.sort(key=lambda item: next((i for i, start in enumerate(LONG) if item.nodeid.startswith(start)), len(LONG)))
 
 
 @pytest.fixture(autouse=True, scope="session")
