@@ -84,7 +84,7 @@ def result(name: str, damage: Callable[[Path], object], message: str) -> Bad:
         damage(experiment / "runs/digits/base/conv/seed0" / name)
         return ["collect", "results/toy/config.yaml"]
 
-    return Bad(prepare, message, more_lines=2)
+    return Bad(prepare, message, more_lines=1)
 
 
 def collected(damage: Callable[[Path], object], message: str, command: tuple[str, ...] = ("render", "tables")) -> Bad:

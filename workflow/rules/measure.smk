@@ -10,8 +10,8 @@ for kind in MEASURED:
             f"{LOGS}/{kind.path('{key}').with_suffix('.log')}",
         wildcard_constraints:
             key=one_of(planned(kind.name)),
-        # begins anew each time, so what fails twice fails for good
-        retries: 1
+        # begins anew each time, so what fails twice fails for good, however often a training may be tried
+        retries: min(1, getattr(workflow.execution_settings, "retries", 0))
         conda:
             ENVIRONMENT
         threads: needs_of(settings, kind.name).threads
