@@ -7,7 +7,7 @@ from typing import NamedTuple
 from linconv.catalogue.datasets import DATASETS
 from linconv.catalogue.measurements import MEASUREMENTS
 from linconv.config.names import check_known
-from linconv.config.needs import MEASURING, REPORTING, RULES, TRAINING, NeedsOptions
+from linconv.config.needs import REPORTING, RULES, TRAINING, NeedsOptions
 from linconv.config.schema import Config
 
 DRAWING = 4  # processes that draw figures side by side, as far as there are cores
@@ -37,8 +37,9 @@ def needs_of(config: Config, rule: str, dataset: str | None = None) -> Needs:
     """
     check_known([rule], RULES, "rule")
     options = config.needs.get(rule, NeedsOptions())
-    training = rule in TRAINING or (rule in MEASURING and MEASUREMENTS[rule].trains)
-    on_device = rule in TRAINING or (rule in MEASURING and MEASUREMENTS[rule].on_device)
+    measurement = MEASUREMENTS.get(rule)
+    training = rule in TRAINING or (measurement is not None and measurement.trains)
+    on_device = rule in TRAINING or (measurement is not None and measurement.on_device)
     gpu = int(on_device and config.device != "cpu") if options.gpu is None else options.gpu
     side_by_side = config.runs_per_gpu if rule == "work" and gpu else 1
     threads = config.threads
@@ -52,7 +53,7 @@ def needs_of(config: Config, rule: str, dataset: str | None = None) -> Needs:
         mem_mb=options.mem_mb or memory,
         runtime=options.runtime or (DAY if training else HOUR),
         gpu=gpu,
-        alone=rule in MEASURING and MEASUREMENTS[rule].alone,
+        alone=measurement is not None and measurement.alone,
         queued=rule not in REPORTING or rule in config.needs,
     )
 

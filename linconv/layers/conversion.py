@@ -153,7 +153,7 @@ def replaceable(model: nn.Module, variant: str | Variant) -> Selection:
         raise ValueError(f"'{PLAIN}' is the plain convolution, which replaces nothing; name a variant or a method")
     refuse_wrappers(model, (nn.Conv2d,), "convert")
     found = select(model, method_class(new.layer), new.options, new.choice)
-    hooked = {name: HOOKED for conv, name in found.replaced.items() if has_hooks(conv)}
+    hooked = {name: f"it {HOOKED}" for conv, name in found.replaced.items() if has_hooks(conv)}
     kept = {conv: name for conv, name in found.replaced.items() if name not in hooked}
     return found._replace(replaced=kept, refused=found.refused | hooked)
 

@@ -21,7 +21,7 @@ MODULE_HOOKS = (
     "_load_state_dict_post_hooks",
 )
 TENSOR_HOOKS = ("_backward_hooks", "_post_accumulate_grad_hooks")
-HOOKED = "it has hooks, which the new layer would not have"
+HOOKED = "has hooks, which the new layer would not have"
 MAX_DEPTH = 4  # of lists and dictionaries in each other, which may also contain themselves
 Place = tuple[Any, ...]
 DATA_PARALLEL = ("DistributedDataParallel", "FullyShardedDataParallel", "FSDPModule")
@@ -92,7 +92,7 @@ def refuse_hooks(named: Iterable[tuple[str, nn.Module]]) -> None:
     for name, module in named:
         if has_hooks(module):
             shown = name or "the model"
-            raise ValueError(f"{shown} {HOOKED.removeprefix('it ')}; remove them or exclude {shown!r}")
+            raise ValueError(f"{shown} {HOOKED}; remove them or exclude {shown!r}")
 
 
 def tied(model: nn.Module) -> dict[nn.Module, str]:

@@ -208,7 +208,7 @@ def _offers(
         (name, number): _blank(variant, conv)
         for number, (variant, selection) in enumerate(zip(variants, selections, strict=True))
         for conv, name in selection.replaced.items()
-        if name in shapes.sizes
+        if name in shapes
     }
     convs = {name: conv for selection in selections for conv, name in selection.replaced.items()}
     savings: Mapping[tuple[str, int], float]
@@ -216,7 +216,7 @@ def _offers(
         savings = {k: _params(convs[k[0]]) - layer.params_expected for k, layer in layers.items()}
         plain: float = sum(p.numel() for p in model.parameters())
     elif cost == "macs":
-        savings = {k: _macs_saved(convs[k[0]], layer, shapes.sizes[k[0]]) for k, layer in layers.items()}
+        savings = {k: _macs_saved(convs[k[0]], layer, shapes[k[0]]) for k, layer in layers.items()}
         plain = complexity(model, size).macs_feature
     else:
         seconds, plain = layer_seconds(model, variants, list(layers), size)
@@ -231,7 +231,7 @@ def _left_out(selections: Sequence[Selection], shapes: ConvShapes, offers: Seque
         reasons = selection.refused | reasons
     for selection in selections:
         for name in selection.replaced.values():
-            called = name in shapes.sizes
+            called = name in shapes
             reasons[name] = "no variant saves anything in it" if called else "the model does not call it for an image"
     offered = {offer.layer for offer in offers}
     return {name: reason for name, reason in reasons.items() if name not in offered}

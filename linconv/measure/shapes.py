@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -10,15 +9,8 @@ from torch import Tensor, nn
 
 from linconv.layers.copies import copied
 
-
-@dataclass(frozen=True)
-class ConvShapes:
-    """What one image passes through.
-
-    `sizes` has ((h, w) of the input, (h', w') of the output) of every call of every convolution, by its first name.
-    """
-
-    sizes: dict[str, list[tuple[tuple[int, ...], tuple[int, ...]]]]
+# ((h, w) of the input, (h', w') of the output) of every call of every convolution, by its first name
+ConvShapes = dict[str, list[tuple[tuple[int, ...], tuple[int, ...]]]]
 
 
 @torch.no_grad()
@@ -26,7 +18,7 @@ def conv_shapes(model: nn.Module, size: tuple[int, int, int]) -> ConvShapes:
     """The sizes of one pass of a copy of the model over one image of zeros, (c, h, w)."""
     changed = copied(model).eval()
     names = {module: name for name, module in changed.named_modules()}
-    sizes: dict[str, list[tuple[tuple[int, ...], tuple[int, ...]]]] = {}
+    sizes: ConvShapes = {}
 
     def note(module: nn.Module, arguments: tuple[Any, ...], named: dict[str, Any], output: Tensor) -> None:
         source = next(iter((*arguments, *named.values())))
@@ -36,7 +28,7 @@ def conv_shapes(model: nn.Module, size: tuple[int, int, int]) -> ConvShapes:
         if isinstance(module, nn.Conv2d):
             module.register_forward_hook(note, with_kwargs=True)
     changed(image_of(model, size))
-    return ConvShapes(sizes)
+    return sizes
 
 
 def image_of(model: nn.Module, size: tuple[int, int, int], batch: int = 1) -> Tensor:
