@@ -11,6 +11,7 @@ import os
 import posixpath
 import re
 from pathlib import Path
+from runpy import run_path
 from typing import Any
 
 from latex2mathml.converter import convert
@@ -19,6 +20,7 @@ from mkdocs.structure.files import File, Files
 ROOT = Path(__file__).resolve().parent.parent
 LINK = re.compile(r"(!?)\[((?:[^\[\]]|\[[^\]]*\])*)\]\((?!\w+:|#)([^)\s#]+)(#[^)\s]*)?\)")
 CODE = re.compile(r"^ *```.*?^ *```$", re.MULTILINE | re.DOTALL)
+embedded = run_path(str(ROOT / "docs" / "embed_tables.py"))["embedded"]
 FORMULA = re.compile(r"^\$\$\n(.*?)\n\$\$$", re.MULTILINE | re.DOTALL)
 
 
@@ -78,7 +80,8 @@ def on_files(files: Files, config: Any) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Any, config: Any, files: Files) -> str:
-    """Lead the links of a page to their places on the site, and write formulas as MathML."""
+    """Lead the links of a page to their places on the site; write formulas as MathML and every entry in its table."""
+    markdown = embedded(markdown)
     place = page.file.src_uri
     source = source_of(place)
     if place == "index.md":

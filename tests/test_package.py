@@ -11,7 +11,6 @@ import pytest
 import yaml
 
 import linconv
-from linconv.catalogue.methods import METHODS
 
 ROOT = Path(__file__).parents[1]
 
@@ -24,8 +23,6 @@ def test_what_is_cited_is_this_version_of_this_package():
     assert (cited["title"], cited["abstract"]) == (deposited["title"], deposited["description"])
     assert cited["license"] == deposited["license"] == project["license"]
     assert [author["name"] for author in cited["authors"]] == [one["name"] for one in deposited["creators"]]
-    assert "eighteen other ways" in cited["abstract"]
-    assert len(METHODS) == 18 + 1, "README and the citation count the methods beside LinearConv"
 
 
 @pytest.mark.parametrize("name", linconv.__all__)

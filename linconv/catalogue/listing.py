@@ -19,6 +19,7 @@ from linconv.catalogue.tables import TABLES
 KINDS = ("networks", "datasets", "methods", "criteria", "regularizers", "measurements", "tables", "figures", "examples")
 T = TypeVar("T")
 Cells = tuple[str, ...]
+_METHOD = "name, layer, parameters, folds, options, source"
 _PLACES = {"network": "per network and data set", "dataset": "per data set", "timed network": "per network"}
 
 
@@ -32,7 +33,7 @@ def table(kind: str, methods: Iterable[MethodEntry] = METHODS.values()) -> str:
     tables: dict[str, Callable[[], list[Cells]]] = {
         "networks": lambda: _rows("name, network, learning rate, epochs, batch, stay plain", NETWORKS, _network),
         "datasets": lambda: _rows("name, data set, classes, images, augmentation, source", DATASETS, _dataset),
-        "methods": lambda: _rows("name, method, class, source", {m.name: m for m in methods}, _method),
+        "methods": lambda: _rows(_METHOD, {m.name: m for m in methods}, _method),
         "criteria": lambda: _rows("name, criterion, options of its own, source", CRITERIA, _criterion),
         "regularizers": lambda: _rows("name, term, weight, source", REGULARIZERS, _regularizer),
         "tables": lambda: _rows("name, what it shows", TABLES, _output),
@@ -61,7 +62,8 @@ def _dataset(entry: DatasetEntry) -> Cells:
 
 
 def _method(entry: MethodEntry) -> Cells:
-    return entry.label, f"`{entry.target}`", entry.source
+    folds = "" if not entry.computes else "yes" if entry.folds else "no"  # unknown of a method from outside
+    return entry.computes or f"`{entry.target}`", entry.params, folds, entry.options, entry.source
 
 
 def _criterion(entry: CriterionEntry) -> Cells:

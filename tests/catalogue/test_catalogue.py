@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 import subprocess
 import sys
 
@@ -19,6 +20,7 @@ from linconv.config import Config, Pruning
 from linconv.config.measured import Measurements
 from linconv.config.needs import MEASURING
 from linconv.layers import ConvReplacement
+from linconv.layers.methods import options_of
 from linconv.pruning.criterion import Criterion
 from linconv.results.code import PACKAGE
 
@@ -52,6 +54,16 @@ def test_methods_and_criteria_are_classes_of_their_kind() -> None:
     assert all(issubclass(method.load(), ConvReplacement) for method in METHODS.values())
     assert all(issubclass(criterion.load(), Criterion) for criterion in CRITERIA.values())
     assert all(name in Pruning.model_fields for criterion in CRITERIA.values() for name in criterion.options)
+
+
+def test_methods_state_what_their_classes_do() -> None:
+    for method in METHODS.values():
+        cls = method.load()
+        assert method.folds == cls.folds, method.name
+        assert set(re.findall(r"`(\w+)`", method.options)) == set(options_of(cls)), method.name
+        inits = re.search(r"`init` ([\w, ]+)$", method.options)
+        assert set(re.split(r", | or ", inits[1]) if inits else ()) == {*cls.inits, *cls.fits}, method.name
+        assert method.computes, method.name
 
 
 def test_regularizers_take_the_arguments_they_state() -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 import torch
+from torch import nn
 
 import linconv
 from linconv.config import Variant
@@ -40,6 +41,10 @@ GEOMETRIES = [
     {"kernel_size": (3, 2), "stride": (1, 2), "padding": (1, 2), "padding_mode": "reflect", "bias": False},
     {"kernel_size": 3, "padding": "same", "dilation": 2, "padding_mode": "circular"},
 ]
+
+# What many methods refuse.
+GROUPED = nn.Conv2d(4, 8, 3, groups=2, padding=1)
+POINTWISE = nn.Conv2d(4, 8, 1)
 
 Count = Callable[[int, int, int, int, int], tuple[int, int]]  # (c, N, k, pixels in, pixels out) -> parameters, MACs
 

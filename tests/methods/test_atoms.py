@@ -7,6 +7,7 @@ from torch import nn
 from linconv.methods.atoms import AtomsConv2d
 from tests.methods.common import (
     GEOMETRIES,
+    POINTWISE,
     by_hand,
     count,
     in_millions,
@@ -14,6 +15,9 @@ from tests.methods.common import (
     same_outputs_and_gradients,
     stages,
 )
+
+OPTIONS = [{"atoms": 9, "freeze_basis": True}]
+REFUSED = [(POINTWISE, {}, "1x1")]
 
 DOUBLE = {"dtype": torch.float64}
 

@@ -6,7 +6,24 @@ import torch.nn.functional as F
 from torch import nn
 
 from linconv.methods.basis import BasisConv2d
-from tests.methods.common import GEOMETRIES, by_hand, count, measured, same_outputs_and_gradients, stages
+from tests.methods.common import (
+    GEOMETRIES,
+    GROUPED,
+    POINTWISE,
+    by_hand,
+    count,
+    measured,
+    same_outputs_and_gradients,
+    stages,
+)
+
+OPTIONS = [{"slice_channels": 4, "filters": 5}]
+REFUSED = [(GROUPED, {}, "groups=2"), (POINTWISE, {}, "1x1")]
+
+
+def bias_additions(c, n, pixels):
+    """128 shared filters have a bias too, on the one slice that up to 128 inputs are."""
+    return n * pixels + 128 * pixels
 
 
 @pytest.mark.parametrize("training", [True, False])

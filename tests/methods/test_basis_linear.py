@@ -3,7 +3,10 @@
 import torch
 
 from linconv.methods.basis import LinearBasisConv2d
-from tests.methods.common import count, stages
+from tests.methods.common import GROUPED, POINTWISE, count, stages
+
+OPTIONS = [{"slice_channels": 4, "filters": 5}]
+REFUSED = [(GROUPED, {}, "groups=2"), (POINTWISE, {}, "1x1")]
 
 
 def test_filters_are_what_the_formula_says():

@@ -8,7 +8,10 @@ from torch import nn
 
 from linconv.layers import orthogonal_penalty
 from linconv.methods.bsconv import BSConvS2d
-from tests.methods.common import CLASSIFIER, by_hand, count, in_millions, measured, stages
+from tests.methods.common import CLASSIFIER, GROUPED, POINTWISE, by_hand, count, in_millions, measured, stages
+
+OPTIONS = [{"mid_ratio": 1.0, "min_mid_channels": 1}]
+REFUSED = [(GROUPED, {}, "groups=2"), (POINTWISE, {}, "1x1")]
 
 
 def bsconv_s(c, n, k, inputs, pixels):

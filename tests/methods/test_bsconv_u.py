@@ -4,7 +4,9 @@ import pytest
 import torch
 
 from linconv.methods.bsconv import BSConvU2d
-from tests.methods.common import by_hand, count, in_millions, measured, stages
+from tests.methods.common import GROUPED, POINTWISE, by_hand, count, in_millions, measured, stages
+
+REFUSED = [(GROUPED, {}, "groups=2"), (POINTWISE, {}, "1x1")]
 
 
 def bsconv_u(c, n, k, inputs, pixels):

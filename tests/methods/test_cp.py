@@ -6,7 +6,10 @@ import pytest
 import torch
 
 from linconv.methods.cp import CPConv2d
-from tests.methods.common import count
+from tests.methods.common import GROUPED, POINTWISE, count
+
+OPTIONS = [{"rank": 3}]
+REFUSED = [(GROUPED, {}, "groups=2"), (POINTWISE, {}, "1x1")]
 
 
 def test_factors_make_the_filters():

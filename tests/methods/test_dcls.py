@@ -7,7 +7,13 @@ from torch import nn
 from linconv.config import Recipe
 from linconv.methods.dcls import DCLSConv2d
 from linconv.training.step import EagerStep, make_optimizer
-from tests.methods.common import count
+from tests.methods.common import POINTWISE, count
+
+OPTIONS = [{"kernel_count": 2, "dilated_kernel_size": 9}]
+REFUSED = [
+    (POINTWISE, {}, "1x1"),
+    (nn.Conv2d(4, 8, 3), {"dilated_kernel_size": 4}, "at least 3x3, the reach of the kernel, and exceed"),
+]
 
 DOUBLE = {"dtype": torch.float64}
 

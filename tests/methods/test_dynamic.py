@@ -3,9 +3,21 @@
 import pytest
 import torch
 import torch.nn.functional as F
+from torch import nn
 
 from linconv.methods.dynamic import DynamicConv2d
-from tests.methods.common import count
+from tests.methods.common import GROUPED, count
+
+OPTIONS = [{"banks": 2, "budget": 1.5}]
+REFUSED = [
+    (GROUPED, {"budget": 0.5}, "groups=2"),
+    (nn.Conv2d(4, 4, 3), {"budget": 0.5}, "no filter for each of 8 banks"),
+]
+
+
+def bias_additions(c, n, pixels):
+    """So have two linear layers of h = max(4, c/4) and J = 8 outputs for each image."""
+    return n * pixels + max(4, c // 4) + 8
 
 
 @pytest.mark.parametrize(("options", "stride"), [({}, 1), ({"budget": 2.0, "banks": 2}, 2)])

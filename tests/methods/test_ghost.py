@@ -12,6 +12,7 @@ from linconv.config import Variant
 from linconv.methods.ghost import GhostConv2d
 from tests.methods.common import (
     GEOMETRIES,
+    GROUPED,
     by_hand,
     count,
     in_millions,
@@ -19,6 +20,13 @@ from tests.methods.common import (
     same_outputs_and_gradients,
     stages,
 )
+
+OPTIONS = [{"ratio": 4, "cheap_size": 5}]
+REFUSED = [(GROUPED, {}, "groups=2"), (nn.Conv2d(8, 1, 3), {}, "at least 2 filters")]
+
+
+def bias_additions(c, n, pixels):
+    return 0  # the bias is added by itself
 
 
 def ghost(c, n, k, inputs, pixels):

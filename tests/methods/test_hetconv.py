@@ -1,9 +1,17 @@
 """Heterogeneous kernels: which are k x k, counts, budgets."""
 
 import pytest
+from torch import nn
 
 from linconv.methods.hetconv import HetConv2d
-from tests.methods.common import by_hand, count, in_millions, measured, stages
+from tests.methods.common import GROUPED, POINTWISE, by_hand, count, in_millions, measured, stages
+
+OPTIONS = [{"part": 3}]
+REFUSED = [
+    (GROUPED, {}, "groups=2"),
+    (POINTWISE, {}, "1x1"),
+    (nn.Conv2d(3, 8, 3), {}, "part=4 needs as many inputs, not 3"),
+]
 
 
 def hetconv(c, n, k, inputs, pixels):

@@ -9,6 +9,12 @@ from torch import nn
 from linconv.methods.kronecker import KroneckerConv2d
 from tests.methods.common import GEOMETRIES, by_hand, count, in_millions, measured, same_outputs_and_gradients, stages
 
+OPTIONS = [{"rank": 1}, {"rank": 2, "inner_filters": 5}]
+REFUSED = [
+    (nn.Conv2d(1, 1, 3), {}, "is a number"),
+    (nn.Conv2d(4, 8, 3), {"inner_filters": 3}, "inner_filters 3 does not divide 8"),
+]
+
 DOUBLE = {"dtype": torch.float64}
 
 

@@ -1,9 +1,18 @@
 """LinearConv: budgets of whole networks against counts by hand; the layer itself is in tests/layers."""
 
 import pytest
+from torch import nn
 
 from linconv.config import LinearOptions
 from tests.methods.common import LAYERS, by_hand, in_millions, measured, plain
+
+OPTIONS = [{"primary_ratio": 0.3, "init": "variance_preserving"}, {"rank": 0.5}, {"sparsity": 0.5}]
+REFUSED = [(nn.Conv2d(4, 1, 3), {}, "leaves no primary filter")]
+
+
+def bias_additions(c, n, pixels):
+    """In feature space A acts on V * x, to which the primaries' biases are added afterwards."""
+    return n // 2 * pixels
 
 
 def linear(ratio, rank=None):

@@ -7,7 +7,10 @@ from torch import nn
 from linconv import convert
 from linconv.config import Variant
 from linconv.methods.lowrank import LowRankConv2d
-from tests.methods.common import LAYERS, by_hand, count, in_millions, measured
+from tests.methods.common import GROUPED, LAYERS, by_hand, count, in_millions, measured
+
+OPTIONS = [{"rank": 3, "freeze_basis": True}]
+REFUSED = [(GROUPED, {}, "groups=2")]
 
 
 @pytest.fixture

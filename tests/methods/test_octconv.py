@@ -3,9 +3,24 @@
 import pytest
 import torch
 import torch.nn.functional as F
+from torch import nn
 
 from linconv.methods.octconv import OctConv2d
-from tests.methods.common import count, stages
+from tests.methods.common import GROUPED, count, stages
+
+OPTIONS = [{"alpha": 0.3}]
+REFUSED = [
+    (GROUPED, {}, "groups=2"),
+    (nn.Conv2d(4, 8, 3), {}, "does not keep the size"),
+    (nn.Conv2d(8, 8, 3, padding=1, dilation=2), {}, "does not keep the size"),
+    (nn.Conv2d(8, 8, 2, padding=1), {}, "does not keep the size"),
+    (nn.Conv2d(3, 1, 3, padding=1), {}, "no low-frequency channel"),
+]
+
+
+def bias_additions(c, n, pixels):
+    return 0  # the bias is added by itself
+
 
 DOUBLE = {"dtype": torch.float64}
 

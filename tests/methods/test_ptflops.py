@@ -13,6 +13,7 @@ from ptflops import get_model_complexity_info
 from linconv import build_model, complexity, set_mode
 from linconv.catalogue.methods import METHODS
 from linconv.config import Variant
+from tests.methods.gathered import stated
 
 IMAGE = (3, 32, 32)
 STEM = 32 * 1024  # filters times pixels
@@ -24,35 +25,6 @@ def one_operator_with_the_bias(c, n, pixels):
     return n * pixels
 
 
-def secondaries_alone(c, n, pixels):
-    """In feature space A acts on V * x, to which the primaries' biases are added afterwards."""
-    return n // 2 * pixels
-
-
-def added_by_itself(c, n, pixels):
-    return 0
-
-
-def encoder_too(c, n, pixels):
-    """Two linear layers of h = max(4, c/4) and J = 8 outputs for each image."""
-    return n * pixels + max(4, c // 4) + 8
-
-
-def shared_filters_too(c, n, pixels):
-    """128 shared filters with a bias, on the one slice that up to 128 inputs are."""
-    return n * pixels + 128 * pixels
-
-
-BIAS_ADDITIONS = {
-    "linear": secondaries_alone,
-    "basis": shared_filters_too,
-    "dynamic": encoder_too,
-    "ghost": added_by_itself,
-    "octconv": added_by_itself,
-    "versatile": added_by_itself,
-}
-
-
 @pytest.mark.parametrize("name", METHODS)
 def test_parameters_and_macs_are_those_of_ptflops_but_for_biases(name):
     with torch.device("meta"):
@@ -62,5 +34,5 @@ def test_parameters_and_macs_are_those_of_ptflops_but_for_biases(name):
         model, IMAGE, backend="aten", as_strings=False, print_per_layer_stat=False, ost=io.StringIO()
     )
     assert params == ours.params
-    additions = BIAS_ADDITIONS.get(name, one_operator_with_the_bias)
+    additions = stated(name, "bias_additions", one_operator_with_the_bias)
     assert macs - ours.macs_feature == STEM + sum(additions(*shape) for shape in REPLACED) + CLASSES

@@ -8,55 +8,10 @@ from linconv import convert
 from linconv.config import Variant
 from linconv.layers import UnsupportedConvError, method_class
 from linconv.layers.geometry import geometry
-
-GROUPED = nn.Conv2d(4, 8, 3, groups=2, padding=1)
-POINT = nn.Conv2d(4, 8, 1)
-UNGROUPED = (
-    *("basis", "basis_linear", "bsconv_s", "bsconv_u", "cp", "ghost"),
-    *("hetconv", "lowrank", "octconv", "spatial", "tucker", "versatile"),
-)
-NO_1X1 = (
-    "atoms",
-    "basis",
-    "basis_linear",
-    "bsconv_s",
-    "bsconv_u",
-    "cp",
-    "dcls",
-    "hetconv",
-    "spatial",
-    "tucker",
-    "versatile",
-    "wconv",
-)
+from tests.methods.gathered import rows
 
 
-@pytest.mark.parametrize(
-    ("name", "conv", "options", "reason"),
-    [
-        *((name, GROUPED, {}, "groups=2") for name in UNGROUPED),
-        *((name, POINT, {}, "1x1") for name in NO_1X1),
-        ("linear", nn.Conv2d(4, 1, 3), {}, "leaves no primary filter"),
-        ("ghost", nn.Conv2d(8, 1, 3), {}, "at least 2 filters"),
-        ("hetconv", nn.Conv2d(3, 8, 3), {}, "part=4 needs as many inputs, not 3"),
-        ("spatial", nn.Conv2d(4, 8, (3, 1)), {}, "3x1 kernel is one pixel wide"),
-        ("spatial", nn.Conv2d(4, 1, 3), {}, "one filter"),
-        ("versatile", nn.Conv2d(4, 1, 3), {}, "one filter"),
-        ("versatile", nn.Conv2d(4, 8, 2), {}, "one channel window leave one mask"),
-        ("versatile", nn.Conv2d(4, 8, 3), {"channel_windows": 3, "channel_stride": 2}, "need more than 4"),
-        ("kronecker", nn.Conv2d(1, 1, 3), {}, "is a number"),
-        ("kronecker", nn.Conv2d(4, 8, 3), {"inner_filters": 3}, "inner_filters 3 does not divide 8"),
-        ("wconv", nn.Conv2d(4, 8, (3, 4)), {}, "3x4 kernel has no center"),
-        ("wconv", nn.Conv2d(4, 8, 5), {"density": [0.5]}, r"needs 2 value\(s\)"),
-        ("dcls", nn.Conv2d(4, 8, 3), {"dilated_kernel_size": 4}, "at least 3x3, the reach of the kernel, and exceed"),
-        ("dynamic", GROUPED, {"budget": 0.5}, "groups=2"),
-        ("dynamic", nn.Conv2d(4, 4, 3), {"budget": 0.5}, "no filter for each of 8 banks"),
-        ("octconv", nn.Conv2d(4, 8, 3), {}, "does not keep the size"),
-        ("octconv", nn.Conv2d(8, 8, 3, padding=1, dilation=2), {}, "does not keep the size"),
-        ("octconv", nn.Conv2d(8, 8, 2, padding=1), {}, "does not keep the size"),
-        ("octconv", nn.Conv2d(3, 1, 3, padding=1), {}, "no low-frequency channel"),
-    ],
-)
+@pytest.mark.parametrize(("name", "conv", "options", "reason"), rows("REFUSED"))
 def test_what_cannot_be_replaced_is_refused_and_stays_plain(name, conv, options, reason):
     with pytest.raises(UnsupportedConvError, match=reason):
         method_class(name)(**geometry(conv), **options)

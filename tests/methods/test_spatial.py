@@ -2,9 +2,18 @@
 
 import pytest
 import torch
+from torch import nn
 
 from linconv.methods.spatial import SpatialConv2d
-from tests.methods.common import by_hand, count, in_millions, measured
+from tests.methods.common import GROUPED, POINTWISE, by_hand, count, in_millions, measured
+
+OPTIONS = [{"vertical": 0.2}]
+REFUSED = [
+    (GROUPED, {}, "groups=2"),
+    (POINTWISE, {}, "1x1"),
+    (nn.Conv2d(4, 8, (3, 1)), {}, "3x1 kernel is one pixel wide"),
+    (nn.Conv2d(4, 1, 3), {}, "one filter"),
+]
 
 
 def test_filters_are_a_middle_column_or_row():

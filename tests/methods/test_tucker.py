@@ -5,7 +5,10 @@ import torch
 from torch import nn
 
 from linconv.methods.tucker import TuckerConv2d
-from tests.methods.common import by_hand, count, in_millions, measured
+from tests.methods.common import GROUPED, POINTWISE, by_hand, count, in_millions, measured
+
+OPTIONS = [{"in_rank": 1, "out_rank": 0.9}]
+REFUSED = [(GROUPED, {}, "groups=2"), (POINTWISE, {}, "1x1")]
 
 DOUBLE = {"dtype": torch.float64}
 

@@ -5,7 +5,21 @@ import torch
 from torch import nn
 
 from linconv.methods.versatile import VersatileConv2d
-from tests.methods.common import by_hand, count, in_millions, measured, stages
+from tests.methods.common import GROUPED, POINTWISE, by_hand, count, in_millions, measured, stages
+
+OPTIONS = [{"channel_windows": 3, "channel_stride": 2}]
+REFUSED = [
+    (GROUPED, {}, "groups=2"),
+    (POINTWISE, {}, "1x1"),
+    (nn.Conv2d(4, 1, 3), {}, "one filter"),
+    (nn.Conv2d(4, 8, 2), {}, "one channel window leave one mask"),
+    (nn.Conv2d(4, 8, 3), {"channel_windows": 3, "channel_stride": 2}, "need more than 4"),
+]
+
+
+def bias_additions(c, n, pixels):
+    return 0  # the bias is added by itself
+
 
 DOUBLE = {"dtype": torch.float64}
 

@@ -16,6 +16,8 @@ from linconv.models import build_model
 from linconv.models.narrow import count_expected
 from tests.methods.common import count, measured
 
+OPTIONS = [{"cells": 3, "split": 1}]
+
 DOUBLE = {"dtype": torch.float64}
 
 

@@ -6,7 +6,14 @@ from torch import nn
 
 from linconv import convert
 from linconv.methods.wconv import WConv2d
-from tests.methods.common import count
+from tests.methods.common import POINTWISE, count
+
+OPTIONS = [{"density": [1.3, 0.5], "learned": True}]
+REFUSED = [
+    (POINTWISE, {}, "1x1"),
+    (nn.Conv2d(4, 8, (3, 4)), {}, "3x4 kernel has no center"),
+    (nn.Conv2d(4, 8, 5), {"density": [0.5]}, r"needs 2 value\(s\)"),
+]
 
 DOUBLE = {"dtype": torch.float64}
 
