@@ -8,8 +8,9 @@ SNAKEFILES := Snakefile workflow
 BUDGET ?= 20m
 OUT ?= results/gpu
 DEVICE ?= cuda
-# whole files to each worker, in the order of tests/conftest.py; a dead worker ends the session
-PYTEST := pytest -n 2 --dist loadfile --no-loadscope-reorder --max-worker-restart 0
+# whole files to each worker, in the order of tests/conftest.py; a dead worker ends the session. One worker more than
+# the two cores that this is for: tests of the pipeline and of Slurm wait a good deal
+PYTEST := pytest -n 3 --dist loadfile --no-loadscope-reorder --max-worker-restart 0
 TRAININGS ?= $(patsubst %,config/%.yaml,cifar10-paper cifar10-short mnist-short cifar10-ranking vgg11-short)
 
 # Recipes find the tools of the environment whether or not it is activated.

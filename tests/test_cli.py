@@ -116,7 +116,7 @@ def test_a_training_asked_to_stop_exits_with_75_and_the_same_command_finishes_it
     command = [sys.executable, "-m", "linconv.cli", "train", config, *options]
     first = subprocess.Popen(list(map(str, command)), cwd=tmp_path, stderr=subprocess.PIPE, text=True)
     while first.poll() is None and not (log.exists() and "epoch 1/3" in log.read_text()):
-        time.sleep(0.001)
+        time.sleep(0.02)
     first.terminate()
     _, errors = first.communicate()
     assert (first.returncode, errors) == (75, "")

@@ -1,7 +1,6 @@
 """The package: its public names, and what importing it must not do."""
 
 import json
-import os
 import subprocess
 import sys
 import tomllib
@@ -49,25 +48,6 @@ for expression in {expressions!r}:
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-
-
-def test_a_type_checker_knows_variants_methods_and_their_options(tmp_path):
-    pytest.importorskip("mypy")
-    file = tmp_path / "own.py"
-    file.write_text(
-        "import linconv\n"
-        "from torch import nn\n"
-        "tucker = linconv.Variant(layer='tucker', options={'in_rank': 0.5})\n"
-        "model: nn.Module = linconv.convert(nn.Conv2d(8, 8, 3), 'tucker', in_rank=0.5)\n"
-        "linear = linconv.config.Variant(layer='linear', options={'rank': 3}, include=['a'])\n"
-        "linconv.summary(linconv.fold(linconv.convert(model, tucker)), (8, 9, 9))\n"
-        "wrong = linconv.Variant(layer=3)\n"
-    )
-    command = [sys.executable, "-m", "mypy", "--strict", "--follow-imports=silent", f"--cache-dir={tmp_path}", file]
-    here = os.environ | {"MYPYPATH": str(Path(linconv.__file__).parents[1])}  # mypy follows no editable installation
-    found = subprocess.run(command, check=False, capture_output=True, text=True, cwd=tmp_path, env=here).stdout
-    assert "own.py:7: error" in found, found
-    assert found.count("error:") == 1, found
 
 
 def test_an_unknown_name_is_an_attribute_error():

@@ -192,7 +192,14 @@ def processes_of(session: int) -> list[int]:
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs Linux's /proc")
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 75), (signal.SIGINT, 75), (signal.SIGKILL, -9)])
+@pytest.mark.parametrize(
+    ("number", "code"),
+    [
+        (signal.SIGTERM, 75),
+        pytest.param(signal.SIGINT, 75, marks=pytest.mark.slow),  # the same handler
+        (signal.SIGKILL, -9),
+    ],
+)
 def test_a_signal_to_a_streaming_training_leaves_no_worker(
     number: signal.Signals, code: int, root: Path, tmp_path: Path
 ) -> None:

@@ -1,6 +1,7 @@
 """Counting by arithmetic, held against ptflops, torch's counter, and the paper's printed cells."""
 
 import io
+import itertools
 import math
 
 import pytest
@@ -21,7 +22,9 @@ from linconv.results.kinds import COLUMNS, KINDS
 from tests.results.factory import make_config
 
 IMAGE = (3, 32, 32)
+# every network once, every variant once; all pairs of them take minutes
 GRID = [(a, v) for a in NETWORKS for v in VARIANTS]
+FEW = {*zip(NETWORKS, itertools.cycle(VARIANTS), strict=False), *(("base", v) for v in VARIANTS)}
 
 
 def on_meta(architecture, variant):
@@ -58,7 +61,10 @@ def bias_additions(model):
     return total
 
 
-@pytest.mark.parametrize(("architecture", "variant"), GRID)
+@pytest.mark.parametrize(
+    ("architecture", "variant"),
+    [pytest.param(*pair, marks=() if pair in FEW else pytest.mark.slow) for pair in GRID],
+)
 def test_every_network_variant_and_form_against_two_counters(architecture, variant):
     model = on_meta(architecture, variant).eval()
     record = complexity(model, IMAGE, batch_size=1)

@@ -71,6 +71,7 @@ def test_torch_as_an_engine_gives_the_outputs_in_fp32():
     check_fp32(measure("torch", "fp32"), with_files=False)
 
 
+@pytest.mark.slow  # tests/deploy/test_onnx.py runs every form in OpenVINO
 def test_openvino_gives_the_outputs_in_fp32():
     """In a process of its own, as a command has: OpenVINO can crash beside the libraries of a thousand other tests."""
     pytest.importorskip("openvino")

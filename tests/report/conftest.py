@@ -57,6 +57,13 @@ def written(root, *, top1=None, costs=None, ratios=None, memory=None, **changes)
     return load_experiment(root)
 
 
+@pytest.fixture
+def sketched(monkeypatch):
+    """Figures without a layout and of few pixels, in a third of the time, where a test is about what is drawn."""
+    monkeypatch.setattr("linconv.report.figures.lay_out", lambda figure: figure.set_layout_engine("none"))
+    monkeypatch.setattr("linconv.report.page.images.DPI", 24)
+
+
 def three_faces(collected):
     """The rendered tables of three variants on two data sets: one worse, one equivalent to the plain network."""
     accuracies = {key("conv", k, dataset="cifar10"): x for k, x in enumerate((87.0, 87.5, 88.0))}

@@ -118,6 +118,7 @@ CASES = {
 }
 
 
+@pytest.mark.usefixtures("sketched")
 @pytest.mark.parametrize("case", CASES)
 def test_files_index_and_page_have_what_is_planned(tmp_path, case):
     changes, faults, timing, expected = CASES[case]
@@ -148,6 +149,7 @@ def test_files_index_and_page_have_what_is_planned(tmp_path, case):
     render_claims(tmp_path)
 
 
+@pytest.mark.usefixtures("sketched")
 def test_the_page_has_what_is_planned_and_says_why_not_the_rest(collected):
     root = collected(**TIMED, diverged=[key("Lr")])
     experiment = load_experiment(root)

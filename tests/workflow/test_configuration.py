@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import os
 import re
-import time
 
 import pytest
 import yaml
@@ -98,12 +98,12 @@ def test_a_run_on_a_new_split_has_a_folder_and_a_command_of_its_own(project: Pro
 
 
 def test_full_grid_is_planned_within_seconds(project: Project) -> None:
-    started = time.perf_counter()
+    before = os.times()
     planned = project.planned("--configfile", "config/paper.yaml", "--config", "experiment=planned")
-    elapsed = time.perf_counter() - started
+    after = os.times()
     once = ("complexity", "collect", "tables", "figures", "claims", "page")
     assert planned == {"train": 360, **dict.fromkeys(once, 1)}
-    assert elapsed < 90
+    assert after.children_user - before.children_user < 60, "seconds of processor time; it takes about five"
 
 
 def asked(dry: str) -> dict[str, dict[str, str]]:

@@ -48,9 +48,15 @@ def test_default_target_makes_everything(finished: Project) -> None:
 
 def test_added_seed_trains_only_that_seed(finished: Project, tmp_path: Path) -> None:
     project = finished.copy(tmp_path / "project")
-    before = project.run_times()
     project.write_config(seeds=[0, 1])
     assert project.planned() == {"train": 2, **RENDERING}
+
+
+@pytest.mark.slow
+def test_what_is_planned_for_an_added_seed_is_what_runs(finished: Project, tmp_path: Path) -> None:
+    project = finished.copy(tmp_path / "project")
+    before = project.run_times()
+    project.write_config(seeds=[0, 1])
     done = project.snakemake("--until", "train")
     assert done.returncode == 0, done.stdout
     after = project.run_times()

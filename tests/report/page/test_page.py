@@ -94,6 +94,7 @@ def toy(root, name="toy", collected=False, **changes):
     return root / name
 
 
+@pytest.mark.usefixtures("sketched")
 def test_one_experiment(tmp_path):
     root = toy(tmp_path)
     path = build_report(root)
@@ -113,10 +114,12 @@ def test_one_experiment(tmp_path):
     assert not (root / "data").exists()  # a report changes nothing else
 
 
+@pytest.mark.usefixtures("sketched")
 def test_two_builds_give_the_same_bytes(tmp_path):
     assert report_html(toy(tmp_path / "a")) == report_html(toy(tmp_path / "b"))
 
 
+@pytest.mark.usefixtures("sketched")
 def test_new_runs_show_although_the_collected_data_are_older(tmp_path):
     root = toy(tmp_path, skip=[key("L", 1)], collected=True)
     stamp = {file.name: file.read_bytes() for file in (root / "data").iterdir()}
@@ -126,6 +129,7 @@ def test_new_runs_show_although_the_collected_data_are_older(tmp_path):
     assert {file.name: file.read_bytes() for file in (root / "data").iterdir()} == stamp
 
 
+@pytest.mark.usefixtures("sketched")
 def test_collected_data_without_result_files_are_enough(tmp_path):
     root = toy(tmp_path, collected=True)
     for file in sorted((root / "runs").rglob("*"), reverse=True):
@@ -136,6 +140,7 @@ def test_collected_data_without_result_files_are_enough(tmp_path):
     assert "not in this folder" in shown
 
 
+@pytest.mark.usefixtures("sketched")
 def test_several_experiments_share_a_page_and_no_id(tmp_path):
     toy(tmp_path, "one"), toy(tmp_path, "two", seeds=[0, 1, 2])
     (tmp_path / "notes").mkdir()
@@ -144,6 +149,7 @@ def test_several_experiments_share_a_page_and_no_id(tmp_path):
     assert {"#one-run-digits-base-L", "#two-run-digits-base-L"} <= set(page.values("href"))
 
 
+@pytest.mark.usefixtures("sketched")
 def test_one_damaged_experiment_leaves_the_others(tmp_path):
     toy(tmp_path, "one"), toy(tmp_path, "two")
     (tmp_path / "two" / "config.yaml").write_text("experiment: [")
@@ -155,6 +161,7 @@ def test_one_damaged_experiment_leaves_the_others(tmp_path):
         report_html(tmp_path)
 
 
+@pytest.mark.usefixtures("sketched")
 def test_text_from_results_stays_text(tmp_path):
     root = toy(tmp_path, skip=[key("conv", 1)])
     write_text(root / key("conv", 1).log, f"\x1b[31mepoch 1\x00\nerror: {EVIL}\n")
@@ -246,6 +253,7 @@ SHOWN = [
 ]
 
 
+@pytest.mark.usefixtures("sketched")
 @pytest.mark.parametrize("case", SHOWN, ids=lambda case: case.__name__)
 def test_degenerate_results_have_a_report_too(case, tmp_path):
     root, words = case(tmp_path)
@@ -279,6 +287,7 @@ def damaged_data(tmp_path):
 @pytest.mark.parametrize(
     "case", [unknown_network, no_folder, empty_folder, damaged_data], ids=lambda case: case.__name__
 )
+@pytest.mark.usefixtures("sketched")
 def test_what_cannot_be_reported_is_one_message(case, tmp_path):
     root, words = case(tmp_path)
     code = "import sys; from linconv.cli import main; sys.argv[0] = 'linconv'; main()"
@@ -300,6 +309,7 @@ def test_the_command_writes_the_page_without_torch(tmp_path):
     assert (tmp_path / "page.html").read_text(encoding="utf-8") == report_html(root)
 
 
+@pytest.mark.usefixtures("sketched")
 def test_long_trainings_are_drawn_with_few_points(tmp_path):
     root = toy(tmp_path, variants=["conv"], seeds=[0], recipe={"overrides": [{"set": {"epochs": 1000}}]})
     page = check(report_html(root))
