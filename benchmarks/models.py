@@ -3,12 +3,16 @@
     pip install timm
     python benchmarks/models.py [--variant L] [--only 'timm/res*'] [--list]
 
-Of each architecture: `complexity`, `convert`, a training step, `fold`, `complexity` of the folded model. A line says
+Of each architecture: `complexity`, beside torch's FLOP counter; `pruned_network`; `convert`; a training step; `save`
+and `load`; `fold`; `complexity` of the folded model. A line says
 
-* ok: parameters change as counted, every converted layer that runs learns, the folded model computes the same, and
-  counts the same multiply-accumulates (MACs) as the converted model folded;
+* ok: parameters change as counted, every converted layer that runs learns, the loaded model computes the same, the
+  folded model too, and it counts the same multiply-accumulates (MACs) as the converted model folded;
 * refused: one plain error, from the library, says why the model is not converted;
 * FAILED: anything else. The exit code is 1.
+
+At the end of a line stands what a tool said where it did not do its work: MACs that are not counted, a network that
+cannot be pruned. The last lines count the models on which each tool worked, and name the others.
 """
 
 from __future__ import annotations
@@ -16,19 +20,25 @@ from __future__ import annotations
 import argparse
 import fnmatch
 import logging
+import re
+import signal
 import sys
+import tempfile
 import time
 import warnings
 from collections import Counter
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 import torchvision
 from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
 
 import linconv
 from linconv.config.errors import UserError
+from linconv.pruning import pruned_network
 
 # Of every family of timm that has a small one, the smallest or nearly so.
 TIMM = """
@@ -51,6 +61,9 @@ DETECTION = (
 SEGMENTATION = ("fcn_resnet50", "deeplabv3_resnet50", "deeplabv3_mobilenet_v3_large", "lraspp_mobilenet_v3_large")
 SIZES = (64, 128)  # of square images, tried before the architecture's own
 TOLERANCES = {torch.float64: 1e-8, torch.float32: 1e-2}
+PRUNED = 0.7  # of the parameters
+PATIENCE = 20  # seconds of processor time for pruning: what follows the channels takes hours for some networks
+TOOLS = ("convert", "fold", "save and load", "count as torch", "prune")
 
 
 class Subject(NamedTuple):
@@ -124,17 +137,79 @@ def first_size(model: nn.Module, sizes: tuple[int, ...]) -> int:
     return sizes[-1]
 
 
-def run(subject: Subject, variant: str) -> tuple[str, str]:
-    """The outcome of one architecture, and what to say of it."""
+def unlike_torch(model: nn.Module, size: int) -> str:
+    """How the MACs of a plain model differ from those of torch's FLOP counter; nothing where they are equal.
+
+    Raises:
+        AssertionError: they differ by something else than what the warning names.
+    """
+    image = torch.zeros(1, 3, size, size)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        ours = linconv.complexity(model.eval(), (3, size, size)).macs_folded
+    said = " ".join(str(w.message) for w in caught if "complexity:" in str(w.message))
+    fast_path = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)  # one operation, which torch's counter does not know
+    try:
+        with torch.no_grad(), FlopCounterMode(display=False) as counter:
+            model(image)
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fast_path)
+    torchs = counter.get_total_flops() // 2
+    named = re.search(r"([\d,]+) of the [\d,]+ MACs", said)
+    left_out = int(named[1].replace(",", "")) if named else 0
+    assert ours + left_out == torchs, f"{ours:,} MACs and {left_out:,} that are named, {torchs:,} by torch"
+    return said.removeprefix("complexity: ")
+
+
+def impatient(*_: object) -> None:
+    raise TimeoutError(f"it takes more than {PATIENCE} s")
+
+
+def unpruned(subject: Subject, model: nn.Module, size: int, last: str) -> str:
+    """Why a model cannot be pruned; nothing where it can."""
+    signal.signal(signal.SIGPROF, impatient)
+    signal.setitimer(signal.ITIMER_PROF, PATIENCE)
+    try:
+        small = pruned_network(model, (3, size, size), PRUNED, exclude=[last])
+    except (UserError, TimeoutError) as error:
+        return str(error).removeprefix("pruning: ")
+    finally:
+        signal.setitimer(signal.ITIMER_PROF, 0)
+    subject.loss(small.train(), torch.rand(2, 3, size, size)).backward()
+    share = sum(p.numel() for p in small.parameters()) / sum(p.numel() for p in model.parameters())
+    assert abs(share - PRUNED) < 0.05, f"the pruned network has {share:.2f} of the parameters"
+    return ""
+
+
+@torch.no_grad()
+def check_saved(subject: Subject, model: nn.Module, size: int) -> None:
+    """Save a converted model, load it from the plain one, and compare."""
+    with tempfile.TemporaryDirectory() as folder:
+        loaded = linconv.load(linconv.save(model, Path(folder, "model.safetensors")), subject.build)
+    state, ours = loaded.state_dict(), model.state_dict()
+    assert state.keys() == ours.keys(), "the loaded model has other tensors"
+    assert all(torch.equal(state[name], ours[name]) for name in ours), "the loaded model has other values"
+    image = torch.rand(1, 3, size, size)
+    pairs = zip(floats(model.eval()(image)), floats(loaded.eval()(image)), strict=True)
+    assert all(torch.allclose(a, b, rtol=1e-4, atol=1e-5) for a, b in pairs), "the loaded model computes otherwise"
+
+
+def run(subject: Subject, variant: str) -> tuple[str, str, dict[str, str]]:
+    """The outcome of one architecture, what to say of it, and what tools said that did not work."""
     torch.manual_seed(0)
     model = subject.build()
     size = first_size(model, subject.sizes)
     before = counted(model, size)
+    without = {
+        "count as torch": unlike_torch(model, size),
+        "prune": unpruned(subject, model, size, before.layers[-1].layer),
+    }
     convolutions = sum(isinstance(m, nn.Conv2d) for m in model.modules())
     try:
         model = linconv.convert(model, variant)
     except ValueError as error:
-        return "refused", str(error)
+        return "refused", str(error), {"convert": str(error), **without}
     new = linconv.replaced_layers(model)
     after = counted(model, size)
 
@@ -144,6 +219,7 @@ def run(subject: Subject, variant: str) -> tuple[str, str]:
     assert not blind, f"no gradient in {blind[:3]}"
     assert all(p.grad.isfinite().all() for p in model.parameters() if p.grad is not None), "gradients are not finite"
 
+    check_saved(subject, model, size)
     plain, error = folded_and_compared(model.eval(), size)
     assert not linconv.replaced_layers(plain), "a layer is not folded"
     folded = counted(plain, size)
@@ -151,11 +227,12 @@ def run(subject: Subject, variant: str) -> tuple[str, str]:
     if not subject.name.startswith("detection/"):
         assert folded.macs_folded == after.macs_folded == before.macs_folded, "MACs of the folded model differ"
     assert folded.params == after.params_folded == before.params, "parameters of the folded model differ"
-    return "ok", (
+    text = (
         f"{size} px, {len(new)} of {convolutions} convolutions, parameters {before.params / 1e6:.2f} -> "
         f"{after.params / 1e6:.2f} M, MACs {before.macs_folded / 1e6:.1f} -> {after.macs_feature / 1e6:.1f} M, "
         f"folded within {error:.0e}"
     )
+    return "ok", text, without
 
 
 @torch.no_grad()
@@ -189,6 +266,7 @@ def main() -> int:
         (segmentation, SEGMENTATION, "segmentation"),
     )
     outcomes: Counter[str] = Counter()
+    exceptions: dict[str, list[str]] = {tool: [] for tool in TOOLS}
     for make, names, group in groups:
         for name in names:
             if not fnmatch.fnmatch(f"{group}/{name}", options.only):
@@ -197,14 +275,21 @@ def main() -> int:
                 print(f"{group}/{name}")
                 continue
             started = time.perf_counter()
+            without: dict[str, str] = {}
             try:
-                outcome, text = run(make(name), options.variant)
+                outcome, text, without = run(make(name), options.variant)
             except Exception as error:
                 outcome, text = "FAILED", f"{type(error).__name__}: {next(iter(str(error).splitlines()), '')}"
             outcomes[outcome] += 1
+            for tool in TOOLS:
+                if without.get(tool) or (outcome != "ok" and tool not in without):
+                    exceptions[tool].append(f"{group}/{name}")
+            text += "".join(f"; {tool}: {said}" for tool, said in without.items() if said and tool != "convert")
             print(f"{outcome:<8}{group}/{name}: {text} ({time.perf_counter() - started:.0f} s)", flush=True)
     if not options.list:
         print(", ".join(f"{number} {outcome}" for outcome, number in sorted(outcomes.items())))
+        for tool, names in exceptions.items():
+            print(f"{tool}: {outcomes.total() - len(names)}" + (f", without {', '.join(names)}" if names else ""))
     return int(bool(outcomes["FAILED"]))
 
 

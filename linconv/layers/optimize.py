@@ -21,6 +21,7 @@ from linconv.layers.linear_conv import LinearConv2d
 from linconv.layers.options import several_names
 from linconv.layers.replacement import ConvReplacement
 from linconv.layers.replacing import check_module, has_hooks, refuse_wrappers, replace_modules
+from linconv.layers.sharing import Shared, find_shared, share_tensors
 
 log = logging.getLogger("linconv")
 
@@ -41,8 +42,9 @@ def optimize(
     is kept. A layer that does not fold stays as it is; a layer without a form in feature space is folded. A layer or a
     batch normalization with hooks stays as it is, hooks included, and a warning names the layer. What is fastest
     depends on the device, the batch, the dtype, the memory layout and the number of threads, so optimize under the
-    conditions in which the model will run. The copy shares no tensor with `model` and does not train; what layers
-    shared with each other is written out in each.
+    conditions in which the model will run. The copy shares no tensor with `model` and does not train. Layers that
+    share parameters with each other share them afterwards: they take one form, and keep their batch normalization. A
+    layer that shares filters with anything else stays as it is, and a warning names it.
 
     Args:
         model: any model; it is left as it is. Layers that `sample_input` does not reach are folded.
@@ -66,20 +68,24 @@ def optimize(
         raise ValueError(f"forms: name at least one of {', '.join(FORMS)}")
     refuse_wrappers(model, (ConvReplacement, nn.Conv2d), "optimize")
     original, model = model, copied(model).eval()
-    hooked = _hooked(model)
-    norms = find_norms(model, sample_input) if batch_norm else {}
+    shared = find_shared(model)
+    staying = _staying(model, shared)
+    found_norms = find_norms(model, sample_input) if batch_norm else {}
+    norms = {layer: norm for layer, norm in found_norms.items() if layer not in shared.modules}
     inputs = _inputs(model, sample_input)
     exact = {
         layer: found
         for name, layer in model.named_modules()
-        if layer not in hooked and (found := _exact_forms(name, layer, norms.get(layer), inputs.get(layer), forms))
+        if layer not in staying and (found := _exact_forms(name, layer, norms.get(layer), inputs.get(layer), forms))
     }
+    _offer_alike(exact, shared)
     fastest = {layer: _fastest(found, inputs.get(layer)) for layer, found in exact.items()}
-    throughout = [
-        {layer: next((f for f in found if f.name == form), found[0]) for layer, found in exact.items()}
-        for form in forms
-    ]
+    for group in shared.groups:
+        fastest |= {layer: _named(exact[layer], fastest[group[0]].name) for layer in group if layer in exact}
+    throughout = [{layer: _named(found, form) for layer, found in exact.items()} for form in forms]
     choices = [_replacements(choice, norms) for choice in _distinct([fastest, *throughout])]
+    for choice in choices:
+        share_tensors(shared.groups, choice)
     optimized = replace_modules(model, _fastest_whole(model, choices, sample_input)).requires_grad_(False)
     if norms and not _agrees(optimized, original, sample_input):
         log.warning("optimize: batch normalization stays, for the model's outputs change without its modules")
@@ -87,13 +93,36 @@ def optimize(
     return optimized
 
 
-def _hooked(model: nn.Module) -> set[nn.Module]:
-    """The replaced convolutions with hooks, which stay as they are; a warning names them."""
-    named = {name: m for name, m in model.named_modules() if isinstance(m, ConvReplacement) and has_hooks(m)}
-    for name, layer in named.items():
+def _staying(model: nn.Module, shared: Shared) -> set[nn.Module]:
+    """The replaced convolutions that stay as they are, as another form would lose something; a warning names them."""
+    staying = set[nn.Module]()
+    for name, layer in model.named_modules():
+        if not isinstance(layer, ConvReplacement):
+            continue
+        if has_hooks(layer):
+            reason = "has hooks, which another form would not have,"
+        elif layer in shared.others:
+            reason = f"shares parameters of its filters with {shared.others[layer]}, as another form would not,"
+        else:
+            continue
+        staying.add(layer)
         if layer.folds:
-            log.warning("optimize: %s has hooks, which another form would not have, and stays as it is", name or "it")
-    return set(named.values())
+            log.warning("optimize: %s %s and stays as it is", name or "it", reason)
+    return staying
+
+
+def _offer_alike(exact: dict[nn.Module, list[_Form]], shared: Shared) -> None:
+    """Leave to layers with the same parameters the forms that all of them have; without one they stay as they are."""
+    for group in shared.groups:
+        names = set.intersection(*({form.name for form in exact.get(layer, ())} for layer in group))
+        for layer in group:
+            if common := [form for form in exact.pop(layer, ()) if form.name in names]:
+                exact[layer] = common
+
+
+def _named(found: Sequence[_Form], name: str) -> _Form:
+    """The form of a name, or the first one."""
+    return next((form for form in found if form.name == name), found[0])
 
 
 @dataclass(frozen=True)

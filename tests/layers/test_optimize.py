@@ -215,3 +215,53 @@ def test_hooks_are_not_lost(caplog, hook, place):
     assert [r.getMessage() for r in caplog.records] == (warned if place in ("layer", "inner") else [])
     if place != "inner":  # whose forward a layer does not call
         assert called
+
+
+class Twice(nn.Module):
+    """Two layers of the same filters, each followed by batch normalization, then one used at two places."""
+
+    def __init__(self, first):
+        super().__init__()
+        self.one, self.two, self.again = first, copy.deepcopy(first), first
+        for path, parameter in first.named_parameters():
+            owner, _, name = path.rpartition(".")
+            if name != "bias":
+                setattr(self.two.get_submodule(owner), name, parameter)
+        self.norms = nn.ModuleList(nn.BatchNorm2d(8) for _ in range(2))
+
+    def forward(self, x):
+        return self.again(self.norms[1](self.two(self.norms[0](self.one(x)))))
+
+
+@pytest.mark.parametrize("form", ["folded", "feature", "product", "chosen"])
+@pytest.mark.parametrize("method", ["conv", "L", "LRr", "tucker"])
+def test_tied_layers_stay_tied(caplog, form, method):
+    torch.manual_seed(0)
+    layer = nn.Conv2d(8, 8, 3, padding=1)
+    if method != "conv":
+        layer = linconv.convert(nn.Sequential(layer), method, init="paper" if method[0] == "L" else "matched")[0]
+    model, x = Twice(layer), torch.randn(2, 8, 12, 12)
+    for norm in model.norms:
+        norm.running_mean.normal_()
+    caplog.clear()
+    optimized = linconv.optimize(model, x, **({} if form == "chosen" else {"forms": [form]}))
+    torch.testing.assert_close(optimized(x), model.eval()(x), rtol=1e-4, atol=1e-5)
+    assert optimized.again is optimized.one
+    assert type(optimized.one) is type(optimized.two)
+    filters = [{n: p for n, p in m.named_parameters() if p.dim() > 1} for m in (optimized.one, optimized.two)]
+    assert filters[0]
+    assert all(filters[1][name] is parameter for name, parameter in filters[0].items())
+    assert not caplog.records
+
+
+def test_a_layer_that_shares_filters_with_another_kind_of_module_stays(caplog):
+    torch.manual_seed(0)
+    layer, plain = LinearConv2d(8, 8, 3, padding=1), nn.Conv2d(8, 4, 3, padding=1)
+    plain.weight = layer.primary_filters
+    model, x = nn.Sequential(layer, plain), torch.randn(2, 8, 12, 12)
+    optimized = linconv.optimize(model, x)
+    torch.testing.assert_close(optimized(x), model.eval()(x))
+    assert optimized[1].weight is optimized[0].primary_filters
+    assert [r.getMessage() for r in caplog.records] == [
+        "optimize: 0 shares parameters of its filters with 1, as another form would not, and stays as it is"
+    ]
