@@ -8,6 +8,7 @@ import typer
 
 from linconv import __version__
 from linconv.cli import catalogue, measure, pipeline, render, reproduce, results, runs, work
+from linconv.cli.usage import add_examples
 from linconv.config.errors import UserError
 from linconv.launch import launch
 
@@ -20,6 +21,7 @@ app.add_typer(catalogue.app)
 app.add_typer(results.app)
 app.add_typer(measure.app, name="measure")
 app.add_typer(render.app, name="render")
+add_examples(app)
 
 
 def _show_version(wanted: bool) -> None:

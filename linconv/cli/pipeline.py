@@ -32,8 +32,6 @@ def run(
 
     Tables, figures and report.html are then in RESULTS/<experiment>. The exit code is 0 where all is there, 1 where
     something failed and the rest was rendered, 75 where Ctrl-C or the budget ended it: the same command continues it.
-
-    Example: linconv config --example smoke > smoke.yaml && linconv run smoke.yaml
     """
     log_to(None)
     from linconv.pipeline import run_pipeline

@@ -34,10 +34,7 @@ def show_config(
     config: Annotated[Path | None, typer.Argument(help="configuration file (YAML)", show_default=False)] = None,
     example: Annotated[str | None, typer.Option(help="print this one of `linconv list examples` as it is")] = None,
 ) -> None:
-    """Check a configuration and print it with every default filled in; or print one that comes with the package.
-
-    Example: linconv config --example smoke > smoke.yaml
-    """
+    """Check a configuration and print it with every default filled in; or print one that comes with the package."""
     if (config is None) == (example is None):
         raise ConfigError("give either a FILE or --example NAME; `linconv list examples` names them")
     if example is not None:

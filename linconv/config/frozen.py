@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Hashable
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal, get_args, get_origin
 
 from pydantic import (
@@ -14,6 +15,7 @@ from pydantic import (
     ValidationInfo,
     field_validator,
     model_serializer,
+    model_validator,
 )
 
 ReportEpoch = Literal["last", "best_validation"]
@@ -21,6 +23,21 @@ ReportEpoch = Literal["last", "best_validation"]
 # Markers of fields: `precision: Annotated[str, OmitDefaultFromHash] = "fp32"`.
 OmitDefaultFromHash = "no part of a hash while it has its default value, which means: as before this field existed"
 ExcludeFromHash = "never part of a hash: decides speed and memory, no result"
+
+
+@dataclass(frozen=True)
+class Formerly:
+    """Marker of a field whose key or values were spelled otherwise once.
+
+    Results and their hashes have the old spelling: it is read, and `identity()` writes it.
+
+    Attributes:
+        key: the old key, where that has changed.
+        values: pairs of a value and its old spelling.
+    """
+
+    key: str | None = None
+    values: tuple[tuple[str, str], ...] = ()
 
 
 class Frozen(BaseModel):
@@ -35,6 +52,20 @@ class Frozen(BaseModel):
     def identity(self) -> dict[str, Any]:
         """What two equal descriptions have in common, as JSON-able values: the input of every hash."""
         return self.model_dump(mode="json", context={"identity": True})
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_former_spelling(cls, raw: Any) -> Any:
+        if not isinstance(raw, dict):
+            return raw
+        for name, field in cls.model_fields.items():
+            for former in (marker for marker in field.metadata if isinstance(marker, Formerly)):
+                if former.key in raw and name not in raw:
+                    raw = {name if key == former.key else key: value for key, value in raw.items()}
+                for value, old in former.values:
+                    if raw.get(name) == old:
+                        raw = raw | {name: value}
+        return raw
 
     @field_validator("*", mode="before")
     @classmethod
@@ -60,7 +91,10 @@ class Frozen(BaseModel):
             is_default = getattr(self, name) == field.default
             if ExcludeFromHash in field.metadata or (OmitDefaultFromHash in field.metadata and is_default):
                 continue
-            kept[name] = values[name]
+            key, value = name, values[name]
+            for former in (marker for marker in field.metadata if isinstance(marker, Formerly)):
+                key, value = former.key or key, dict(former.values).get(value, value) if former.values else value
+            kept[key] = value
         return kept
 
 

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from linconv.catalogue.networks import NETWORKS
-from linconv.config.frozen import Frozen
+from linconv.config.frozen import Formerly, Frozen
 from linconv.config.names import check_known
 from linconv.config.variants import Mode
 
@@ -32,7 +32,7 @@ class ThroughputOptions(Frozen):
     batches: Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(min_length=1)] = (50, 1, 8, 128, 512, 1024)
     precisions: Annotated[tuple[Precision, ...], Field(min_length=1)] = ("fp32",)
     backends: Annotated[tuple[Backend, ...], Field(min_length=1)] = ("eager",)
-    optimised: bool = True
+    optimized: Annotated[bool, Formerly(key="optimised")] = True
     channels_last: bool = False
     input_shape: Annotated[tuple[int, int, int], Field(description="channels, height, width")] = (3, 32, 32)
     classes: Annotated[int, Field(ge=1)] = 10

@@ -9,7 +9,7 @@ from pydantic import ConfigDict, Field, InstanceOf, field_validator, model_valid
 
 from linconv.catalogue.regularizers import REGULARIZERS, RegularizerEntry
 from linconv.catalogue.variants import BUILT_IN
-from linconv.config.frozen import Frozen, OmitDefaultFromHash
+from linconv.config.frozen import Formerly, Frozen, OmitDefaultFromHash
 from linconv.config.methods import PLAIN, known_methods
 from linconv.config.names import check_known
 from linconv.config.pruning import Pruning
@@ -48,7 +48,7 @@ class Regularizer(Frozen):
 
     name: str
     weight: Annotated[float, Field(gt=0)] = 0.01
-    mode: Literal["paper", "normalised"] = "paper"
+    mode: Annotated[Literal["paper", "normalized"], Formerly(values=(("normalized", "normalised"),))] = "paper"
     period: Annotated[int, Field(ge=1)] = 1
     acts_on: Annotated[Literal["primaries", "filters"], OmitDefaultFromHash] = "primaries"
 

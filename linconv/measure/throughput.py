@@ -76,7 +76,7 @@ def planned_arms(
     Only inference has folded forms. A smaller plain network has one form.
     """
     forms: list[str] = [f for f in options.forms if f != "folded" or key.activity == "inference"]
-    extra = ["optimised"] if options.optimised and key.activity == "inference" else []
+    extra = ["optimised"] if options.optimized and key.activity == "inference" else []
     named = [
         (f"{name} {form}", name, form)
         for name in options.variants

@@ -59,10 +59,15 @@ def _runnable(model: nn.Module, input_shape: tuple[int, int, int]) -> tuple[Tens
             image = torch.randn(1, *input_shape, dtype=dtype).to(device)
             _randomize(whole)
         try:
-            _outputs(whole, image)
+            outputs = _outputs(whole, image)
         except Exception as raised:
             error = raised
         else:
+            if not any(output.numel() for output in outputs):
+                raise UserError(
+                    "pruning: the network's outputs for a random image have no values, by which a cut could be "
+                    "checked; prune a part of the network, such as its backbone"
+                )
             return image, whole, tolerance
     raise UserError(f"pruning: the network does not run on one image of shape {input_shape}: {_line(error)}")
 
@@ -101,7 +106,11 @@ def _fault(whole: nn.Module, image: Tensor, groups: Sequence[Group], kept: Kept,
     for ours, theirs in zip(found, _outputs(_unread(whole, cut), image), strict=True):
         if ours.shape != theirs.shape:
             return f"they are outputs of the network, {tuple(theirs.shape)} becomes {tuple(ours.shape)}"
-        if theirs.isfinite().all() and float((ours - theirs).abs().max()) > tolerance * float(theirs.abs().max()):
+        if (
+            theirs.numel()
+            and theirs.isfinite().all()
+            and float((ours - theirs).abs().max()) > tolerance * float(theirs.abs().max())
+        ):
             return "without some of them the network computes something else: layers after it meet the wrong channels"
     return None
 

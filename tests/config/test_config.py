@@ -12,6 +12,7 @@ from linconv.catalogue.networks import NETWORKS
 from linconv.config import ConfigError, ResolvedRun, RunKey, load_config, parse_config, plan_runs, resolve_run
 from linconv.config.options import StatisticsOptions
 from linconv.config.recipes import PRESETS, Recipe
+from linconv.config.throughput import ThroughputOptions
 from linconv.config.variants import VARIANTS, Regularizer
 from linconv.training.schedules import learning_rate
 
@@ -100,7 +101,7 @@ CASES = [
     (plain("coefficient_l1"), "define.X: coefficient_l1 would act on nothing: it needs options.sparsity"),
     (variant(regularizers=[{"name": "coefficient_l1"}]), "coefficient_l1 would act on nothing"),
     (plain("coefficient_l1", acts_on="filters"), "coefficient_l1 acts on sparse coefficients, never on filters"),
-    (plain("orthogonal", mode="normalised"), "mode belongs to correlation; orthogonal has none"),
+    (plain("orthogonal", mode="normalized"), "mode belongs to correlation; orthogonal has none"),
     ({"recipe": {"overrides": [{"set": {"scale_weight_decay": True}}]}}, "needs a weight_decay above 0"),
     ({"define": {"X": {"extends": "LSrr"}}}, "define.X.extends: unknown variant 'LSrr'; did you mean 'LSr'?"),
     ({"figures": {"heatmap_variants": ["Q"]}}, "unknown variant 'Q'"),
@@ -405,3 +406,18 @@ def test_wrong_margins_are_named(statistics, message):
     raw = {"experiment": "x", "datasets": ["digits"], "architectures": ["base"], "variants": ["conv"], "seeds": [0]}
     with pytest.raises(ConfigError, match=re.escape(message)):
         parse_config(raw | {"statistics": statistics})
+
+
+def test_the_old_spelling_of_results_is_read_and_has_the_same_identity():
+    old, new = (Regularizer(name="correlation", mode=mode) for mode in ("normalised", "normalized"))
+    assert old == new
+    assert new.mode == "normalized"
+    assert new.identity() == old.identity()
+    assert new.identity()["mode"] == "normalised"  # as in the hashes of results
+    timed = [ThroughputOptions.model_validate({key: False}) for key in ("optimised", "optimized")]
+    assert timed[0] == timed[1] != ThroughputOptions()
+    assert timed[1].model_dump()["optimized"] is False
+    assert "optimized" not in timed[1].identity()
+    assert timed[1].identity()["optimised"] is False
+    with pytest.raises(ValueError, match="optimised"):
+        ThroughputOptions.model_validate({"optimised": False, "optimized": True})

@@ -11,7 +11,8 @@ from torch.nn import functional as F
 from linconv import convert
 from linconv.config.errors import UserError
 from linconv.pruning import channel_groups, pruned_network
-from linconv.pruning.plan import count_left
+from linconv.pruning.plan import count_left, make_plan
+from linconv.pruning.verify import check_cut
 
 SHAPE = (3, 16, 16)
 
@@ -228,3 +229,24 @@ def test_networks_that_have_nothing_to_cut():
         pruned_network(convert(Gated(), "L"), SHAPE, 0.5, exclude=["fc"])
     with pytest.raises(UserError, match=r"no nn\.Conv2d whose channels can be cut"):
         pruned_network(nn.Sequential(nn.Flatten(), nn.Linear(12, 3)), (3, 2, 2), 0.5, exclude=["1"])
+
+
+class Detects(Network):
+    """Returns what scores more than `least`: nothing, or a varying number of values."""
+
+    def __init__(self, least):
+        super().__init__()
+        self.least = least
+
+    def forward(self, x):
+        scores = self.fc(self.last(self.stem(x)).mean((2, 3))).flatten()
+        return scores[scores.abs() > self.least], scores[:0]
+
+
+def test_outputs_without_values_are_refused_only_where_nothing_else_is_there_to_compare():
+    groups, left = make_plan(Detects(0.0), SHAPE, 0.7, exclude=["fc"])
+    kept = [torch.arange(n) for n in left]
+    check_cut(Detects(0.0), SHAPE, groups, kept)
+    with pytest.raises(UserError, match="have no values, by which a cut could be checked; prune a part") as raised:
+        check_cut(Detects(1e9), SHAPE, groups, kept)
+    assert "\n" not in str(raised.value)

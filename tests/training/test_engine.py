@@ -153,9 +153,9 @@ def test_the_variants_schedule_and_regulariser_options_reach_the_training(synthe
     schedule = training.callbacks[0].schedule
     assert (schedule.period, schedule.step_size) == (3, 0.02)
     layer = LinearConv2d(3, 8, 3)
-    (mean,) = penalty_terms((Regularizer(name="correlation", mode="normalised", weight=0.5, period=2),))
+    (mean,) = penalty_terms((Regularizer(name="correlation", mode="normalized", weight=0.5, period=2),))
     assert (mean.weight, mean.period) == (0.5, 2)
-    assert mean.penalty(layer) == correlation_penalty(layer, "normalised") != correlation_penalty(layer)
+    assert mean.penalty(layer) == correlation_penalty(layer, "normalized") != correlation_penalty(layer)
 
 
 def test_every_regulariser_acts_where_it_is_told_to():

@@ -88,7 +88,7 @@ def test_long_names_widen_the_forest(collected):
         assert differences_figure(long, "digits")[0].get_figwidth() > 4
 
 
-TIMED = {"architectures": ["base"], "activities": ["inference"], "rounds": 3, "optimised": False}
+TIMED = {"architectures": ["base"], "activities": ["inference"], "rounds": 3, "optimized": False}
 
 
 def test_points_of_many_variants_are_numbered_without_overlap(many):

@@ -191,7 +191,7 @@ def test_what_has_no_run_is_listed_last_without_a_rank(collected):
     assert rows["cheap"][8:10] == ["-", "no run"]
 
 
-TIMED = {"architectures": ["base"], "activities": ["inference"], "rounds": 3, "optimised": False}
+TIMED = {"architectures": ["base"], "activities": ["inference"], "rounds": 3, "optimized": False}
 
 
 def test_latency_ranks_what_was_timed_and_lists_the_rest(tmp_path):
