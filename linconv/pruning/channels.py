@@ -98,6 +98,7 @@ def channel_groups(
         ordered = tuple(sorted(members.values(), key=lambda m: order[m.layer]))
         _check_positions(model, ordered)
         root = next(m for m in ordered if m.side == "out" and isinstance(model.get_submodule(m.layer), nn.Conv2d))
+        _check_channels(root, ordered)
         groups.append(Group(root.layer, len(root.channels), ordered))
     if not groups:
         raise UserError("pruning: the network has no nn.Conv2d whose channels can be cut")
@@ -160,6 +161,15 @@ def _check_positions(model: nn.Module, members: Sequence[Member]) -> None:
             raise UserError(
                 f"pruning: torch-pruning looks for channel {last} of layer {member.layer}, which has {size}; "
                 "leave this network out"
+            )
+
+
+def _check_channels(root: Member, members: Sequence[Member]) -> None:
+    for member in members:
+        if (last := int(member.channels.max())) >= len(root.channels):
+            raise UserError(
+                f"pruning: torch-pruning has layer {member.layer} follow channel {last} of layer {root.layer}, which "
+                f"has {len(root.channels)}; leave this network out"
             )
 
 

@@ -250,3 +250,20 @@ def test_outputs_without_values_are_refused_only_where_nothing_else_is_there_to_
     with pytest.raises(UserError, match="have no values, by which a cut could be checked; prune a part") as raised:
         check_cut(Detects(1e9), SHAPE, groups, kept)
     assert "\n" not in str(raised.value)
+
+
+class Selected(Network):
+    """Two paths, weighed by attention over the paths as selective kernels have it."""
+
+    def __init__(self):
+        super().__init__(one=conv(64, 64), two=conv(64, 64), gate=conv(64, 128, 1))
+
+    def middle(self, x):
+        paths = torch.stack([self.one(x), self.two(x)], 1)
+        weights = self.gate(paths.sum(1).mean((2, 3), keepdim=True)).view(len(x), 2, 64, 1, 1)
+        return (paths * weights.softmax(1)).sum(1)
+
+
+def test_channels_that_are_none_are_named():
+    with pytest.raises(UserError, match=r"has layer \w+ follow channel 127 of layer \w+, which has 64"):
+        pruned_network(Selected(), SHAPE, 0.5, exclude=["fc"])
