@@ -13,6 +13,7 @@ results without the golden files to `build/reference/`, collects them there and 
 from __future__ import annotations
 
 import argparse
+import re
 import shutil
 import sys
 from importlib.abc import MetaPathFinder
@@ -24,8 +25,9 @@ from PIL import Image
 ROOT = Path(__file__).resolve().parent.parent
 REFERENCE = ROOT / "results" / "reference"
 RENDERED = ROOT / "build" / "reference"
-GOLDEN = ("claims.md", "*/data/*", "*/tables/*", "*/figures/*")
-MADE = ("data", "tables", "figures", "claims.md", "report.html")
+GOLDEN = ("claims.md", "experiments.md", "*/experiment.md", "*/data/*", "*/tables/*", "*/figures/*")
+PICTURE = re.compile(r"!\[[^\]]*\]\((figures/[^)]+)\)")
+MADE = ("data", "tables", "figures", "claims.md", "report.html", "experiment.md", "experiments.md")
 NOT_KEPT = ("logs", "weights.pt", "checkpoint*", "correlations.npz")
 REPORT_BYTES = 5_000_000  # what a browser on a small machine still opens at once
 PICTURE_DIFFERENCE = 0.5  # mean over a picture, in gray levels of 255: other machines draw letters a little differently
@@ -39,9 +41,19 @@ class WithoutTorch(MetaPathFinder):
             raise ImportError(f"{name} is imported: rendering needs no torch")
 
 
+def pages(folder: Path) -> list[Path]:
+    """The pages about experiments and the pictures that they show, relative to `folder`."""
+    shown = [
+        page.parent / name for page in folder.glob("*/experiment.md") for name in PICTURE.findall(page.read_text())
+    ]
+    return [
+        file.relative_to(folder) for file in (*folder.glob("experiments.md"), *folder.glob("*/experiment.md"), *shown)
+    ]
+
+
 def golden_files(reference: Path) -> list[Path]:
     """The golden files, relative to `reference`."""
-    return sorted(file.relative_to(reference) for pattern in GOLDEN for file in reference.glob(pattern))
+    return sorted({file.relative_to(reference) for pattern in GOLDEN for file in reference.glob(pattern)})
 
 
 def copy_results(reference: Path, copy: Path) -> None:
@@ -60,6 +72,18 @@ def collect_and_render(folder: Path) -> None:
     for config in sorted(folder.glob("*/config.yaml")):
         collect(load_config(config), config.parent, partial=True)
     render_all(folder, workers=usable_cores())
+    write_pages(folder)
+
+
+def write_pages(folder: Path) -> None:
+    """The page of every experiment, and the list of them by weight."""
+    from linconv.report.answer.pages import experiment_markdown, experiments_markdown
+    from linconv.report.source import load_experiment
+
+    experiments = [load_experiment(config.parent) for config in sorted(folder.glob("*/config.yaml"))]
+    for experiment in experiments:
+        (experiment.root / "experiment.md").write_text(experiment_markdown(experiment), encoding="utf-8")
+    (folder / "experiments.md").write_text(experiments_markdown(experiments), encoding="utf-8")
 
 
 def add(experiment: Path, reference: Path) -> None:
@@ -86,9 +110,11 @@ def same_picture(one: Path, other: Path) -> bool:
 def differences(reference: Path, rendered: Path) -> list[str]:
     """One line for each golden file that differs from what is rendered, and for a report that is too large."""
     lines = []
-    for file in golden_files(reference):
+    for file in sorted({*golden_files(reference), *pages(rendered)}):
         committed, made = reference / file, rendered / file
-        if not made.is_file():
+        if not committed.is_file():
+            lines.append(f"{file}: missing")
+        elif not made.is_file():
             lines.append(f"{file}: no longer made")
         elif file.suffix == ".png" and not same_picture(committed, made):
             lines.append(f"{file}: the picture differs from what is rendered")
@@ -114,8 +140,9 @@ def main() -> int:
     collect_and_render(RENDERED)
     sys.stdout.write(f"{RENDERED.relative_to(ROOT)}: collected and rendered\n")
     if arguments.update or arguments.add:
-        for file in golden_files(REFERENCE):
+        for file in {*golden_files(REFERENCE), *pages(RENDERED)}:
             if (RENDERED / file).is_file():
+                (REFERENCE / file).parent.mkdir(exist_ok=True)
                 shutil.copyfile(RENDERED / file, REFERENCE / file)
     lines = differences(REFERENCE, RENDERED) if arguments.check or arguments.update else []
     sys.stderr.writelines(f"results/reference/{line}\n" for line in lines)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from linconv.catalogue._entry import by_name
-from linconv.catalogue.outputs import BATCHES, CORRELATIONS, FILTERS, MEMORY, RUNS, TIMES, Output
+from linconv.catalogue.outputs import ANSWER, BATCHES, CORRELATIONS, FILTERS, MEMORY, RUNS, TIMES, Output
 
 FIGURES: dict[str, Output] = by_name(
     Output(
@@ -49,6 +49,15 @@ FIGURES: dict[str, Output] = by_name(
         target="linconv.report.figures.differences:differences_figure",
         per="dataset",
         needs=RUNS,
+    ),
+    Output(
+        name="answer",
+        label="Accuracy lost, and cost saved",
+        caption="Differences in accuracy to the plain network with their simultaneous intervals, over parameters, over "
+        "multiply-accumulates and, where it was measured, over time, all as shares of the plain network's.",
+        target="linconv.report.figures.answer:answer_figure",
+        per="network",
+        needs=ANSWER,
     ),
     Output(
         name="panels",

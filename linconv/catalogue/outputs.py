@@ -115,6 +115,13 @@ def _any_pair(experiment: Any) -> bool:
     return any(key.variant != "conv" and key._replace(variant="conv") in keys for key in keys)
 
 
+def _plain_and_another(experiment: Any, dataset: str, architecture: str) -> bool:
+    """Whether the plain network and a variant have a finished run."""
+    done = {c.variant for c in experiment.cells_of(dataset, architecture) if c.value.n}
+    return "conv" in done and len(done) > 1
+
+
+ANSWER = Need(_plain_and_another, "no finished run of a variant beside one of the plain network")
 RUNS = Need(_any_run, "no run was collected")
 TIMES = Need(_any_time, "no variant was timed")
 FILTERS = Need(_any_filters, "no finished run with measured filters")

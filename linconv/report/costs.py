@@ -12,6 +12,7 @@ import pandas as pd
 from linconv.report.source import CellKey, Experiment
 
 FORM = "auto"  # in which a layer runs by default: the exact form expected to be fastest
+DEPLOYED = (FORM, "folded")  # of these the first that was timed, where a network is to be used
 
 
 class Cost(NamedTuple):
@@ -49,11 +50,27 @@ def latency_cost(experiment: Experiment, cell: CellKey) -> Cost:
 
     In the form `FORM`, at the batch, precision and backend that `timed_at` finds.
     """
+    return _latency(experiment, cell, FORM)
+
+
+def deployed_time_cost(experiment: Experiment, cell: CellKey) -> Cost:
+    """As `latency_cost`; where the form `FORM` was not timed, of the folded network."""
+    return _latency(experiment, cell, timed_form(experiment, cell))
+
+
+def timed_form(experiment: Experiment, cell: CellKey) -> str:
+    """The form that `deployed_time_cost` is of."""
+    timed = latency_timings(experiment)
+    forms = set(timed.loc[(timed["architecture"] == cell[1]) & (timed["variant"] == cell[2]), "form"])
+    return next((form for form in DEPLOYED if form in forms), FORM)
+
+
+def _latency(experiment: Experiment, cell: CellKey, form: str) -> Cost:
     _, architecture, variant = cell
     timed = latency_timings(experiment)
     timed = timed[timed["architecture"] == architecture]
     plain = timed[timed["form"] == "plain"]  # two of them: the ratios are to the first
-    found = timed[(timed["variant"] == variant) & (timed["form"] == FORM)]
+    found = timed[(timed["variant"] == variant) & (timed["form"] == form)]
     if plain.empty or (variant != "conv" and found.empty):
         return Cost()
     ratio = 1.0 if variant == "conv" else float(found["ratio"].iloc[0])

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from linconv.config import Variant
 from linconv.config.methods import PLAIN
 from linconv.report.claims.model import ON_PAR, PAPER, PLUG_AND_PLAY, Claim, Verdict
-from linconv.report.claims.scope import evidence, share_of_epochs
+from linconv.report.claims.scope import COMPLETE, evidence, share_of_epochs
 from linconv.report.inference import Cell
 from linconv.report.labels import place_label
 from linconv.report.source import Experiment
@@ -17,7 +17,6 @@ from linconv.report.verdicts import difference_text
 from linconv.report.wording import cell_label
 from linconv.statistics import MIN_RUNS, Comparison
 
-COMPLETE = 0.9  # share of the paper's epochs from which on a cell counts as trained by its protocol
 _LISTED = 24  # cells listed in the evidence
 
 

@@ -6,6 +6,7 @@ from linconv.config import PRESETS, Config, LinearOptions, Variant
 from linconv.report.source import Experiment
 
 PAPER_REGULARIZERS = (("correlation", "primaries"), ("coefficient_l1", "primaries"))
+COMPLETE = 0.9  # share of the paper's epochs from which on a cell counts as trained by its protocol
 PRIMARY_RATIO = LinearOptions().primary_ratio  # half of the filters
 
 

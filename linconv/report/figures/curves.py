@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
 from linconv.report.figures.drawing import say_instead
-from linconv.report.figures.style import legend_columns, variant_styles
+from linconv.report.figures.style import LEAST_CURVE, legend_columns, variant_styles
 from linconv.report.inference import Cell
 from linconv.report.labels import place_label, variant_label
 from linconv.report.source import RUN, Experiment
@@ -20,6 +20,10 @@ from linconv.report.wording import detail_note
 _CAPTION = (
     "{place}: top-1 accuracy on the test set and cross-entropy on the training set per epoch. Lines are "
     "means over the finished runs of a variant, bands reach from the lowest to the highest of them."
+)
+_FEW = (
+    "{place}: top-1 accuracy on the test set and cross-entropy on the training set after each epoch: means over the "
+    "finished runs of a variant, with bars from the lowest to the highest of them. So few epochs make no curve."
 )
 
 
@@ -48,7 +52,8 @@ def curves_figure(experiment: Experiment, dataset: str, architecture: str) -> tu
     if len(drawn):
         handles, labels = left.get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside lower center", ncols=legend_columns(labels, 105))
-    return figure, _CAPTION.format(place=place) + detail_note(experiment, planned)
+    few = not history.empty and history["epoch"].max() < LEAST_CURVE
+    return figure, (_FEW if few else _CAPTION).format(place=place) + detail_note(experiment, planned)
 
 
 def _epochs(axes: Axes, history: pd.DataFrame) -> None:
@@ -56,8 +61,9 @@ def _epochs(axes: Axes, history: pd.DataFrame) -> None:
     if not history.empty:
         axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
     axes.margins(x=0.02)
-    if history["epoch"].max() == 1:  # one epoch is a point: no ticks beside it
-        axes.set(xlim=(0.5, 1.5), xticks=[1])
+    last = history["epoch"].max()
+    if last < LEAST_CURVE:  # points: no ticks beside them
+        axes.set(xlim=(0.5, last + 0.5), xticks=range(1, int(last) + 1))
 
 
 def _log_scale(axes: Axes, values: np.ndarray) -> None:
@@ -78,10 +84,18 @@ def _lines(axes: Axes, experiment: Experiment, cells: Sequence[Cell], history: p
         n, label = cell.value.n, variant_label(cell.variant)
         if n < cell.planned:
             label += f" ({n} of {cell.planned} runs)"
-        marker = "o" if len(by_epoch) == 1 else ""
-        axes.plot(by_epoch.index, by_epoch["mean"], dashes, marker=marker, ms=4, color=color, label=label)
+        if len(by_epoch) < LEAST_CURVE:
+            _points(axes, by_epoch, color, label)
+            continue
+        axes.plot(by_epoch.index, by_epoch["mean"], dashes, color=color, label=label)
         if n > 1:
             axes.fill_between(by_epoch.index, by_epoch["min"], by_epoch["max"], color=color, alpha=0.18, lw=0)
     if history.empty:
         say_instead(axes, "no finished run")
     return history[metric].to_numpy(dtype=float)
+
+
+def _points(axes: Axes, by_epoch: pd.DataFrame, color: str, label: str) -> None:
+    """A point with a bar for each epoch."""
+    beyond = [by_epoch["mean"] - by_epoch["min"], by_epoch["max"] - by_epoch["mean"]]
+    axes.errorbar(by_epoch.index, by_epoch["mean"], beyond, fmt="o", ms=4, color=color, elinewidth=0.9, label=label)

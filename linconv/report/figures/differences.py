@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from linconv.report.figures.style import FAINT, MARGIN, MISSING_COLOR, SIGN, STRIPE, variant_styles
+from linconv.report.figures.style import FAINT, MARGIN, MISSING_COLOR, SIGN, STRIPE, detail_colors, variant_styles
 from linconv.report.inference import Cell
 from linconv.report.labels import architecture_label, dataset_label, variant_label
 from linconv.report.source import IN_DETAIL, Experiment
@@ -52,7 +52,7 @@ def _one_below_the_other(figure: Figure, experiment: Experiment, cells: list[Cel
         labels.append(architecture_label(network))
         for cell in (c for c in cells if c.architecture == network):
             y += 1
-            ends += _line(axes, experiment, cell, y)
+            ends += _line(axes, experiment, cell, y, variant_styles(experiment)[cell.variant].color)
             found = experiment.comparisons[cell[:3]]
             means.append((found.mean, y))
             ticks.append(y)
@@ -87,8 +87,9 @@ def _in_rows(axes: Axes, experiment: Experiment, cells: list[Cell], variants: li
     """The cells of one network, each in the row of its variant; a smaller number of runs stands beside the row."""
     rows = {v: float(i) for i, v in enumerate(variants)}
     ends = _margin(axes, experiment, cells, (-0.6, len(variants) - 0.4))
+    colors = detail_colors(experiment, variants)
     for cell in cells:
-        ends += _line(axes, experiment, cell, rows[cell.variant])
+        ends += _line(axes, experiment, cell, rows[cell.variant], colors[cell.variant])
     axes.set_yticks(range(len(variants)), [variant_label(v) for v in variants], fontsize=6.8)
     axes.set_ylim(len(variants) - 0.4, -0.6)
     _frame(axes, ends)
@@ -133,13 +134,12 @@ def _beyond(axes: Axes, means: list[tuple[float, float]]) -> None:
             axes.text(x, y, text, transform=axes.get_yaxis_transform(), ha=side, va="center", fontsize=6.5)
 
 
-def _line(axes: Axes, experiment: Experiment, cell: Cell, y: float) -> list[float]:
+def _line(axes: Axes, experiment: Experiment, cell: Cell, y: float, color: str) -> list[float]:
     """Draw one cell at height y; returns the ends of what it takes up."""
     found = experiment.comparisons[cell[:3]]
     if not found.runs:
         axes.text(0, y, "no run", ha="center", va="center", fontsize=6.5, color=MISSING_COLOR)
         return []
-    color = variant_styles(experiment)[cell.variant].color
     ends = [found.mean]
     if found.tested:
         axes.plot([found.low, found.high], [y, y], color=color, lw=1.4, solid_capstyle="butt")

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from linconv.report.figures.drawing import batch_axis, say_instead
-from linconv.report.figures.style import GUIDE, Style, legend_below, variant_dots, variant_styles
+from linconv.report.figures.style import GUIDE, Style, joined, legend_below, variant_dots, variant_styles
 from linconv.report.labels import architecture_label
 from linconv.report.source import Experiment
 from linconv.report.timings import TIMED_FORMS, how_label, shown_variants, usual_batch, where_timed
@@ -102,7 +102,7 @@ def _over_batch(axes: Axes, title: str, arms: pd.DataFrame, styles: Mapping[str,
         return
     for variant, style in styles.items():
         own = arms[arms["variant"] == variant].sort_values("batch_size")
-        axes.plot(own["batch_size"], own["share"], "-o", color=style.color, ms=3.5, lw=1)
+        axes.plot(own["batch_size"], own["share"], f"o{joined(len(own))}", color=style.color, ms=3.5, lw=1)
     batch_axis(axes, arms["batch_size"])
     axes.set_xlabel("images per call")
 

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from linconv.report.figures.style import BLACK, COLORS, FAINT, OTHER
+from linconv.report.figures.style import FAINT, detail_colors
 from linconv.report.labels import variant_label
 from linconv.report.source import Experiment
 
@@ -25,7 +25,7 @@ Vector = tuple[float, float]
 
 def numbered_key(figure: Figure, experiment: Experiment, variants: Sequence[str]) -> Mapping[str, str]:
     """Number the variants in a key below the figure; returns their colors."""
-    colors = _colors(experiment, variants)
+    colors = detail_colors(experiment, variants)
     handles = [
         Line2D([], [], ls="", marker="o", ms=3.6, mew=0, color=colors[v], label=f"{i}  {variant_label(v)}")
         for i, v in enumerate(variants, 1)
@@ -42,15 +42,6 @@ def numbered_key(figure: Figure, experiment: Experiment, variants: Sequence[str]
         labelspacing=0.25,
     )
     return colors
-
-
-def _colors(experiment: Experiment, variants: Sequence[str]) -> dict[str, str]:
-    """LinearConv's variants in their colors, L_quarter as L; what is compared with black; other methods grey."""
-    ranking = experiment.config.ranking
-    compared = {v for name in ranking.references for v in ranking.variants_of(name)} if ranking else set()
-    linear = {name: color for name, color in COLORS.items() if name != "conv"}
-    own = {v: linear.get(v.partition("_")[0]) for v in variants}
-    return {v: own[v] or (BLACK if v in (*compared, "conv") else OTHER) for v in variants}
 
 
 def number_points(axes: Axes, places: Sequence[Vector], labels: Sequence[str]) -> None:

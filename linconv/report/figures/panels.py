@@ -1,4 +1,4 @@
-"""The paper's figure of a network: accuracy, parameters and FLOPs over the variants."""
+"""The paper's figure of a network: accuracy, parameters and operations over the variants."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from linconv.report.claims.scope import COMPLETE, share_of_epochs
+from linconv.report.costs import macs_cost
 from linconv.report.figures.drawing import say_instead
 from linconv.report.figures.style import MISSING_COLOR, variant_styles
 from linconv.report.labels import place_label, variant_label
@@ -18,7 +20,7 @@ from linconv.report.wording import detail_note
 
 _CAPTION = (
     "{place}: top-1 accuracy on the test set {epoch} (small points: runs; large point and "
-    "bar: mean and standard deviation), parameters, and FLOPs by the paper's rule for one image, per variant. The "
+    "bar: mean and standard deviation), parameters, and {operations} for one image, per variant. The "
     "paper draws the three quantities over one another with three y axes; panels side by side keep each readable."
 )
 
@@ -36,8 +38,13 @@ def panels_figure(experiment: Experiment, dataset: str, architecture: str) -> tu
     styles = variant_styles(experiment)
     colors = [styles[v].color for v in variants]
     _bars(middle, colors, [math.nan if m is None else m["params"] / 1e6 for m in models], "Parameters (M)", 2)
-    flops = [math.nan if m is None else m["flops_paper"] / 1e9 for m in models]
-    _bars(right, colors, flops, "FLOPs, paper's rule (B)", 3)
+    reproduced = share_of_epochs(experiment, dataset, architecture) >= COMPLETE
+    if reproduced:
+        flops = [math.nan if m is None else m["flops_paper"] / 1e9 for m in models]
+        _bars(right, colors, flops, "FLOPs, paper's rule (B)", 3)
+    else:
+        macs = [macs_cost(experiment, (dataset, architecture, v)).value / 1e6 for v in variants]
+        _bars(right, colors, macs, "Multiply-accumulates (M)", 1)
     labels = [variant_label(v) for v in variants]
     crowded = len("  ".join(labels)) > 28
     turned: dict[str, Any] = {"rotation": 35, "ha": "right", "rotation_mode": "anchor"} if crowded else {}
@@ -45,7 +52,8 @@ def panels_figure(experiment: Experiment, dataset: str, architecture: str) -> tu
         axes.set_xlim(-0.6, len(variants) - 0.4)
         axes.set_xticks(range(len(variants)), labels, **turned)
         axes.tick_params(axis="x", length=0)
-    caption = _CAPTION.format(place=place, epoch=experiment.reported_epoch)
+    operations = "FLOPs by the paper's rule" if reproduced else "multiply-accumulates in the form auto"
+    caption = _CAPTION.format(place=place, epoch=experiment.reported_epoch, operations=operations)
     return figure, caption + detail_note(experiment, planned)
 
 

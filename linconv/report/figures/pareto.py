@@ -13,13 +13,15 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from linconv.report.costs import (
+    FORM,
     CostMeasure,
     TimedAt,
-    latency_cost,
+    deployed_time_cost,
     latency_timings,
     macs_cost,
     parameter_cost,
     timed_at,
+    timed_form,
 )
 from linconv.report.figures.drawing import log_ticks, say_instead
 from linconv.report.figures.front import Front
@@ -37,17 +39,17 @@ _CAPTION = (
     "that a test shows to be more accurate than all that cost no more. {look}"
 )
 _TIME = (
-    " The time is that of {batch} images of {shape} numbers in the form auto ({how}): the plain network's median times "
-    "the median ratio of a round; what was not timed is left out. Timed on {where}."
+    " The time is that of {batch} images of {shape} numbers in the form {form} ({how}): the plain network's "
+    "median times the median ratio of a round; what was not timed is left out. Timed on {where}."
 )
 _FEW = (
     "Bars are {level} intervals. Variants of one network with one cost lie on one another, the later ones smaller. "
     "Colors are variants, shapes networks."
 )
 _MANY = (
-    "One column per network; numbers are variants, as listed below. Colored: LinearConv's variants; black: the plain "
-    "network and what the rankings compare with; grey: other methods. A triangle at the lower edge stands for an "
-    "accuracy below it, which is given beside its number. Intervals are in the figure of differences."
+    "One column per network; numbers are variants, as listed below. Colored: the variants that other figures show in "
+    "detail; grey: the rest. A triangle at the lower edge stands for an accuracy below it, which is given beside its "
+    "number. Intervals are in the figure of differences."
 )
 
 
@@ -74,10 +76,10 @@ def pareto_figure(experiment: Experiment, dataset: str) -> tuple[Figure, str]:
     cells = [c for c in experiment.cells if c.dataset == dataset]
     names, time = "parameters and over multiply-accumulates", ""
     at = timed_at(experiment)
-    if at and not all(math.isnan(latency_cost(experiment, c[:3]).value) for c in cells):
-        panels.append(_Panel(f"Time of {at.batch_size} images (ms)", 1, latency_cost))
+    if at and not all(math.isnan(deployed_time_cost(experiment, c[:3]).value) for c in cells):
+        panels.append(_Panel(f"Time of {at.batch_size} images (ms)", 1, deployed_time_cost))
         names = "parameters, over multiply-accumulates and over the measured time of a forward pass"
-        time = _time(experiment, at)
+        time = _time(experiment, at, cells)
     many = len({c.variant for c in cells}) > IN_DETAIL
     figure = Figure()
     figure.suptitle(f"{dataset_label(dataset)}: accuracy and its cost")
@@ -86,12 +88,14 @@ def pareto_figure(experiment: Experiment, dataset: str) -> tuple[Figure, str]:
     return figure, _CAPTION.format(data=dataset_label(dataset), costs=names, time=time, look=look)
 
 
-def _time(experiment: Experiment, at: TimedAt) -> str:
+def _time(experiment: Experiment, at: TimedAt, cells: list[Cell]) -> str:
     """What the caption says of the measured time."""
     options = experiment.config.throughput
     shape = "x".join(map(str, options.input_shape)) if options else ""
     how, where = how_label(at.backend, at.precision), where_timed(latency_timings(experiment))
-    return _TIME.format(batch=at.batch_size, shape=shape, how=how, where=where)
+    linear = [c[:3] for c in cells if experiment.config.known_variants[c.variant].linear is not None]
+    form = " or ".join(dict.fromkeys(timed_form(experiment, cell) for cell in linear)) or FORM
+    return _TIME.format(batch=at.batch_size, shape=shape, form=form, how=how, where=where)
 
 
 def _points(experiment: Experiment, cells: list[Cell], panel: _Panel) -> list[_Point]:

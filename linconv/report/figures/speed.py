@@ -16,6 +16,7 @@ from linconv.report.figures.style import (
     BLACK,
     GUIDE,
     Style,
+    joined,
     legend_below,
     network_markers,
     network_shapes,
@@ -104,7 +105,7 @@ def _over_batch(axes: Axes, timed: pd.DataFrame, looks: _Looks) -> None:
         axes.plot(
             ordered["batch_size"],
             ordered["ratio"],
-            "-",
+            joined(len(ordered)),
             color=looks.styles[str(variant)].color,
             marker=looks.markers[str(architecture)],
             ms=5,

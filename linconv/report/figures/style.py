@@ -17,13 +17,23 @@ from linconv.report.source import Experiment
 # Okabe and Ito's palette: distinguishable with any kind of color vision.
 BLUE, VERMILLION, GREEN, PURPLE = "#0072B2", "#D55E00", "#009E73", "#CC79A7"
 COLORS = {"conv": "#555555", "L": BLUE, "Lr": VERMILLION, "LRr": GREEN, "LSr": PURPLE}
-_SPARE = ("#E69F00", "#56B4E9", "#000000", "#882255", "#999933", "#332288", "#44AA99", "#A6761D", "#AA4499")
+ORANGE, SKY, BLACK = "#E69F00", "#56B4E9", "#000000"
+# Of the first variant that a figure shows of a kind, so that the controls look the same in every experiment.
+_OF_KIND = {
+    "narrow": SKY,
+    "lowrank": BLACK,
+    "basis": "#882255",
+    "tucker": "#999933",
+    "ghost": "#332288",
+    "l1": "#44AA99",
+}
+_SPARE = (ORANGE, "#A6761D", "#AA4499", *_OF_KIND.values())
 _DASHES = ("-", "--", ":", "-.")
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "p", "h")
 
+LEAST_CURVE = 3  # points that a line may join
 MISSING_COLOR = "#B00000"  # notes on what is missing
 MARGIN = BLUE  # the margin of equivalence
-BLACK = "#000000"
 SIGN = "#555555"  # samples in a legend that stand for a shape or a line, not for a variant
 FAINT = "#777777"  # lines of minor importance
 GUIDE = "#999999"  # lines to compare with: equality, the best points
@@ -41,11 +51,15 @@ class Style(NamedTuple):
     dashes: str
 
 
+_STYLES = [Style(color, dashes) for dashes in _DASHES for color in _SPARE]
+
+
 def variant_styles(experiment: Experiment) -> dict[str, Style]:
     """The style of each variant that the configuration plans or defines.
 
-    The paper's variants always look the same. Others take the spare colors, those that figures show in detail first,
-    so that these differ by color alone; then dashes tell variants of one color apart.
+    The paper's variants always look the same, and so does the first one of a kind such as narrow or low rank. Others
+    take the spare colors, those that figures show in detail first, so that these differ by color alone; then dashes
+    tell variants of one color apart.
     """
     config = experiment.config
     return styles_of([*experiment.shown_in_detail(config.variants), *config.variants, *config.known_variants])
@@ -54,11 +68,26 @@ def variant_styles(experiment: Experiment) -> dict[str, Style]:
 def styles_of(variants: Sequence[str]) -> dict[str, Style]:
     """The styles of some variants, in the order in which they take the spare colors."""
     names = list(dict.fromkeys(variants))
-    others = [v for v in names if v not in COLORS]
     styles = {v: Style(color, "-") for v, color in COLORS.items()}
-    for i, name in enumerate(others):
-        styles[name] = Style(_SPARE[i % len(_SPARE)], _DASHES[i // len(_SPARE) % len(_DASHES)])
+    kinds: dict[str, str] = {}
+    for name in (v for v in names if v not in COLORS):
+        kinds.setdefault(name.partition("_")[0], name)
+    own = {name: Style(_OF_KIND[kind], "-") for kind, name in kinds.items() if kind in _OF_KIND}
+    styles |= own
+    free = (style for style in itertools.cycle(_STYLES) if style not in own.values())
+    styles |= {name: next(free) for name in names if name not in styles}
     return {v: styles[v] for v in names}
+
+
+def detail_colors(experiment: Experiment, variants: Sequence[str]) -> dict[str, str]:
+    """The colors of many variants: their own for those that figures show in detail, grey for the rest."""
+    shown, styles = experiment.shown_in_detail(variants), variant_styles(experiment)
+    return {v: styles[v].color if v in shown else OTHER for v in variants}
+
+
+def joined(points: int) -> str:
+    """The line through some points: none through two, which would look like a course that nobody measured."""
+    return "-" if points >= LEAST_CURVE else ""
 
 
 def network_markers(architectures: Sequence[str]) -> dict[str, str]:

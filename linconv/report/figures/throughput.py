@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from linconv.report.figures.drawing import batch_axis, log_ticks, say_instead
-from linconv.report.figures.style import BLACK, Style, legend_below, variant_styles
+from linconv.report.figures.style import BLACK, Style, joined, legend_below, variant_styles
 from linconv.report.labels import architecture_label, variant_label
 from linconv.report.source import Experiment
 from linconv.report.timings import how_label, shown_variants, where_timed
@@ -23,7 +23,7 @@ _CAPTION = (
     "the variants in the form auto, medians over rounds; a training step is a whole one.{dashed}{left_out} Ratios to "
     "the plain network of the same round, which are more exact, are in the figure of speed. Timed on {where}."
 )
-_DASHED = " Dashed: optimised for inference, with the faster exact form of every layer."
+_DASHED = " Dashed and hollow: optimised for inference, with the faster exact form of every layer."
 _LEFT_OUT = " What does not fit the memory or the device is left out."
 
 
@@ -48,7 +48,7 @@ def throughput_figure(experiment: Experiment, architecture: str) -> tuple[Figure
     handles = [Line2D([], [], color=styles[v].color, marker="o", ms=4, label=variant_label(v)) for v in drawn]
     optimised = "optimised" in set(own["form"])
     if optimised:
-        handles.append(Line2D([], [], color=BLACK, ls="--", label="optimised"))
+        handles.append(Line2D([], [], color=BLACK, ls="--", marker="o", ms=4, mfc="white", label="optimised"))
     legend_below(figure, handles)
     caption = _CAPTION.format(
         network=architecture_label(architecture),
@@ -71,8 +71,9 @@ def _panel(axes: Axes, timed: pd.DataFrame, styles: Mapping[str, Style]) -> None
             ordered["batch_size"],
             ordered["images_per_second"],
             color=styles[str(variant)].color,
-            ls=_LINES[str(form)],
+            ls=_LINES[str(form)] if joined(len(ordered)) else "",
             marker="o",
+            mfc="white" if form == "optimised" else None,
             ms=3.5,
             lw=1.6 if form == "plain" else 1,
             zorder=3 if form == "plain" else 2,

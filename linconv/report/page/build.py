@@ -11,6 +11,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
+from linconv.report.answer import weight
 from linconv.report.claims import ERRATA, Claim, claims, protocol_deviations
 from linconv.report.labels import architecture_label, dataset_label, variant_label
 from linconv.report.page.sections import Section, anchor, section, slugs
@@ -54,7 +55,7 @@ def report_html(folder: str | Path, *, workers: int = 1) -> str:
     with tempfile.TemporaryDirectory() as temporary:
         for slug, root in zip(slugs(roots), roots, strict=True):
             try:
-                experiment = _experiment(root, Path(temporary, slug))
+                experiment = collected(root, Path(temporary, slug))
                 sections.append(section(slug, experiment, read_experiment(root), workers=workers))
             except ResultError as error:
                 if len(roots) == 1:
@@ -65,6 +66,9 @@ def report_html(folder: str | Path, *, workers: int = 1) -> str:
         if not sections:
             raise ResultError("\n".join(unreadable))
         verdicts = claims(experiments)
+        weights = map(weight, experiments)
+        ordered = sorted(zip(weights, sections, strict=True), key=lambda pair: pair[0], reverse=True)
+        sections = [section for _, section in ordered]
     return _render(
         title=f"{sections[0].name}: LinearConv results" if len(roots) == 1 else "LinearConv results",
         sections=sections,
@@ -76,8 +80,13 @@ def report_html(folder: str | Path, *, workers: int = 1) -> str:
     )
 
 
-def _experiment(root: Path, scratch: Path) -> Experiment:
-    """The collected data: collected anew where the result files are there, since the folder's may be older."""
+def collected(root: Path, scratch: Path) -> Experiment:
+    """The collected data: collected anew where the result files are there, since the folder's may be older.
+
+    Args:
+        root: the experiment's folder.
+        scratch: a folder for what is collected, which the experiment reads later as well.
+    """
     if not (root / "runs").is_dir() and (root / "data").is_dir():
         return load_experiment(root)
     config = read_experiment(root).config

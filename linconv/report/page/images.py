@@ -8,10 +8,14 @@ from collections.abc import Sequence
 from functools import partial
 from typing import NamedTuple
 
+import matplotlib
 import PIL.Image
+from matplotlib.figure import Figure
 
 from linconv.report.figures import draw_figure
-from linconv.report.figures.drawing import draw_all, write
+from linconv.report.figures.answer import answer_figure
+from linconv.report.figures.drawing import STYLE, draw_all, lay_out, write
+from linconv.report.inference import Place
 from linconv.report.plan import Planned
 from linconv.report.source import Experiment
 
@@ -37,6 +41,18 @@ def images(slug: str, experiment: Experiment, planned: Sequence[Planned], *, wor
 
 def _image(slug: str, experiment: Experiment, planned: Planned) -> Image:
     figure, caption = draw_figure(experiment, planned)
+    return Image(f"{slug}-figure-{planned.stem}", planned.title, caption, *_png(figure))
+
+
+def tall_answer(experiment: Experiment, place: Place) -> tuple[str, int, int]:
+    """The answer's picture for narrow screens: its PNG with its size in CSS pixels."""
+    with matplotlib.rc_context(fname=STYLE):
+        figure, _ = answer_figure(experiment, *place, tall=True)
+        lay_out(figure)
+        return _png(figure)
+
+
+def _png(figure: Figure) -> tuple[str, int, int]:
     buffer = io.BytesIO()
     write(figure, buffer, "png", dpi=DPI, pil_kwargs={"compress_level": 1})
     picture = PIL.Image.open(buffer).convert("RGB")
@@ -45,4 +61,4 @@ def _image(slug: str, experiment: Experiment, planned: Planned) -> Image:
     reduced.save(buffer, format="png", optimize=True)
     data = base64.b64encode(buffer.getvalue()).decode("ascii")
     size = [round(side * 96 / DPI) for side in picture.size]
-    return Image(f"{slug}-figure-{planned.stem}", planned.title, caption, data, size[0], size[1])
+    return data, size[0], size[1]

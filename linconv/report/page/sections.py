@@ -16,11 +16,12 @@ from markupsafe import Markup
 from linconv.catalogue.figures import FIGURES
 from linconv.catalogue.tables import TABLES
 from linconv.config import RunKey, plan_cells
+from linconv.report.answer import leading, missing, sentences
 from linconv.report.compare.origins import origin_values
 from linconv.report.formats import to_html
-from linconv.report.labels import architecture_label, dataset_label, draw_label, split_label, variant_label
+from linconv.report.labels import architecture_label, dataset_label, draw_label, place_label, split_label, variant_label
 from linconv.report.links import run_anchor
-from linconv.report.page.images import Image, images
+from linconv.report.page.images import Image, images, tall_answer
 from linconv.report.page.plots import Plot, history_plots
 from linconv.report.plan import Planned, plan_outputs
 from linconv.report.source import CellKey, Experiment
@@ -69,12 +70,27 @@ class ShownCell:
     origins: dict[str, str]
 
 
+class ShownAnswer(NamedTuple):
+    """The weightiest answer of an experiment: where, the verdict, sentences with numbers, what is missing, its picture.
+
+    `tall` is the picture for narrow screens: PNG, width, height.
+    """
+
+    place: str
+    verdict: str
+    sentences: list[str]
+    missing: str
+    image: Image | None
+    tall: tuple[str, int, int] | None
+
+
 @dataclass(frozen=True)
 class Section:
     """One experiment; `left_out` are the tables and figures that it does not have, each with the reason."""
 
     slug: str
     name: str
+    answer: ShownAnswer | None
     facts: list[tuple[str, str]]
     counts: dict[str, int]
     tables: list[ShownTable]
@@ -108,10 +124,13 @@ def section(slug: str, experiment: Experiment, results: Results, *, workers: int
     failed = _failed(experiment)
     cells = [_cell(slug, cell, experiment, results, failed) for cell in plan_cells(experiment.config)]
     reasons = Counter(reason for key, (reason, _) in failed.items() if key is not None)
+    shown = images(slug, experiment, figures.made, workers=workers)
+    answer = _answer(experiment, shown)
     finished = int((experiment.runs["status"] == "ok").sum())
     return Section(
         slug=slug,
         name=experiment.config.experiment,
+        answer=answer,
         facts=list(_facts(experiment)),
         counts={
             "planned": len(cells) * len(experiment.config.draws),
@@ -119,11 +138,22 @@ def section(slug: str, experiment: Experiment, results: Results, *, workers: int
             **dict(sorted(reasons.items())),
         },
         tables=list(tables.values()),
-        figures=images(slug, experiment, figures.made, workers=workers),
+        figures=[image for image in shown if answer is None or image is not answer.image],
         left_out=[(p.title, p.why_not) for p in (*planned.left_out, *figures.left_out)],
         cells=cells,
         failures=None if experiment.frames["failures"].empty else failures,
     )
+
+
+def _answer(experiment: Experiment, shown: Sequence[Image]) -> ShownAnswer | None:
+    found = leading(experiment)
+    if found is None:
+        return None
+    end = "-figure-answer_" + "_".join(found.place)
+    image = next((image for image in shown if image.id.endswith(end)), None)
+    verdict, *numbers = sentences(found)
+    tall = tall_answer(experiment, found.place) if image else None
+    return ShownAnswer(place_label(*found.place[::-1]), verdict, numbers, missing(found), image, tall)
 
 
 def _facts(experiment: Experiment) -> Iterator[tuple[str, str]]:

@@ -31,7 +31,7 @@ def test_all_kinds_in_every_format_twice_the_same(collected):
     root = collected(figures={"formats": ["svg", "pdf", "png"]}, variants=["conv", "Lr"], seeds=[0, 1])
     paths = render_figures(root)
     stems = [f"{k}_digits" for k in ("pareto", "differences")]
-    stems += [f"{k}_digits_base" for k in ("panels", "correlations", "curves", "redundancy", "filters")]
+    stems += [f"{k}_digits_base" for k in ("answer", "panels", "correlations", "curves", "redundancy", "filters")]
     expected = [f"figures/{stem}.{s}" for stem in stems for s in ("svg", "pdf", "png")] + ["figures/index.json"]
     assert [p.relative_to(root).as_posix() for p in paths] == expected
     first = {path: path.read_bytes() for path in paths}
@@ -52,7 +52,7 @@ def test_all_kinds_in_every_format_twice_the_same(collected):
 
 def test_one_seed_and_one_epoch(collected):
     root = collected(seeds=[4], recipe={"overrides": [{"set": {"epochs": 1}}]}, figures={"formats": ["svg"]})
-    assert len(render_figures(root)) == 7 + 1  # and the index
+    assert len(render_figures(root)) == 8 + 1  # and the index
 
 
 def test_networks_without_runs_are_left_out_and_their_old_figures_removed(collected):
@@ -78,6 +78,7 @@ def test_planned_figures_are_those_of_what_has_runs(collected):
     reasons = {figure.why_not for figure in planned.left_out if "vgg11" in figure.stem}
     assert reasons == {
         "no run was collected",
+        "no finished run of a variant beside one of the plain network",
         "no finished run with measured filters",
         "no finished run with filter correlations of figures.heatmap_variants",
     }
