@@ -52,13 +52,21 @@ def targets(source: str, text: str) -> list[str]:
 
 
 def on_config(config: Any) -> None:
-    """Pages named how-to-* come into the navigation by their names."""
+    """Pages named how-to-* come into the navigation by their names, those of experiments by their weight."""
+    (weighed,) = [entry["Experiments"] for entry in config.nav if "Experiments" in entry]
+    weighed += [{name: f"repository/results/reference/{page}"} for name, page in experiments()]
     (section,) = [entry["How-tos"] for entry in config.nav if "How-tos" in entry]
     known = {place for entry in section for place in entry.values()}
     section[:0] = [
         {_title(path): path.name} for path in sorted((ROOT / "docs").glob("how-to-*.md")) if path.name not in known
     ]
     config.repo_url = repository()
+
+
+def experiments() -> list[tuple[str, str]]:
+    """Names and pages of the experiments, the weightiest first: the headings of the page that lists them."""
+    text = (ROOT / "results" / "reference" / "experiments.md").read_text(encoding="utf-8")
+    return re.findall(r"^## \[([^\]]+)\]\(([^)]+)\)", text, re.MULTILINE)
 
 
 def on_files(files: Files, config: Any) -> Files:

@@ -149,11 +149,11 @@ def _to_narrow(
 
 def _row(experiment: Experiment, cell: Cell, to_narrow: Mapping[CellKey, Comparison]) -> Row:
     key = cell[:3]
-    measures = (parameter_cost, macs_cost, deployed_time_cost)
-    costs = [measure(experiment, key) for measure in measures]
+    parameters, macs, time = (of(experiment, key) for of in (parameter_cost, macs_cost, deployed_time_cost))
     to_plain = experiment.comparisons.get(key)
     has_plain = to_plain is not None and to_plain.runs
-    form = timed_form(experiment, key) if not math.isnan(costs[2].value) else ""
+    form = timed_form(experiment, key) if not math.isnan(time.value) else ""
     options = experiment.config.known_variants[cell.variant].linear
     low_rank = None if options is None else options.rank is not None
-    return Row(cell, *costs, form, low_rank, to_plain if has_plain else None, to_narrow.get(key))
+    to_plain = to_plain if has_plain else None
+    return Row(cell, parameters, macs, time, form, low_rank, to_plain, to_narrow.get(key))

@@ -76,7 +76,7 @@ def _verdict(answer: Answer, rows: Sequence[Row]) -> str:
 def _with_more_parameters(larger: Sequence[tuple[Row, Comparison]]) -> str:
     if better := _of(larger, 1):
         return f"; {_names(better)} {_is(better)} more accurate than it, with more parameters"
-    equal = [row for row, c in larger if c.outcome == "equivalent"]
+    equal = [row for row, c in larger if c.outcome == "equivalent" and not c.differs]
     return f"; {_names(equal)} {_is(equal)} as accurate as it, but with more parameters" if equal else ""
 
 
@@ -104,7 +104,7 @@ def _same_size(row: Row, narrow: Row) -> bool:
 
 def _of(found: Sequence[tuple[Row, Comparison]], sign: int) -> list[Row]:
     """The variants shown to be better (1) or worse (-1)."""
-    return [row for row, c in found if c.outcome == "different" and sign * c.mean > 0]
+    return [row for row, c in found if c.differs and sign * c.mean > 0]
 
 
 def _names(rows: Sequence[Row]) -> str:
@@ -152,8 +152,10 @@ def _difference(found: Comparison | None) -> str:
     if found is None:
         return ""
     words = {"equivalent": f"equal within ±{number(found.margin.points, 2)}", "n too small": "too few runs for a test"}
-    if found.outcome == "different":
+    if found.differs:
         verdict = "more accurate" if found.mean > 0 else "less accurate"
+        if found.outcome == "equivalent":
+            verdict += f" by less than {number(found.margin.points, 2)}"
     else:
         verdict = words.get(found.outcome, found.text)
     mean, _, interval = difference_text(found).partition(" ")

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from linconv.results import Epoch, RunResult
 
 WIDTH, HEIGHT = 320, 150
+LEAST_CURVE = 3  # epochs
 POINTS = 100  # drawn per curve at most
 
 
@@ -31,7 +32,12 @@ class Plot(NamedTuple):
 
 
 def history_plots(runs: Sequence[RunResult]) -> list[Plot]:
-    """Accuracy and loss by epoch, test and training part, one curve per run; nothing without a finite value."""
+    """Accuracy and loss by epoch, test and training part, one curve per run.
+
+    Nothing without a finite value, and nothing of so few epochs that they make no curve: the table has their values.
+    """
+    if max((len(run.history) for run in runs), default=0) < LEAST_CURVE:
+        return []
     accuracy = _plot("Accuracy (%)", ("test_top1", "train_top1"), "{:.1f}", float, runs)
     loss = _plot("Cross-entropy (log scale)", ("test_loss", "train_loss"), "{:.2g}", _log, runs)
     return [plot for plot in (accuracy, loss) if plot is not None]

@@ -25,9 +25,11 @@ from tests.results.factory import LAYERS, make_config, make_correlations, read_r
 
 def test_panels_show_the_numbers(collected):
     accuracies = {key("conv", k): x for k, x in enumerate((90.0, 92.0, 94.0))}
-    figure = draw(collected(top1=accuracies, diverged=[key("LRr", 2)]), panels_figure, "digits", "base")[0]
+    experiment = load_experiment(collected(top1=accuracies, diverged=[key("LRr", 2)]))
+    figure = draw(experiment, panels_figure, "digits", "base")[0]
     shown = texts(figure)
-    assert {"Conv", "-L", "-Lr", "-LRr", "-LSr", "0.40", "0.017", "2 of 3\nruns"} <= set(shown)
+    macs = f"{experiment.model('base', 'conv')['macs_auto'] / 1e6:.1f}"
+    assert {"Conv", "-L", "-Lr", "-LRr", "-LSr", "0.40", macs, "2 of 3\nruns"} <= set(shown)
     left, middle, _ = figure.axes
     means = [line.get_ydata() for line in left.lines if line.get_color() == COLORS["conv"]]
     assert any(np.array_equal(y, [92.0]) for y in means)

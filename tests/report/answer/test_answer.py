@@ -1,0 +1,127 @@
+"""The answer: sentences with the numbers of the tables, what is missing, which experiment weighs most."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from linconv.report.answer import answers, leading, missing, sentences, weight
+from linconv.report.answer.pages import experiment_markdown, experiments_markdown, runs_to_close
+from linconv.report.verdicts import difference_text
+from tests.report.conftest import key, written
+
+NARROW = {"narrow": {"layer": "conv", "narrow_to": "LRr"}}
+VARIANTS = ["conv", "Lr", "LRr", "narrow"]
+COSTS = {"conv": (1000, 2000), "Lr": (570, 1200), "LRr": (530, 1100), "narrow": (525, 1050)}
+SPREAD = (-0.1, 0.0, 0.1, 0.05, -0.05)
+
+
+def accuracies(variants=VARIANTS, seeds=5, **means):
+    """An accuracy of every run: the mean of its variant (70 without one) and a small deviation by seed and variant."""
+    return {
+        key(variant, seed): means.get(variant, 70.0) + SPREAD[(seed + i) % 5]
+        for i, variant in enumerate(variants)
+        for seed in range(seeds)
+    }
+
+
+def experiment(root, *, variants=VARIANTS, seeds=5, define=NARROW, margin=15.0, **means):
+    top1 = accuracies(variants, seeds, **means)
+    changes = {"variants": variants, "seeds": list(range(seeds)), "define": define}
+    changes["statistics"] = {"margin": {"digits": margin}}
+    return written(root, top1=top1, costs={v: COSTS[v] for v in variants if v in COSTS}, **changes)
+
+
+def test_a_narrower_network_that_is_better_is_the_answer(tmp_path):
+    found = leading(experiment(tmp_path, Lr=50.0, LRr=20.0, narrow=50.0))
+    verdict, beside_plain, beside_narrow = sentences(found)
+    assert verdict.startswith(
+        "Use fewer channels rather than LinearConv: -LRr (low-rank coefficients) is less accurate"
+    )
+    plain, narrow = found.row("LRr").to_plain, found.row("LRr").to_narrow
+    assert plain is found.experiment.comparisons["digits", "base", "LRr"]  # the tables' own
+    assert narrow is found.experiment.controls["digits", "base", "LRr"]
+    mean, _, interval = difference_text(plain).partition(" ")
+    assert f"-LRr has {mean} points {interval}, less accurate, at 53 % of the parameters and 55 % of" in beside_plain
+    assert "(52 % of the parameters and 52 % of the multiply-accumulates)" in beside_narrow
+    assert difference_text(narrow).split(" ")[0] in beside_narrow
+    assert missing(found) == ""
+
+
+@pytest.mark.parametrize(
+    ("means", "margin", "said"),
+    [
+        ({"LRr": 90.0, "narrow": 50.0}, 15.0, "Use LinearConv here: -LRr (low-rank coefficients) is more accurate"),
+        ({}, 25.0, "equally accurate here: choose by cost"),
+        ({}, 0.01, "Not decided: LinearConv is neither shown to be better nor worse"),
+        ({"Lr": 97.0, "LRr": 40.0}, 15.0, "; -Lr (full coefficients) is more accurate than it, with more parameters"),
+    ],
+)
+def test_the_verdict_follows_the_tests(means, margin, said, tmp_path):
+    assert said in sentences(leading(experiment(tmp_path, margin=margin, **means)))[0]
+
+
+def test_what_is_missing_is_one_line(tmp_path):
+    found = leading(experiment(tmp_path / "a", variants=["conv", "LRr"], define={}, LRr=30.0))
+    assert sentences(found)[0].startswith("No answer yet: -LRr (low-rank coefficients) is less accurate than the plain")
+    assert "`narrow: {layer: conv, narrow_to: LRr}`" in missing(found)
+    found = leading(experiment(tmp_path / "b", seeds=1))
+    assert "nothing could be tested" in sentences(found)[0]
+    assert missing(found).endswith("3 of each are needed (Conv has 1, -Lr has 1, -LRr has 1, narrow has 1).")
+    found = leading(experiment(tmp_path / "c", variants=["conv"], define={}))
+    assert missing(found) == "For an answer this lacks a finished run of a LinearConv variant."
+
+
+def test_of_several_narrower_networks_that_of_the_size_of_linearconv_is_taken(tmp_path):
+    other = {"narrow": {"layer": "conv", "narrow_to": "L"}, "small": {"layer": "conv", "narrow_to": "LRr"}}
+    variants = ["conv", "LRr", "narrow", "small"]
+    found = leading(experiment(tmp_path, variants=variants, define=other, LRr=30.0))
+    assert found.narrow == "small"
+    assert found.row("LRr").to_narrow.differs
+
+
+def test_evidence_that_decides_weighs_more(tmp_path):
+    decided = experiment(tmp_path / "decided", LRr=30.0, margin=25.0)
+    undecided = experiment(tmp_path / "undecided", margin=0.01)
+    assert weight(decided) > weight(undecided) > weight(experiment(tmp_path / "one", seeds=1))
+    page = experiments_markdown([undecided, decided])
+    assert page.index(sentences(leading(decided))[0]) < page.index(sentences(leading(undecided))[0])
+
+
+def test_networks_come_in_the_order_of_their_weight(tmp_path):
+    top1 = {
+        key(v, s, a): 95.0 + SPREAD[(s + i) % 5]
+        for i, v in enumerate(VARIANTS)
+        for s in range(5)
+        for a in ("base", "vgg11")
+    }
+    top1 |= {key("LRr", s, "vgg11"): 30.0 + SPREAD[s] for s in range(5)}
+    changes = {
+        "variants": VARIANTS,
+        "define": NARROW,
+        "seeds": list(range(5)),
+        "statistics": {"margin": {"digits": 0.01}},
+    }
+    found = answers(written(tmp_path, top1=top1, architectures=["base", "vgg11"], **changes))
+    assert [a.place[1] for a in found] == ["vgg11", "base"]
+
+
+def test_the_page_of_an_experiment_has_its_differences_and_what_would_close_the_rest(tmp_path):
+    found = experiment(tmp_path, margin=0.3, Lr=69.5)
+    page = experiment_markdown(found)
+    for heading in ("What was asked", "Differences and verdicts", "What stays open", "The runs"):
+        assert f"## {heading}\n" in page
+    assert difference_text(found.comparisons["digits", "base", "Lr"]) in page
+    assert "Runs: 20 of 20 planned finished; seeds 0, 1, 2, 3, 4." in page
+    assert "(figures/answer_digits_base.png)" in page
+
+
+def test_runs_that_would_close_open_verdicts_count_the_reference_once(tmp_path):
+    found = experiment(tmp_path)
+    needed = {"Lr": 9, "LRr": 7, "narrow": None}
+    opened = {
+        cell: replace(c, outcome="undecided", seeds_needed=needed[cell[2]]) for cell, c in found.comparisons.items()
+    }
+    assert all(c.tested for c in opened.values())
+    assert runs_to_close(found, "conv", opened) == (9 - 5) + (7 - 5) + (9 - 5)  # Lr, LRr, and conv with the most
