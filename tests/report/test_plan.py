@@ -80,8 +80,10 @@ def same(record):
     """All that was planned was measured."""
 
 
+LR, CONV = ([key(variant, k) for k in range(3)] for variant in ("Lr", "conv"))
 # What is collected -> the figures that are not made.
-NO_RUN = {"pareto_digits", "differences_digits", "panels_digits_base", "curves_digits_base"}
+NO_ANSWER = {"answer_digits_base"}
+NO_RUN = {*NO_ANSWER, "pareto_digits", "differences_digits", "panels_digits_base", "curves_digits_base"}
 NO_FILTERS = {"correlations_digits_base", "redundancy_digits_base", "filters_digits_base"}
 CASES = {
     "no timings planned": (ONE, {}, None, {"speed", "memory"}),
@@ -96,12 +98,12 @@ CASES = {
     "training only": (ONE | {"throughput": GRID | {"activities": ["training"]}}, {}, same, set()),
     "inference only": (ONE | {"throughput": GRID | {"activities": ["inference"]}}, {}, same, set()),
     "no timing is there yet": (TIMED, {}, None, TIMING_FIGURES),
-    "one variant": (ONE | {"variants": ["conv"]}, {}, None, {"speed", "memory"}),
-    "no plain network": (THREE | {"variants": ["Lr"]}, {}, None, {"speed", "memory"}),
+    "one variant": (ONE | {"variants": ["conv"]}, {}, None, {"speed", "memory", *NO_ANSWER}),
+    "no plain network": (THREE | {"variants": ["Lr"]}, {}, None, {"speed", "memory", *NO_ANSWER}),
     "no run": (ONE, {"skip": all_of(**ONE)}, None, {"speed", "memory", *NO_RUN, *NO_FILTERS}),
-    "all diverged": (THREE, {"diverged": all_of(**THREE)}, None, {"speed", "memory", *NO_FILTERS}),
-    "a variant without a run": (THREE, {"skip": [key("Lr", k) for k in range(3)]}, None, {"speed", "memory"}),
-    "a baseline without a run": (THREE, {"skip": [key("conv", k) for k in range(3)]}, None, {"speed", "memory"}),
+    "all diverged": (THREE, {"diverged": all_of(**THREE)}, None, {"speed", "memory", *NO_ANSWER, *NO_FILTERS}),
+    "a variant without a run": (THREE, {"skip": LR}, None, {"speed", "memory", *NO_ANSWER}),
+    "a baseline without a run": (THREE, {"skip": CONV}, None, {"speed", "memory", *NO_ANSWER}),
     "equal accuracies": (
         THREE,
         {"top1": {key(v, k): 97.0 for v in ("conv", "Lr") for k in range(3)}},

@@ -81,7 +81,7 @@ def styles_of(variants: Sequence[str]) -> dict[str, Style]:
 
 def detail_colors(experiment: Experiment, variants: Sequence[str]) -> dict[str, str]:
     """The colors of many variants: their own for those that figures show in detail, grey for the rest."""
-    shown, styles = experiment.shown_in_detail(variants), variant_styles(experiment)
+    shown, styles = experiment.shown_in_detail(experiment.config.variants), variant_styles(experiment)
     return {v: styles[v].color if v in shown else OTHER for v in variants}
 
 

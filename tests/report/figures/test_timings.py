@@ -75,7 +75,7 @@ def test_images_per_second_against_the_batch(timed):
     assert shown[COLORS["LRr"], "--"] == [(1, 1.25), (8, 1.25), (50, 1.25)]
     assert len(shown) == 5  # plain, two variants in two forms
     assert [t.get_text() for t in figure.legends[0].get_texts()] == ["Conv", "-Lr", "-LRr", "optimised"]
-    assert "Dashed: optimised" in caption
+    assert "Dashed and hollow: optimised" in caption
     assert "left out" not in caption
     assert len(training.lines) == len(inference.lines)
 
@@ -93,7 +93,7 @@ def test_what_did_not_fit_is_left_out_and_said(timed):
 
     experiment = timed(change=fail)
     figure, caption = draw(experiment, throughput_figure, "base")
-    assert lines(figure.axes[0])[COLORS["Lr"], "-"] == [(1, 1.0), (8, 1.0)]
+    assert lines(figure.axes[0])[COLORS["Lr"], "None"] == [(1, 1.0), (8, 1.0)]  # no line joins two points
     assert [t.get_text() for t in figure.axes[1].texts] == ["not timed"]
     assert "What does not fit the memory or the device is left out." in caption
     figure, _ = draw(experiment, memory_figure)
