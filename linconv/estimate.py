@@ -94,6 +94,11 @@ class Estimate(NamedTuple):
         return self.start_seconds + sum(cell.runs * cell.processor_seconds for cell in self.cells)
 
     @property
+    def starts_seconds(self) -> float:
+        """What further processes take to start, where each run is a process of its own, as in the pipeline."""
+        return max(0, self.runs - 1) * self.start_seconds
+
+    @property
     def result_bytes(self) -> int:
         """Of the result files of all missing runs."""
         return sum(cell.runs * cell.result_bytes for cell in self.cells)

@@ -15,7 +15,7 @@ from linconv.cli.estimating import not_estimated
 from linconv.config import parse_config, plan_runs
 from linconv.config.needs import MEASURING
 from linconv.data import load
-from linconv.estimate import estimate
+from linconv.estimate import CellEstimate, Estimate, estimate
 from linconv.results import write_result
 from tests.results.factory import make_run
 
@@ -58,6 +58,15 @@ def test_the_time_of_a_run_is_that_of_its_steps_and_evaluations(clock, tmp_path)
     runs = sum(2 * c.run_seconds for c in found.cells)
     assert found.seconds - found.start_seconds == pytest.approx(runs)
     assert found.processor_seconds - found.start_seconds == pytest.approx(runs / 2)
+
+
+def test_each_process_starts_once():
+    cell = CellEstimate("digits", "base", "conv", 3, 0.1, 20.0, 10.0, 0, 0)
+    found = Estimate(6, [cell, cell._replace(variant="Lr")], {}, [], 4.0)
+    assert found.processor_seconds == 4 + 6 * 10  # one process takes all runs
+    assert found.starts_seconds == 5 * 4  # and five more start where each run has its own
+    assert Estimate(1, [cell._replace(runs=1)], {}, [], 4.0).starts_seconds == 0
+    assert Estimate(0, [], {}, [], 0.0).starts_seconds == 0
 
 
 def test_runs_with_a_result_are_not_counted_and_cells_without_runs_not_timed(clock, tmp_path):

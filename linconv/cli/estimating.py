@@ -33,6 +33,11 @@ def show_estimate(settings: Config, results: Path, device: str) -> None:
         typer.echo(
             f"           {duration(found.processor_seconds)} of the processor, on a machine that does nothing else"
         )
+    if found.starts_seconds:
+        typer.echo(
+            f"           {duration(found.starts_seconds)} of the processor more where each run is a process of its own "
+            f"(`linconv train`, the pipeline), for {found.start_seconds:.0f} s to start each"
+        )
     many = 1 if here == "cuda" else max(1, cores() // settings.threads)
     if many > 1:
         typer.echo(f"           {duration(found.seconds / many)} at best with {many} at once, as `linconv run` does")
