@@ -73,12 +73,13 @@ def header(page, name, table=RUNS):
     return page.locator(f"{table} >> nth=0").get_by_role("columnheader", name=name)
 
 
-def test_it_opens_with_verdicts_first(page):
+def test_it_opens_with_the_answer_then_the_verdicts(page):
     assert page.title() == "LinearConv results"
     first = page.locator("main h2").first
-    assert first.inner_text() == "Verdicts"
-    top = first.bounding_box()
-    assert top["y"] < 900  # seen without scrolling
+    assert first.inner_text().startswith("Should I use LinearConv?")
+    for place in (first, page.locator("#answer .answer"), page.locator("#answer img")):
+        assert place.bounding_box()["y"] < 900  # seen without scrolling
+    assert page.locator("main h2").nth(1).inner_text() == "Verdicts"
     assert page.locator("main figure img").count() >= 6
     broken = "images => images.filter(i => !i.complete || i.naturalWidth === 0).length"
     assert page.locator("img").evaluate_all(broken) == 0

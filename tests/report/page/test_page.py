@@ -18,7 +18,7 @@ from linconv.results.collect import collect
 from tests.report.conftest import key
 from tests.results.factory import make_config, make_run, write_experiment
 
-VOID = {"meta", "img", "input", "br", "hr", "link", "path", "polyline"}
+VOID = {"meta", "source", "img", "input", "br", "hr", "link", "path", "polyline"}
 EVIL = '<script>alert("1")</script>&"\'><img src=x onerror=alert(1)>'
 
 
@@ -102,7 +102,16 @@ def test_one_experiment(tmp_path):
     text = path.read_text(encoding="utf-8")
     page = check(text)
     shown = " ".join(page.text)
-    assert text.index('id="verdicts"') < text.index('id="toy-figures"') < text.index('id="toy-tables"')
+    places = (
+        'id="answer"',
+        'id="toy-figure-answer_digits_base"',
+        'id="verdicts"',
+        'id="toy-figures"',
+        'id="toy-tables"',
+    )
+    assert [text.index(place) for place in places] == sorted(text.index(place) for place in places)
+    assert text.index("<figure") == text.index('<figure id="toy-figure-answer_digits_base"')  # the first picture
+    assert "For an answer this lacks a plain network with fewer channels" in shown
     assert "6 of 6 finished" in shown
     assert {"toy-run-digits-base-conv", "toy-run-digits-base-L", "toy-run-digits-base-Lr"} <= set(page.values("id"))
     assert "linconv train config.yaml --variant Lr --seed 1" in shown
@@ -147,6 +156,20 @@ def test_several_experiments_share_a_page_and_no_id(tmp_path):
     page = check(report_html(tmp_path))
     assert {"one-run-digits-base-L", "two-run-digits-base-L"} <= set(page.values("id"))
     assert {"#one-run-digits-base-L", "#two-run-digits-base-L"} <= set(page.values("href"))
+
+
+@pytest.mark.usefixtures("sketched")
+def test_the_page_begins_with_the_experiment_that_decides_most(tmp_path):
+    apart = {
+        key(v, k): {"conv": 90.0, "L": 90.0, "Lr": 20.0}[v] + 0.1 * k for v in ("conv", "L", "Lr") for k in range(3)
+    }
+    toy(tmp_path, "one"), toy(tmp_path, "two", seeds=[0, 1, 2], top1=apart)
+    text = report_html(tmp_path)
+    assert text.index('id="two"') < text.index('id="one"')
+    assert "Base on Digits, experiment toy" in text[: text.index('id="verdicts"')]
+    assert (
+        text.index('id="two-figure-answer_digits_base"') < text.index('id="verdicts"') < text.index('id="one-answer"')
+    )
 
 
 @pytest.mark.usefixtures("sketched")
