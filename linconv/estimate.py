@@ -22,6 +22,7 @@ from linconv.config import Config, ResolvedRun, plan_runs, resolve_runs
 from linconv.data.containers import is_present
 from linconv.data.dataset import Dataset, input_size
 from linconv.data.folders import load_imagefolder
+from linconv.data.registry import load
 from linconv.layers import ConvReplacement
 from linconv.measure.redundancy import filter_banks, redundancy
 from linconv.measure.timing import synchronise
@@ -69,7 +70,7 @@ class CellEstimate(NamedTuple):
 class Estimate(NamedTuple):
     """What is planned and what is missing; `downloads` in megabytes by data set; `notes` say what is left out.
 
-    `start_seconds` is what a process takes before its first run, mostly for imports.
+    `start_seconds` is what a process takes before its first run: imports, and loading of the data that are there.
     """
 
     planned: int
@@ -118,10 +119,10 @@ def estimate(config: Config, root: Path, device: str) -> Estimate:
     Raises:
         linconv.data.DataError: an image folder is missing or cannot be used.
     """
-    start = time.process_time()
     missing = [problem.key for problem in read_planned(Runs(), config, root)[1] if problem.reason != "diverged"]
     runs = resolve_runs(config)
     data = {name: _data_of(name, config) for name in dict.fromkeys(key.dataset for key in missing)}
+    start = _start_seconds(config, [runs[key] for key in missing[:1]], list(data))
     timed: dict[Any, tuple[Seconds, Seconds]] = {}
     cells: list[CellEstimate] = []
     notes: set[str] = set()
@@ -139,6 +140,20 @@ def estimate(config: Config, root: Path, device: str) -> Estimate:
         cells.append(CellEstimate(*cell, len(waiting), step[0], whole[0], whole[1], result, checkpoint))
         notes |= _left_out(run, info, config, device)
     return Estimate(len(plan_runs(config)), cells, _downloads(config), sorted(notes), start if cells else 0.0)
+
+
+def _start_seconds(config: Config, first: list[ResolvedRun], names: list[str]) -> float:
+    """Processor seconds of this process once it has what a run begins with: imports, numerics, and the data at hand.
+
+    The numerics import a part of torch, and loading may import a library of its own; both take seconds.
+    """
+    for run in first:
+        set_numerics(config.threads, precision=run.recipe.precision, deterministic=config.deterministic)
+    for name in names:
+        entry = DATASETS.get(name)
+        if entry and not entry.streamed and (not entry.download_mb or is_present(name, config.data_folder)):
+            load(name, config.data_folder)
+    return time.process_time()
 
 
 def _data_of(name: str, config: Config) -> tuple[DatasetInfo, Sizes]:

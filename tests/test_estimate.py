@@ -60,6 +60,16 @@ def test_the_time_of_a_run_is_that_of_its_steps_and_evaluations(clock, tmp_path)
     assert found.processor_seconds - found.start_seconds == pytest.approx(runs / 2)
 
 
+def test_the_start_holds_the_loading_of_the_data_that_are_there(clock, tmp_path, monkeypatch):
+    loaded = []
+    monkeypatch.setattr(module, "load", lambda name, root: loaded.append(name))
+    monkeypatch.setattr(module.time, "process_time", lambda: 5.0 + 10 * len(loaded))
+    raw = RAW | {"datasets": ["digits", "synthetic", "cifar10"], "data_root": str(tmp_path), "variants": ["conv"]}
+    found = estimate(parse_config(raw), tmp_path, "cpu")
+    assert loaded == ["digits", "synthetic"]  # cifar10 is not there
+    assert found.start_seconds == 25
+
+
 def test_each_process_starts_once():
     cell = CellEstimate("digits", "base", "conv", 3, 0.1, 20.0, 10.0, 0, 0)
     found = Estimate(6, [cell, cell._replace(variant="Lr")], {}, [], 4.0)

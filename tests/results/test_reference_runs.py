@@ -77,6 +77,12 @@ def test_a_table_that_is_no_longer_made_is_named(small):
     assert render_reference.differences(*small) == ["claims.md: no longer made"]
 
 
+def test_a_page_of_an_experiment_and_its_picture_must_be_committed(small):
+    (small[1] / "digits" / "experiment.md").write_text("# digits\n\n![the answer](figures/answer.png)\n")
+    expected = ["digits/experiment.md: missing", "digits/figures/answer.png: missing"]
+    assert render_reference.differences(*small) == expected
+
+
 @pytest.mark.parametrize("change", ["size", "content"])
 def test_another_picture_is_named(small, change):
     file = small[1] / "digits" / "figures" / "panels_digits_base.png"

@@ -94,7 +94,8 @@ def _time(experiment: Experiment, at: TimedAt, cells: list[Cell]) -> str:
     shape = "x".join(map(str, options.input_shape)) if options else ""
     how, where = how_label(at.backend, at.precision), where_timed(latency_timings(experiment))
     linear = [c[:3] for c in cells if experiment.config.known_variants[c.variant].linear is not None]
-    form = " or ".join(dict.fromkeys(timed_form(experiment, cell) for cell in linear)) or FORM
+    timed = [cell for cell in linear if not math.isnan(deployed_time_cost(experiment, cell).value)]
+    form = " or ".join(dict.fromkeys(timed_form(experiment, cell) for cell in timed)) or FORM
     return _TIME.format(batch=at.batch_size, shape=shape, form=form, how=how, where=where)
 
 
