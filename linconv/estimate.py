@@ -6,6 +6,7 @@ loss terms and memory layout of its runs.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import math
 import time
@@ -21,6 +22,7 @@ from linconv.catalogue.datasets import DATASETS, DatasetInfo
 from linconv.config import Config, ResolvedRun, plan_runs, resolve_runs
 from linconv.data.containers import is_present
 from linconv.data.dataset import Dataset, input_size
+from linconv.data.errors import DataError
 from linconv.data.folders import load_imagefolder
 from linconv.data.registry import load
 from linconv.layers import ConvReplacement
@@ -152,7 +154,8 @@ def _start_seconds(config: Config, first: list[ResolvedRun], names: list[str]) -
     for name in names:
         entry = DATASETS.get(name)
         if entry and not entry.streamed and (not entry.download_mb or is_present(name, config.data_folder)):
-            load(name, config.data_folder)
+            with contextlib.suppress(DataError):  # a run says what is wrong with them
+                load(name, config.data_folder)
     return time.process_time()
 
 
