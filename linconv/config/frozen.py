@@ -53,6 +53,17 @@ class Frozen(BaseModel):
         """What two equal descriptions have in common, as JSON-able values: the input of every hash."""
         return self.model_dump(mode="json", context={"identity": True})
 
+    @classmethod
+    def formerly_spelled(cls, values: dict[str, Any]) -> dict[str, Any]:
+        """Some dumped values with the keys that hashes have."""
+        old = {
+            name: marker.key
+            for name, field in cls.model_fields.items()
+            for marker in field.metadata
+            if isinstance(marker, Formerly) and marker.key
+        }
+        return {old.get(name, name): value for name, value in values.items()}
+
     @model_validator(mode="before")
     @classmethod
     def _read_former_spelling(cls, raw: Any) -> Any:

@@ -8,7 +8,11 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from linconv.config import load_config
+from linconv.results import read_result
 from linconv.results.collect import collect
+from linconv.results.kinds import KINDS
+from linconv.results.kinds.throughput import ThroughputResult
 from tests.results.factory import make_config, write_experiment
 from tests.scripts import load_script
 
@@ -48,6 +52,14 @@ def test_every_experiment_has_what_rendering_reads_and_nothing_is_damaged():
     for root in experiments:
         assert (root / "data" / "runs.csv").is_file()
         assert list(root.glob("runs/*/*/*/seed*/result.json"))
+
+
+def test_the_timings_belong_to_their_configurations():
+    for root in sorted(path.parent for path in REFERENCE.glob("*/throughput")):
+        config = load_config(root / "config.yaml")
+        kind = KINDS["throughput"]
+        found = [read_result(file, ThroughputResult) for file in sorted((root / "throughput").glob("*.json"))]
+        assert {kind.hash(config, kind.key_of(result)) for result in found} == {result.grid_hash for result in found}
 
 
 @pytest.fixture

@@ -30,7 +30,7 @@ class Cells(Kind[K, R]):
 
     def hash(self, config: Config, key: K) -> str:
         options, variants = self.options(config), self._variants(config, key)
-        how = options.model_dump(mode="json", exclude=set(self.lists))
+        how = options.formerly_spelled(options.model_dump(mode="json", exclude=set(self.lists)))
         if "variants" in self.lists:
             (variant,) = variants.values()
             return digest({"how": how, "variant": variant.identity()})
