@@ -1,37 +1,16 @@
-"""Every figure, in the order of the page. A new figure is a module in `linconv.report.figures` and an entry here."""
+"""Every figure, in the order of the page. A new figure is a module in `linconv.report.figures` and an entry here.
+
+The figures of one measurement alone stand in the measurement's own entry.
+"""
 
 from __future__ import annotations
 
 from linconv.catalogue._entry import by_name
-from linconv.catalogue.outputs import ANSWER, BATCHES, CORRELATIONS, FILTERS, MEMORY, RUNS, TIMES, Output
+from linconv.catalogue.measurements import MEASUREMENTS
+from linconv.catalogue.outputs import ANSWER, CORRELATIONS, FILTERS, RUNS, Output
 
 FIGURES: dict[str, Output] = by_name(
-    Output(
-        name="speed",
-        label="Relative time",
-        caption="Time of a call relative to the plain network, over the multiply-accumulates that are left and over "
-        "the batch: medians over interleaved rounds of the ratio within a round. The grey band is the A/A band.",
-        target="linconv.report.figures.speed:speed_figure",
-        needs=TIMES,
-    ),
-    Output(
-        name="memory",
-        label="Relative peak memory",
-        caption="Peak memory of a call relative to the plain network, per network, variant and form, and over the "
-        "batch where several were timed: of parameters, gradients, the optimizer's state, images and all that the "
-        "call makes.",
-        target="linconv.report.figures.memory:memory_figure",
-        needs=MEMORY,
-    ),
-    Output(
-        name="throughput",
-        label="Images per second",
-        caption="Images per second over the batch, at inference and in training, for the plain network and each "
-        "variant in the form auto, and optimized for inference.",
-        target="linconv.report.figures.throughput:throughput_figure",
-        per="timed network",
-        needs=BATCHES,
-    ),
+    *(figure for measurement in MEASUREMENTS.values() for figure in measurement.figures),
     Output(
         name="pareto",
         label="Accuracy over cost",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import TypeVar
 
+from linconv.catalogue.claims import CLAIMS
 from linconv.catalogue.criteria import CRITERIA, CriterionEntry
 from linconv.catalogue.datasets import DATASETS, DatasetEntry
 from linconv.catalogue.examples import examples, summary
@@ -16,7 +17,18 @@ from linconv.catalogue.outputs import Output
 from linconv.catalogue.regularizers import REGULARIZERS, RegularizerEntry
 from linconv.catalogue.tables import TABLES
 
-KINDS = ("networks", "datasets", "methods", "criteria", "regularizers", "measurements", "tables", "figures", "examples")
+KINDS = (
+    "networks",
+    "datasets",
+    "methods",
+    "criteria",
+    "regularizers",
+    "measurements",
+    "tables",
+    "figures",
+    "claims",
+    "examples",
+)
 T = TypeVar("T")
 Cells = tuple[str, ...]
 _METHOD = "name, layer, parameters, folds, options, source"
@@ -38,6 +50,7 @@ def table(kind: str, methods: Iterable[MethodEntry] = METHODS.values()) -> str:
         "regularizers": lambda: _rows("name, term, weight, source", REGULARIZERS, _regularizer),
         "tables": lambda: _rows("name, what it shows", TABLES, _output),
         "figures": lambda: _rows("name, what it shows", FIGURES, _output),
+        "claims": lambda: _rows("name, what is judged", CLAIMS, lambda claim: (claim.label,)),
         "measurements": lambda: _rows("name, what, function", MEASUREMENTS, lambda m: (m.label, f"`{m.target}`")),
         "examples": lambda: _rows("name, experiment", examples(), lambda path: (summary(path),)),
     }

@@ -1,9 +1,13 @@
-"""Every table, in the order of the page. A new table is a module in `linconv.report.tables` and an entry here."""
+"""Every table, in the order of the page. A new table is a module in `linconv.report.tables` and an entry here.
+
+The tables of one measurement alone stand in the measurement's own entry.
+"""
 
 from __future__ import annotations
 
 from linconv.catalogue._entry import by_name
-from linconv.catalogue.outputs import PAIRS, Output, measured, ranks
+from linconv.catalogue.measurements import MEASUREMENTS
+from linconv.catalogue.outputs import PAIRS, Output, ranks
 
 _RANKED = (
     "Accuracy ranked at equal {cost}, as shares of the plain network's, with the differences to the reference variants "
@@ -88,70 +92,7 @@ TABLES: dict[str, Output] = by_name(
         "paper's own; cells that need a quirk of the released code name it.",
         target="linconv.report.tables.paper_columns:paper_columns_table",
     ),
-    Output(
-        name="complexity",
-        label="Parameters and operations",
-        caption="Parameters (stored, trainable, folded) and multiply-accumulates per image in the three forms of the "
-        "layer: folded into a plain convolution, in feature space and in weight space. Counted by arithmetic on "
-        "shapes.",
-        target="linconv.report.tables.complexity:complexity_table",
-    ),
-    Output(
-        name="overhead",
-        label="Operations of weight space, by batch",
-        caption="Multiply-accumulates per image of the weight-space form relative to the plain network, for several "
-        "batches, with feature space beside it. Computed from the counts per layer.",
-        target="linconv.report.tables.overhead:overhead_table",
-    ),
-    Output(
-        name="speed",
-        label="Time relative to the plain network",
-        caption="Time of a call relative to the plain network, per variant and form: the median over interleaved "
-        "rounds of the ratio within a round, and its quartiles. A ratio within the A/A band, the spread of a second "
-        "plain network, counts as no difference.",
-        target="linconv.report.tables.speed:speed_table",
-    ),
-    Output(
-        name="deployment",
-        label="Inference in engines",
-        caption="Time of inference relative to the plain network in engines on the CPU, in fp32 and int8: the median "
-        "over interleaved rounds of the ratio within a round, and its quartiles. Batch normalization is folded in all "
-        "networks.",
-        target="linconv.report.tables.deployment:deployment_table",
-        needs=measured("deployment"),
-    ),
-    Output(
-        name="profile",
-        label="Time by kind of operation",
-        caption="Where the time of a call goes, by kind of operation, in the plain network and in a variant: "
-        "milliseconds under the profiler and shares of the call.",
-        target="linconv.report.tables.profile:profile_table",
-        needs=measured("profile"),
-    ),
-    Output(
-        name="regularizer",
-        label="Cost of the regularizer",
-        caption="What the correlation regularizer adds to a training step, on the steps that it acts on and on "
-        "average, by its own derivative and by automatic differentiation.",
-        target="linconv.report.tables.regularizer:regularizer_table",
-        needs=measured("regularizer"),
-    ),
-    Output(
-        name="sensitivity",
-        label="Sensitivity of the layers",
-        caption="What each layer's replacement adds to the validation loss, per parameter saved, with all other "
-        "layers plain.",
-        target="linconv.report.tables.sensitivity:sensitivity_table",
-        needs=measured("sensitivity"),
-    ),
-    Output(
-        name="correctness",
-        label="Correctness of the forms",
-        caption="The largest errors of outputs and gradients of every form of the layer on a device, against double "
-        "precision on a CPU.",
-        target="linconv.report.tables.correctness:correctness_table",
-        needs=measured("correctness"),
-    ),
+    *(table for measurement in MEASUREMENTS.values() for table in measurement.tables),
     Output(
         name="redundancy",
         label="Redundancy of filters",

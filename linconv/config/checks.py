@@ -53,7 +53,10 @@ def _check_holes(config: Config) -> None:
 
 def _check_measured(config: Config) -> None:
     for name in MEASUREMENTS:
-        variants = getattr(getattr(config, name, None), "variants", ())  # a block of options may have none
+        options = getattr(config, name, None)
+        networks = getattr(options, "architectures", None) or ()  # a block of options may have none
+        check_known(networks, NETWORKS, "architecture", f"{name}.architectures")
+        variants = getattr(options, "variants", ())
         check_known(variants, config.known_variants, "variant", f"{name}.variants")
         if PLAIN in variants:
             raise ValueError(f"{name}.variants: the plain network is always measured too; leave '{PLAIN}' out")
@@ -64,7 +67,6 @@ def _check_measured(config: Config) -> None:
     if (options := config.sensitivity) is not None:
         known = (*DATASETS, *config.imagefolders)
         check_known(options.datasets or (), known, "data set", "sensitivity.datasets")
-        check_known(options.architectures or (), NETWORKS, "architecture", "sensitivity.architectures")
 
 
 def _check_changed(config: Config) -> None:

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator, model_validator
 
 from linconv.catalogue.datasets import DATASETS
-from linconv.config.frozen import ExcludeFromHash, Frozen
+from linconv.catalogue.frozen import ExcludeFromHash, Frozen
 
 Unit = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]

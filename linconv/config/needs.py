@@ -6,8 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from linconv.catalogue.frozen import Frozen
 from linconv.catalogue.measurements import MEASUREMENTS
-from linconv.config.frozen import Frozen
 
 TRAINING = {"train", "work"}  # `work` is the rule of `workers`, which train many runs each
 REPORTING = ("collect", "tables", "figures", "claims", "page", "partial")

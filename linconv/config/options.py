@@ -8,11 +8,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
+from linconv.catalogue.frozen import Frozen, Name, Names
 from linconv.catalogue.networks import NETWORKS
-from linconv.config.frozen import Frozen
 
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]*$", max_length=64)]
-Names = Annotated[tuple[Name, ...], Field(min_length=1)]
 Points = Annotated[float, Field(gt=0, le=100)]
 # by its kind, so that a wrong number is not told as a wrong mapping too
 Margin = Annotated[

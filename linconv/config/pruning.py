@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from linconv.catalogue.criteria import CRITERIA
-from linconv.config.frozen import Frozen, OmitDefaultFromHash
+from linconv.catalogue.frozen import Frozen, OmitDefaultFromHash
 from linconv.config.names import check_known
 
 

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field, field_validator
 
-from linconv.config.frozen import Frozen
+from linconv.catalogue.frozen import Frozen
 
 Budgets = Annotated[tuple[Annotated[float, Field(gt=0)], ...], Field(min_length=1)]
 Several = Annotated[tuple[str, ...], Field(min_length=1)]

@@ -6,8 +6,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from linconv.catalogue.frozen import Frozen, OmitDefaultFromHash
 from linconv.catalogue.networks import NETWORKS
-from linconv.config.frozen import Frozen, OmitDefaultFromHash
 from linconv.config.names import check_known
 from linconv.config.trials import scaled
 

@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
+from linconv.catalogue.frozen import Frozen, OmitDefaultFromHash, ReportEpoch
 from linconv.config.folders import ImageFolderOptions, ValidationOptions
-from linconv.config.frozen import Frozen, OmitDefaultFromHash, ReportEpoch
 from linconv.config.recipes import RateSearch, Recipe
 from linconv.config.schema import Config
 from linconv.config.variants import Variant

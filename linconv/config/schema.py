@@ -9,14 +9,14 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from linconv.catalogue.frozen import ExcludeFromHash, Frozen, Name, Names, OmitDefaultFromHash, ReportEpoch
+from linconv.catalogue.measurements import Measurements
 from linconv.catalogue.networks import NETWORKS
 from linconv.config.folders import ImageFolderOptions, ValidationOptions, check_new_names
-from linconv.config.frozen import ExcludeFromHash, Frozen, OmitDefaultFromHash, ReportEpoch
-from linconv.config.measured import Measurements
 from linconv.config.methods import PLAIN
 from linconv.config.names import check_known
 from linconv.config.needs import RULES, NeedsOptions
-from linconv.config.options import ComplexityOptions, FigureOptions, Hole, Name, Names, StatisticsOptions
+from linconv.config.options import ComplexityOptions, FigureOptions, Hole, StatisticsOptions
 from linconv.config.ranking import RankingOptions
 from linconv.config.recipes import RecipeChoice
 from linconv.config.variants import VARIANTS, Variant

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, InstanceOf, field_validator, model_validator
 
+from linconv.catalogue.frozen import Formerly, Frozen, OmitDefaultFromHash
 from linconv.catalogue.regularizers import REGULARIZERS, RegularizerEntry
 from linconv.catalogue.variants import BUILT_IN
-from linconv.config.frozen import Formerly, Frozen, OmitDefaultFromHash
 from linconv.config.methods import PLAIN, known_methods
 from linconv.config.names import check_known
 from linconv.config.pruning import Pruning

@@ -17,8 +17,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from linconv.catalogue.measurements import DeploymentOptions
 from linconv.config import Config, Variant
-from linconv.config.measured import DeploymentOptions
 from linconv.deploy import deviation, export_onnx, open_model, quantize_onnx
 from linconv.layers import optimize
 from linconv.layers.optimize import FORMS

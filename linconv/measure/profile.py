@@ -19,8 +19,8 @@ from torch import Tensor, nn
 from torch.autograd import DeviceType
 from torch.profiler import ProfilerActivity, record_function
 
+from linconv.catalogue.measurements import ProfileOptions
 from linconv.config import Config, Variant
-from linconv.config.measured import ProfileOptions
 from linconv.config.methods import PLAIN
 from linconv.layers import set_mode
 from linconv.measure.machine import machine_state, quiet_profiler

@@ -15,8 +15,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from linconv.catalogue.measurements import ThroughputOptions
 from linconv.config import Config, Variant
-from linconv.config.throughput import ThroughputOptions
 from linconv.layers import fold, optimize, set_mode
 from linconv.layers.forms import MODES
 from linconv.measure.machine import machine_state

@@ -101,7 +101,7 @@ def test_a_trap_is_one_line_with_file_line_and_key(tmp_path: Path, content: str 
 
 def test_all_numbers_refuse_true_and_every_switch_takes_it() -> None:
     """Over every field of the configuration, whatever is added to it."""
-    from linconv.config import frozen
+    from linconv.catalogue import frozen
     from linconv.config.schema import Config
 
     seen, waiting = set(), [Config]

@@ -10,11 +10,11 @@ import pytest
 import torch
 import yaml
 
+from linconv.catalogue.measurements import ThroughputOptions
 from linconv.cli import main
 from linconv.cli.options import seconds
 from linconv.config import VARIANTS, ConfigError, Variant
 from linconv.config.errors import UserError
-from linconv.config.throughput import ThroughputOptions
 from linconv.layers import LinearConv2d
 from linconv.measure import steps, throughput
 from linconv.measure.planned import measure_planned

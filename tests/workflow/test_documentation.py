@@ -17,12 +17,12 @@ from linconv.catalogue.criteria import CRITERIA
 from linconv.catalogue.datasets import DATASETS
 from linconv.catalogue.examples import examples
 from linconv.catalogue.figures import FIGURES
+from linconv.catalogue.frozen import Frozen, _leaf_types
 from linconv.catalogue.methods import METHODS
 from linconv.catalogue.networks import NETWORKS
 from linconv.catalogue.regularizers import REGULARIZERS
 from linconv.catalogue.tables import TABLES
 from linconv.config import Config, Recipe, load_config
-from linconv.config.frozen import Frozen, _leaf_types
 from tests.scripts import load_script
 from tests.workflow.conftest import REPOSITORY
 

@@ -7,8 +7,8 @@ import statistics
 from collections.abc import Mapping
 from typing import Any, ClassVar, Literal, NamedTuple
 
+from linconv.catalogue.measurements import Activity
 from linconv.config import Config
-from linconv.config.measured import Activity
 from linconv.results.kinds._cells import Cells
 from linconv.results.kinds._kind import Rows
 from linconv.results.origin import Provenance

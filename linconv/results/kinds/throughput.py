@@ -9,8 +9,8 @@ from typing import Any, ClassVar, Literal, NamedTuple, Protocol
 
 import numpy as np
 
+from linconv.catalogue.measurements import Activity, Backend, Precision, ThroughputOptions
 from linconv.config import Config
-from linconv.config.throughput import Activity, Backend, Precision, ThroughputOptions
 from linconv.results.kinds._cells import Cells
 from linconv.results.kinds._kind import Rows
 from linconv.results.origin import Provenance

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 from pydantic import (
     BaseModel,
     ConfigDict,
+    Field,
     SerializationInfo,
     SerializerFunctionWrapHandler,
     ValidationInfo,
@@ -18,6 +19,8 @@ from pydantic import (
     model_validator,
 )
 
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]*$", max_length=64)]
+Names = Annotated[tuple[Name, ...], Field(min_length=1)]
 ReportEpoch = Literal["last", "best_validation"]
 
 # Markers of fields: `precision: Annotated[str, OmitDefaultFromHash] = "fp32"`.
