@@ -26,7 +26,7 @@ from linconv.report.source import load_experiment
 from linconv.results.arrays import read_npz
 from linconv.results.collect import collect
 from linconv.results.kinds import KINDS
-from linconv.results.manifest import NAME as MANIFEST
+from linconv.results.manifest import MANIFEST as MANIFEST
 from linconv.results.outcomes import read_collected_outcomes
 
 ROOT = Path(__file__).resolve().parent.parent

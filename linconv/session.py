@@ -31,7 +31,7 @@ GRACE_SECONDS = 45.0  # for a training to finish its step and save, once it is a
 CORRECTNESS_SECONDS = 120.0
 THROUGHPUT_SHARE = 0.3  # of the time; what the timings leave goes to trainings
 SIDE_BY_SIDE = 6  # small networks fill an H200 at six: base trains 1.7 times as many images a second as alone
-Outcome = Literal["done", "already there", "failed", "stopped", "no time"]
+StepOutcome = Literal["done", "already there", "failed", "stopped", "no time"]
 
 
 class Step(NamedTuple):
@@ -51,7 +51,7 @@ class StepReport(BaseModel):
 
     name: str
     command: str
-    outcome: Outcome
+    outcome: StepOutcome
     seconds: float = 0.0
     detail: str = ""
 
@@ -169,7 +169,7 @@ def _perform(arguments: Sequence[str], name: str, command: str, seconds: float) 
         except subprocess.TimeoutExpired:
             process.kill()
             text, _ = process.communicate()
-    outcome: Outcome = "done" if process.returncode == 0 else "failed"
+    outcome: StepOutcome = "done" if process.returncode == 0 else "failed"
     if process.returncode and (stopped or process.returncode == INTERRUPTED):
         outcome = "stopped"
     lines = [line for line in text.splitlines() if line.strip()]

@@ -11,8 +11,8 @@ import yaml
 
 from linconv import cli, session
 from linconv.config import parse_config, plan_runs
-from linconv.results.integrity import content_digest, sealed_text
-from linconv.results.kinds.correctness import Check, CorrectnessResult
+from linconv.results.integrity import record_digest, sealed_text
+from linconv.results.kinds.correctness import CorrectnessResult, FormCheck
 from tests.results.factory import make_run
 
 PROGRAM = """
@@ -46,7 +46,7 @@ RAW = {
 
 
 def _correctness(device="cpu", error=0.0):
-    check = Check(
+    check = FormCheck(
         coefficients="full", geometry="3x3", form="weight", precision="fp32", channels_last=False, error=error,
         tolerance=1e-4,
     )  # fmt: skip
@@ -73,7 +73,7 @@ def act(tmp_path, monkeypatch):
         report = session.run_session(config, [config], tmp_path / "out", device="cpu", budget_seconds=budget)
         calls = program.with_suffix(".calls")
         written = json.loads((tmp_path / "out" / "session.json").read_text())
-        assert written.pop("digest") == content_digest(written)
+        assert written.pop("digest") == record_digest(written)
         assert written == report.model_dump()
         return {step.name: step for step in report.steps}, calls.read_text().splitlines() if calls.exists() else []
 

@@ -12,7 +12,7 @@ from linconv.catalogue.frozen import Frozen, Names
 from linconv.catalogue.outputs import Output
 
 Activity = Literal["inference", "training"]
-Batches = Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(min_length=1)]
+BatchSizes = Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(min_length=1)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,7 +55,7 @@ class OnRandomImages(Frozen):
 
     architectures: Names = ("vgg11", "resnet18")
     variants: Names = ("Lr",)
-    batches: Batches = (50,)
+    batches: BatchSizes = (50,)
     channels_last: bool = False
     input_shape: Annotated[tuple[int, int, int], Field(description="channels, height, width")] = (3, 32, 32)
     classes: Annotated[int, Field(ge=1)] = 10

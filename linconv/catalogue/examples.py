@@ -15,7 +15,7 @@ def examples() -> Mapping[str, Path]:
     return {_experiment(path): path for path in sorted(folder.glob("*.yaml"))}
 
 
-def summary(path: Path) -> str:
+def first_sentence(path: Path) -> str:
     """What the comment on top of a configuration says first."""
     lines = path.read_text(encoding="utf-8").splitlines()
     count = next((i for i, line in enumerate(lines) if not line.startswith("#")), len(lines))

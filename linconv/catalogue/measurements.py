@@ -11,9 +11,9 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from linconv.catalogue._entry import Entry, by_name
-from linconv.catalogue._measurement import Activity, Batches, MeasurementEntry, OnRandomImages
+from linconv.catalogue._measurement import Activity, BatchSizes, MeasurementEntry, OnRandomImages
 from linconv.catalogue.frozen import Formerly, Frozen, Names
-from linconv.catalogue.outputs import BATCHES, MEMORY, TIMES, Output, measured
+from linconv.catalogue.outputs import MEMORY, SEVERAL_BATCHES, TIMES, Output, measured
 
 Precision = Literal["fp32", "tf32", "bf16"]
 Backend = Literal["eager", "compile", "cuda_graph"]
@@ -71,7 +71,7 @@ class DeploymentOptions(OnRandomImages):
     """
 
     variants: Names = ("L", "LRr")
-    batches: Batches = (1, 50)
+    batches: BatchSizes = (1, 50)
     engines: Annotated[tuple[Engine, ...], Field(min_length=1)] = ("onnxruntime", "openvino", "torch")
     precisions: Annotated[tuple[Literal["fp32", "int8"], ...], Field(min_length=1)] = ("fp32", "int8")
     forms: Annotated[tuple[DeployedForm, ...], Field(min_length=1)] = ("folded", "feature", "product", "fastest")
@@ -184,7 +184,7 @@ MEASUREMENTS: dict[str, MeasurementEntry] = by_name(
                 "each variant in the form auto, and optimized for inference.",
                 target="linconv.report.figures.throughput:throughput_figure",
                 per="timed network",
-                needs=BATCHES,
+                needs=SEVERAL_BATCHES,
             ),
         ),
         claims=(

@@ -34,7 +34,7 @@ ChannelsLast = Annotated[bool, typer.Option(help="with --architecture: memory la
 Rounds = Annotated[int, typer.Option(min=3, help="with --architecture: samples of every arm")]
 Threads = Annotated[int | None, typer.Option(min=1, help="CPU threads; all cores by default", show_default=False)]
 DeviceOption = Annotated[str, typer.Option(help="with --architecture: cpu, cuda, or auto")]
-Output = Annotated[Path | None, typer.Option(help="with --architecture: write the result file (JSON) there")]
+OutputOption = Annotated[Path | None, typer.Option(help="with --architecture: write the result file (JSON) there")]
 Log = Annotated[Path | None, typer.Option(help=f"with --config: {_LINES}")]
 
 app = typer.Typer(help="Measure networks; results that are there are not made again.", no_args_is_help=True)
@@ -109,7 +109,7 @@ def measure_regularizer(
     channels_last: ChannelsLast = False,
     threads: Threads = None,
     device: DeviceOption = "auto",
-    output: Output = None,
+    output: OutputOption = None,
     log: Log = None,
 ) -> None:
     """Time the correlation regularizer: a training step without and with it, and alone beside automatic derivation.
@@ -138,7 +138,7 @@ def measure_profile(
     channels_last: ChannelsLast = False,
     threads: Threads = None,
     device: DeviceOption = "auto",
-    output: Output = None,
+    output: OutputOption = None,
     log: Log = None,
 ) -> None:
     """Show where the time of a call goes, by kind of operation, for the plain network and a variant.

@@ -24,7 +24,7 @@ from linconv.results.commands import shown_command
 from linconv.results.planned import LOG_BEGINS
 
 ConfigFile = Annotated[Path, typer.Argument(help="configuration file (YAML)", show_default=False)]
-Results = Annotated[Path, typer.Option(help="folder that holds the experiments' folders")]
+ResultsOption = Annotated[Path, typer.Option(help="folder that holds the experiments' folders")]
 Workers = Annotated[
     int | None, typer.Option(min=1, help="processes that draw figures; by default the usable cores", show_default=False)
 ]
@@ -33,11 +33,11 @@ Workers = Annotated[
 def read_config(path: Path) -> Config:
     """The configuration in a file, with the options of every method checked."""
     settings = load_config(path)
-    check_options(settings.known_variants, path)
+    check_method_options(settings.known_variants, path)
     return settings
 
 
-def check_options(variants: Mapping[str, Variant], source: Path) -> None:
+def check_method_options(variants: Mapping[str, Variant], source: Path) -> None:
     """Hold the options of methods other than LinearConv to their classes, which imports torch.
 
     Raises:

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from linconv.cli.options import ConfigFile, Results, log_to, read_config, seconds
+from linconv.cli.options import ConfigFile, ResultsOption, log_to, read_config, seconds
 
 app = typer.Typer()
 
@@ -15,7 +15,7 @@ app = typer.Typer()
 @app.command("run")
 def run(
     config: ConfigFile,
-    results: Results = Path("results"),
+    results: ResultsOption = Path("results"),
     jobs: Annotated[int | None, typer.Option(min=1, help="runs at the same time", show_default="by the cores")] = None,
     device: Annotated[
         Literal["auto", "cpu", "cuda"] | None, typer.Option(help="instead of the configuration's", show_default=False)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from linconv.cli.options import ConfigFile, Results, Workers
+from linconv.cli.options import ConfigFile, ResultsOption, Workers
 from linconv.config import load_config
 from linconv.config.writing import config_text
 from linconv.results import write_text
@@ -18,7 +18,7 @@ app = typer.Typer()
 @app.command("collect")
 def collect(
     config: ConfigFile,
-    results: Results = Path("results"),
+    results: ResultsOption = Path("results"),
     partial: Annotated[bool, typer.Option(help="take what exists, list the rest in failures.csv")] = False,
 ) -> None:
     """Gather the result files of an experiment into tidy CSV files."""

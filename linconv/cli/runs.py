@@ -12,8 +12,8 @@ import yaml
 from linconv.catalogue.examples import examples
 from linconv.cli.options import (
     ConfigFile,
-    Results,
-    check_options,
+    ResultsOption,
+    check_method_options,
     command_line,
     log_to,
     read_config,
@@ -74,7 +74,7 @@ def train(
     variant: Annotated[str, typer.Option(help="variant of the run")],
     seed: Annotated[int, typer.Option(help="seed of the run")],
     split: Annotated[int, typer.Option(help="split of the data, 0 being the published one")] = 0,
-    results: Results = Path("results"),
+    results: ResultsOption = Path("results"),
     log: Annotated[Path | None, typer.Option(help="write plain lines there instead of a progress bar")] = None,
     force: Annotated[bool, typer.Option("--force", help="train again what is already there")] = False,
 ) -> None:
@@ -102,7 +102,7 @@ def train(
         with deferred():
             from linconv.runner import perform_run  # torch must see the device chosen above
 
-        check_options({variant: run.definition}, config)
+        check_method_options({variant: run.definition}, config)
         progress = log is None and started.is_first
         result = perform_run(run, settings, folder, device, command=command_line(), progress=progress, force=force)
     if not started.is_first:

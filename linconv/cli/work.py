@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from linconv.cli.options import Results, log_to, read_config, seconds
+from linconv.cli.options import ResultsOption, log_to, read_config, seconds
 from linconv.stopping import INTERRUPTED, deferred
 
 app = typer.Typer()
@@ -17,7 +17,7 @@ app = typer.Typer()
 @app.command("work")
 def work(
     configs: Annotated[list[Path], typer.Argument(help="configuration files, the most important first")],
-    results: Results = Path("results"),
+    results: ResultsOption = Path("results"),
     budget: Annotated[str | None, typer.Option(help="the time until it ends, such as 9m; none without it")] = None,
     side_by_side: Annotated[
         int | None,

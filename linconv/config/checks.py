@@ -22,7 +22,7 @@ def check_whole(config: Config) -> None:
     if config.recipe.rate_search is not None and config.validation is None:
         raise ValueError("recipe.rate_search: the rate is chosen on a validation part; add validation: {share: 0.1}")
     _check_datasets(config)
-    _check_holes(config)
+    _check_exclusions(config)
     check_known(config.variants, config.known_variants, "variant")
     check_known(config.figures.heatmap_variants, config.known_variants, "variant")
     _check_measured(config)
@@ -40,14 +40,14 @@ def _check_datasets(config: Config) -> None:
         check_known(names, (*DATASETS, *config.imagefolders), "data set", place)
 
 
-def _check_holes(config: Config) -> None:
+def _check_exclusions(config: Config) -> None:
     """A name that is no part of the grid would leave nothing out, without a word."""
-    for i, hole in enumerate(config.exclude):
+    for i, exclusion in enumerate(config.exclude):
         for kind in ("datasets", "architectures", "variants"):
-            left_out = getattr(hole, kind) or ()
+            left_out = getattr(exclusion, kind) or ()
             check_known(left_out, getattr(config, kind), f"name under {kind}", f"exclude.{i}.{kind}")
     grid = itertools.product(config.datasets, config.architectures, config.variants)
-    if all(any(hole.covers(*cell) for hole in config.exclude) for cell in grid):
+    if all(any(exclusion.covers(*cell) for exclusion in config.exclude) for cell in grid):
         raise ValueError("exclude: nothing of the grid is left")
 
 

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ValidationError
 
 from linconv.config.checks import check_whole
 from linconv.config.names import nearest
-from linconv.config.reading import ConfigError, Place, read_yaml
+from linconv.config.reading import ConfigError, KeyPath, read_yaml
 from linconv.config.schema import Config
 
 # what pydantic adds to the place of an error inside a union, and no key of the file
@@ -37,7 +37,7 @@ def merged_config(values: Mapping[str, Any], files: Sequence[str | Path]) -> Con
         ConfigError: as `load_config` does.
     """
     read: dict[str, Any] = {}
-    lines: dict[Place, int] = {}
+    lines: dict[KeyPath, int] = {}
     for file in files:
         document = read_yaml(file)
         if isinstance(document.value, dict):
@@ -48,7 +48,7 @@ def merged_config(values: Mapping[str, Any], files: Sequence[str | Path]) -> Con
     return parse_config(values, ", ".join(map(str, files)) or "configuration", kept if len(files) == 1 else None)
 
 
-def parse_config(raw: Any, source: str = "configuration", lines: Mapping[Place, int] | None = None) -> Config:
+def parse_config(raw: Any, source: str = "configuration", lines: Mapping[KeyPath, int] | None = None) -> Config:
     """Check a configuration that is already a mapping.
 
     Args:
@@ -80,10 +80,10 @@ def parse_config(raw: Any, source: str = "configuration", lines: Mapping[Place, 
     return settings
 
 
-def placed(message: str, source: str, lines: Mapping[Place, int]) -> str:
+def placed(message: str, source: str, lines: Mapping[KeyPath, int]) -> str:
     """The message after the file, and after the line of the key that it begins with, as far as that is known."""
     key = re.match(r"[\w.+-]+(?=: )", message)
-    steps: Place = tuple(int(s) if s.isdigit() else s for s in key[0].split(".")) if key else ()
+    steps: KeyPath = tuple(int(s) if s.isdigit() else s for s in key[0].split(".")) if key else ()
     for count in range(len(steps), 0, -1):
         if (line := lines.get(steps[:count])) is not None:
             return f"{source}:{line}: {message}"

@@ -13,7 +13,7 @@ from linconv.catalogue.networks import NETWORKS
 
 Points = Annotated[float, Field(gt=0, le=100)]
 # by its kind, so that a wrong number is not told as a wrong mapping too
-Margin = Annotated[
+MarginOption = Annotated[
     Annotated[Points, Tag("float")] | Annotated[dict[Name, Points], Tag("Margins")],
     Discriminator(lambda value: "Margins" if isinstance(value, Mapping) else "float"),
 ]
@@ -57,7 +57,7 @@ class StatisticsOptions(Frozen):
     reported one, in the table of treatments.
     """
 
-    margin: Margin | None = None
+    margin: MarginOption | None = None
     margin_share: Annotated[float, Field(gt=0, lt=1)] = 0.2
     alpha: Annotated[float, Field(gt=0, lt=0.5)] = 0.05
     last_epochs: Annotated[int, Field(ge=1)] | None = None
@@ -83,7 +83,7 @@ class StatisticsOptions(Frozen):
         return LEAST_MARGIN if math.isnan(error) else max(LEAST_MARGIN, self.margin_share * error)
 
 
-class Hole(Frozen):
+class Exclusion(Frozen):
     """Cells left out of the grid: those that match every list given."""
 
     datasets: Names | None = None
@@ -91,7 +91,7 @@ class Hole(Frozen):
     variants: Names | None = None
 
     @model_validator(mode="after")
-    def _something(self) -> Hole:
+    def _something(self) -> Exclusion:
         if not self.model_fields_set:
             raise ValueError("an exclusion needs at least one of datasets, architectures, variants")
         return self

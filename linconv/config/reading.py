@@ -11,7 +11,7 @@ from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from linconv.config.errors import UserError, explain_unreadable
 
-Place = tuple[str | int, ...]  # the keys and positions that lead to a value
+KeyPath = tuple[str | int, ...]  # the keys and positions that lead to a value
 
 _PREFIX = "tag:yaml.org,2002:"
 _PLAIN_TAGS = {_PREFIX + name for name in ("null", "bool", "int", "float", "str", "seq", "map")}
@@ -27,7 +27,7 @@ class Document(NamedTuple):
     """The values of a file, and the line of each by its place."""
 
     value: Any
-    lines: dict[Place, int]
+    lines: dict[KeyPath, int]
 
 
 def read_yaml(path: str | Path) -> Document:
@@ -63,7 +63,7 @@ def read_yaml(path: str | Path) -> Document:
 
 
 class _RefusalError(Exception):
-    def __init__(self, node: Node, place: Place, message: str) -> None:
+    def __init__(self, node: Node, place: KeyPath, message: str) -> None:
         key = ".".join(map(str, place))
         super().__init__(f"{node.start_mark.line + 1}: {key}{': ' if key else ''}{message}")
 
@@ -72,12 +72,12 @@ class _Check:
     """Walks through the nodes of a document, each once, notes their lines and refuses what is not read as it looks."""
 
     def __init__(self, node: Node) -> None:
-        self.lines: dict[Place, int] = {}
+        self.lines: dict[KeyPath, int] = {}
         self._done: set[int] = set()
         self._above: set[int] = set()
         self._visit(node, ())
 
-    def _visit(self, node: Node, place: Place) -> None:
+    def _visit(self, node: Node, place: KeyPath) -> None:
         if id(node) in self._above:
             raise _RefusalError(node, place, "an alias must not lead to a value that holds it")
         if id(node) in self._done:  # reached by another alias
@@ -99,7 +99,7 @@ class _Check:
         self._above.remove(id(node))
         self._done.add(id(node))
 
-    def _visit_entries(self, node: MappingNode, place: Place) -> None:
+    def _visit_entries(self, node: MappingNode, place: KeyPath) -> None:
         seen: dict[str, int] = {}
         for key, value in node.value:
             line = key.start_mark.line + 1
@@ -115,7 +115,7 @@ class _Check:
             self._visit(value, (*place, key.value))
 
 
-def _check_number(node: ScalarNode, place: Place) -> None:
+def _check_number(node: ScalarNode, place: KeyPath) -> None:
     if node.tag not in (f"{_PREFIX}int", f"{_PREFIX}float"):
         return
     text, is_int = node.value, node.tag.endswith("int")

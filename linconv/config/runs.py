@@ -95,7 +95,7 @@ def plan_runs(config: Config) -> list[RunKey]:
 def plan_cells(config: Config) -> list[tuple[str, str, str]]:
     """(data set, architecture, variant) of every cell of the grid but those excluded."""
     grid = itertools.product(config.datasets, config.architectures, config.variants)
-    return [cell for cell in grid if not any(hole.covers(*cell) for hole in config.exclude)]
+    return [cell for cell in grid if not any(exclusion.covers(*cell) for exclusion in config.exclude)]
 
 
 def resolve_run(config: Config, key: RunKey) -> ResolvedRun:
@@ -137,7 +137,9 @@ def run_hashes(config: Config) -> dict[RunKey, str]:
 
 def _is_planned(config: Config, key: RunKey) -> bool:
     grid = zip(key, (config.datasets, config.architectures, config.variants, config.seeds, config.splits), strict=True)
-    return all(name in names for name, names in grid) and not any(hole.covers(*key[:3]) for hole in config.exclude)
+    return all(name in names for name, names in grid) and not any(
+        exclusion.covers(*key[:3]) for exclusion in config.exclude
+    )
 
 
 def _resolve(config: Config, key: RunKey, variants: Mapping[str, Variant], recipe: Recipe) -> ResolvedRun:

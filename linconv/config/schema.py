@@ -16,7 +16,7 @@ from linconv.config.folders import ImageFolderOptions, ValidationOptions, check_
 from linconv.config.methods import PLAIN
 from linconv.config.names import check_known
 from linconv.config.needs import RULES, NeedsOptions
-from linconv.config.options import ComplexityOptions, FigureOptions, Hole, StatisticsOptions
+from linconv.config.options import ComplexityOptions, Exclusion, FigureOptions, StatisticsOptions
 from linconv.config.ranking import RankingOptions
 from linconv.config.recipes import RecipeChoice
 from linconv.config.variants import VARIANTS, Variant
@@ -36,7 +36,7 @@ class _Training(Frozen):
     splits: Annotated[tuple[Annotated[int, Field(ge=0, lt=2**32)], ...], Field(min_length=1), OmitDefaultFromHash] = (
         0,
     )
-    exclude: tuple[Hole, ...] = ()
+    exclude: tuple[Exclusion, ...] = ()
     define: dict[Name, Variant] = Field(default={})
     imagefolders: dict[Name, ImageFolderOptions] = Field(default={})
     recipe: RecipeChoice = RecipeChoice()

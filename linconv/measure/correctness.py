@@ -23,13 +23,13 @@ from linconv.config.methods import known_methods
 from linconv.data import load
 from linconv.layers import ConvReplacement, LinearConv2d, convert
 from linconv.measure.origin import origin
-from linconv.results.kinds.correctness import NAME, Check, Correctness, CorrectnessResult
+from linconv.results.kinds.correctness import NAME, Correctness, CorrectnessResult, FormCheck
 from linconv.training.device_loop import DeviceLoop
 from linconv.training.engine import Loop, fit
 from linconv.training.numerics import set_numerics
 from linconv.training.run import prepare
 
-KINDS: dict[str, dict[str, Any]] = {
+COEFFICIENT_KINDS: dict[str, dict[str, Any]] = {
     "full": {},
     "rank 4": {"rank": 4},
     "rank 0.5": {"rank": 0.5},
@@ -73,8 +73,8 @@ def measure_correctness(
     )
 
 
-def _checks(device: str) -> Iterator[Check]:
-    for (kind, options), (geometry, arguments) in itertools.product(KINDS.items(), GEOMETRIES.items()):
+def _checks(device: str) -> Iterator[FormCheck]:
+    for (kind, options), (geometry, arguments) in itertools.product(COEFFICIENT_KINDS.items(), GEOMETRIES.items()):
         torch.manual_seed(0)
         reference = LinearConv2d(CHANNELS, FILTERS, **arguments, **options, dtype=torch.float64)
         if (mask := getattr(reference.coefficients, "mask", None)) is not None:
@@ -86,7 +86,7 @@ def _checks(device: str) -> Iterator[Check]:
                 continue
             layer, here, context = _placed(reference, x, device, precision, channels_last)
             found = _form_outcome(layer, here, form, context)
-            yield Check(
+            yield FormCheck(
                 coefficients=kind,
                 geometry=geometry,
                 form=form,
@@ -97,7 +97,7 @@ def _checks(device: str) -> Iterator[Check]:
             )
 
 
-def _method_checks(device: str) -> Iterator[Check]:
+def _method_checks(device: str) -> Iterator[FormCheck]:
     """Every method but LinearConv with its default options, in the form that it chooses."""
     for name, (geometry, arguments) in itertools.product(known_methods(), METHOD_GEOMETRIES.items()):
         if name == "linear":
@@ -111,7 +111,7 @@ def _method_checks(device: str) -> Iterator[Check]:
             if precision == "tf32" and device != "cuda":
                 continue
             found = _outcome(*_placed(reference, x, device, precision, channels_last))
-            yield Check(
+            yield FormCheck(
                 coefficients=name,
                 geometry=geometry,
                 form="auto",
@@ -122,7 +122,7 @@ def _method_checks(device: str) -> Iterator[Check]:
             )
 
 
-def _loop_checks(device: str) -> Iterator[Check]:
+def _loop_checks(device: str) -> Iterator[FormCheck]:
     """Whether steps replayed as CUDA graphs leave the bits of eager ones: the share of parameters that differ."""
     if device != "cuda":
         return
@@ -148,7 +148,7 @@ def _loop_checks(device: str) -> Iterator[Check]:
             trained.append(fit(training).model.state_dict())
         eager, graphed = trained
         differing = sum(not torch.equal(eager[key], graphed[key]) for key in eager)
-        yield Check(
+        yield FormCheck(
             coefficients=name,
             geometry="base",
             form="graphed training",

@@ -41,7 +41,7 @@ from linconv.training.numerics import set_numerics
 from linconv.training.penalties import penalty_terms
 from linconv.training.step import Term
 
-Kind = Literal[
+OperationKind = Literal[
     "k x k convolutions",
     "1 x 1 convolutions",
     "matrix products",
@@ -56,10 +56,10 @@ Kind = Literal[
     "rest",
     "between operations",
 ]
-KINDS: tuple[Kind, ...] = get_args(Kind)
+OPERATION_KINDS: tuple[OperationKind, ...] = get_args(OperationKind)
 CALL, BATCH, PENALTY = "linconv: call", "linconv: batch", "linconv: regulariser"
 # Operations of the forward pass, and nodes of the backward one by the names that autograd derives from them.
-_BY_NAME: tuple[tuple[str, Kind], ...] = (
+_BY_NAME: tuple[tuple[str, OperationKind], ...] = (
     (r"aten::(mm|bmm|matmul|eye)|(Mm|Bmm)Backward\d*", "matrix products"),
     (r"aten::(linear|addmm)|AddmmBackward\d*", "classifier"),
     (r"aten::\w*batch_norm\w*|\w*BatchNormBackward\d*", "batch norm"),
@@ -77,7 +77,7 @@ _CONVOLUTIONS = {"aten::conv2d": 1, "aten::convolution": 1, "aten::convolution_b
 class Attributed(NamedTuple):
     """Microseconds of one event itself, and the outermost event of a kind that it belongs to."""
 
-    kind: Kind
+    kind: OperationKind
     operation: str
     outermost: bool
     microseconds: float
@@ -151,7 +151,9 @@ def attribute(events: Iterable[Any], device: str) -> list[Attributed]:
     events = [event for event in events if event.device_type == DeviceType.CPU]
     penalties = _sequence_numbers(event for event in events if event.name == PENALTY)
     out: list[Attributed] = []
-    waiting: list[tuple[Any, tuple[Kind, str] | None]] = [(event, None) for event in events if event.cpu_parent is None]
+    waiting: list[tuple[Any, tuple[OperationKind, str] | None]] = [
+        (event, None) for event in events if event.cpu_parent is None
+    ]
     while waiting:
         event, above = waiting.pop()
         own = None if above else _kind(event, penalties)
@@ -167,15 +169,15 @@ def summarise(
     name: str, seconds: tuple[float, ...], attributed: Sequence[tuple[float, Sequence[Attributed]]]
 ) -> NetworkProfile:
     """The sums by kind and by operation, over profiles that each have a weight."""
-    times: dict[tuple[Kind, str], list[float]] = defaultdict(lambda: [0.0, 0.0])
+    times: dict[tuple[OperationKind, str], list[float]] = defaultdict(lambda: [0.0, 0.0])
     for weight, found in attributed:
         for kind, operation, outermost, microseconds in found:
             entry = times[kind, operation]
             entry[0] += weight * outermost
             entry[1] += weight * microseconds / 1e3
     total = sum(milliseconds for _, milliseconds in times.values())
-    by_kind = {k: sum(entry[1] for (kind, _), entry in times.items() if kind == k) for k in KINDS}
-    ordered = sorted(times.items(), key=lambda item: (KINDS.index(item[0][0]), -item[1][1]))
+    by_kind = {k: sum(entry[1] for (kind, _), entry in times.items() if kind == k) for k in OPERATION_KINDS}
+    ordered = sorted(times.items(), key=lambda item: (OPERATION_KINDS.index(item[0][0]), -item[1][1]))
     return NetworkProfile(
         name=name,
         seconds_per_call=seconds,
@@ -187,7 +189,7 @@ def summarise(
     )
 
 
-def _kind(event: Any, penalties: range) -> Kind | None:
+def _kind(event: Any, penalties: range) -> OperationKind | None:
     """The kind that an event gives to all below it; None where that is for each of them to say."""
     if event.sequence_nr in penalties and event.fwd_thread:
         return "regulariser"

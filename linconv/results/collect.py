@@ -14,7 +14,7 @@ import numpy as np
 from linconv.config import Config, RunKey, plan_runs
 from linconv.results.arrays import read_npz, write_npz
 from linconv.results.kinds import COLUMNS, KINDS
-from linconv.results.kinds._kind import Rows
+from linconv.results.kinds._kind import TidyRows
 from linconv.results.kinds.run_record import RunResult
 from linconv.results.manifest import write_manifest
 from linconv.results.outcomes import COLLECTED as OUTCOMES
@@ -78,7 +78,7 @@ def collect(config: Config, root: Path, *, partial: bool = False, data: Path | N
         ResultError: not `partial`, and a planned result is missing, damaged or stale.
     """
     root = Path(root)
-    rows: Rows = {}
+    rows: TidyRows = {}
     failures: list[Problem] = []
     runs: dict[RunKey, RunResult] = {}
     planned = measured = 0

@@ -11,7 +11,7 @@ from typing import Any
 DIGEST = "digest"
 
 
-def content_digest(values: Mapping[str, Any]) -> str:
+def record_digest(values: Mapping[str, Any]) -> str:
     """SHA-256 of the canonical JSON of `values` without their own digest."""
     content = {name: value for name, value in values.items() if name != DIGEST}
     text = json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
@@ -24,7 +24,7 @@ def sealed_text(values: Mapping[str, Any]) -> str:
     Raises:
         ValueError: a number is not finite, which JSON cannot say.
     """
-    sealed = {**values, DIGEST: content_digest(values)}
+    sealed = {**values, DIGEST: record_digest(values)}
     return json.dumps(sealed, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 

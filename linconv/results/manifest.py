@@ -11,7 +11,7 @@ from linconv.results.files import write_result
 from linconv.results.reading import read_result
 from linconv.results.record import SCHEMA_VERSION, Record, ResultError, Sha256
 
-NAME = "manifest.json"
+MANIFEST = "manifest.json"
 _COLLECTED = (".csv", ".npz")
 
 
@@ -26,8 +26,8 @@ class Manifest(Record):
 def write_manifest(data: Path) -> Path:
     """Write the manifest of all collected files in `data`."""
     files = sorted(path for path in data.iterdir() if path.suffix in _COLLECTED and not path.name.startswith("."))
-    write_result(data / NAME, Manifest(files={path.name: _sha256(path) for path in files}))
-    return data / NAME
+    write_result(data / MANIFEST, Manifest(files={path.name: _sha256(path) for path in files}))
+    return data / MANIFEST
 
 
 def check_manifest(data: Path, names: Iterable[str] = ()) -> None:
@@ -42,9 +42,9 @@ def check_manifest(data: Path, names: Iterable[str] = ()) -> None:
     for name in names:
         if not (data / name).exists():
             raise ResultError(f"{data / name}: missing; collect the results first")
-    if not (data / NAME).exists():
-        raise ResultError(f"{data / NAME}: missing; collect the results again")
-    files = read_result(data / NAME, Manifest).files
+    if not (data / MANIFEST).exists():
+        raise ResultError(f"{data / MANIFEST}: missing; collect the results again")
+    files = read_result(data / MANIFEST, Manifest).files
     for name in dict.fromkeys((*names, *files)):
         path = data / name
         try:

@@ -61,7 +61,7 @@ def merge(folders: Sequence[Path], output: Path) -> Merged:
     if output.exists() and (not output.is_dir() or any(output.iterdir())):
         raise ResultError(f"{output}: is not empty; name a new folder")
     sources = [read_experiment(folder, strict=True) for folder in folders]
-    config = merged_config(sources)
+    config = common_config(sources)
     for source in sources:
         _check_runs(source)
     chosen, duplicates = _chosen(sources)
@@ -88,7 +88,7 @@ def merge(folders: Sequence[Path], output: Path) -> Merged:
     return Merged(len(plan_runs(config)), len(chosen), duplicates, tuple(notes))
 
 
-def merged_config(sources: Sequence[Results]) -> Config:
+def common_config(sources: Sequence[Results]) -> Config:
     """One configuration under which every run of `sources` is what it was.
 
     The first folder's values are kept wherever they are no part of a run's identity; its recipe is, unless another

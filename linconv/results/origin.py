@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import Field
 
-from linconv.results.record import Count, NonNegative, Record
+from linconv.results.record import NonNegative, NonNegativeInt, Record
 
 MAX_PROCESSES = 65_536
 
@@ -15,7 +15,7 @@ class EarlierProcess(Record):
     """A process that was interrupted, from which another went on. `epochs` had been finished at its last checkpoint;
     `seconds` and the peaks are those until then, and its own. It was the first of `processes`."""
 
-    epochs: Count
+    epochs: NonNegativeInt
     seconds: NonNegative
     device: str
     processes: int = Field(default=1, ge=1, le=MAX_PROCESSES)

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from pydantic import ValidationError
 
-from linconv.results.integrity import DIGEST, content_digest, parse
+from linconv.results.integrity import DIGEST, parse, record_digest
 from linconv.results.record import SCHEMA_VERSION, Record, ResultError, unreadable
 
 R = TypeVar("R", bound=Record)
@@ -46,7 +46,7 @@ def read_result(path: str | Path, kind: type[R]) -> R:
         raise _damaged(
             path, ".".join(map(str, first["loc"])) or "file", first["msg"].removeprefix("Value error, ")
         ) from None
-    if values.get(DIGEST) != content_digest(values):
+    if values.get(DIGEST) != record_digest(values):
         raise _damaged(path, DIGEST, "the file is not as it was written")
     return result
 

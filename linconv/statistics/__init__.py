@@ -9,13 +9,13 @@ from linconv.statistics.comparison import (
     UNTESTED,
     Comparison,
     Margin,
-    Outcome,
+    TestOutcome,
     compare,
     hypotheses,
     open_verdicts,
 )
 from linconv.statistics.fitting import fit
-from linconv.statistics.model import Error, Images, Model
+from linconv.statistics.model import Error, ImageVariance, Model
 from linconv.statistics.pairs import McNemar, holm, mcnemar, mcnemar_over_pairs
 from linconv.statistics.spread import Spread, accuracy_interval, spread
 
@@ -26,12 +26,12 @@ __all__ = [
     "UNTESTED",
     "Comparison",
     "Error",
-    "Images",
+    "ImageVariance",
     "Margin",
     "McNemar",
     "Model",
-    "Outcome",
     "Spread",
+    "TestOutcome",
     "accuracy_interval",
     "compare",
     "fit",

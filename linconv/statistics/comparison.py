@@ -11,9 +11,9 @@ import numpy as np
 from scipy import stats
 
 from linconv.statistics.family import Maximum, maxima
-from linconv.statistics.model import Error, Images, Model
+from linconv.statistics.model import Error, ImageVariance, Model
 
-Outcome = Literal["equivalent", "different", "undecided", "n too small"]
+TestOutcome = Literal["equivalent", "different", "undecided", "n too small"]
 Place = tuple[str, str]  # data set, network
 Pair = tuple[str, str]  # variant, reference
 
@@ -68,10 +68,10 @@ class Comparison:
     p_adjusted: float
     p_equivalence: float
     margin: Margin
-    images: Images
+    images: ImageVariance
     probabilities: tuple[float, float, float]
     seeds_needed: int | None
-    outcome: Outcome
+    outcome: TestOutcome
     differs: bool
 
     @property
@@ -172,7 +172,7 @@ def _comparison(
     # rounded: equal means differ by 1e-14, which would print as -0.00
     mean, error = round(float(weights @ model.means), 9), model.error(weights)
     if maximum is None or not testable(model, pair):
-        outcome: Outcome = "undecided" if _enough(model, pair) else "n too small"
+        outcome: TestOutcome = "undecided" if _enough(model, pair) else "n too small"
         return replace(UNTESTED, runs=runs, mean=mean, margin=margin, images=model.images, outcome=outcome)
     half = maximum.quantile(alpha, error.freedom) * error.total
     low, high = mean - half, mean + half

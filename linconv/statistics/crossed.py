@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 from scipy import stats
 
-from linconv.statistics.model import Part
+from linconv.statistics.model import CovariancePart
 
 COCHRAN = 0.05  # level of the test that sets a variant apart
 
@@ -86,9 +86,11 @@ def _least_squares(there: np.ndarray, pool: Sequence[int]) -> tuple[np.ndarray, 
 
 def run_part(
     linear: np.ndarray, there: np.ndarray, chosen: Sequence[int], own: Own, variance: float, freedom: float
-) -> Part:
+) -> CovariancePart:
     """The part of the covariance that comes from the runs of some variants, those set apart left out unless alone."""
     seeds = there.shape[0]
     columns = [v * seeds + s for v in chosen if len(chosen) == 1 or v not in own for s in range(seeds) if there[s, v]]
     weights = linear[:, columns]
-    return Part("seeds", weights @ weights.T * (variance if math.isfinite(variance) else 0.0), max(freedom, 1e-9))
+    return CovariancePart(
+        "seeds", weights @ weights.T * (variance if math.isfinite(variance) else 0.0), max(freedom, 1e-9)
+    )

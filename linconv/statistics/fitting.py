@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 
 from linconv.statistics.crossed import Own, run_part, two_way
-from linconv.statistics.model import MOST_FREEDOM, Images, Model, Part
+from linconv.statistics.model import MOST_FREEDOM, CovariancePart, ImageVariance, Model
 
 
 def fit(
@@ -57,13 +57,13 @@ def fit(
         of_images, rest = _image_parts(stacked)
         parts += [of_images, rest]
         alone = _with_images(alone, np.diag(of_images.covariance) - np.diag(rest.covariance), of_images.freedom)
-        known: Images = "measured"
+        known: ImageVariance = "measured"
     elif images:
         count, known = images, "bounded"
         failed = images * (1 - means / 100) + 1  # a failure and a success more (Agresti & Caffo 2000): never 0
         share = failed / (images + 2)
         bound = 1e4 * share * (1 - share) / images
-        parts.append(Part("images", np.diag(bound), images - 1.0))
+        parts.append(CovariancePart("images", np.diag(bound), images - 1.0))
         alone = _with_images(alone, bound, images - 1.0)
     else:
         count, known = None, "unknown"
@@ -103,8 +103,8 @@ def _over_splits(scores: pd.DataFrame, images: int | None, tested: float | None)
         freedom_of_seeds = max(1.0, seed_freedom if beyond else min(seed_freedom, own_freedom))
         shape = run_part(linear, there, members, own, 1.0, 1.0).covariance
         overlap = more * np.diag([float(v in members) for v in range(len(variants))])
-        parts.append(Part("seeds", per_mean * shape, freedom_of_seeds if seed_freedom else 0.0))
-        parts.append(Part("splits", beyond * (shape + overlap), beyond_freedom))
+        parts.append(CovariancePart("seeds", per_mean * shape, freedom_of_seeds if seed_freedom else 0.0))
+        parts.append(CovariancePart("splits", beyond * (shape + overlap), beyond_freedom))
     alone, alone_freedom = _alone(table, there, pooled, freedom, own)
     alone = alone + more * np.maximum(0, alone * there.sum(0) - per_mean)
     means = linear @ np.where(there, table, 0).T.ravel()
@@ -137,7 +137,7 @@ def _beyond(variance: float, freedom: float, of_seeds: float, seed_freedom: floa
     return beyond, max(beyond**2 / weighed, 1e-9) if weighed > 0 else 1.0
 
 
-def _image_parts(stacked: Mapping[str, np.ndarray]) -> tuple[Part, Part]:
+def _image_parts(stacked: Mapping[str, np.ndarray]) -> tuple[CovariancePart, CovariancePart]:
     """The images' part, and what it has in common with the seeds': the outcome of one run on one image."""
     averages = np.stack([table.mean(0) for table in stacked.values()])
     count = averages.shape[1]
@@ -149,7 +149,9 @@ def _image_parts(stacked: Mapping[str, np.ndarray]) -> tuple[Part, Part]:
             left = table - table.mean(1, keepdims=True) - table.mean(0) + table.mean()
             rest[v] = (left**2).sum() / ((runs - 1) * (count - 1)) / (runs * count)
             freedom += (runs - 1) * (count - 1)
-    return Part("images", covariance, count - 1.0), Part("rest", np.diag(rest), max(freedom, 1.0), sign=-1)
+    return CovariancePart("images", covariance, count - 1.0), CovariancePart(
+        "rest", np.diag(rest), max(freedom, 1.0), sign=-1
+    )
 
 
 def _alone(

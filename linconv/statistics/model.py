@@ -26,11 +26,11 @@ import numpy as np
 
 from linconv.statistics.spread import accuracy_interval
 
-Images = Literal["measured", "bounded", "unknown", "splits"]
+ImageVariance = Literal["measured", "bounded", "unknown", "splits"]
 MOST_FREEDOM = 1e6  # degrees of freedom above which a t distribution is the normal one
 
 
-class Part(NamedTuple):
+class CovariancePart(NamedTuple):
     """A part of the covariance (k, k) of the variants' means, squared points, estimated with `freedom`.
 
     `sign` is -1 for what two other parts both contain.
@@ -75,12 +75,12 @@ class Model:
     variants: tuple[str, ...]
     means: np.ndarray
     runs: np.ndarray
-    parts: tuple[Part, ...]
+    parts: tuple[CovariancePart, ...]
     alone: tuple[np.ndarray, np.ndarray]
     residual: float
     freedom: float
     apart: tuple[str, ...]
-    images: Images
+    images: ImageVariance
     count: int | None
     splits: np.ndarray | None = None
 

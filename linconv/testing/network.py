@@ -13,7 +13,7 @@ from linconv.testing.subject import Subject, shaken
 from linconv.testing.values import close
 
 
-class Pair(nn.Module):
+class SideBySide(nn.Module):
     """Two layers side by side, made as `linconv.convert` makes the layers of a network; their outputs are added."""
 
     def __init__(self, subject: Subject, **more: Any) -> None:
@@ -34,23 +34,23 @@ class Pair(nn.Module):
 
 def check_network(subject: Subject) -> None:
     """What layers share stays shared in a copy, after `to_empty` and after loading; all of these compute the same."""
-    pair, x = shaken(Pair(subject).eval()), subject.first.images()
+    pair, x = shaken(SideBySide(subject).eval()), subject.first.images()
     expected, shares = pair(x), _count(pair)
     copied = copy.deepcopy(pair)
     _check_same(copied, x, expected, shares, "a deep copy")
     shaken(copied)
     close(pair(x), expected, "with a changed copy, the output of the original", 0)
     state = pair.state_dict()
-    loaded = Pair(subject).eval()
+    loaded = SideBySide(subject).eval()
     loaded.load_state_dict(state)
     _check_same(loaded, x, expected, shares, "a network that loaded the state")
-    emptied = Pair(subject, device="meta").to_empty(device="cpu").eval()
+    emptied = SideBySide(subject, device="meta").to_empty(device="cpu").eval()
     for layer in emptied.layers:
         assert isinstance(layer, ConvReplacement)
         layer.reset_parameters()
     emptied.load_state_dict(state)
     _check_same(emptied, x, expected, shares, "a network after to_empty that loaded the state")
-    assigned = Pair(subject, device="meta").eval()
+    assigned = SideBySide(subject, device="meta").eval()
     assigned.load_state_dict(state, assign=True)
     _check_same(assigned, x, expected, shares, "a network on meta that loaded the state")
     close(fold(pair)(x), expected, "the output of the folded network")

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from linconv.config.errors import UserError, explain_unreadable
 from linconv.results import Epoch
-from linconv.results.record import Count
+from linconv.results.record import NonNegativeInt
 from linconv.results.run_folder import CURRENT, PREVIOUS
 from linconv.stopping import check
 from linconv.training.engine import Callback, Training
@@ -39,8 +39,8 @@ class _State(BaseModel):
 
     version: int
     identity: str
-    epoch: Count
-    step: Count
+    epoch: NonNegativeInt
+    step: NonNegativeInt
     diverged: bool
     history: list[Epoch]
     model: dict[str, InstanceOf[Tensor]]

@@ -15,8 +15,8 @@ from linconv.models import build_model
 from linconv.results.commands import shown_command
 from linconv.results.run_folder import finished
 
-Outcome = Literal["done", "failed", "stopped", "no time", "elsewhere"]
-OUTCOMES: tuple[Outcome, ...] = ("done", "failed", "stopped", "no time", "elsewhere")
+JobOutcome = Literal["done", "failed", "stopped", "no time", "elsewhere"]
+OUTCOMES: tuple[JobOutcome, ...] = ("done", "failed", "stopped", "no time", "elsewhere")
 
 
 class Job(NamedTuple):
@@ -33,7 +33,7 @@ class Done(NamedTuple):
 
     experiment: str
     key: RunKey
-    outcome: Outcome
+    outcome: JobOutcome
     seconds: float
     detail: str = ""
 

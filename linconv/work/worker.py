@@ -34,7 +34,7 @@ from linconv.training.engine import Callback, Loop, Training
 from linconv.training.graphs import CudaCapture, Rerun
 from linconv.training.numerics import check_device, set_numerics
 from linconv.training.run import load_data, train
-from linconv.work.jobs import Done, Job, Outcome, groups, has_dropout, is_done
+from linconv.work.jobs import Done, Job, JobOutcome, groups, has_dropout, is_done
 from linconv.work.turns import AfterEachStep, Turns, TurnsOfPython
 
 log = logging.getLogger("linconv")
@@ -138,7 +138,7 @@ class Worker:
             while queue:
                 job = queue.popleft()
                 began = time.monotonic()
-                outcome: Outcome = "no time"
+                outcome: JobOutcome = "no time"
                 detail = ""
                 if not self._ends():
                     outcome, detail = self._attempt(job, count)
@@ -147,7 +147,7 @@ class Worker:
                 if outcome not in ("no time", "elsewhere"):
                     log.info("%s: %s after %.1f s %s", job.run.key, outcome, seconds, detail)
 
-    def _attempt(self, job: Job, count: int) -> tuple[Outcome, str]:
+    def _attempt(self, job: Job, count: int) -> tuple[JobOutcome, str]:
         try:
             with locked(job.folder, wait=False):
                 if is_done(job):  # by another worker, since the jobs were listed

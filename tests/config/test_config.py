@@ -12,7 +12,7 @@ from linconv.catalogue.networks import NETWORKS
 from linconv.config import ConfigError, ResolvedRun, RunKey, load_config, parse_config, plan_runs, resolve_run
 from linconv.config.options import StatisticsOptions
 from linconv.config.recipes import PRESETS, Recipe
-from linconv.config.throughput import ThroughputOptions
+from linconv.catalogue.measurements import ThroughputOptions
 from linconv.config.variants import VARIANTS, Regularizer
 from linconv.training.schedules import learning_rate
 

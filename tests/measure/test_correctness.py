@@ -27,7 +27,7 @@ def test_every_form_is_right_on_the_cpu():
 
 
 def small(monkeypatch):
-    monkeypatch.setattr(correctness, "KINDS", {"full": {}})
+    monkeypatch.setattr(correctness, "COEFFICIENT_KINDS", {"full": {}})
     monkeypatch.setattr(correctness, "GEOMETRIES", {"3x3": {"kernel_size": 3, "padding": 1}})
 
 

@@ -101,7 +101,7 @@ def test_every_event_counts_once_and_all_of_them_are_the_call():
     (root,) = (event for event in events if event.name == profile.CALL)
     assert sum(event.microseconds for event in found) == pytest.approx(root.cpu_time_total, rel=1e-3)
     summary = profile.summarise("known", (0.5, 0.1, 0.2), [(1.0, found)])
-    assert [kind.kind for kind in summary.kinds] == list(profile.KINDS)
+    assert [kind.kind for kind in summary.kinds] == list(profile.OPERATION_KINDS)
     assert sum(kind.share for kind in summary.kinds) == pytest.approx(1)
     assert summary.profiled_milliseconds == pytest.approx(root.cpu_time_total / 1e3, rel=1e-3)
     assert summary.milliseconds == 200

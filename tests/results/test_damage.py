@@ -56,7 +56,7 @@ def test_no_changed_byte_or_digit_is_accepted(script, results, capsys):
 
 
 def test_the_script_sees_what_gets_through(script, results, monkeypatch, capsys):
-    monkeypatch.setattr(reading, "content_digest", lambda values: values.get("digest"))
+    monkeypatch.setattr(reading, "record_digest", lambda values: values.get("digest"))
     assert script.main(["--changes", "150", "--results", str(results), "--seed", "1"]) == 1
     assert "CHANGED: one digit of toy/" in capsys.readouterr().out
 

@@ -10,7 +10,7 @@ import pytest
 
 from linconv.config import ResolvedRun, RunKey
 from linconv.results import ComplexityResult, ResultError, RunResult, read_result, write_result
-from linconv.results.integrity import content_digest, parse, sealed_text
+from linconv.results.integrity import parse, record_digest, sealed_text
 from linconv.results.kinds.run_record import RunOutcomes
 from tests.results.factory import make_complexity, make_config, make_run
 
@@ -55,7 +55,7 @@ def test_every_digit_of_a_number_counts(file):
 def test_the_digest_is_over_the_content_and_not_over_the_spelling(file):
     values = json.loads(file.read_text())
     assert list(values)[-1] == "digest"
-    assert values["digest"] == content_digest(values)
+    assert values["digest"] == record_digest(values)
     file.write_text(json.dumps(values, sort_keys=True, indent=7))
     assert read_result(file, RunResult).seed == 0
 

@@ -12,7 +12,8 @@ from linconv.report.claims.scope import evidence
 from linconv.report.labels import architecture_label, variant_of
 from linconv.report.source import Experiment
 
-HALF = (0.45, 0.60)  # "about half"; the first convolution and the classifier stay above
+ABOUT_HALF = (0.45, 0.60)  # "about half"; the first convolution and the classifier stay above
+_SHARES, _MOST = "{:g} to {:g}".format(*ABOUT_HALF), ABOUT_HALF[1]
 HALVED = tuple(name for name, network in NETWORKS.items() if network.halves)
 # those of the paper's Table 1
 PUBLISHED = ("base", "vgg11", "allconv", "resnet18", "resnext29", "mobilenetv2")
@@ -77,20 +78,22 @@ def half_the_parameters(experiments: Sequence[Experiment]) -> Iterator[Claim]:
             f"{id_}-on-average",
             f"LinearConv with {names} reduces the parameters by about half, on average over the paper's networks.",
             PAPER,
-            _verdict(published, [] if HALF[0] <= mean <= HALF[1] else [mean]) if not missing else _too_few(published),
+            _verdict(published, [] if ABOUT_HALF[0] <= mean <= ABOUT_HALF[1] else [mean])
+            if not missing
+            else _too_few(published),
             _on_average(published, mean, missing),
-            rule=f"Supported where the mean over the paper's {len(PUBLISHED)} networks is {HALF[0]:g} to {HALF[1]:g} "
+            rule=f"Supported where the mean over the paper's {len(PUBLISHED)} networks is {_SHARES} "
             "of the plain network's parameters, not supported where it is not; undecided where some are not counted.",
             quote=HALF_QUOTE,
         )
-        verdict, text = _bounded(found, *HALF, "Conv's parameters")
+        verdict, text = _bounded(found, *ABOUT_HALF, "Conv's parameters")
         yield Claim(
             f"{id_}-in-every-network",
             f"LinearConv with {names} reduces the parameters of every network by about half.",
             PAPER,
             verdict,
             text,
-            rule=f"Supported where every network counted has {HALF[0]:g} to {HALF[1]:g} of the plain network's "
+            rule=f"Supported where every network counted has {_SHARES} of the plain network's "
             "parameters, not supported where one has not. The strict reading of the sentence.",
             quote=HALF_QUOTE,
         )
@@ -162,7 +165,7 @@ def _verdict(counted: Collection[object], against: Collection[object]) -> Verdic
 def feature_space(experiments: Sequence[Experiment]) -> Iterator[Claim]:
     """Ours: about half the multiply-accumulates in feature space."""
     found = [r for r in ratios(experiments, "macs_feature") if r.architecture in HALVED]
-    verdict, text = _bounded(found, *HALF, "Conv's multiply-accumulates")
+    verdict, text = _bounded(found, *ABOUT_HALF, "Conv's multiply-accumulates")
     networks = ", ".join(map(architecture_label, HALVED))
     yield Claim(
         "feature-space-macs",
@@ -170,7 +173,7 @@ def feature_space(experiments: Sequence[Experiment]) -> Iterator[Claim]:
         OURS,
         verdict,
         text,
-        rule=f"Supported where {networks}, as far as counted, have {HALF[0]:g} to {HALF[1]:g} of the plain "
+        rule=f"Supported where {networks}, as far as counted, have {_SHARES} of the plain "
         "network's multiply-accumulates per image, not supported where one has not.",
     )
 
@@ -179,7 +182,7 @@ def no_gain(experiments: Sequence[Experiment]) -> Iterator[Claim]:
     """Ours: where LinearConv does not pay."""
     params, macs = (_dearest(ratios(experiments, column)) for column in ("params", "macs_feature"))
     both = {a: (params[a], macs[a]) for a in params if a in macs}
-    half = [a for a, (p, m) in both.items() if p.value <= HALF[1] or m.value <= HALF[1]]
+    half = [a for a, (p, m) in both.items() if p.value <= ABOUT_HALF[1] or m.value <= ABOUT_HALF[1]]
     verdict = _verdict(both, half)
     if verdict == "supported" and len(both) < MIN_NETWORKS:
         verdict = "undecided"
@@ -191,8 +194,8 @@ def no_gain(experiments: Sequence[Experiment]) -> Iterator[Claim]:
         verdict,
         _evidence_of_no_gain(both),
         rule=f"Over the networks other than {', '.join(map(architecture_label, HALVED))}: supported where "
-        f"{MIN_NETWORKS} or more were counted and each has more than {HALF[1]:g} of the plain network's parameters and "
-        f"more than {HALF[1]:g} of its multiply-accumulates in feature space; not supported where one has not; "
+        f"{MIN_NETWORKS} or more were counted and each has more than {_MOST:g} of the plain network's parameters and "
+        f"more than {_MOST:g} of its multiply-accumulates in feature space; not supported where one has not; "
         "undecided with fewer networks.",
     )
 

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator
 import pandas as pd
 
 from linconv.config import RunKey, plan_cells
-from linconv.report.compare.change import Change, Draw, change
+from linconv.report.compare.change import Draw, MeanDifference, change
 from linconv.report.source import CellKey
 from linconv.report.table import DATASET, NETWORK, VARIANT, Column, Rows, Table
 from linconv.report.text import MISSING, interval_text, number
@@ -94,12 +94,12 @@ def _mean(values: Spread, diverged: int) -> str:
     return f"{text}, {diverged} diverged" if diverged else text
 
 
-def _with_interval(found: Spread | Change, *, signed: bool = False) -> str:
+def _with_interval(found: Spread | MeanDifference, *, signed: bool = False) -> str:
     interval = interval_text(found.low, found.high, 2, signed=signed)
     return f"{number(found.mean, 2, signed=signed)} {interval}".rstrip()
 
 
-def _how(found: Change, ours: int, theirs: int) -> str:
+def _how(found: MeanDifference, ours: int, theirs: int) -> str:
     if found.how == "paired":
         return f"paired ({found.n})"
     return f"Welch ({ours}, {theirs})" if found.how == "Welch" else MISSING

@@ -13,7 +13,7 @@ from linconv.statistics import spread
 Draw = tuple[int, int]  # split and seed
 
 
-class Change(NamedTuple):
+class MeanDifference(NamedTuple):
     """Mean of B minus A with a 95 % interval, and how it was found: paired by n seeds, Welch's, or without one."""
 
     how: Literal["paired", "Welch", "none"]
@@ -23,7 +23,7 @@ class Change(NamedTuple):
     high: float
 
 
-def change(a: Mapping[Draw, float], b: Mapping[Draw, float]) -> Change:
+def change(a: Mapping[Draw, float], b: Mapping[Draw, float]) -> MeanDifference:
     """B minus A of values by split and seed.
 
     Paired where two seeds or more are in both: one seed gives both runs the same initial values and order of images,
@@ -33,13 +33,13 @@ def change(a: Mapping[Draw, float], b: Mapping[Draw, float]) -> Change:
     common = sorted(a.keys() & b.keys())
     if len(common) >= 2:
         paired = spread([b[draw] - a[draw] for draw in common])
-        return Change("paired", paired.n, paired.mean, paired.low, paired.high)
+        return MeanDifference("paired", paired.n, paired.mean, paired.low, paired.high)
     ours, theirs = spread(a.values()), spread(b.values())
     mean = theirs.mean - ours.mean
     n = min(ours.n, theirs.n)
     if n < 2:
-        return Change("none", n, mean, math.nan, math.nan)
+        return MeanDifference("none", n, mean, math.nan, math.nan)
     if ours.sd == theirs.sd == 0:  # no variance to estimate a degree of freedom from
-        return Change("Welch", n, mean, mean, mean)
+        return MeanDifference("Welch", n, mean, mean, mean)
     interval = stats.ttest_ind(list(b.values()), list(a.values()), equal_var=False).confidence_interval(0.95)
-    return Change("Welch", n, mean, float(interval.low), float(interval.high))
+    return MeanDifference("Welch", n, mean, float(interval.low), float(interval.high))

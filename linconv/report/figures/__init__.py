@@ -7,7 +7,7 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from linconv.catalogue.figures import FIGURES
-from linconv.report.figures.drawing import draw_all, lay_out, save
+from linconv.report.figures.drawing import draw_all, lay_out, save_figure
 from linconv.report.plan import Planned, plan_outputs, write_index
 from linconv.report.source import Experiment, load_experiment
 
@@ -43,7 +43,9 @@ def render_figures(root: str | Path, *, workers: int = 1) -> list[Path]:
 
 def _write(experiment: Experiment, planned: Planned) -> list[Path]:
     figure, caption = draw_figure(experiment, planned)
-    return [save(figure, caption, _folder(experiment) / planned.stem, s) for s in experiment.config.figures.formats]
+    return [
+        save_figure(figure, caption, _folder(experiment) / planned.stem, s) for s in experiment.config.figures.formats
+    ]
 
 
 def _folder(experiment: Experiment) -> Path:

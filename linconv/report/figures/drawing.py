@@ -89,7 +89,7 @@ def batch_axis(axes: Axes, batches: Iterable[int]) -> None:
     axes.xaxis.set_minor_locator(NullLocator())
 
 
-def save(figure: Figure, caption: str, stem: Path, suffix: str) -> Path:
+def save_figure(figure: Figure, caption: str, stem: Path, suffix: str) -> Path:
     """Write a figure that is laid out to `stem`.`suffix` and return the path; the caption is in its metadata."""
     path = stem.with_name(f"{stem.name}.{suffix}")
     with atomic_path(path) as temporary:

@@ -11,8 +11,8 @@ from typing import NamedTuple
 
 from linconv.config import RankingOptions
 from linconv.report.costs import (
-    Cost,
     CostMeasure,
+    RelativeCost,
     folded_macs_cost,
     latency_cost,
     macs_cost,
@@ -63,7 +63,7 @@ MACS = RankedBy(
 LATENCY = RankedBy("latency", "measured latency", (CostColumn("latency", "ms per call", 1, 2, latency_cost),))
 
 
-class Rank(NamedTuple):
+class BudgetRank(NamedTuple):
     """One more than the variants that a test shows to be better; `shared` by variants that no test separates."""
 
     place: int
@@ -76,8 +76,8 @@ class Ranked(NamedTuple):
     cell: Cell
     group: str
     budget: float | None
-    rank: Rank | None
-    costs: tuple[Cost, ...]
+    rank: BudgetRank | None
+    costs: tuple[RelativeCost, ...]
 
     @property
     def in_budget(self) -> bool:
@@ -130,7 +130,7 @@ class Ranking:
         ran = [row for row in ordered if row.cell.value.n]
         places = {row.cell: 1 + sum(self.is_better(other.cell, row.cell) for other in ran) for row in ran}
         alike = Counter(places.values())
-        ranks = {cell: Rank(place, alike[place] > 1) for cell, place in places.items()}
+        ranks = {cell: BudgetRank(place, alike[place] > 1) for cell, place in places.items()}
         return [row._replace(rank=ranks.get(row.cell)) for row in ordered]
 
     def is_better(self, one: Cell, other: Cell) -> bool:

@@ -39,7 +39,7 @@ _NOTES = (
 )
 
 
-class Pair(NamedTuple):
+class PairedRuns(NamedTuple):
     """Runs of a cell and of the plain network on one split, by the same seeds; one seed, or all that both have."""
 
     cell: tuple[str, str, str]
@@ -57,7 +57,7 @@ class Pair(NamedTuple):
 def pairs_table(experiment: Experiment) -> tuple[Table, pd.DataFrame]:
     """McNemar's test of every pair of runs of one seed, and over the seeds, as a table and as a tidy frame."""
     pairs = list(_pairs(experiment))
-    adjusted: dict[Pair, float] = {}
+    adjusted: dict[PairedRuns, float] = {}
     for of_one in (True, False):
         family = [pair for pair in pairs if (len(pair.seeds) == 1) == of_one]
         adjusted |= dict(zip(family, holm([pair.found.p for pair in family]), strict=True))
@@ -86,7 +86,7 @@ def pairs_table(experiment: Experiment) -> tuple[Table, pd.DataFrame]:
     return rows.table(_CAPTION.format(pairs=singles), notes), pd.DataFrame(records)
 
 
-def _pairs(experiment: Experiment) -> Iterator[Pair]:
+def _pairs(experiment: Experiment) -> Iterator[PairedRuns]:
     """Seed by seed, then all seeds of a split together where there are several."""
     done = _outcomes(experiment)
     cells = [cell for cell in experiment.cells if not cell.baseline]
@@ -96,11 +96,11 @@ def _pairs(experiment: Experiment) -> Iterator[Pair]:
         found = [(key.seed, done.get(key), done.get(key._replace(variant=PLAIN))) for key in keys]
         both = [(seed, *own, plain[1]) for seed, own, plain in found if own and plain and _same_images(own, plain)]
         for seed, _, own, plain in both:
-            yield Pair(cell, split, (seed,), len(own), mcnemar(own, plain))
+            yield PairedRuns(cell, split, (seed,), len(own), mcnemar(own, plain))
         if len(both) > 1 and len({(data, len(own)) for _, data, own, _ in both}) == 1:
             _, _, own_runs, plain_runs = zip(*both, strict=True)
             sums = mcnemar_over_pairs(np.stack(own_runs), np.stack(plain_runs))
-            yield Pair(cell, split, tuple(seed for seed, *_ in both), len(own_runs[0]), sums)
+            yield PairedRuns(cell, split, tuple(seed for seed, *_ in both), len(own_runs[0]), sums)
 
 
 _Seen = tuple[str, np.ndarray]  # the digest of a run's data, "" where it is not known, and right or not by image

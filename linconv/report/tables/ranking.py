@@ -6,12 +6,12 @@ from collections.abc import Iterator, Sequence
 
 import pandas as pd
 
-from linconv.report.costs import Cost, found_in_training, latency_timings
+from linconv.report.costs import RelativeCost, found_in_training, latency_timings
 from linconv.report.labels import variant_label
 from linconv.report.links import runs_link
 from linconv.report.source import CELL, Experiment
 from linconv.report.table import DATASET, NETWORK, VARIANT, Column, Rows, Table, TableCell, numeric
-from linconv.report.tables.budgets import LATENCY, MACS, PARAMETERS, CostColumn, Rank, Ranked, Ranking
+from linconv.report.tables.budgets import LATENCY, MACS, PARAMETERS, BudgetRank, CostColumn, Ranked, Ranking
 from linconv.report.tables.cells import comparison_record
 from linconv.report.text import MISSING, percent, spread_text
 from linconv.report.timings import where_timed
@@ -77,7 +77,7 @@ def _cells(ranking: Ranking, row: Ranked, rows: Sequence[Ranked]) -> Iterator[st
     place, text = (None, "") if row.rank is None else (row.rank.place, _rank_text(row.rank))
     yield TableCell(text, place)
     yield cell.variant
-    alone = row.rank == Rank(1, shared=False) and len([r for r in rows if r.rank and r.group == row.group]) > 1
+    alone = row.rank == BudgetRank(1, shared=False) and len([r for r in rows if r.rank and r.group == row.group]) > 1
     mean = cell.value.mean if cell.value.n else None
     yield TableCell(spread_text(cell.value), mean, best=alone, href=runs_link(cell))
     yield first
@@ -179,9 +179,9 @@ def verdict(comparison: Comparison) -> str:
     return comparison.text
 
 
-def _cost(cost: Cost, column: CostColumn) -> TableCell:
+def _cost(cost: RelativeCost, column: CostColumn) -> TableCell:
     return numeric(cost.value / column.unit, column.digits)
 
 
-def _rank_text(rank: Rank) -> str:
+def _rank_text(rank: BudgetRank) -> str:
     return f"{rank.place}=" if rank.shared else str(rank.place)

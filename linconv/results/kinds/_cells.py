@@ -13,7 +13,7 @@ from linconv.config.variants import Variant
 from linconv.results.kinds._kind import K, Kind, R
 
 
-class Cells(Kind[K, R]):
+class GridKind(Kind[K, R]):
     """A kind whose options are the field of the configuration with its name.
 
     `key` is the tuple of names that says which cell a file is of, every name a field of the record. `lists` are the

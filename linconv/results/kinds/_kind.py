@@ -16,7 +16,7 @@ from linconv.results.record import Record
 
 K = TypeVar("K", bound=Hashable)
 R = TypeVar("R", bound=Record)
-Rows = dict[str, list[dict[str, Any]]]
+TidyRows = dict[str, list[dict[str, Any]]]
 
 
 class Kind(ABC, Generic[K, R]):
@@ -42,7 +42,7 @@ class Kind(ABC, Generic[K, R]):
         """16 hexadecimal digits that change with all that the configuration says about a result's values."""
 
     @abstractmethod
-    def rows(self, results: Mapping[K, R]) -> Rows:
+    def rows(self, results: Mapping[K, R]) -> TidyRows:
         """Tidy rows of the results, by name of the CSV file."""
 
     @abstractmethod

@@ -12,8 +12,8 @@ from linconv.config import ComplexityOptions, Config, Variant
 from linconv.config.parts import grid_parts
 from linconv.config.runs import digest
 from linconv.results.counts import Complexity, LayerComplexity
-from linconv.results.kinds._kind import Kind, Rows
-from linconv.results.record import SCHEMA_VERSION, Hash, Positive, Record
+from linconv.results.kinds._kind import Kind, TidyRows
+from linconv.results.record import SCHEMA_VERSION, Hash, PositiveInt, Record
 
 NAME = "complexity"  # the only key: one count holds the whole grid
 
@@ -23,9 +23,9 @@ class ComplexityResult(Record):
 
     kind: Literal["complexity"] = "complexity"
     schema_version: Literal[2] = SCHEMA_VERSION
-    input_shape: tuple[Positive, Positive, Positive]
-    classes: Positive
-    batch_size: Positive
+    input_shape: tuple[PositiveInt, PositiveInt, PositiveInt]
+    classes: PositiveInt
+    batch_size: PositiveInt
     grid_hash: Hash
     code_hash: Hash
     models: list[Complexity]
@@ -73,8 +73,8 @@ class Counts(Kind[str, ComplexityResult]):
     def path(self, key: str) -> Path:
         return Path(f"{key}.json")
 
-    def rows(self, results: Mapping[str, ComplexityResult]) -> Rows:
-        rows: Rows = {"complexity": [], "complexity_layers": []}
+    def rows(self, results: Mapping[str, ComplexityResult]) -> TidyRows:
+        rows: TidyRows = {"complexity": [], "complexity_layers": []}
         for result in results.values():
             sizes = {name: getattr(result, name) for name in _SIZES}
             for model in result.models:

@@ -13,12 +13,12 @@ from linconv.config import VARIANTS, Config
 from linconv.config.methods import known_methods
 from linconv.config.parts import grid_parts
 from linconv.config.runs import digest
-from linconv.results.kinds._kind import Kind, Rows
+from linconv.results.kinds._kind import Kind, TidyRows
 from linconv.results.origin import Provenance
 from linconv.results.record import SCHEMA_VERSION, Hash, NonNegative, Record
 
 
-class Check(Record):
+class FormCheck(Record):
     """The largest error of a layer's output and gradients, relative to the largest value of each.
 
     `error` is null where a number is not finite.
@@ -44,13 +44,13 @@ class CorrectnessResult(Record):
     kind: Literal["correctness"] = "correctness"
     schema_version: Literal[2] = SCHEMA_VERSION
     device: str
-    checks: list[Check]
+    checks: list[FormCheck]
     grid_hash: Hash
     code_hash: Hash
     provenance: Provenance
 
     @property
-    def failed(self) -> list[Check]:
+    def failed(self) -> list[FormCheck]:
         """The checks whose error is above its tolerance."""
         return [check for check in self.checks if not check.passed]
 
@@ -109,7 +109,7 @@ class Correctness(Kind[str, CorrectnessResult]):
     def path(self, key: str) -> Path:
         return Path(f"{key}.json")
 
-    def rows(self, results: Mapping[str, CorrectnessResult]) -> Rows:
+    def rows(self, results: Mapping[str, CorrectnessResult]) -> TidyRows:
         return {
             "correctness": [
                 {"device": result.device, **check.model_dump(), "passed": check.passed, **result.provenance.row()}

@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from typing import Any, ClassVar, Literal, NamedTuple
 
 from linconv.config import Config
-from linconv.results.kinds._cells import Cells
-from linconv.results.kinds._kind import Rows
+from linconv.results.kinds._cells import GridKind
+from linconv.results.kinds._kind import TidyRows
 from linconv.results.kinds.throughput import PLAIN, Arm, timings
 from linconv.results.origin import Provenance
-from linconv.results.record import SCHEMA_VERSION, Count, Hash, NonNegative, Positive, Record
+from linconv.results.record import SCHEMA_VERSION, Hash, NonNegative, NonNegativeInt, PositiveInt, Record
 
 
 class DeploymentKey(NamedTuple):
@@ -33,7 +33,7 @@ class DeployedArm(Arm):
     `deviation` is the largest difference as a share of the largest output, on random images.
     """
 
-    file_bytes: Count | None = None
+    file_bytes: NonNegativeInt | None = None
     deviation: NonNegative | None = None
 
 
@@ -43,14 +43,14 @@ class DeploymentResult(Record):
     kind: Literal["deployment"] = "deployment"
     schema_version: Literal[2] = SCHEMA_VERSION
     architecture: str
-    batch_size: Positive
+    batch_size: PositiveInt
     precision: str
     engine: str
-    input_shape: tuple[Positive, Positive, Positive]
-    classes: Positive
+    input_shape: tuple[PositiveInt, PositiveInt, PositiveInt]
+    classes: PositiveInt
     channels_last: bool
     device: Literal["cpu"] = "cpu"
-    rounds_wanted: Positive
+    rounds_wanted: PositiveInt
     block_seconds: NonNegative
     grid_hash: Hash
     code_hash: Hash
@@ -59,7 +59,7 @@ class DeploymentResult(Record):
     provenance: Provenance
 
 
-class Deployments(Cells[DeploymentKey, DeploymentResult]):
+class Deployments(GridKind[DeploymentKey, DeploymentResult]):
     """deployment/<key>.json: one network at one batch in one precision and engine."""
 
     name = "deployment"
@@ -104,7 +104,7 @@ class Deployments(Cells[DeploymentKey, DeploymentResult]):
         keys = [DeploymentKey(network, batch, precision, engine) for precision, engine, batch, network in grid]
         return [key for key in keys if (key.engine, key.precision) != ("torch", "int8")]
 
-    def rows(self, results: Mapping[DeploymentKey, DeploymentResult]) -> Rows:
+    def rows(self, results: Mapping[DeploymentKey, DeploymentResult]) -> TidyRows:
         return {"deployment": [row for result in results.values() for row in _rows(result)]}
 
 

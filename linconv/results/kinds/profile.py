@@ -9,10 +9,10 @@ from typing import Any, ClassVar, Literal, NamedTuple
 
 from linconv.catalogue.measurements import Activity
 from linconv.config import Config
-from linconv.results.kinds._cells import Cells
-from linconv.results.kinds._kind import Rows
+from linconv.results.kinds._cells import GridKind
+from linconv.results.kinds._kind import TidyRows
 from linconv.results.origin import Provenance
-from linconv.results.record import SCHEMA_VERSION, Hash, NonNegative, Positive, Record, Share
+from linconv.results.record import SCHEMA_VERSION, Hash, NonNegative, PositiveInt, Record, UnitInterval
 
 
 class OperationTime(Record):
@@ -29,7 +29,7 @@ class KindTime(Record):
 
     kind: str
     milliseconds: NonNegative
-    share: Share
+    share: UnitInterval
 
 
 class NetworkProfile(Record):
@@ -63,12 +63,12 @@ class ProfileResult(Record):
     architecture: str
     variant: str
     activity: Literal["inference", "training"]
-    batch_size: Positive
-    input_shape: tuple[Positive, Positive, Positive]
-    classes: Positive
+    batch_size: PositiveInt
+    input_shape: tuple[PositiveInt, PositiveInt, PositiveInt]
+    classes: PositiveInt
     channels_last: bool
     device: str
-    profiled_calls: Positive
+    profiled_calls: PositiveInt
     grid_hash: Hash
     code_hash: Hash
     networks: list[NetworkProfile]
@@ -89,7 +89,7 @@ class ProfileKey(NamedTuple):
         return f"{self.architecture}_{self.variant}_{self.activity}_b{self.batch_size}"
 
 
-class Profiles(Cells[ProfileKey, ProfileResult]):
+class Profiles(GridKind[ProfileKey, ProfileResult]):
     """profile/<key>.json: one network, plain and with one variant, at one batch in one activity."""
 
     name = "profile"
@@ -122,7 +122,7 @@ class Profiles(Cells[ProfileKey, ProfileResult]):
         grid = itertools.product(options.batches, options.activities, options.architectures, options.variants)
         return [ProfileKey(architecture, variant, activity, batch) for batch, activity, architecture, variant in grid]
 
-    def rows(self, results: Mapping[ProfileKey, ProfileResult]) -> Rows:
+    def rows(self, results: Mapping[ProfileKey, ProfileResult]) -> TidyRows:
         rows = []
         for result in results.values():
             for network in result.networks:

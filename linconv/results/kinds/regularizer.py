@@ -9,11 +9,11 @@ from typing import Any, ClassVar, Literal, NamedTuple
 import numpy as np
 
 from linconv.config import Config
-from linconv.results.kinds._cells import Cells
-from linconv.results.kinds._kind import Rows
+from linconv.results.kinds._cells import GridKind
+from linconv.results.kinds._kind import TidyRows
 from linconv.results.kinds.throughput import quartiles
 from linconv.results.origin import Provenance
-from linconv.results.record import SCHEMA_VERSION, Hash, NonNegative, Positive, Record
+from linconv.results.record import SCHEMA_VERSION, Hash, NonNegative, PositiveInt, Record
 
 STEP, STEP_AGAIN, STEP_WITH = "step", "step again", "step with penalty"
 PENALTY, BY_AUTOGRAD = "penalty", "penalty by autograd"
@@ -23,7 +23,7 @@ class TimedCall(Record):
     """Samples of one call: `seconds_per_call` has one entry per round, the mean over a block of `calls` calls."""
 
     name: str
-    calls: Positive
+    calls: PositiveInt
     seconds_per_call: tuple[NonNegative, ...]
 
 
@@ -37,14 +37,14 @@ class RegularizerResult(Record):
     schema_version: Literal[2] = SCHEMA_VERSION
     architecture: str
     variant: str
-    batch_size: Positive
-    period: Positive
-    filters: list[tuple[Positive, Positive]]
-    input_shape: tuple[Positive, Positive, Positive]
-    classes: Positive
+    batch_size: PositiveInt
+    period: PositiveInt
+    filters: list[tuple[PositiveInt, PositiveInt]]
+    input_shape: tuple[PositiveInt, PositiveInt, PositiveInt]
+    classes: PositiveInt
     channels_last: bool
     device: str
-    rounds_wanted: Positive
+    rounds_wanted: PositiveInt
     block_seconds: NonNegative
     grid_hash: Hash
     code_hash: Hash
@@ -98,7 +98,7 @@ class RegularizerKey(NamedTuple):
         return f"{self.architecture}_{self.variant}_b{self.batch_size}"
 
 
-class RegularizerCosts(Cells[RegularizerKey, RegularizerResult]):
+class RegularizerCosts(GridKind[RegularizerKey, RegularizerResult]):
     """regularizer/<key>.json: one network with one variant at one batch."""
 
     name = "regularizer"
@@ -137,7 +137,7 @@ class RegularizerCosts(Cells[RegularizerKey, RegularizerResult]):
         grid = itertools.product(options.batches, options.architectures, options.variants)
         return [RegularizerKey(architecture, variant, batch) for batch, architecture, variant in grid]
 
-    def rows(self, results: Mapping[RegularizerKey, RegularizerResult]) -> Rows:
+    def rows(self, results: Mapping[RegularizerKey, RegularizerResult]) -> TidyRows:
         rows = []
         for result in results.values():
             at = result.model_dump() | result.provenance.row() | {"layers": len(result.filters), "band": band(result)}

@@ -10,7 +10,7 @@ from linconv.catalogue._entry import Entry
 from linconv.config import Config, RunKey, plan_runs, resolve_run, run_hashes
 from linconv.config.parts import run_parts
 from linconv.config.runs import digest
-from linconv.results.kinds._kind import Kind, Rows
+from linconv.results.kinds._kind import Kind, TidyRows
 from linconv.results.kinds.run_record import Epoch, LayerRedundancy, RunResult
 
 CURRENT, PREVIOUS = "checkpoint.pt", "checkpoint.previous.pt"  # the two generations of a run's checkpoint
@@ -67,8 +67,8 @@ class Runs(Kind[RunKey, RunResult]):
     def log(self, key: RunKey) -> Path:
         return key.log
 
-    def rows(self, results: Mapping[RunKey, RunResult]) -> Rows:
-        rows: Rows = {"runs": [], "history": [], "layers": []}
+    def rows(self, results: Mapping[RunKey, RunResult]) -> TidyRows:
+        rows: TidyRows = {"runs": [], "history": [], "layers": []}
         for key, result in results.items():
             at = key._asdict()
             rows["runs"].append({**at, **_run_row(result)})

@@ -13,14 +13,14 @@ from linconv.results.kinds._kind import resolved
 from linconv.results.origin import Provenance
 from linconv.results.record import (
     SCHEMA_VERSION,
-    Count,
     Hash,
     NonNegative,
+    NonNegativeInt,
     Percent,
-    Positive,
+    PositiveInt,
     Record,
     Sha256,
-    Share,
+    UnitInterval,
 )
 
 
@@ -32,7 +32,7 @@ class Epoch(Record):
     Non-finite numbers (a diverged run) are stored as null.
     """
 
-    epoch: Positive
+    epoch: PositiveInt
     learning_rate: NonNegative
     train_loss: NonNegative | None
     train_top1: Percent
@@ -55,17 +55,17 @@ class LayerRedundancy(Record):
     """
 
     layer: str
-    position: Positive
-    filters: Positive
-    filter_size: Positive
+    position: PositiveInt
+    filters: PositiveInt
+    filter_size: PositiveInt
     mean_abs_correlation: NonNegative | None
-    share_above_0_5: Share | None
+    share_above_0_5: UnitInterval | None
     effective_rank: NonNegative
-    primaries: Positive | None = None
+    primaries: PositiveInt | None = None
     primary_mean_abs_correlation: NonNegative | None = None
-    share_above_0_3: Share | None = None
-    share_above_0_7: Share | None = None
-    share_above_0_9: Share | None = None
+    share_above_0_3: UnitInterval | None = None
+    share_above_0_7: UnitInterval | None = None
+    share_above_0_9: UnitInterval | None = None
     variance_entropy: float | None = None
     kernel_sparsity: float | None = None
     kernel_variance_entropy: float | None = None
@@ -94,15 +94,15 @@ class RunMetrics(Record):
 
     top1: Percent | None
     test_loss: NonNegative | None
-    epoch: Positive
-    params: Positive
-    params_nonzero: Count
+    epoch: PositiveInt
+    params: PositiveInt
+    params_nonzero: NonNegativeInt
     train_loss: NonNegative | None
     train_top1: Percent
-    coefficient_sparsity: Share | None = None
+    coefficient_sparsity: UnitInterval | None = None
     selection: Literal["last", "best_validation"] = "last"
-    macs: Count | None = None
-    macs_trained: Count | None = None
+    macs: NonNegativeInt | None = None
+    macs_trained: NonNegativeInt | None = None
     first_step: NonNegative | None = None
 
     @model_validator(mode="after")
@@ -126,7 +126,7 @@ class RateChoice(Record):
     `chosen` has the highest accuracy on the validation part, of several the lowest loss.
     """
 
-    epochs: Positive
+    epochs: PositiveInt
     trials: list[RateTrial] = Field(min_length=1)
     chosen: float = Field(gt=0)
 
@@ -149,8 +149,8 @@ class RunOutcomes(Record):
     """
 
     file: str = Field(pattern=r"^[A-Za-z0-9_-]+\.npz$")
-    count: Positive
-    correct: Count
+    count: PositiveInt
+    correct: NonNegativeInt
     sha256: Sha256
 
     @model_validator(mode="after")
@@ -181,8 +181,8 @@ class RunResult(Record):
     dataset: str
     architecture: str
     variant: str
-    seed: Count
-    split: Count = 0
+    seed: NonNegativeInt
+    split: NonNegativeInt = 0
     config_hash: Hash
     code_hash: Hash
     shared_code_hash: Hash | None = None

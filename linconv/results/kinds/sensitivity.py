@@ -15,9 +15,9 @@ from linconv.config.methods import PLAIN
 from linconv.config.parts import run_parts, variant_parts
 from linconv.config.runs import digest
 from linconv.config.trials import scaled
-from linconv.results.kinds._kind import Kind, Rows, resolved
+from linconv.results.kinds._kind import Kind, TidyRows, resolved
 from linconv.results.origin import Provenance
-from linconv.results.record import SCHEMA_VERSION, Count, Hash, NonNegative, Percent, Record
+from linconv.results.record import SCHEMA_VERSION, Hash, NonNegative, NonNegativeInt, Percent, Record
 
 
 class LayerSensitivity(Record):
@@ -28,7 +28,7 @@ class LayerSensitivity(Record):
     """
 
     layer: str
-    params: Count
+    params: NonNegativeInt
     params_saved: int
     val_loss_plain: NonNegative | None
     val_loss: NonNegative | None
@@ -56,8 +56,8 @@ class SensitivityResult(Record):
     variant: str
     definition: dict[str, Any]
     start: str | None
-    steps: Count
-    params: Count
+    steps: NonNegativeInt
+    params: NonNegativeInt
     val_loss: NonNegative
     val_top1: Percent
     layers: list[LayerSensitivity]
@@ -194,7 +194,7 @@ class Sensitivities(Kind[SensitivityKey, SensitivityResult]):
     def key_of(self, result: SensitivityResult) -> SensitivityKey:
         return SensitivityKey(result.dataset, result.architecture, result.variant)
 
-    def rows(self, results: Mapping[SensitivityKey, SensitivityResult]) -> Rows:
+    def rows(self, results: Mapping[SensitivityKey, SensitivityResult]) -> TidyRows:
         rows = []
         for key, result in results.items():
             at = key._asdict() | result.provenance.row()

@@ -11,10 +11,10 @@ import numpy as np
 
 from linconv.catalogue.measurements import Activity, Backend, Precision, ThroughputOptions
 from linconv.config import Config
-from linconv.results.kinds._cells import Cells
-from linconv.results.kinds._kind import Rows
+from linconv.results.kinds._cells import GridKind
+from linconv.results.kinds._kind import TidyRows
 from linconv.results.origin import Provenance
-from linconv.results.record import SCHEMA_VERSION, Count, Hash, NonNegative, Positive, Record, ResultError
+from linconv.results.record import SCHEMA_VERSION, Hash, NonNegative, NonNegativeInt, PositiveInt, Record, ResultError
 
 PLAIN, PLAIN_AGAIN = "plain", "plain again"
 Difference = Literal["faster", "slower", "no difference"]
@@ -64,7 +64,7 @@ class Arm(Record):
     form: str
     status: Literal["ok", "out of memory", "not supported"]
     detail: str = ""
-    calls: Count = 0
+    calls: NonNegativeInt = 0
     seconds_per_call: tuple[NonNegative, ...] = ()
     peak_allocated_mib: NonNegative | None = None
     peak_reserved_mib: NonNegative | None = None
@@ -81,14 +81,14 @@ class ThroughputResult(Record):
     schema_version: Literal[2] = SCHEMA_VERSION
     architecture: str
     activity: str
-    batch_size: Positive
+    batch_size: PositiveInt
     precision: str
     backend: str
-    input_shape: tuple[Positive, Positive, Positive]
-    classes: Positive
+    input_shape: tuple[PositiveInt, PositiveInt, PositiveInt]
+    classes: PositiveInt
     channels_last: bool
     device: str
-    rounds_wanted: Positive
+    rounds_wanted: PositiveInt
     block_seconds: NonNegative
     grid_hash: Hash
     code_hash: Hash
@@ -119,7 +119,7 @@ class Timing(NamedTuple):
     difference: Difference
 
 
-class Cell(Protocol):
+class TimedTogether(Protocol):
     """Arms that were timed against each other."""
 
     @property
@@ -130,7 +130,7 @@ class Cell(Protocol):
     def arms(self) -> Sequence[Arm]: ...
 
 
-def timings(cell: Cell) -> list[Timing]:
+def timings(cell: TimedTogether) -> list[Timing]:
     """The statistics of every arm of a cell that could be timed, the plain network first; none where none could.
 
     Raises:
@@ -191,7 +191,7 @@ def median_interval(values: np.ndarray, level: float = 0.95) -> tuple[float, flo
     return float(ordered[rank - 1]), float(ordered[len(values) - rank])
 
 
-class Timings(Cells[ThroughputKey, ThroughputResult]):
+class Timings(GridKind[ThroughputKey, ThroughputResult]):
     """throughput/<key>.json: one network at one batch in one activity, precision and backend."""
 
     name = "throughput"
@@ -236,7 +236,7 @@ class Timings(Cells[ThroughputKey, ThroughputResult]):
     def plan(self, config: Config) -> list[ThroughputKey]:
         return [] if config.throughput is None else plan_throughput(config.throughput)
 
-    def rows(self, results: Mapping[ThroughputKey, ThroughputResult]) -> Rows:
+    def rows(self, results: Mapping[ThroughputKey, ThroughputResult]) -> TidyRows:
         return {"throughput": [row for result in results.values() for row in _rows(result)]}
 
 

@@ -9,7 +9,7 @@ from linconv.report import build_report, render_tables
 from linconv.results import write_result
 from linconv.results.collect import collect
 from linconv.results.kinds import KINDS
-from linconv.results.kinds.correctness import Check, CorrectnessResult
+from linconv.results.kinds.correctness import CorrectnessResult, FormCheck
 from linconv.results.kinds.deployment import DeployedArm, DeploymentResult
 from linconv.results.kinds.profile import KindTime, NetworkProfile, ProfileResult
 from linconv.results.kinds.regularizer import RegularizerResult, TimedCall
@@ -101,7 +101,7 @@ def correctness(origin):
     return CorrectnessResult(
         device="cpu",
         checks=[
-            Check(
+            FormCheck(
                 coefficients="full",
                 geometry="3x3",
                 form=form,
