@@ -94,8 +94,10 @@ def accuracies(setting: Setting) -> np.ndarray:
     hard = logit(np.clip(stats.beta.ppf(shares, a, setting.concentration - a), 1e-9, 1 - 1e-9))
     points, weights = np.polynomial.hermite_e.hermegauss(31)
     spread = np.linalg.norm([setting.of_images, setting.of_seeds, setting.of_splits])
-    found = [sum(w * expit(hard + spread * x + worse).mean() for x, w in zip(points, weights, strict=True))
-             for worse in WORSE[: setting.variants]]  # fmt: skip
+    found = [
+        sum(w * expit(hard + spread * x + worse).mean() for x, w in zip(points, weights, strict=True))
+        for worse in WORSE[: setting.variants]
+    ]
     return 100 * (1 - np.array(found) / weights.sum())
 
 

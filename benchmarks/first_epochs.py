@@ -31,7 +31,9 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "narrow": {"layer": "conv", "narrow_to": "LRr_paper"},
     "L_paper": {"extends": "L", "options": {"primary_ratio": 0.46}, "skip_first": True},
     "L_preserving": {
-        "extends": "L", "options": {"primary_ratio": 0.46, "init": "variance_preserving"}, "skip_first": True,
+        "extends": "L",
+        "options": {"primary_ratio": 0.46, "init": "variance_preserving"},
+        "skip_first": True,
     },
     "LRr_paper": {"extends": "LRr", "skip_first": True},
     "LRr_preserving": {"extends": "LRr", "options": {"init": "variance_preserving"}, "skip_first": True},
@@ -42,7 +44,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "versatile": {"layer": "versatile", "skip_first": True},
     "kronecker": {"layer": "kronecker", "skip_first": True},
     "warehouse": {"layer": "warehouse", "skip_first": True},
-}  # fmt: skip
+}
 NAMES = {"L_paper": "L, paper's start", "L_preserving": "L, variance-preserving", "LRr_paper": "LRr, paper's start"}
 NAMES |= {"LRr_preserving": "LRr, variance-preserving"}
 

@@ -196,8 +196,10 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=2)
     options = parser.parse_args()
-    print(f"batch {BATCH}, {options.images} images an epoch, {options.threads} threads, {options.rounds} rounds, "
-          f"torch {torch.__version__}")  # fmt: skip
+    print(
+        f"batch {BATCH}, {options.images} images an epoch, {options.threads} threads, {options.rounds} rounds, "
+        f"torch {torch.__version__}"
+    )
     for name in ("mnist", "cifar10"):
         compare("loading", name, options)
         compare("training", name, options)

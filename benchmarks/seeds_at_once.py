@@ -144,8 +144,11 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     if options.cuda_graph and options.device != "cuda":
         parser.error("--cuda-graph needs --device cuda")
-    print(f"{options.runs} x {options.architecture} {options.variant}, batch {options.batch}, on {options.device}, "
-          f"{options.rounds} rounds of {options.steps} steps", flush=True)  # fmt: skip
+    print(
+        f"{options.runs} x {options.architecture} {options.variant}, batch {options.batch}, on {options.device}, "
+        f"{options.rounds} rounds of {options.steps} steps",
+        flush=True,
+    )
     processes, pipes = start(options, list(range(options.runs)))
     times: dict[str, list[float]] = {arm: [] for arm in ARMS}
     for number in range(options.rounds + 1):

@@ -39,11 +39,23 @@ def write_run(root: Path, epochs: int) -> Path:
                 Image.fromarray(draws.randint(64 * k, 64 * k + 192, (32, 32, 3), dtype=np.uint8)).save(file)
     config = root / "kill.yaml"
     values = {"epochs": epochs, "batch_size": 4, "schedule": "cosine"}
-    config.write_text(json.dumps({
-        "experiment": "kill", "datasets": [RUN["dataset"]], "architectures": [RUN["architecture"]],
-        "variants": [RUN["variant"]], "seeds": [int(RUN["seed"])], "device": "cpu", "keep_weights": True,
-        "define": {"LSr": {"extends": "LSr", "sparsity_schedule": {"period": 3, "step_size": 0.002}}},
-        "recipe": {"overrides": [{"set": values}]}, "complexity": {"architectures": ["base"]},
-        "data_root": str(root / "data"), "imagefolders": {"pets": {"path": "pets"}},
-    }), encoding="utf-8")  # fmt: skip
+    config.write_text(
+        json.dumps(
+            {
+                "experiment": "kill",
+                "datasets": [RUN["dataset"]],
+                "architectures": [RUN["architecture"]],
+                "variants": [RUN["variant"]],
+                "seeds": [int(RUN["seed"])],
+                "device": "cpu",
+                "keep_weights": True,
+                "define": {"LSr": {"extends": "LSr", "sparsity_schedule": {"period": 3, "step_size": 0.002}}},
+                "recipe": {"overrides": [{"set": values}]},
+                "complexity": {"architectures": ["base"]},
+                "data_root": str(root / "data"),
+                "imagefolders": {"pets": {"path": "pets"}},
+            }
+        ),
+        encoding="utf-8",
+    )
     return config

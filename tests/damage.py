@@ -39,12 +39,24 @@ class Trainer:
     def __call__(self, dataset: str, **changes: Any) -> Outcome:
         """Train `base` on a data set, with these changes of the configuration."""
         config = self.root / "damage.yaml"
-        config.write_text(yaml.safe_dump({
-            "experiment": "damage", "datasets": [dataset], "architectures": ["base"], "variants": ["conv"],
-            "seeds": [0], "data_root": str(self.root), "device": "cpu", "keep_weights": True,
-            "recipe": {"overrides": [{"set": {"epochs": EPOCHS, "batch_size": 4}}]}, "correlation_layers": [1],
-            **({"imagefolders": {"pets": {"path": "pets"}}} if dataset == "pets" else {}), **changes,
-        }))  # fmt: skip
+        config.write_text(
+            yaml.safe_dump(
+                {
+                    "experiment": "damage",
+                    "datasets": [dataset],
+                    "architectures": ["base"],
+                    "variants": ["conv"],
+                    "seeds": [0],
+                    "data_root": str(self.root),
+                    "device": "cpu",
+                    "keep_weights": True,
+                    "recipe": {"overrides": [{"set": {"epochs": EPOCHS, "batch_size": 4}}]},
+                    "correlation_layers": [1],
+                    **({"imagefolders": {"pets": {"path": "pets"}}} if dataset == "pets" else {}),
+                    **changes,
+                }
+            )
+        )
         options = ["--dataset", dataset, "--architecture", "base", "--variant", "conv", "--seed", "0"]
         options += ["--results", str(self.root / "results")]
         return self.command("train", str(config), *options)

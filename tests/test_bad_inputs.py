@@ -168,16 +168,32 @@ OTHERS: dict[str, Bad] = {
     ),
     "reproduce: no result": command("reproduce", "nowhere.json", message=r"nowhere\.json: cannot be read \(No such"),
     "reproduce: a configuration": command("reproduce", "c.yaml", message=r"c\.yaml: file: Invalid JSON"),
-    "train: no configuration": command("train", "x.yaml", *TRAIN[2:], "--variant", "conv", "--seed", "0",
-                                       message=r"x\.yaml: cannot be read \(No such file"),
+    "train: no configuration": command(
+        "train",
+        "x.yaml",
+        *TRAIN[2:],
+        "--variant",
+        "conv",
+        "--seed",
+        "0",
+        message=r"x\.yaml: cannot be read \(No such file",
+    ),
     "train: another seed": command(*TRAIN, "--variant", "conv", "--seed", "9", message=r"seed9 is not a run of .*plan"),
     "train: another variant": command(*TRAIN, "--variant", "L", "--seed", "0", message=r"conv/L|is not a run of exper"),
     "work: no duration": command("work", "c.yaml", "--budget", "soon", message=r"a duration such as .*, not 'soon'"),
     "measure: nothing named": command("measure", "complexity", message=r"give either --config FILE or --architecture"),
-    "measure: no such variant": command("measure", "complexity", "--architecture", "base", "--variant", "Q",
-                                        message=r"unknown variant 'Q'; known: conv, L"),
-    "measure: no such shape": command("measure", "complexity", "--architecture", "base", "--input", "axb",
-                                      message=r"such as 3x32x32, not 'axb'"),
+    "measure: no such variant": command(
+        "measure",
+        "complexity",
+        "--architecture",
+        "base",
+        "--variant",
+        "Q",
+        message=r"unknown variant 'Q'; known: conv, L",
+    ),
+    "measure: no such shape": command(
+        "measure", "complexity", "--architecture", "base", "--input", "axb", message=r"such as 3x32x32, not 'axb'"
+    ),
     "a method's option": Bad(
         lambda root, patch: [str((root / "c.yaml").write_text(yaml.safe_dump(raw(**METHOD))) and "config"), "c.yaml"],
         r"c\.yaml:\d+: define\.T\.options\.in_rnk: layer 'tucker' has no option 'in_rnk'; did you mean 'in_rank'\?",
@@ -201,12 +217,20 @@ OTHERS: dict[str, Bad] = {
     "place: the log's folder is a file": place(
         lambda root: (root / "log").write_text("x"), r"log.*: (Not a directory|File exists); a file", "--log", "log/x"
     ),
-    "place: a name too long": command(*TRAIN, "--variant", "conv", "--seed", "0", "--results", "x" * 300,
-                                      message=r"\(File name too long\); choose shorter names"),
+    "place: a name too long": command(
+        *TRAIN,
+        "--variant",
+        "conv",
+        "--seed",
+        "0",
+        "--results",
+        "x" * 300,
+        message=r"\(File name too long\); choose shorter names",
+    ),
     "place: a link to itself": place(
         lambda root: (root / "results").symlink_to("results"), r"results.*: .*; ", "--results", "results"
     ),
-}  # fmt: skip
+}
 
 if Path("/proc/version").exists():  # a read-only file system that every Linux has
     OTHERS["place: read-only"] = place(lambda root: None, r"/proc/.*: .*; ", "--results", "/proc/results")

@@ -25,10 +25,17 @@ from linconv.results import RunResult, read_result
 from tests.damage import assert_refused
 
 CONFIG = {
-    "experiment": "tiny", "datasets": ["synthetic"], "architectures": ["base"], "variants": ["conv", "Lr"],
-    "seeds": [7], "recipe": {"overrides": [{"set": {"epochs": 1, "batch_size": 100}}]}, "device": "cpu",
-    "correlation_layers": [2], "keep_weights": True, "complexity": {"architectures": ["base"]},
-}  # fmt: skip
+    "experiment": "tiny",
+    "datasets": ["synthetic"],
+    "architectures": ["base"],
+    "variants": ["conv", "Lr"],
+    "seeds": [7],
+    "recipe": {"overrides": [{"set": {"epochs": 1, "batch_size": 100}}]},
+    "device": "cpu",
+    "correlation_layers": [2],
+    "keep_weights": True,
+    "complexity": {"architectures": ["base"]},
+}
 # the files of a finished run, before its result is collected
 WHOLE = {"result.json", "correlations.npz", "outcomes.npz", "weights.pt", "checkpoint.pt"}
 

@@ -20,10 +20,16 @@ from tests.results.factory import make_config, make_run
 
 KEY = RunKey("digits", "base", "Lr", 0)
 CONFIG = {
-    "experiment": "tiny", "datasets": ["synthetic"], "architectures": ["base"], "variants": ["mine"], "seeds": [7],
-    "define": {"mine": {"extends": "LSr", "exclude": ["*conv1"]}}, "device": "cpu", "channels_last": False,
+    "experiment": "tiny",
+    "datasets": ["synthetic"],
+    "architectures": ["base"],
+    "variants": ["mine"],
+    "seeds": [7],
+    "define": {"mine": {"extends": "LSr", "exclude": ["*conv1"]}},
+    "device": "cpu",
+    "channels_last": False,
     "recipe": {"overrides": [{"set": {"epochs": 2, "batch_size": 100}}]},
-}  # fmt: skip
+}
 
 
 def process(*arguments, **options):

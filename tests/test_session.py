@@ -47,9 +47,14 @@ RAW = {
 
 def _correctness(device="cpu", error=0.0):
     check = FormCheck(
-        coefficients="full", geometry="3x3", form="weight", precision="fp32", channels_last=False, error=error,
+        coefficients="full",
+        geometry="3x3",
+        form="weight",
+        precision="fp32",
+        channels_last=False,
+        error=error,
         tolerance=1e-4,
-    )  # fmt: skip
+    )
     config = parse_config(RAW)
     origin = make_run(config, plan_runs(config)[0]).provenance
     result = CorrectnessResult(device=device, checks=[check], grid_hash="0" * 16, code_hash="0" * 16, provenance=origin)

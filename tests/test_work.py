@@ -42,8 +42,12 @@ def test_all_variants_of_a_seed_come_before_the_next_seed(tmp_path):
     first, second = configuration(tmp_path, "first"), configuration(tmp_path, "second", seeds=[5], variants=["conv"])
     jobs = find_jobs([first, second], tmp_path / "results")
     assert [(j.run.experiment, j.run.key.variant, j.run.key.seed) for j in jobs] == [
-        ("first", "conv", 0), ("first", "LRr", 0), ("first", "conv", 1), ("first", "LRr", 1), ("second", "conv", 5),
-    ]  # fmt: skip
+        ("first", "conv", 0),
+        ("first", "LRr", 0),
+        ("first", "conv", 1),
+        ("first", "LRr", 1),
+        ("second", "conv", 5),
+    ]
     assert jobs[1].command == (
         "linconv train first.yaml --dataset synthetic --architecture base --variant LRr --seed 0 --results results"
     )
@@ -70,8 +74,11 @@ def test_a_failed_run_leaves_the_others(tmp_path):
     config = configuration(tmp_path, datasets=["svhn", "synthetic"], seeds=[0], data_root=str(tmp_path / "nothing"))
     done = Worker("cpu").work(find_jobs([config], tmp_path / "results"))
     assert [(job.key.dataset, job.outcome) for job in done] == [
-        ("svhn", "failed"), ("svhn", "failed"), ("synthetic", "done"), ("synthetic", "done"),
-    ]  # fmt: skip
+        ("svhn", "failed"),
+        ("svhn", "failed"),
+        ("synthetic", "done"),
+        ("synthetic", "done"),
+    ]
     assert "SVHN: missing" in done[0].detail
 
 

@@ -11,12 +11,15 @@ _REMEDIES = {
     "give this user access to it, or choose another place": (errno.EACCES, errno.EPERM),
     "choose a place that can be written to": (errno.EROFS,),
     "a file is where a folder should be, or the other way round: move it away": (
-        errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENOTEMPTY,
+        errno.ENOTDIR,
+        errno.EISDIR,
+        errno.EEXIST,
+        errno.ENOTEMPTY,
     ),
     f"make it or name another, {AGAIN}": (errno.ENOENT,),
     f"raise the limit of open files (ulimit -n), {AGAIN}": (errno.EMFILE, errno.ENFILE),
     "choose shorter names": (errno.ENAMETOOLONG,),
-}  # fmt: skip
+}
 
 
 class UserError(ValueError):

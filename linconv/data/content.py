@@ -93,9 +93,15 @@ def describe_content(
         digests = [None if own is None else content_digest(own) for own in published]
     known = _compare(name, root, origin.container, *digests)
     content = DataContent(
-        name=name, container=origin.container, decoder=origin.decoder, known=known, classes=origin.classes,
-        train=train, test=test, split=split,
-    )  # fmt: skip
+        name=name,
+        container=origin.container,
+        decoder=origin.decoder,
+        known=known,
+        classes=origin.classes,
+        train=train,
+        test=test,
+        split=split,
+    )
     order = torch.arange(test.images) if hashes[1] is None else canonical_order(hashes[1])
     return content, order
 

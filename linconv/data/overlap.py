@@ -40,8 +40,13 @@ def warn_of_overlap(name: str, arrays: Arrays, parts: tuple[Images, Images], roo
         log.warning(
             "data set '%s': %d of %d test images are in the training part too, %d of them with another label (%s is "
             "%s); remove them from one part, or the test accuracy says too much",
-            name, len(pairs), len(test), other, _file(test, j, root), _file(train, i, root),
-        )  # fmt: skip
+            name,
+            len(pairs),
+            len(test),
+            other,
+            _file(test, j, root),
+            _file(train, i, root),
+        )
 
 
 def warn_of_copies(name: str, arrays: Arrays, split: int) -> None:
@@ -55,8 +60,12 @@ def warn_of_copies(name: str, arrays: Arrays, split: int) -> None:
         log.warning(
             "data set '%s', split %d: %d of %d test images are in the training part too, %d of them with another "
             "label; the data set holds copies: keep one of each, or the test accuracy says too much",
-            name, split, len(pairs), len(test), other,
-        )  # fmt: skip
+            name,
+            split,
+            len(pairs),
+            len(test),
+            other,
+        )
 
 
 def _file(files: ImageFiles, index: int, root: Path) -> str:

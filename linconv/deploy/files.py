@@ -257,17 +257,19 @@ class _Builder:
             if said.opaque is not None:
                 raise self.error(name, f"{said.opaque}; give linconv.load a plain model or a function that makes one")
             raise self.error(
-                name, f"its class {said.cls} is not one of linconv's: give linconv.load a plain model, or "
-                f"trust=({package!r},)"
-            )  # fmt: skip
+                name,
+                f"its class {said.cls} is not one of linconv's: give linconv.load a plain model, or "
+                f"trust=({package!r},)",
+            )
         module = self.skeleton.get(name)
         if module is None:
             raise self.error(name, "the given model has no such module")
         if path_of(type(module)) != said.cls:
             raise self.error(
-                name, f"a {said.cls} in the file, a {path_of(type(module))} in the given model; trust=({package!r},) "
-                "would import the file's"
-            )  # fmt: skip
+                name,
+                f"a {said.cls} in the file, a {path_of(type(module))} in the given model; trust=({package!r},) "
+                "would import the file's",
+            )
         for own, there in ((module._modules, said.children), (module._parameters, said.parameters)):
             if differ := sorted(own.keys() ^ there.keys()):
                 raise self.error(name, f"'{differ[0]}' is not both in the file and in the given model")

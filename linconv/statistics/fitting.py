@@ -111,9 +111,18 @@ def _over_splits(scores: pd.DataFrame, images: int | None, tested: float | None)
     apart = tuple(variants[v] for v in own)
     residual = of_seeds if seed_freedom > 0 else pooled
     return Model(
-        variants, means, runs.sum(0), tuple(parts), (alone, alone_freedom), math.sqrt(residual),
-        seed_freedom if seed_freedom > 0 else freedom, apart, "splits", images, there,
-    )  # fmt: skip
+        variants,
+        means,
+        runs.sum(0),
+        tuple(parts),
+        (alone, alone_freedom),
+        math.sqrt(residual),
+        seed_freedom if seed_freedom > 0 else freedom,
+        apart,
+        "splits",
+        images,
+        there,
+    )
 
 
 def _within(scores: pd.DataFrame) -> tuple[float, float]:

@@ -79,9 +79,16 @@ class LogLines(Callback):
             validation = f"  val loss {_number(last.val_loss)}  top-1 {last.val_top1:.2f} %"
         log.info(
             "epoch %d/%d  train loss %s  top-1 %.2f %%%s%s  test loss %s  top-1 %.2f %%  (%.1f s)",
-            last.epoch, training.recipe.epochs, _number(last.train_loss), last.train_top1, penalty, validation,
-            _number(last.test_loss), last.test_top1, seconds,
-        )  # fmt: skip
+            last.epoch,
+            training.recipe.epochs,
+            _number(last.train_loss),
+            last.train_top1,
+            penalty,
+            validation,
+            _number(last.test_loss),
+            last.test_top1,
+            seconds,
+        )
 
 
 class ProgressBar(Callback):
@@ -168,8 +175,9 @@ class ProcessLog(Callback):
         if changes:
             log.warning(
                 "the first %d epochs were trained otherwise, so the bits may differ from those of a run in one go: %s",
-                before.epochs, ", ".join(changes),
-            )  # fmt: skip
+                before.epochs,
+                ", ".join(changes),
+            )
 
 
 class CheckpointCallback(Callback):

@@ -57,8 +57,11 @@ class WarmStart(NetworkChange):
         after = sum(p.numel() for p in training.model.parameters())
         log.info(
             "warm start: convolutions replaced after epoch %d (%s), %d of %d parameters left",
-            training.epoch, self._init, after, before,
-        )  # fmt: skip
+            training.epoch,
+            self._init,
+            after,
+            before,
+        )
 
     def _replaced(self, model: nn.Module, **options: Any) -> nn.Module:
         copied = copy.deepcopy(model)

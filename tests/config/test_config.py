@@ -134,8 +134,11 @@ def test_all_errors_are_reported_at_once():
     with pytest.raises(ConfigError) as error:
         parse_config({"datasets": ["digits"], "seeds": []})
     assert {line.split(":")[1].strip() for line in str(error.value).splitlines()} == {
-        "experiment", "architectures", "variants", "seeds",
-    }  # fmt: skip
+        "experiment",
+        "architectures",
+        "variants",
+        "seeds",
+    }
 
 
 @pytest.mark.parametrize("content", ["a: [", "- 1\n- 2", "", "just text"])
@@ -214,8 +217,10 @@ def test_excluded_cells_are_not_planned_and_change_no_run():
     holes = [{"architectures": ["vgg11"], "variants": ["LSr", "L"]}, {"variants": ["L"]}]
     whole, holed = parse_config(raw(**names)), parse_config(raw(**names, exclude=holes))
     assert {(k.architecture, k.variant) for k in plan_runs(holed)} == {
-        ("base", "conv"), ("base", "LSr"), ("vgg11", "conv"),
-    }  # fmt: skip
+        ("base", "conv"),
+        ("base", "LSr"),
+        ("vgg11", "conv"),
+    }
     assert len(plan_runs(holed)) == 6
     assert all(resolve_run(holed, k).hash == resolve_run(whole, k).hash for k in plan_runs(holed))
     with pytest.raises(ValueError, match="not a run of experiment"):
@@ -289,8 +294,13 @@ def test_the_paper_preset_is_the_papers_protocol_and_scales():
     preset = PRESETS["paper"]
     assert {(r.optimizer, r.weight_decay) for r in preset.values()} == {("adam", 0.0)}
     assert {a: r.learning_rate for a, r in preset.items() if a != "squeezenet"} == {
-        "base": 1e-3, "vgg11": 1e-3, "allconv": 1e-4, "resnet18": 0.1, "resnext29": 1e-3, "mobilenetv2": 1e-3,
-    }  # fmt: skip
+        "base": 1e-3,
+        "vgg11": 1e-3,
+        "allconv": 1e-4,
+        "resnet18": 0.1,
+        "resnext29": 1e-3,
+        "mobilenetv2": 1e-3,
+    }
     assert {a: r.epochs for a, r in preset.items() if r.epochs != 250} == {"allconv": 350}
     assert {a: r.batch_size for a, r in preset.items() if r.batch_size != 50} == {"resnext29": 32, "mobilenetv2": 32}
     stepped = {a: (r.schedule, r.milestones, r.gamma) for a, r in preset.items() if r.schedule != "constant"}
@@ -302,9 +312,16 @@ def test_the_paper_preset_is_the_papers_protocol_and_scales():
 
 def test_the_modern_preset_is_the_usual_cifar_recipe_for_every_network():
     usual = {
-        "optimizer": "sgd", "learning_rate": 0.1, "momentum": 0.9, "nesterov": True, "weight_decay": 5e-4,
-        "epochs": 200, "batch_size": 128, "schedule": "cosine", "warmup_epochs": 5,
-    }  # fmt: skip
+        "optimizer": "sgd",
+        "learning_rate": 0.1,
+        "momentum": 0.9,
+        "nesterov": True,
+        "weight_decay": 5e-4,
+        "epochs": 200,
+        "batch_size": 128,
+        "schedule": "cosine",
+        "warmup_epochs": 5,
+    }
     for architecture in PRESETS["paper"]:
         recipe = parse_config(raw(recipe={"preset": "modern"})).recipe.resolve(architecture, "digits")
         assert recipe == Recipe(**usual)

@@ -126,7 +126,7 @@ COLUMNS: dict[str, tuple[str, Change, str]] = {
         r"has 32 x 48 pixels, not columns of images of 32 x 32; replace it",
     ),
     "a cut file": ("cifar10", cut(COLUMN, 40), r"00\.webp cannot be decoded \(.*\); replace or delete it"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize(

@@ -184,8 +184,14 @@ CLASSES: dict[str, tuple[Change, str]] = {
         r"pets: 'Ant' and 'ant' differ only by case; rename one",
     ),
     "classes of folders": (
-        rename(("ant/0.png", "ant/red/0.png"), ("ant/1.png", "ant/red/1.png"), ("ant/2.png", "ant/red/2.png"),
-               ("bee/0.png", "bee/wild/0.png"), ("bee/1.png", "bee/wild/1.png"), ("bee/2.png", "bee/wild/2.png")),
+        rename(
+            ("ant/0.png", "ant/red/0.png"),
+            ("ant/1.png", "ant/red/1.png"),
+            ("ant/2.png", "ant/red/2.png"),
+            ("bee/0.png", "bee/wild/0.png"),
+            ("bee/1.png", "bee/wild/1.png"),
+            ("bee/2.png", "bee/wild/2.png"),
+        ),
         r"its folders \(ant, bee\) hold folders and no images; call parts train and test",
     ),
     "parts as classes": (
@@ -201,7 +207,7 @@ CLASSES: dict[str, tuple[Change, str]] = {
         r"has train/<class>/ but no test/<class>/; add it, .*\(if 'train' is a class, move its images out",
     ),
     "a loop": (link("bee/up", ".."), BACK.format("bee/up")),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize(

@@ -124,14 +124,29 @@ def test_files_that_are_no_images_are_not_read(parts: Path) -> None:
 @pytest.mark.parametrize(
     ("train", "test"),
     [
-        ("Train", "Test"), ("TRAIN", "TEST"), ("training", "testing"), ("training_set", "test_set"),
-        ("trainset", "testset"), ("train_images", "test_images"), ("images-train", "images-test"),
-        ("TrainData", "TestData"), ("train2017", "val2017"), ("train", "val"), ("train", "valid"),
-        ("Training", "Validation"), ("train", "dev"), ("train", "eval"), ("train", "Evaluation"), ("learn", "holdout"),
-        ("trainval", "test"), ("train_val", "test"), ("1_train", "2_test"), ("seg_train", "seg_test"),
+        ("Train", "Test"),
+        ("TRAIN", "TEST"),
+        ("training", "testing"),
+        ("training_set", "test_set"),
+        ("trainset", "testset"),
+        ("train_images", "test_images"),
+        ("images-train", "images-test"),
+        ("TrainData", "TestData"),
+        ("train2017", "val2017"),
+        ("train", "val"),
+        ("train", "valid"),
+        ("Training", "Validation"),
+        ("train", "dev"),
+        ("train", "eval"),
+        ("train", "Evaluation"),
+        ("learn", "holdout"),
+        ("trainval", "test"),
+        ("train_val", "test"),
+        ("1_train", "2_test"),
+        ("seg_train", "seg_test"),
         ("pets-train", "pets-valid"),
     ],
-)  # fmt: skip
+)
 def test_parts_are_recognised_under_their_usual_names(train: str, test: str, parts: Path) -> None:
     wanted = load_pets(parts)
     (parts / "pets" / "train").rename(parts / "pets" / train)

@@ -107,9 +107,13 @@ class StopAfterSteps(Callback):
 
 def test_a_network_trains_on_it(root: Path) -> None:
     raw = {
-        "experiment": "x", "datasets": ["imagenet"], "architectures": ["base"], "variants": ["Lr"], "seeds": [0],
+        "experiment": "x",
+        "datasets": ["imagenet"],
+        "architectures": ["base"],
+        "variants": ["Lr"],
+        "seeds": [0],
         "recipe": {"overrides": [{"set": {"batch_size": 2}}]},
-    }  # fmt: skip
+    }
     run = resolve_run(parse_config(raw), RunKey("imagenet", "base", "Lr", 0))
     training = prepare(run, load("imagenet", root), "cpu", [StopAfterSteps()])
     before = training.model.features.conv1.weight.detach().clone()

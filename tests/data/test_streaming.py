@@ -74,9 +74,14 @@ def test_epochs_are_equal_bit_for_bit_whatever_the_number_of_workers(workers: in
 
 def resolved(**recipe: object):
     raw = {
-        "experiment": "test", "datasets": ["pets"], "architectures": ["allconv"], "variants": ["LRr"], "seeds": [0],
-        "imagefolders": {"pets": OPTIONS}, "recipe": {"overrides": [{"set": {"epochs": 2, "batch_size": 20}}]},
-    }  # fmt: skip
+        "experiment": "test",
+        "datasets": ["pets"],
+        "architectures": ["allconv"],
+        "variants": ["LRr"],
+        "seeds": [0],
+        "imagefolders": {"pets": OPTIONS},
+        "recipe": {"overrides": [{"set": {"epochs": 2, "batch_size": 20}}]},
+    }
     return resolve_run(parse_config(raw), RunKey("pets", "allconv", "LRr", 0))
 
 
@@ -108,9 +113,13 @@ def test_trainings_are_equal_bit_for_bit_also_when_resumed(root: Path, tmp_path:
 def test_streaming_is_no_part_of_a_runs_identity() -> None:
     def identity(**options: object) -> str:
         raw = {
-            "experiment": "x", "datasets": ["pets"], "architectures": ["base"], "variants": ["conv"], "seeds": [0],
+            "experiment": "x",
+            "datasets": ["pets"],
+            "architectures": ["base"],
+            "variants": ["conv"],
+            "seeds": [0],
             "imagefolders": {"pets": {"path": "pets", **options}},
-        }  # fmt: skip
+        }
         return resolve_run(parse_config(raw), RunKey("pets", "base", "conv", 0)).hash
 
     assert identity() == identity(stream=True) == identity(stream=False) == "c852c37dc9bf4c4d"
@@ -204,11 +213,21 @@ def test_a_signal_to_a_streaming_training_leaves_no_worker(
     number: signal.Signals, code: int, root: Path, tmp_path: Path
 ) -> None:
     config, log = tmp_path / "x.yaml", tmp_path / "train.log"
-    config.write_text(yaml.safe_dump({
-        "experiment": "x", "datasets": ["pets"], "architectures": ["base"], "variants": ["conv"], "seeds": [0],
-        "imagefolders": {"pets": {**OPTIONS, "stream": True}}, "data_root": str(root), "device": "cpu",
-        "recipe": {"overrides": [{"set": {"epochs": 1000, "batch_size": 2}}]},
-    }))  # fmt: skip
+    config.write_text(
+        yaml.safe_dump(
+            {
+                "experiment": "x",
+                "datasets": ["pets"],
+                "architectures": ["base"],
+                "variants": ["conv"],
+                "seeds": [0],
+                "imagefolders": {"pets": {**OPTIONS, "stream": True}},
+                "data_root": str(root),
+                "device": "cpu",
+                "recipe": {"overrides": [{"set": {"epochs": 1000, "batch_size": 2}}]},
+            }
+        )
+    )
     options = ["--dataset", "pets", "--architecture", "base", "--variant", "conv", "--seed", "0", "--log", str(log)]
     command = [sys.executable, "-m", "linconv.cli", "train", str(config), *options]
     process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True, start_new_session=True)

@@ -69,7 +69,7 @@ MODELS = {
     "frozen": lambda x: linconv.build_model("resnet18", "L").requires_grad_(False),
     "mobilenet": lambda x: torchvision.models.mobilenet_v3_small(num_classes=4),
     "densenet": lambda x: torchvision.models.densenet121(num_classes=4),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("kind", MODELS)
@@ -130,10 +130,13 @@ def test_what_no_file_can_say_needs_a_model(tmp_path):
         load(save(Unspeakable(), tmp_path / "b.safetensors"), trust=("tests",))
 
 
-@pytest.mark.parametrize(("given", "message"), [
-    (nn.ReLU(), r"a tests\..*:Own in the file, a torch\.nn.*:ReLU in the given model; trust=\('tests',\)"),
-    (Unspeakable(), r":Own in the file, a .*:Unspeakable in the given model"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (nn.ReLU(), r"a tests\..*:Own in the file, a torch\.nn.*:ReLU in the given model; trust=\('tests',\)"),
+        (Unspeakable(), r":Own in the file, a .*:Unspeakable in the given model"),
+    ],
+)
 def test_another_model_does_not_fit(tmp_path, given, message):
     path = save(Own(), tmp_path / "m.safetensors")
     with pytest.raises(ModelFileError, match=message):
@@ -187,16 +190,23 @@ def test_hooks_are_refused(tmp_path):
         save(nn.Sequential(nn.Conv2d(1, 1, 1, device="meta")), tmp_path / "m.safetensors")
 
 
-@pytest.mark.parametrize(("given", "path", "message"), [
-    (nn.ReLU(), "no/m.safetensors", r"m\.safetensors: there is no folder .*no; make it first"),
-    (nn.ReLU(), "there.safetensors", r"there\.safetensors: a folder has this name; name a file"),
-    (nn.ReLU(), "model.pt", r"model\.pt: save writes safetensors: name a file model\.safetensors, or a folder model$"),
-    (nn.ReLU(), "model.bin", "save writes safetensors"),
-    (nn.ReLU(), "file", "file: cannot be written: File exists"),
-    (nn.ReLU(), "file/m", "m: cannot be written: Not a directory"),
-    (nn.ReLU().state_dict(), "m.safetensors", r"not an OrderedDict; load these tensors into their model first"),
-    (b"", "m.safetensors", "model must be an nn.Module, not a bytes; make the model first"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("given", "path", "message"),
+    [
+        (nn.ReLU(), "no/m.safetensors", r"m\.safetensors: there is no folder .*no; make it first"),
+        (nn.ReLU(), "there.safetensors", r"there\.safetensors: a folder has this name; name a file"),
+        (
+            nn.ReLU(),
+            "model.pt",
+            r"model\.pt: save writes safetensors: name a file model\.safetensors, or a folder model$",
+        ),
+        (nn.ReLU(), "model.bin", "save writes safetensors"),
+        (nn.ReLU(), "file", "file: cannot be written: File exists"),
+        (nn.ReLU(), "file/m", "m: cannot be written: Not a directory"),
+        (nn.ReLU().state_dict(), "m.safetensors", r"not an OrderedDict; load these tensors into their model first"),
+        (b"", "m.safetensors", "model must be an nn.Module, not a bytes; make the model first"),
+    ],
+)
 def test_what_cannot_be_saved_is_refused_in_one_line_and_leaves_nothing(tmp_path, given, path, message):
     (tmp_path / "there.safetensors").mkdir()
     (tmp_path / "file").write_text("x")
@@ -222,11 +232,14 @@ def test_a_folder_with_a_point_in_its_name_is_a_folder(tmp_path):
         assert type(load(save(nn.ReLU(), tmp_path / name))) is nn.ReLU
 
 
-@pytest.mark.parametrize(("given", "message"), [
-    ({"trust": "timm"}, r"trust: a list of packages is expected, such as \['timm'\], not 'timm'"),
-    ({"model": nn.ReLU().state_dict()}, "model must be an nn.Module, not an OrderedDict"),
-    ({"model": lambda: nn.ReLU().state_dict()}, "model must be an nn.Module, not an OrderedDict"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"trust": "timm"}, r"trust: a list of packages is expected, such as \['timm'\], not 'timm'"),
+        ({"model": nn.ReLU().state_dict()}, "model must be an nn.Module, not an OrderedDict"),
+        ({"model": lambda: nn.ReLU().state_dict()}, "model must be an nn.Module, not an OrderedDict"),
+    ],
+)
 def test_wrong_arguments_of_load_are_refused_by_name(tmp_path, given, message):
     path = save(nn.ReLU(), tmp_path / "m.safetensors")
     with pytest.raises(TypeError, match=message):
@@ -262,7 +275,7 @@ BAD = {
     "other class": (lambda r: r["modules"]["1"]["attributes"].update(f={"class": "os:PathLike"}), "not trusted"),
     "hooks": (lambda r: r["modules"]["1"]["attributes"].update(_forward_hooks=1), "'_forward_hooks' is no attribute"),
     "value": (lambda r: r["modules"]["1"]["attributes"].update(f={"tuple": 3}), "1: unknown value"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("kind", BAD)

@@ -122,17 +122,28 @@ class Gives(nn.Module):
         return self.make(self.conv(x))
 
 
-@pytest.mark.parametrize(("model", "sample", "message"), [
-    (Gives(lambda y: {"out": y}), {}, "a model that returns one tensor, not a dict; wrap it"),
-    (Gives(lambda y: (y, y)), {}, "a model that returns one tensor, not a tuple; wrap it"),
-    (Gives(lambda y: y[: int(y.sum() > 0) + 1] * 2), {}, r"torch\.onnx\.export cannot export the model: \w+: "),
-    (Gives(lambda y: y).double(), {"dtype": torch.float64}, r"onnxruntime cannot run it .* export model\.float\(\)"),
-    (Gives(lambda y: y).bfloat16(), {"dtype": torch.bfloat16}, r"onnxruntime cannot run it .* export model\.float\(\)"),
-    (Gives(lambda y: y).double(), {}, r"not run on the sample, torch\.float32 of shape \(2, 3, 4, 4\): Runtime"),
-    (nn.Conv2d(4, 4, 1), {}, "the model does not run on the sample, .* RuntimeError: .* to have 4 channels"),
-    (nn.Conv2d(3, 4, 1, device="meta"), {}, "takes a model and a sample on the CPU, not on cpu, meta"),
-    (nn.Conv2d(3, 4, 1).state_dict(), {}, "model must be an nn.Module, not an OrderedDict"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("model", "sample", "message"),
+    [
+        (Gives(lambda y: {"out": y}), {}, "a model that returns one tensor, not a dict; wrap it"),
+        (Gives(lambda y: (y, y)), {}, "a model that returns one tensor, not a tuple; wrap it"),
+        (Gives(lambda y: y[: int(y.sum() > 0) + 1] * 2), {}, r"torch\.onnx\.export cannot export the model: \w+: "),
+        (
+            Gives(lambda y: y).double(),
+            {"dtype": torch.float64},
+            r"onnxruntime cannot run it .* export model\.float\(\)",
+        ),
+        (
+            Gives(lambda y: y).bfloat16(),
+            {"dtype": torch.bfloat16},
+            r"onnxruntime cannot run it .* export model\.float\(\)",
+        ),
+        (Gives(lambda y: y).double(), {}, r"not run on the sample, torch\.float32 of shape \(2, 3, 4, 4\): Runtime"),
+        (nn.Conv2d(4, 4, 1), {}, "the model does not run on the sample, .* RuntimeError: .* to have 4 channels"),
+        (nn.Conv2d(3, 4, 1, device="meta"), {}, "takes a model and a sample on the CPU, not on cpu, meta"),
+        (nn.Conv2d(3, 4, 1).state_dict(), {}, "model must be an nn.Module, not an OrderedDict"),
+    ],
+)
 def test_what_cannot_be_exported_is_refused_in_one_line(tmp_path, model, sample, message):
     with pytest.raises(UserError, match=message) as refused:
         export_onnx(model, torch.ones(2, 3, 4, 4, **sample), tmp_path / "m.onnx")

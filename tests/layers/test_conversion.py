@@ -289,8 +289,11 @@ def test_frozen_parameters_stay_frozen_both_ways():
     conv.weight.requires_grad_(False)
     layer = convert(conv, "LRr")
     assert {n: p.requires_grad for n, p in layer.named_parameters()} == {
-        "primary_filters": False, "coefficients.left": False, "coefficients.right": False, "bias": True,
-    }  # fmt: skip
+        "primary_filters": False,
+        "coefficients.left": False,
+        "coefficients.right": False,
+        "bias": True,
+    }
     folded = fold(layer)
     assert (folded.weight.requires_grad, folded.bias.requires_grad) == (False, True)
 

@@ -183,12 +183,20 @@ def test_convert_changes_the_model_in_place_and_fold_makes_a_copy_unless_asked_o
     assert type(model[0]) is nn.Conv2d
 
 
-@pytest.mark.parametrize("call", [
-    convert, fold, lambda m: linconv.optimize(m, torch.zeros(1, 3, 8, 8)), lambda m: linconv.set_mode(m, "auto"),
-    lambda m: linconv.plan(m, (3, 8, 8), params=0.5), lambda m: linconv.sensitivity(m, torch.sum, [(1, 1)]),
-    lambda m: linconv.complexity(m, (3, 8, 8)), lambda m: linconv.summary(m, (3, 8, 8)),
-    lambda m: linconv.pruning.pruned_network(m, (3, 8, 8), 0.5),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "call",
+    [
+        convert,
+        fold,
+        lambda m: linconv.optimize(m, torch.zeros(1, 3, 8, 8)),
+        lambda m: linconv.set_mode(m, "auto"),
+        lambda m: linconv.plan(m, (3, 8, 8), params=0.5),
+        lambda m: linconv.sensitivity(m, torch.sum, [(1, 1)]),
+        lambda m: linconv.complexity(m, (3, 8, 8)),
+        lambda m: linconv.summary(m, (3, 8, 8)),
+        lambda m: linconv.pruning.pruned_network(m, (3, 8, 8), 0.5),
+    ],
+)
 def test_what_is_no_model_is_refused_by_name(call):
     with pytest.raises(
         TypeError, match=r"model must be an nn.Module, not an OrderedDict; load these tensors into their"

@@ -217,9 +217,12 @@ def test_half_filters_and_autocast_are_computed_in_single_precision():
 
 @settings(max_examples=25, deadline=None)
 @given(
-    filters=st.integers(1, 10), channels=st.integers(1, 2), kernel=st.integers(1, 3), stride=st.integers(1, 4),
+    filters=st.integers(1, 10),
+    channels=st.integers(1, 2),
+    kernel=st.integers(1, 3),
+    stride=st.integers(1, 4),
     dilation=st.integers(1, 2),
-)  # fmt: skip
+)
 def test_never_orthogonal_is_what_the_rank_of_the_matrix_says(filters, channels, kernel, stride, dilation):
     layer = random_conv(channels, filters, kernel, stride=stride, dilation=dilation)
     matrix, _ = circular_matrix(layer, 12)

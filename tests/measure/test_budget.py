@@ -71,9 +71,15 @@ def trained():
     """A small network that knows its data, and batches of it: channels tell the class, one layer at half the width."""
     torch.manual_seed(0)
     model = nn.Sequential(
-        nn.Conv2d(3, 16, 3, padding=1), nn.ReLU(), nn.Conv2d(16, 16, 3, padding=1), nn.ReLU(),
-        nn.Conv2d(16, 16, 3, padding=1), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(16, 3),
-    )  # fmt: skip
+        nn.Conv2d(3, 16, 3, padding=1),
+        nn.ReLU(),
+        nn.Conv2d(16, 16, 3, padding=1),
+        nn.ReLU(),
+        nn.Conv2d(16, 16, 3, padding=1),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+        nn.Linear(16, 3),
+    )
     y = torch.arange(96) % 3
     x = torch.randn(96, 3, 8, 8) + 2 * F.one_hot(y, 3)[:, :, None, None]
     optimizer = torch.optim.Adam(model.parameters(), 3e-3)
@@ -123,8 +129,9 @@ def test_with_data_a_plan_takes_the_layers_and_methods_that_cost_least(trained, 
     variants = [Variant(layer="linear"), Variant.model_validate({"layer": "lowrank", "options": {"rank": 0.5}})]
     plan = linconv.plan(model, (3, 8, 8), params=0.6, loss=F.cross_entropy, batches=batches, variants=variants)
     assert [(c.layer, c.variant.layer, c.increase) for c in plan.choices] == [
-        ("2", "lowrank", pytest.approx(0.2)), ("4", "linear", pytest.approx(0.1)),
-    ]  # fmt: skip
+        ("2", "lowrank", pytest.approx(0.2)),
+        ("4", "linear", pytest.approx(0.1)),
+    ]
     assert params(plan.apply(model)) / params(model) == pytest.approx(plan.reached)
 
 
@@ -164,18 +171,21 @@ def test_times_are_taken_of_every_layer_for_real(trained, monkeypatch):
     assert 0.2 < latency.ratio_to_plain(model, copy.deepcopy(model), (3, 8, 8)) < 5
 
 
-@pytest.mark.parametrize(("given", "message"), [
-    ({}, "give one budget, params=, macs= or latency=, not 0"),
-    ({"params": 0.5, "macs": 0.5}, "give one budget, params=, macs= or latency=, not 2"),
-    ({"params": 1.5}, r"params=1\.5: a share of the plain model in \(0, 1\) is expected"),
-    ({"macs": 0}, r"macs=0: a share"),
-    ({"params": True}, r"params=True: a share"),
-    ({"params": "half"}, r"params='half': a share"),
-    ({"params": 0.01}, r"params=0\.01 cannot be met: these variants reach 0\.\d+ of the plain model at least; "),
-    ({"macs": 0.01}, r"macs=0\.01 cannot be met"),
-    ({"params": 0.5, "loss": F.cross_entropy}, "give `loss` and `batches` together, or neither"),
-    ({"params": 0.5, "variants": ["X"]}, "unknown variant 'X'"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({}, "give one budget, params=, macs= or latency=, not 0"),
+        ({"params": 0.5, "macs": 0.5}, "give one budget, params=, macs= or latency=, not 2"),
+        ({"params": 1.5}, r"params=1\.5: a share of the plain model in \(0, 1\) is expected"),
+        ({"macs": 0}, r"macs=0: a share"),
+        ({"params": True}, r"params=True: a share"),
+        ({"params": "half"}, r"params='half': a share"),
+        ({"params": 0.01}, r"params=0\.01 cannot be met: these variants reach 0\.\d+ of the plain model at least; "),
+        ({"macs": 0.01}, r"macs=0\.01 cannot be met"),
+        ({"params": 0.5, "loss": F.cross_entropy}, "give `loss` and `batches` together, or neither"),
+        ({"params": 0.5, "variants": ["X"]}, "unknown variant 'X'"),
+    ],
+)
 def test_impossible_budgets_are_refused_in_one_line(resnet, given, message):
     with pytest.raises(ValueError, match=message) as refused:
         linconv.plan(resnet, (3, 64, 64), **given)
@@ -194,9 +204,13 @@ def test_a_plan_overshoots_little(resnet, share, least):
 
 def test_a_plan_of_few_layers_takes_milder_ratios_where_they_suffice():
     model = nn.Sequential(
-        nn.Conv2d(3, 32, 3), nn.Conv2d(32, 32, 3), nn.Conv2d(32, 32, 3),
-        nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(32, 10),
-    )  # fmt: skip
+        nn.Conv2d(3, 32, 3),
+        nn.Conv2d(32, 32, 3),
+        nn.Conv2d(32, 32, 3),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+        nn.Linear(32, 10),
+    )
     plan = linconv.plan(model, (3, 16, 16), params=0.75)
     assert 0.66 < plan.reached <= 0.75
     assert params(plan.apply(model)) / params(model) == pytest.approx(plan.reached)
@@ -210,10 +224,18 @@ class Doubling(nn.Conv2d):
 def awkward():
     """A model of which `convert` replaces convolutions 1 and 7 only."""
     model = nn.Sequential(
-        Doubling(3, 16, 3), nn.Conv2d(16, 16, 3), nn.Conv2d(16, 16, 3), nn.Conv2d(16, 16, 3),
-        nn.utils.parametrizations.weight_norm(nn.Conv2d(16, 16, 3)), nn.Conv2d(16, 16, 3), nn.Conv2d(16, 1, 1),
-        nn.Conv2d(1, 16, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(16, 3),
-    )  # fmt: skip
+        Doubling(3, 16, 3),
+        nn.Conv2d(16, 16, 3),
+        nn.Conv2d(16, 16, 3),
+        nn.Conv2d(16, 16, 3),
+        nn.utils.parametrizations.weight_norm(nn.Conv2d(16, 16, 3)),
+        nn.Conv2d(16, 16, 3),
+        nn.Conv2d(16, 1, 1),
+        nn.Conv2d(1, 16, 3),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+        nn.Linear(16, 3),
+    )
     model[3].weight = model[2].weight
     model[5].register_forward_hook(lambda *_: None)
     return model
@@ -222,9 +244,13 @@ def awkward():
 def test_what_convert_refuses_is_left_out_of_plans_and_sensitivities_and_named():
     model, batches = awkward(), [(torch.randn(2, 3, 24, 24), torch.tensor([0, 1]))]
     reasons = {
-        "0": "it is a Doubling", "2": "it shares its parameters", "3": "it shares its parameters",
-        "4": "its weight is parametrized", "5": "it has hooks", "6": "leaves no primary filter",
-    }  # fmt: skip
+        "0": "it is a Doubling",
+        "2": "it shares its parameters",
+        "3": "it shares its parameters",
+        "4": "its weight is parametrized",
+        "5": "it has hooks",
+        "6": "leaves no primary filter",
+    }
     plan = linconv.plan(model, (3, 24, 24), params=0.8)
     assert [c.layer for c in plan.choices] == ["1"]
     assert set(linconv.layers.replaced_layers(plan.apply(model))) == {"1"}

@@ -147,8 +147,11 @@ def test_all_18_flop_cells_of_the_paper_four_of_them_by_a_named_quirk(paper_grid
         else:
             assert f"{record.flops_paper_as_released / 1e9:.3f}" == cell["flops_b"]
     assert {key for key in cells if ours[key].flops_paper_quirk} == {
-        ("allconv", "Lr"), ("allconv", "LRr"), ("resnet18", "Lr"), ("mobilenetv2", "LRr"),
-    }  # fmt: skip
+        ("allconv", "Lr"),
+        ("allconv", "LRr"),
+        ("resnet18", "Lr"),
+        ("mobilenetv2", "LRr"),
+    }
 
 
 def test_quirks_belong_to_the_papers_variants_not_to_variants_that_share_their_name():

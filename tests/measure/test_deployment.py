@@ -111,9 +111,13 @@ def test_the_identity_follows_the_variants_not_the_list_of_cells():
 def test_one_command_measures_and_shows(tmp_path, monkeypatch, capsys):
     config = tmp_path / "c.yaml"
     raw = {
-        "experiment": "toy", "datasets": ["digits"], "architectures": ["base"], "variants": ["conv"], "seeds": [0],
+        "experiment": "toy",
+        "datasets": ["digits"],
+        "architectures": ["base"],
+        "variants": ["conv"],
+        "seeds": [0],
         "deployment": QUICK | {"variants": ["L"], "engines": ["torch"], "precisions": ["fp32"], "forms": ["feature"]},
-    }  # fmt: skip
+    }
     config.write_text(yaml.safe_dump(raw))
     command = [
         "linconv",

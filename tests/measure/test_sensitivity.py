@@ -27,7 +27,11 @@ from tests.results.factory import measured_frame
 
 LAYERS = [f"features.conv{i}" for i in (1, 2, 3)]
 RAW = {
-    "experiment": "x", "datasets": ["synthetic"], "architectures": ["base"], "variants": ["quarter"], "seeds": [3],
+    "experiment": "x",
+    "datasets": ["synthetic"],
+    "architectures": ["base"],
+    "variants": ["quarter"],
+    "seeds": [3],
     "define": {
         "quarter": {"layer": "lowrank", "options": {"rank": 0.25}},
         "whole": {"layer": "lowrank", "options": {"rank": 1.0}},
@@ -35,8 +39,10 @@ RAW = {
         "none": {"layer": "lowrank", "exclude": ["*"]},
     },
     "recipe": {"overrides": [{"set": {"epochs": 4, "batch_size": 20, "schedule": "multistep", "milestones": [2, 3]}}]},
-    "validation": {"share": 0.25}, "device": "cpu", "channels_last": False,
-}  # fmt: skip
+    "validation": {"share": 0.25},
+    "device": "cpu",
+    "channels_last": False,
+}
 
 
 @pytest.fixture(autouse=True)
@@ -45,9 +51,12 @@ def data(monkeypatch):
     monkeypatch.setattr(vgg, "BASE", (8, "M", 12, "M", 16, "M"))
     whole = load("synthetic", "data")
     few = dataclasses.replace(
-        whole, train_images=whole.train_images[:80], train_labels=whole.train_labels[:80],
-        test_images=None, test_labels=None,
-    )  # fmt: skip
+        whole,
+        train_images=whole.train_images[:80],
+        train_labels=whole.train_labels[:80],
+        test_images=None,
+        test_labels=None,
+    )
     monkeypatch.setattr(sensitivity, "load", lambda *_, **__: few)
     return few
 

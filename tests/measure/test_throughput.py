@@ -50,10 +50,23 @@ def cell(**samples):
         command="", versions={}, hardware={"cpu": "x"}, numerics={"threads": 1}, finished_utc="", seconds=1, **nothing
     )
     return ThroughputResult(
-        architecture="base", activity="inference", batch_size=10, precision="fp32", backend="eager",
-        input_shape=(3, 32, 32), classes=10, channels_last=False, device="cpu", rounds_wanted=3, block_seconds=0.05,
-        grid_hash="0" * 16, code_hash="0" * 16, arms=arms, machine={}, provenance=origin,
-    )  # fmt: skip
+        architecture="base",
+        activity="inference",
+        batch_size=10,
+        precision="fp32",
+        backend="eager",
+        input_shape=(3, 32, 32),
+        classes=10,
+        channels_last=False,
+        device="cpu",
+        rounds_wanted=3,
+        block_seconds=0.05,
+        grid_hash="0" * 16,
+        code_hash="0" * 16,
+        arms=arms,
+        machine={},
+        provenance=origin,
+    )
 
 
 def test_ratios_are_paired_within_rounds():

@@ -19,7 +19,10 @@ SHAPE = (3, 32, 32)
 def described(variant="LRr", **recipe):
     config = parse_config(
         {
-            "experiment": "x", "datasets": ["synthetic"], "architectures": ["base"], "variants": [variant],
+            "experiment": "x",
+            "datasets": ["synthetic"],
+            "architectures": ["base"],
+            "variants": [variant],
             "seeds": [3],
             "define": {
                 "warm": {"layer": "lowrank", "options": {"rank": 0.25}, "warm_start": 0.4},
@@ -29,7 +32,7 @@ def described(variant="LRr", **recipe):
             },
             "recipe": {"overrides": [{"set": {"epochs": 3, "batch_size": 20, **recipe}}]},
         }
-    )  # fmt: skip
+    )
     return resolve_run(config, plan_runs(config)[0])
 
 
@@ -111,10 +114,14 @@ def test_a_pruned_network_is_counted_before_and_after_the_pruning_step():
 def test_every_result_has_both(tmp_path):
     config = parse_config(
         {
-            "experiment": "x", "datasets": ["digits"], "architectures": ["base"], "variants": ["LRr"], "seeds": [0],
+            "experiment": "x",
+            "datasets": ["digits"],
+            "architectures": ["base"],
+            "variants": ["LRr"],
+            "seeds": [0],
             "recipe": {"overrides": [{"set": {"epochs": 1}}]},
         }
-    )  # fmt: skip
+    )
     run = resolve_run(config, plan_runs(config)[0])
     metrics = perform_run(run, config, tmp_path, "cpu", command="test").metrics
     assert 0.01 < metrics.first_step < 0.1

@@ -60,8 +60,10 @@ def test_defaults_are_the_papers_and_survive_a_round_trip():
     config = parse_config(raw({"criterion": "dcff"}))
     assert parse_config(config.model_dump(mode="json")) == config
     key = RunKey("digits", "base", "X", 0)
-    hashes = {resolve_run(parse_config(raw(p)), key).hash for p in (
-        {"criterion": "dcff"}, {"criterion": "dcff", "at": 1.0}, {"criterion": "dcff", "params": 0.5})}  # fmt: skip
+    hashes = {
+        resolve_run(parse_config(raw(p)), key).hash
+        for p in ({"criterion": "dcff"}, {"criterion": "dcff", "at": 1.0}, {"criterion": "dcff", "params": 0.5})
+    }
     assert len(hashes) == 1
     assert resolve_run(parse_config(raw({"criterion": "l1"})), key).hash not in hashes
     assert "pruning" not in Variant(layer="conv").identity()

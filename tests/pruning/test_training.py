@@ -41,11 +41,25 @@ def data():
 
 def configuration(pruning, optimizer="adam", epochs=EPOCHS, **changes):
     raw = {
-        "experiment": "x", "datasets": ["synthetic"], "architectures": ["base"], "variants": ["X"], "seeds": [0],
+        "experiment": "x",
+        "datasets": ["synthetic"],
+        "architectures": ["base"],
+        "variants": ["X"],
+        "seeds": [0],
         "define": {"X": {"layer": "conv", "pruning": pruning}},
-        "recipe": {"overrides": [{"set": {"epochs": epochs, "batch_size": 20, "optimizer": optimizer,
-                                          "momentum": 0.9 if optimizer == "sgd" else 0.0}}]},
-    }  # fmt: skip
+        "recipe": {
+            "overrides": [
+                {
+                    "set": {
+                        "epochs": epochs,
+                        "batch_size": 20,
+                        "optimizer": optimizer,
+                        "momentum": 0.9 if optimizer == "sgd" else 0.0,
+                    }
+                }
+            ]
+        },
+    }
     return parse_config(raw | changes)
 
 
@@ -168,8 +182,11 @@ def test_the_result_has_the_parameters_and_macs_of_what_is_left(data, tmp_path, 
     perform_run(run, config, tmp_path, "cpu", command="linconv train")
     found = read_result(tmp_path / "result.json", RunResult)
     weights = torch.load(tmp_path / "weights.pt", weights_only=True)
-    plain = prepare(resolve_run(configuration({"criterion": "l1"}, variants=["conv"]),
-                                RunKey("synthetic", "base", "conv", 0)), data, "cpu").model  # fmt: skip
+    plain = prepare(
+        resolve_run(configuration({"criterion": "l1"}, variants=["conv"]), RunKey("synthetic", "base", "conv", 0)),
+        data,
+        "cpu",
+    ).model
     assert found.metrics.params / params(plain) == pytest.approx(0.25, rel=0.02)
     trained = [v for k, v in weights.items() if "running" not in k and "num_batches" not in k]
     assert found.metrics.params == sum(v.numel() for v in trained)

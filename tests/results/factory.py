@@ -128,9 +128,15 @@ def _content(key: RunKey) -> DataContent:
         PartContent(images=count, per_class=(count,), digest=f"{count + key.split:064x}") for count in (40, 10)
     )
     return DataContent(
-        name=key.dataset, container="generated", decoder="none", split=key.split, known=None, classes=("a",),
-        train=train, test=test,
-    )  # fmt: skip
+        name=key.dataset,
+        container="generated",
+        decoder="none",
+        split=key.split,
+        known=None,
+        classes=("a",),
+        train=train,
+        test=test,
+    )
 
 
 def _searched(run: ResolvedRun) -> RateChoice | None:
@@ -292,17 +298,30 @@ def write_timings(
                 arms.append(_arm(f"{variant} {form}", variant, form, [ratio * t for t in rounds], peaks.get(form)))
         origin = make_run(config, plan_runs(config)[0]).provenance
         result = ThroughputResult(
-            **key._asdict(), input_shape=(3, 32, 32), classes=10, channels_last=False, device="cpu",
-            rounds_wanted=config.throughput.rounds, block_seconds=0.05, code_hash="c" * 16,
-            grid_hash=kind.hash(config, key), arms=arms, machine={},
+            **key._asdict(),
+            input_shape=(3, 32, 32),
+            classes=10,
+            channels_last=False,
+            device="cpu",
+            rounds_wanted=config.throughput.rounds,
+            block_seconds=0.05,
+            code_hash="c" * 16,
+            grid_hash=kind.hash(config, key),
+            arms=arms,
+            machine={},
             provenance=origin,
-        )  # fmt: skip
+        )
         if str(key) not in skip:
             write_result(root / kind.path(key), result)
 
 
 def _arm(name: str, variant: str, form: str, seconds: list[float], peak: float | None) -> Arm:
     return Arm(
-        name=name, variant=variant, form=form, status="ok", calls=1, seconds_per_call=tuple(seconds),
+        name=name,
+        variant=variant,
+        form=form,
+        status="ok",
+        calls=1,
+        seconds_per_call=tuple(seconds),
         peak_allocated_mib=peak,
-    )  # fmt: skip
+    )

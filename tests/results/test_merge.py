@@ -202,9 +202,18 @@ def alone(tmp_path):
 
 
 REFUSED = [
-    contradictory, another_experiment, another_recipe, another_definition, damaged, stale, in_another_place, newer,
-    without_configuration, unknown_network, alone,
-]  # fmt: skip
+    contradictory,
+    another_experiment,
+    another_recipe,
+    another_definition,
+    damaged,
+    stale,
+    in_another_place,
+    newer,
+    without_configuration,
+    unknown_network,
+    alone,
+]
 
 
 @pytest.mark.parametrize("case", REFUSED, ids=lambda case: case.__name__)

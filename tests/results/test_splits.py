@@ -27,8 +27,10 @@ def experiment(tmp_path_factory):
 
 
 def test_rows_name_the_split(experiment):
-    keys = [RunKey(r["dataset"], r["architecture"], r["variant"], int(r["seed"]), int(r["split"]))
-            for r in read_rows(experiment.root / "data" / "runs.csv")]  # fmt: skip
+    keys = [
+        RunKey(r["dataset"], r["architecture"], r["variant"], int(r["seed"]), int(r["split"]))
+        for r in read_rows(experiment.root / "data" / "runs.csv")
+    ]
     assert keys == plan_runs(experiment.config)
     for name in ("history", "layers"):
         assert set(experiment.frames[name]["split"]) == {0, 1, 2}

@@ -21,8 +21,15 @@ BATCHES = [(torch.ones(4, 3), torch.tensor([0, 1, 1, 0]))] * 2
 
 def training(epochs=2, callbacks=None):
     torch.manual_seed(0)
-    return Training(nn.Linear(3, 2), Recipe(epochs=epochs), lambda e: iter(BATCHES), lambda e: iter(BATCHES), 2, (),
-                    callbacks or [Callback()])  # fmt: skip
+    return Training(
+        nn.Linear(3, 2),
+        Recipe(epochs=epochs),
+        lambda e: iter(BATCHES),
+        lambda e: iter(BATCHES),
+        2,
+        (),
+        callbacks or [Callback()],
+    )
 
 
 def state(training):

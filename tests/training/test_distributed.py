@@ -134,9 +134,14 @@ def test_two_processes_compute_what_one_does(recipe, train, tmp_path):
 
 def grid(definition: dict[str, Any], **changes: Any) -> Config:
     raw = {
-        "experiment": "x", "datasets": ["synthetic"], "architectures": ["base"], "variants": ["X"], "seeds": [0],
-        "define": {"X": definition}, "recipe": {"overrides": [{"set": {"epochs": 3, "batch_size": 19}}]},
-    }  # fmt: skip
+        "experiment": "x",
+        "datasets": ["synthetic"],
+        "architectures": ["base"],
+        "variants": ["X"],
+        "seeds": [0],
+        "define": {"X": definition},
+        "recipe": {"overrides": [{"set": {"epochs": 3, "batch_size": 19}}]},
+    }
     return parse_config(raw | changes)
 
 
@@ -155,11 +160,15 @@ def train_described(path: Path, definition: dict[str, Any]) -> None:
     [
         {"layer": "lowrank", "warm_start": 0.5},
         {"layer": "conv", "pruning": {"criterion": "l1", "params": 0.5, "at": 0.5}},
-        {"layer": "linear", "options": {"sparsity": 0.5}, "sparsity_schedule": {"period": 2},
-         "regularizers": [{"name": "correlation", "weight": 0.1, "period": 3}]},
+        {
+            "layer": "linear",
+            "options": {"sparsity": 0.5},
+            "sparsity_schedule": {"period": 2},
+            "regularizers": [{"name": "correlation", "weight": 0.1, "period": 3}],
+        },
     ],
     ids=["warm start", "pruning", "sparse"],
-)  # fmt: skip
+)
 def test_networks_that_change_in_training_change_alike_in_two_processes(definition, tmp_path):
     train_described(tmp_path / "one", definition)
     assert together(tmp_path, train_described, tmp_path / "two", definition) == [0, 0]

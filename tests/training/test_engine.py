@@ -31,9 +31,13 @@ def _numerics():
 
 def resolved(variant="conv", architecture="base", dataset="synthetic", **recipe):
     raw = {
-        "experiment": "test", "datasets": [dataset], "architectures": [architecture], "variants": [variant],
-        "seeds": [0], "recipe": {"overrides": [{"set": {"epochs": 2, **recipe}}]},
-    }  # fmt: skip
+        "experiment": "test",
+        "datasets": [dataset],
+        "architectures": [architecture],
+        "variants": [variant],
+        "seeds": [0],
+        "recipe": {"overrides": [{"set": {"epochs": 2, **recipe}}]},
+    }
     if variant == "LSr":
         raw["define"] = {"LSr": {"extends": "LSr", "sparsity_schedule": {"period": 3, "step_size": 0.02}}}
     return resolve_run(parse_config(raw), RunKey(dataset, architecture, variant, 0))
@@ -190,9 +194,12 @@ def test_layers_that_cannot_become_orthogonal_are_in_the_result(names, expected,
     regularizers = [{"name": name, "acts_on": "filters"} for name in names]
     quarter = {"layer": "linear", "options": {"primary_ratio": 0.25}, "regularizers": regularizers}
     config = make_config(
-        datasets=["synthetic"], define={"quarter": quarter}, variants=["conv", "quarter"], device="cpu",
+        datasets=["synthetic"],
+        define={"quarter": quarter},
+        variants=["conv", "quarter"],
+        device="cpu",
         recipe={"overrides": [{"set": {"epochs": 1}}]},
-    )  # fmt: skip
+    )
     run = resolve_run(config, RunKey("synthetic", "base", "quarter", 0))
     perform_run(run, config, tmp_path, "cpu", command="linconv train")
     found = read_result(tmp_path / "result.json", RunResult).warnings

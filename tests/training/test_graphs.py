@@ -83,11 +83,12 @@ RECIPES = {
     "adam, steps, clipped": Recipe(
         epochs=8, learning_rate=0.01, schedule="multistep", milestones=(3, 6), clip_grad_norm=0.1, weight_decay=1e-3
     ),
-    "sgd": Recipe(optimizer="sgd", momentum=0.9, nesterov=True, weight_decay=5e-4, epochs=8, schedule="cosine",
-                  learning_rate=0.1),
+    "sgd": Recipe(
+        optimizer="sgd", momentum=0.9, nesterov=True, weight_decay=5e-4, epochs=8, schedule="cosine", learning_rate=0.1
+    ),
     "bf16": Recipe(epochs=8, learning_rate=0.01, precision="bf16"),
     "fp16": Recipe(epochs=8, learning_rate=0.01, precision="fp16", clip_grad_norm=1.0),
-}  # fmt: skip
+}
 
 
 def assert_same(a, b):
@@ -149,13 +150,20 @@ def small(tmp_path_factory):
 
 def sparse_run(**recipe):
     raw = {
-        "experiment": "test", "datasets": ["synthetic"], "architectures": ["base"], "variants": ["LSr"], "seeds": [0],
+        "experiment": "test",
+        "datasets": ["synthetic"],
+        "architectures": ["base"],
+        "variants": ["LSr"],
+        "seeds": [0],
         "recipe": {"overrides": [{"set": {"epochs": 5, "batch_size": 16, "schedule": "cosine", **recipe}}]},
-        "define": {"LSr": {
-            "extends": "LSr", "sparsity_schedule": {"period": 3, "step_size": 0.02},
-            "regularizers": [{"name": "correlation", "period": 2}, {"name": "coefficient_l1", "period": 2}],
-        }},
-    }  # fmt: skip
+        "define": {
+            "LSr": {
+                "extends": "LSr",
+                "sparsity_schedule": {"period": 3, "step_size": 0.02},
+                "regularizers": [{"name": "correlation", "period": 2}, {"name": "coefficient_l1", "period": 2}],
+            }
+        },
+    }
     return resolve_run(parse_config(raw), RunKey("synthetic", "base", "LSr", 0))
 
 

@@ -12,10 +12,15 @@ from linconv.config import RunKey, parse_config, resolve_run
 from linconv.training.memory import is_out_of_memory, not_enough_memory
 
 CONFIG = {
-    "experiment": "memory", "datasets": ["synthetic"], "architectures": ["base"], "variants": ["conv"], "seeds": [0],
-    "device": "cpu", "recipe": {"overrides": [{"set": {"epochs": 1, "batch_size": 125}}]},
+    "experiment": "memory",
+    "datasets": ["synthetic"],
+    "architectures": ["base"],
+    "variants": ["conv"],
+    "seeds": [0],
+    "device": "cpu",
+    "recipe": {"overrides": [{"set": {"epochs": 1, "batch_size": 125}}]},
     "complexity": {"architectures": ["base"]},
-}  # fmt: skip
+}
 
 
 def raising(error):

@@ -20,15 +20,20 @@ from linconv.training.run import prepare, train
 from tests.training.short import few_images
 
 CONFIG = {
-    "experiment": "x", "datasets": ["synthetic"], "architectures": ["base"], "variants": ["LRr"], "seeds": [0],
-    "validation": {"share": 0.3}, "device": "cpu",
+    "experiment": "x",
+    "datasets": ["synthetic"],
+    "architectures": ["base"],
+    "variants": ["LRr"],
+    "seeds": [0],
+    "validation": {"share": 0.3},
+    "device": "cpu",
     "recipe": {
         "rate_search": {"factors": [1e-4, 1, 1e12], "share": 0.5},
         "overrides": [
-            {"set": {"epochs": 4, "batch_size": 20, "schedule": "cosine", "optimizer": "sgd", "learning_rate": 0.05}},
+            {"set": {"epochs": 4, "batch_size": 20, "schedule": "cosine", "optimizer": "sgd", "learning_rate": 0.05}}
         ],
     },
-}  # fmt: skip
+}
 
 
 def described(**changes):

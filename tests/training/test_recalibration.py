@@ -17,10 +17,14 @@ from tests.training.short import continued, few_images
 def described(**recipe):
     config = parse_config(
         {
-            "experiment": "x", "datasets": ["synthetic"], "architectures": ["base"], "variants": ["LRr"], "seeds": [3],
+            "experiment": "x",
+            "datasets": ["synthetic"],
+            "architectures": ["base"],
+            "variants": ["LRr"],
+            "seeds": [3],
             "recipe": {"overrides": [{"set": {"epochs": 2, "batch_size": 20, **recipe}}]},
         }
-    )  # fmt: skip
+    )
     return resolve_run(config, plan_runs(config)[0])
 
 
@@ -92,8 +96,12 @@ def test_a_network_without_batch_normalization_needs_no_pass():
 def test_captions_say_so(architectures, override, said):
     config = parse_config(
         {
-            "experiment": "x", "datasets": ["synthetic"], "architectures": architectures, "variants": ["conv"],
-            "seeds": [0], "recipe": {"overrides": [override] if override else []},
+            "experiment": "x",
+            "datasets": ["synthetic"],
+            "architectures": architectures,
+            "variants": ["conv"],
+            "seeds": [0],
+            "recipe": {"overrides": [override] if override else []},
         }
-    )  # fmt: skip
+    )
     assert Experiment(Path(), config, {}).reported_epoch == f"after the last epoch{said}"

@@ -43,8 +43,9 @@ class Seen(nn.Module):
 
 def data(*sizes, scale=1.0):
     generator = torch.Generator().manual_seed(0)
-    return [(scale * torch.randn(n, 4, generator=generator), torch.randint(3, (n,), generator=generator))
-            for n in sizes]  # fmt: skip
+    return [
+        (scale * torch.randn(n, 4, generator=generator), torch.randint(3, (n,), generator=generator)) for n in sizes
+    ]
 
 
 def training(recipe, batches, terms=(), callbacks=(), model=None):
@@ -124,10 +125,17 @@ def test_steps_skipped_by_the_scaler_are_no_divergence(fused, monkeypatch):
     recipe = Recipe(optimizer="sgd", learning_rate=0.1, epochs=2, precision="fp16")
     run = training(recipe, data(4, 4, 4, 4, 4), model=OverflowingNet(2.0**13))
     weights = []
-    run.callbacks = [type("Keep", (CheckpointCallback,), {
-        "__init__": lambda self: None, "on_epoch_end": lambda self, t: None,
-        "on_step_end": lambda self, t: weights.append(t.model.linear.weight.detach().clone()),
-    })()]  # fmt: skip
+    run.callbacks = [
+        type(
+            "Keep",
+            (CheckpointCallback,),
+            {
+                "__init__": lambda self: None,
+                "on_epoch_end": lambda self, t: None,
+                "on_step_end": lambda self, t: weights.append(t.model.linear.weight.detach().clone()),
+            },
+        )()
+    ]
     start = run.model.linear.weight.detach().clone()
     fit(run)
     assert torch.equal(weights[0], start), "the first step, at the full scale, is skipped"
@@ -155,8 +163,9 @@ def test_the_scaler_continues_with_the_checkpoint(tmp_path):
 
     def run(epochs, folder):
         net = OverflowingNet(2.0**13)
-        return training(recipe.model_copy(update={"epochs": epochs}), data(4, 4, 3), (),
-                        [CheckpointCallback(folder, "x")], net)  # fmt: skip
+        return training(
+            recipe.model_copy(update={"epochs": epochs}), data(4, 4, 3), (), [CheckpointCallback(folder, "x")], net
+        )
 
     whole = fit(run(4, tmp_path / "whole"))
     fit(run(2, tmp_path / "parts"))
@@ -187,9 +196,13 @@ def test_a_fused_optimisers_checkpoint_continues_an_ordinary_one(tmp_path, monke
 
 def resolved(variant="LSr", **recipe):
     raw = {
-        "experiment": "test", "datasets": ["synthetic"], "architectures": ["base"], "variants": [variant],
-        "seeds": [0], "recipe": {"overrides": [{"set": {"epochs": 2, "batch_size": 30, **recipe}}]},
-    }  # fmt: skip
+        "experiment": "test",
+        "datasets": ["synthetic"],
+        "architectures": ["base"],
+        "variants": [variant],
+        "seeds": [0],
+        "recipe": {"overrides": [{"set": {"epochs": 2, "batch_size": 30, **recipe}}]},
+    }
     return resolve_run(parse_config(raw), RunKey("synthetic", "base", variant, 0))
 
 
@@ -208,8 +221,10 @@ def test_the_same_seed_gives_the_same_bits(precision, small):
 
 
 def test_precisions_differ_where_they_should(small):
-    losses = [fit(prepare(resolved(precision=p, epochs=1), small, "cpu")).history[0].train_loss
-              for p in ("fp32", "tf32", "bf16")]  # fmt: skip
+    losses = [
+        fit(prepare(resolved(precision=p, epochs=1), small, "cpu")).history[0].train_loss
+        for p in ("fp32", "tf32", "bf16")
+    ]
     assert losses[0] == losses[1] != losses[2], "TF32 is a matter of GPUs"
     assert losses[2] == pytest.approx(losses[0], rel=0.05)
 

@@ -22,12 +22,19 @@ from linconv.training.checkpoint import restore_checkpoint
 from linconv.training.engine import Callback, Training, fit
 
 CONFIG = {
-    "experiment": "val", "datasets": ["synthetic"], "architectures": ["base"], "variants": ["Lr"], "seeds": [0],
-    "validation": {"share": 0.2}, "report_epoch": "best_validation", "device": "cpu", "keep_weights": True,
+    "experiment": "val",
+    "datasets": ["synthetic"],
+    "architectures": ["base"],
+    "variants": ["Lr"],
+    "seeds": [0],
+    "validation": {"share": 0.2},
+    "report_epoch": "best_validation",
+    "device": "cpu",
+    "keep_weights": True,
     # soon every validation image is right, so that the earliest of several best epochs counts
     "recipe": {"overrides": [{"set": {"epochs": 3, "batch_size": 20}}]},
     "complexity": {"architectures": ["base"]},
-}  # fmt: skip
+}
 KEY = RunKey("synthetic", "base", "Lr", 0)
 
 

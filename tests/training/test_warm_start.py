@@ -27,10 +27,8 @@ CORRELATION = {"name": "correlation", "weight": 0.01, "period": 1}
 DEFINITIONS = {
     "lowrank": LOWRANK,
     "linear": {"layer": "linear", "warm_start": 0.5, "regularizers": [CORRELATION]},
-    "sparse": {
-        "layer": "linear", "warm_start": 0.5, "options": {"sparsity": 0.5}, "sparsity_schedule": {"period": 2},
-    },
-}  # fmt: skip
+    "sparse": {"layer": "linear", "warm_start": 0.5, "options": {"sparsity": 0.5}, "sparsity_schedule": {"period": 2}},
+}
 
 
 @pytest.fixture(autouse=True)
@@ -47,9 +45,14 @@ def data():
 
 def configuration(definition, epochs=EPOCHS, **changes):
     raw = {
-        "experiment": "x", "datasets": ["synthetic"], "architectures": ["base"], "variants": ["X"], "seeds": [0],
-        "define": {"X": definition}, "recipe": {"overrides": [{"set": {"epochs": epochs, "batch_size": 20}}]},
-    }  # fmt: skip
+        "experiment": "x",
+        "datasets": ["synthetic"],
+        "architectures": ["base"],
+        "variants": ["X"],
+        "seeds": [0],
+        "define": {"X": definition},
+        "recipe": {"overrides": [{"set": {"epochs": epochs, "batch_size": 20}}]},
+    }
     return parse_config(raw | changes)
 
 

@@ -34,8 +34,14 @@ def test_pairs_of_one_seed_and_their_sums(experiment):
     table, frame = make_table(experiment, "pairs")
     rows = [(r.variant, r.split, str(r.seed)) for r in frame.itertuples()]
     assert rows == [
-        ("L", 0, "0"), ("L", 0, "1"), ("L", 0, "all"), ("Lr", 0, "0"), ("Lr", 1, "0"), ("Lr", 1, "1"), ("Lr", 1, "all"),
-    ]  # fmt: skip
+        ("L", 0, "0"),
+        ("L", 0, "1"),
+        ("L", 0, "all"),
+        ("Lr", 0, "0"),
+        ("Lr", 1, "0"),
+        ("Lr", 1, "1"),
+        ("Lr", 1, "all"),
+    ]
     singles = [mcnemar(right(v, int(s), k), right("conv", int(s), k)) for v, k, s in rows if s != "all"]
     shown = frame[frame["seed"] != "all"]
     assert shown["variant_alone"].tolist() == [m.first for m in singles]
@@ -43,8 +49,10 @@ def test_pairs_of_one_seed_and_their_sums(experiment):
     assert shown["p_adjusted"].tolist() == pytest.approx(holm([m.p for m in singles]), rel=5e-3)
     points = [100 * (m.first - m.second) / IMAGES for m in singles]
     assert shown["difference"].tolist() == pytest.approx(points)
-    sums = [mcnemar_over_pairs(*(np.stack([right(v, s, k) for s in (0, 1)]) for v in pair))
-            for *pair, k in (("L", "conv", 0), ("Lr", "conv", 1))]  # fmt: skip
+    sums = [
+        mcnemar_over_pairs(*(np.stack([right(v, s, k) for s in (0, 1)]) for v in pair))
+        for *pair, k in (("L", "conv", 0), ("Lr", "conv", 1))
+    ]
     summed = frame[frame["seed"] == "all"]
     assert summed["variant_alone"].tolist() == [m.first for m in sums]
     assert summed["p_adjusted"].tolist() == pytest.approx(holm([m.p for m in sums]), rel=5e-3)
