@@ -14,7 +14,8 @@ import yaml
 
 from linconv.results.arrays import write_npz
 from linconv.results.collect import collect
-from tests.config.test_config import CASES, raw
+from tests.config.configurations import raw
+from tests.config.test_config import CASES
 from tests.config.test_reading import TRAPS
 from tests.damage import Trainer, write_pets
 from tests.data.test_bad_folders import CLASSES, PARTS

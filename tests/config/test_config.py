@@ -1,6 +1,5 @@
 """A configuration is checked whole, and every error is one line that names the key, the value and the remedy."""
 
-import json
 import math
 import re
 from pathlib import Path
@@ -8,28 +7,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from linconv.catalogue.networks import NETWORKS
-from linconv.config import ConfigError, ResolvedRun, RunKey, load_config, parse_config, plan_runs, resolve_run
-from linconv.config.options import StatisticsOptions
-from linconv.config.recipes import PRESETS, Recipe
 from linconv.catalogue.measurements import ThroughputOptions
+from linconv.config import ConfigError, RunKey, load_config, parse_config, plan_runs, resolve_run
+from linconv.config.options import StatisticsOptions
 from linconv.config.variants import VARIANTS, Regularizer
-from linconv.training.schedules import learning_rate
-
-ROOT = Path(__file__).parents[2]
-
-
-def raw(**changes):
-    base = {"experiment": "x", "datasets": ["digits"], "architectures": ["base"], "variants": ["conv"], "seeds": [0]}
-    return {**base, **changes}
-
-
-def pets(**values):
-    return {"datasets": ["pets"], "imagefolders": {"pets": {"path": "pets", **values}}}
-
-
-def variant(**values):
-    return {"variants": ["X"], "define": {"X": {"layer": "linear", **values}}}
+from tests.config.configurations import ROOT, pets, raw, variant
 
 
 def plain(name, **regularizer):
@@ -167,36 +149,6 @@ def test_the_shipped_files_are_valid_and_survive_a_round_trip(name, runs, tmp_pa
         }
 
 
-def test_the_hash_of_a_run_changes_with_what_decides_its_outcome_and_with_nothing_else():
-    key = RunKey("digits", "base", "conv", 0)
-
-    def hash_with(**changes):
-        return resolve_run(parse_config(raw(**changes)), key).hash
-
-    same = hash_with()
-    assert hash_with(seeds=[0, 1]) == same
-    assert hash_with(variants=["conv", "L"], figures={"formats": ["png"]}, threads=2, data_root="/elsewhere") == same
-    assert hash_with(augment=False) != same
-    assert hash_with(recipe={"overrides": [{"set": {"epochs": 3}}]}) != same
-    assert hash_with(recipe={"overrides": [{"architectures": ["vgg11"], "set": {"epochs": 3}}]}) == same
-    with pytest.raises(ValueError, match="not a run of experiment"):
-        resolve_run(parse_config(raw()), RunKey("digits", "base", "L", 0))
-
-
-def test_precision_and_clipping_are_part_of_a_run_and_the_machine_is_not():
-    key = RunKey("digits", "base", "conv", 0)
-
-    def hash_with(machine=None, **values):
-        overrides = {"overrides": [{"set": {"epochs": 3, **values}}]}
-        return resolve_run(parse_config(raw(recipe=overrides, **(machine or {}))), key).hash
-
-    same = hash_with()
-    assert hash_with(precision="fp32", clip_grad_norm=None) == same
-    assert len({same, *(hash_with(precision=p) for p in ("tf32", "bf16", "fp16")), hash_with(clip_grad_norm=1.0)}) == 5
-    machine = {"deterministic": False, "compile": True, "cuda_graph": True, "runs_per_gpu": 4}
-    assert all(hash_with({name: value}) == same for name, value in machine.items())
-
-
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -227,31 +179,6 @@ def test_excluded_cells_are_not_planned_and_change_no_run():
         resolve_run(holed, RunKey("digits", "vgg11", "L", 0))
 
 
-@pytest.mark.parametrize("file", sorted(ROOT.glob("results/reference/*/runs/*/*/*/seed*/result.json")), ids=str)
-def test_committed_results_keep_the_hash_of_their_configuration(file):
-    """A field added to the configuration must not orphan what was published before it: mark it OmitDefaultFromHash."""
-    result = json.loads(file.read_text())
-    config = load_config(file.parents[5] / "config.yaml")
-    key = RunKey(result["dataset"], result["architecture"], result["variant"], result["seed"])
-    assert resolve_run(config, key).hash == result["config_hash"]
-    assert ResolvedRun.model_validate(result["config"]).hash == result["config_hash"]
-
-
-def test_the_definition_of_an_image_folder_is_part_of_its_runs_and_of_no_other():
-    def runs_with(**values):
-        config = parse_config(raw(**pets(**values) | {"datasets": ["digits", "pets"]}))
-        return [resolve_run(config, RunKey(name, "base", "conv", 0)) for name in ("digits", "pets")]
-
-    built_in, own = runs_with()
-    assert built_in.hash == resolve_run(parse_config(raw()), built_in.key).hash
-    assert "imagefolder" not in built_in.identity()  # the hash is that of the values of before image folders
-    assert own.hash == runs_with(path="./pets", image_size=32)[1].hash
-    for change in ({"path": "cats"}, {"flip": True}, {"split_seed": 1}, {"image_size": 64}):
-        assert runs_with(**change)[1].hash != own.hash
-        assert runs_with(**change)[0].hash == built_in.hash
-    assert own.model_dump(mode="json")["imagefolder"]["path"] == "pets"
-
-
 def test_an_override_may_name_an_image_folder():
     overrides = [{"datasets": ["pets"], "set": {"epochs": 3}}]
     config = parse_config(raw(**pets() | {"datasets": ["digits", "pets"], "recipe": {"overrides": overrides}}))
@@ -275,92 +202,10 @@ def test_regularisers_of_plain_convolutions_and_their_identity():
     assert correlation.model_copy(update={"acts_on": "filters"}).identity()["acts_on"] == "filters"
 
 
-def test_skip_last_is_part_of_a_run_only_where_it_is_said():
-    def run(**changes):
-        config = parse_config(raw(define={"X": {"extends": "L", **changes}}, variants=["X"]))
-        return resolve_run(config, RunKey("digits", "base", "X", 0))
-
-    assert "skip_last" not in run().identity()["definition"]
-    assert run(skip_last=False).hash == run().hash != run(skip_last=True).hash
-
-
 def test_a_definition_may_extend_a_variant_in_parts():
     config = parse_config(raw(define={"Q": {"extends": "LSr", "options": {"sparsity": 0.9}}}, variants=["Q"]))
     assert config.known_variants["Q"].options.sparsity == 0.9
     assert config.known_variants["Q"].regularizers == config.known_variants["LSr"].regularizers
-
-
-def test_the_paper_preset_is_the_papers_protocol_and_scales():
-    preset = PRESETS["paper"]
-    assert {(r.optimizer, r.weight_decay) for r in preset.values()} == {("adam", 0.0)}
-    assert {a: r.learning_rate for a, r in preset.items() if a != "squeezenet"} == {
-        "base": 1e-3,
-        "vgg11": 1e-3,
-        "allconv": 1e-4,
-        "resnet18": 0.1,
-        "resnext29": 1e-3,
-        "mobilenetv2": 1e-3,
-    }
-    assert {a: r.epochs for a, r in preset.items() if r.epochs != 250} == {"allconv": 350}
-    assert {a: r.batch_size for a, r in preset.items() if r.batch_size != 50} == {"resnext29": 32, "mobilenetv2": 32}
-    stepped = {a: (r.schedule, r.milestones, r.gamma) for a, r in preset.items() if r.schedule != "constant"}
-    assert stepped == dict.fromkeys(("resnet18", "resnext29", "mobilenetv2"), ("multistep", (75, 150, 200), 0.1))
-    config = parse_config(raw(architectures=["resnet18"], recipe={"preset": "paper", "epochs_factor": 0.1}))
-    recipe = config.recipe.resolve("resnet18", "digits")
-    assert (recipe.epochs, recipe.milestones, recipe.learning_rate) == (25, (8, 15, 20), 0.1)
-
-
-def test_the_modern_preset_is_the_usual_cifar_recipe_for_every_network():
-    usual = {
-        "optimizer": "sgd",
-        "learning_rate": 0.1,
-        "momentum": 0.9,
-        "nesterov": True,
-        "weight_decay": 5e-4,
-        "epochs": 200,
-        "batch_size": 128,
-        "schedule": "cosine",
-        "warmup_epochs": 5,
-    }
-    for architecture in PRESETS["paper"]:
-        recipe = parse_config(raw(recipe={"preset": "modern"})).recipe.resolve(architecture, "digits")
-        assert recipe == Recipe(**usual)
-    short = parse_config(raw(recipe={"preset": "modern", "epochs_factor": 0.1})).recipe.resolve("resnet18", "digits")
-    assert (short.epochs, short.warmup_epochs) == (20, 0)
-
-
-@pytest.mark.parametrize(
-    ("recipe", "words"),
-    [
-        ({"schedule": "multistep", "milestones": (75, 150), "epochs": 100}, ("milestones 150 lie beyond",)),
-        ({"schedule": "multistep", "milestones": (75, 150), "epochs": 151}, ()),
-        ({"schedule": "constant", "milestones": (75,), "epochs": 20}, ()),
-        ({"schedule": "cosine", "warmup_epochs": 5, "epochs": 5}, ("warmup_epochs 5 leave nothing of 5",)),
-        ({"schedule": "cosine", "warmup_epochs": 5, "epochs": 6}, ()),
-    ],
-)
-def test_what_of_a_schedule_is_never_reached_is_said(recipe, words):
-    found = Recipe(**recipe).unreached
-    assert len(found) == len(words)
-    assert all(word in line for word, line in zip(words, found, strict=True))
-
-
-@pytest.mark.parametrize("architecture", NETWORKS)
-def test_the_short_preset_is_the_papers_annealed_to_zero_within_thirty_epochs(architecture):
-    def recipe(**choice):
-        return parse_config(raw(recipe=choice)).recipe.resolve(architecture, "digits")
-
-    short, paper = recipe(preset="short"), recipe(preset="paper")
-    assert (short.epochs, short.schedule, short.milestones) == (30, "cosine", ())
-    changed = {"epochs", "schedule", "milestones"}
-    assert short.model_dump(exclude=changed) == paper.model_dump(exclude=changed)
-    for fewer in (
-        recipe(preset="short", epochs_factor=0.1),
-        recipe(preset="short", overrides=[{"set": {"epochs": 3}}]),
-    ):
-        assert fewer.epochs == 3
-        assert learning_rate(fewer, 0, 0, 100) == paper.learning_rate
-        assert learning_rate(fewer, 2, 99, 100) < 1e-4 * paper.learning_rate
 
 
 def test_the_folder_of_the_data_is_the_configurations_then_the_environments_then_data(monkeypatch):

@@ -10,6 +10,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from linconv.data import DatasetInfo
+
+GREY: Any = {"mean": (0.5,) * 3, "std": (0.25,) * 3}
+INFO = DatasetInfo(classes=3, channels=3, **GREY, image_size=8, crop_padding=1, flip=True)
+
 SCRIPT = Path(__file__).parents[2] / "benchmarks" / "kill_test.py"
 SECONDS = 60  # after which a process hangs
 

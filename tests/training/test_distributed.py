@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-import itertools
 import json
 import os
 import shutil
@@ -22,26 +20,21 @@ from torch import Tensor, nn
 from linconv import LinearConv2d, correlation_penalty
 from linconv.config import Config, Recipe, RunKey, parse_config, resolve_run
 from linconv.config.errors import UserError
-from linconv.data import BatchSource, DatasetInfo, Share
-from linconv.launch import Launch, launch
+from linconv.data import BatchSource
 from linconv.models import vgg
 from linconv.results import Provenance, RunResult, read_result
 from linconv.training.checkpoint import CURRENT, PREVIOUS
-from linconv.training.distributed import SeveralProcesses, Team, check_team, joined
+from linconv.training.distributed import Team, check_team, joined
 from linconv.training.engine import Training, fit
 from linconv.training.numerics import set_numerics
 from linconv.training.run import prepare
 from linconv.training.step import Term
 from linconv.training.torch_files import read_torch
-from tests.training.several import kill_test, together
+from tests.training.several import INFO, kill_test, together
 from tests.training.short import few_images
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="needs fork, SIGTERM and SIGKILL")
 EXACT = 1e-7
-
-
-GREY: Any = {"mean": (0.5,) * 3, "std": (0.25,) * 3}
-INFO = DatasetInfo(classes=3, channels=3, **GREY, image_size=8, crop_padding=1, flip=True)
 
 
 class Small(nn.Sequential):
@@ -371,77 +364,3 @@ def test_what_several_processes_cannot_train_is_refused_in_a_line(changes, messa
     check_team(run, config, 1)
     with pytest.raises(UserError, match=message):
         check_team(run, config, 20)
-
-
-@pytest.mark.parametrize(("images", "of"), [*itertools.product((1, 2, 7, 64), (2, 3, 5))])
-def test_the_shares_of_a_batch_are_the_batch(images, of):
-    shares = [Share(rank, of) for rank in range(of)]
-    counted = [share.counted(images) for share in shares]
-    assert sum(counted) == images
-    assert max(counted) - min(counted) <= 1
-    places = [share.of_batch(images, 100) for share in shares]
-    taken = [i for place, n in zip(places, counted, strict=True) if n for i in range(place.start, place.stop)]
-    assert taken == list(range(100, 100 + images))
-    assert all(100 <= place.start < place.stop <= 100 + images for place in places)
-
-
-def test_shares_have_the_order_crops_and_flips_of_whole_batches():
-    images = torch.randint(256, (10, 3, 8, 8), dtype=torch.uint8)
-    source = BatchSource(images, torch.arange(10), 4, INFO, augment=True, shuffle=True, seed=2)
-    shares = [dataclasses.replace(source, share=Share(rank, 3))(1) for rank in range(3)]
-    for whole, *parts in zip(source(1), *shares, strict=True):
-        counted = [(x, y) for rank, (x, y) in enumerate(parts) if Share(rank, 3).counted(len(whole[1]))]
-        assert torch.equal(torch.cat([x for x, _ in counted]), whole[0])
-        assert torch.equal(torch.cat([y for _, y in counted]), whole[1])
-
-
-def test_pieces_are_the_shares_of_all_processes_one_after_the_other():
-    images = torch.randint(256, (10, 3, 8, 8), dtype=torch.uint8)
-    source = BatchSource(images, torch.arange(10), 4, INFO, torch.channels_last)  # the last batch has two images
-    assert Team().pieces(source) is source
-    group: Any = None
-    several = [SeveralProcesses(rank, 3, group, group) for rank in range(3)]
-    taken = [list(team.shares(source, evaluates=True)(0)) for team in several]
-    found = list(several[0].pieces(source)(0))
-    assert [y.tolist() for _, y in found] == [[0], [1], [2, 3], [4], [5], [6, 7], [8], [9]]
-    assert sum(map(len, taken)) == len(found)
-    for x, y in found:
-        same = next(other for shares in taken for other, labels in shares if torch.equal(labels, y))
-        assert torch.equal(x, same)
-        assert x.stride() == same.stride()
-
-
-PLACES = {"RANK": "1", "WORLD_SIZE": "4", "LOCAL_RANK": "0", "MASTER_ADDR": "a", "MASTER_PORT": "1"}
-
-
-@pytest.mark.parametrize(
-    ("places", "found"),
-    [
-        ({}, Launch()),
-        ({"WORLD_SIZE": "4"}, Launch()),  # of something else
-        (PLACES | {"WORLD_SIZE": "1", "RANK": "0"}, Launch()),
-        (PLACES, Launch(1, 4, 0)),
-    ],
-)
-def test_the_environment_says_which_of_several_a_process_is(places, found, monkeypatch):
-    for name in PLACES:
-        monkeypatch.delenv(name, raising=False)
-    for name, value in places.items():
-        monkeypatch.setenv(name, value)
-    assert launch() == found
-
-
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"MASTER_PORT": None, "LOCAL_RANK": None}, "without LOCAL_RANK, MASTER_PORT; start it by torchrun"),
-        ({"RANK": "4"}, "no places among several processes: RANK=4, WORLD_SIZE=4"),
-        ({"WORLD_SIZE": "many"}, "WORLD_SIZE=many"),
-        ({"LOCAL_RANK": "2"}, "LOCAL_RANK=2"),
-    ],
-)
-def test_places_that_cannot_be_are_refused(changes, message, monkeypatch):
-    for name, value in (PLACES | changes).items():
-        monkeypatch.delenv(name, raising=False) if value is None else monkeypatch.setenv(name, value)
-    with pytest.raises(UserError, match=message):
-        launch()
