@@ -15,17 +15,17 @@ FORM = "auto"  # in which a layer runs by default: the exact form expected to be
 DEPLOYED = (FORM, "folded")  # of these the first that was timed, where a network is to be used
 
 
-class RelativeCost(NamedTuple):
+class Cost(NamedTuple):
     """A cost in its unit, and as a ratio to the plain network's; NaN where it was not counted or measured."""
 
     value: float = math.nan
     ratio: float = math.nan
 
 
-CostMeasure = Callable[[Experiment, CellKey], RelativeCost]
+CostMeasure = Callable[[Experiment, CellKey], Cost]
 
 
-def parameter_cost(experiment: Experiment, cell: CellKey) -> RelativeCost:
+def parameter_cost(experiment: Experiment, cell: CellKey) -> Cost:
     """Parameters. Of a network whose size is found in training (pruning), the mean over its runs."""
     dataset, architecture, _ = cell
     if found_in_training(experiment, cell):
@@ -35,17 +35,17 @@ def parameter_cost(experiment: Experiment, cell: CellKey) -> RelativeCost:
     return _counted(experiment, cell, "params")
 
 
-def macs_cost(experiment: Experiment, cell: CellKey) -> RelativeCost:
+def macs_cost(experiment: Experiment, cell: CellKey) -> Cost:
     """Multiply-accumulates per image at inference in the form `FORM`; of pruned networks the mean over their runs."""
     return _macs(experiment, cell, "macs_auto")
 
 
-def folded_macs_cost(experiment: Experiment, cell: CellKey) -> RelativeCost:
+def folded_macs_cost(experiment: Experiment, cell: CellKey) -> Cost:
     """Multiply-accumulates per image folded into plain convolutions; of pruned networks the mean over their runs."""
     return _macs(experiment, cell, "macs_folded")
 
 
-def latency_cost(experiment: Experiment, cell: CellKey) -> RelativeCost:
+def latency_cost(experiment: Experiment, cell: CellKey) -> Cost:
     """Milliseconds per call at inference: the plain network's median times the ratio, the median within rounds.
 
     In the form `FORM`, at the batch, precision and backend that `timed_at` finds.
@@ -72,9 +72,9 @@ def _latency(experiment: Experiment, cell: CellKey, form: str) -> Cost:
     plain = timed[timed["form"] == "plain"]  # two of them: the ratios are to the first
     found = timed[(timed["variant"] == variant) & (timed["form"] == form)]
     if plain.empty or (variant != "conv" and found.empty):
-        return RelativeCost()
+        return Cost()
     ratio = 1.0 if variant == "conv" else float(found["ratio"].iloc[0])
-    return RelativeCost(ratio * float(plain["latency_ms"].iloc[0]), ratio)
+    return Cost(ratio * float(plain["latency_ms"].iloc[0]), ratio)
 
 
 def latency_timings(experiment: Experiment) -> pd.DataFrame:
@@ -115,7 +115,7 @@ def _inference(experiment: Experiment) -> pd.DataFrame:
     return frame[own & (frame["status"] == "ok") & (frame["activity"] == "inference")]
 
 
-def _macs(experiment: Experiment, cell: CellKey, column: str) -> RelativeCost:
+def _macs(experiment: Experiment, cell: CellKey, column: str) -> Cost:
     dataset, architecture, _ = cell
     trained = _trained(experiment, cell, "macs")
     if math.isnan(trained):
@@ -131,12 +131,12 @@ def found_in_training(experiment: Experiment, cell: CellKey) -> bool:
     return not math.isnan(_trained(experiment, cell, "macs"))
 
 
-def _counted(experiment: Experiment, cell: CellKey, column: str) -> RelativeCost:
+def _counted(experiment: Experiment, cell: CellKey, column: str) -> Cost:
     """From complexity.csv."""
     _, architecture, variant = cell
     model, plain = experiment.model(architecture, variant), experiment.model(architecture, "conv")
     if model is None:
-        return RelativeCost()
+        return Cost()
     return _relative(float(model[column]), math.nan if plain is None else float(plain[column]))
 
 
@@ -150,5 +150,5 @@ def _trained(experiment: Experiment, cell: CellKey, column: str) -> float:
     return float(own.loc[(own["variant"] == variant) & (own["status"] == "ok"), column].mean())
 
 
-def _relative(value: float, plain: float) -> RelativeCost:
-    return RelativeCost(value, value / plain if plain else math.nan)
+def _relative(value: float, plain: float) -> Cost:
+    return Cost(value, value / plain if plain else math.nan)

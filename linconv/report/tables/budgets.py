@@ -11,8 +11,8 @@ from typing import NamedTuple
 
 from linconv.config import RankingOptions
 from linconv.report.costs import (
+    Cost,
     CostMeasure,
-    RelativeCost,
     folded_macs_cost,
     latency_cost,
     macs_cost,
@@ -77,7 +77,7 @@ class Ranked(NamedTuple):
     group: str
     budget: float | None
     rank: BudgetRank | None
-    costs: tuple[RelativeCost, ...]
+    costs: tuple[Cost, ...]
 
     @property
     def in_budget(self) -> bool:

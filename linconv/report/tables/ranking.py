@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 import pandas as pd
 
-from linconv.report.costs import RelativeCost, found_in_training, latency_timings
+from linconv.report.costs import Cost, found_in_training, latency_timings
 from linconv.report.labels import variant_label
 from linconv.report.links import runs_link
 from linconv.report.source import CELL, Experiment
@@ -179,7 +179,7 @@ def verdict(comparison: Comparison) -> str:
     return comparison.text
 
 
-def _cost(cost: RelativeCost, column: CostColumn) -> TableCell:
+def _cost(cost: Cost, column: CostColumn) -> TableCell:
     return numeric(cost.value / column.unit, column.digits)
 
 
