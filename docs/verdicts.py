@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from linconv.report.labels import architecture_label, variant_label
+from linconv.report.labels import variant_of
 from linconv.report.text import interval_text, number
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -49,7 +49,7 @@ def why(row: pd.Series) -> str:
 def rows(found: pd.DataFrame) -> Iterator[str]:
     """Markdown rows."""
     for _, row in found[found["experiment"].isin(LISTED)].iterrows():
-        network = f"{architecture_label(row['architecture'])} {variant_label(row['variant'])}"
+        network = variant_of(row["architecture"], row["variant"])
         old = f"{number(row['mean'], 2, signed=True)} {interval_text(row['low'], row['high'], 2, signed=True)}"
         ends = interval_text(row["difference_low"], row["difference_high"], 2, signed=True)
         new = f"{number(row['difference_mean'], 2, signed=True)} {ends}"

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+import linconv
 from linconv._extras import EXTRAS
 
 ROOT = Path(__file__).parents[1]
@@ -121,6 +122,11 @@ def test_what_needs_more_says_which_extra_brings_it() -> None:
     named = {line.partition(":")[0] for line in lines}
     assert {"linconv.report.figures", "linconv.data.published", "linconv.config.schema", "linconv.cli.runs"} <= named
     assert not {name for name in named if name.startswith(("linconv.layers", "linconv.methods", "linconv.catalogue"))}
+
+
+def test_the_version_needs_no_extra() -> None:
+    done = without_extras("import sys; sys.argv[1:] = ['--version']; from linconv.__main__ import main; main()")
+    assert (done.returncode, done.stdout) == (0, f"linconv {linconv.__version__}\n"), done.stderr
 
 
 def test_others_may_look_whether_a_package_is_there() -> None:

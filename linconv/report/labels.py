@@ -9,13 +9,17 @@ from linconv.catalogue.networks import NETWORKS
 from linconv.config.methods import PLAIN
 from linconv.config.variants import VARIANTS
 
-# A variant is named <method>_<share>: tucker_half is "Tucker 1/2". The built-in variants have the paper's names.
+# A variant is named <method>_<share>: tucker_half is "Tucker 1/2". The built-in variants have the paper's names,
+# without the hyphen that joins them to a network's name: beside signed differences "-Lr" looks like a minus.
 _METHODS = {
-    **{name: f"-{name}" for name in VARIANTS},
+    **{name: name for name in VARIANTS},
     **{entry.name: entry.label for entry in (*METHODS.values(), *CRITERIA.values())},
     PLAIN: "Conv",
 }
 _SHARES = {"half": "1/2", "quarter": "1/4", "eighth": "1/8"}
+_SPELLINGS = {"normalised": "normalized"}  # names of configurations are kept, since hashes contain them
+# Forms whose stored name is spelled otherwise, for the same reason.
+_FORMS = {"optimised": "optimized"}
 
 
 def dataset_label(name: str) -> str:
@@ -46,10 +50,10 @@ def draw_label(seed: int, split: int) -> str:
 def variant_label(name: str) -> str:
     """A variant as readers know it.
 
-    LinearConv's variants in the paper's notation, the suffix of a network's name such as -Lr; other methods by their
-    name and the share of the plain network, such as "low-rank 1/2"; what is not listed with spaces for underscores.
+    LinearConv's variants in the paper's notation, such as Lr; other methods by their name and the share of the plain
+    network, such as "low-rank 1/2"; what is not listed with spaces for underscores.
     """
-    words = name.split("_")
+    words = [_SPELLINGS.get(word, word) for word in name.split("_")]
     for count in range(len(words), 0, -1):
         if method := _METHODS.get("_".join(words[:count])):
             break
@@ -59,11 +63,16 @@ def variant_label(name: str) -> str:
 
 
 def variant_of(architecture: str, variant: str) -> str:
-    """A network with a variant: Base-Lr, Base low-rank 1/2; the network alone for the plain convolution."""
+    """A network with a variant: Base-Lr as in the paper, Base low-rank 1/2; the network alone for plain ones."""
     network, label = architecture_label(architecture), variant_label(variant)
-    if variant == "conv":
+    if variant == PLAIN:
         return network
-    return f"{network}{label}" if label.startswith("-") else f"{network} {label}"
+    return f"{network}-{label}" if label.split()[0] in VARIANTS else f"{network} {label}"
+
+
+def form_label(form: str) -> str:
+    """A form of a timing, as readers know it."""
+    return _FORMS.get(form, form)
 
 
 def shortened(name: str, length: int = 20) -> str:

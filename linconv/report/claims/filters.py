@@ -54,13 +54,13 @@ class Filters(NamedTuple):
 
 
 def orthogonal_primaries(experiments: Sequence[Experiment]) -> Iterator[Claim]:
-    """The correlation regulariser makes the primary filters orthogonal: Lr against L."""
+    """The correlation regularizer makes the primary filters orthogonal: Lr against L."""
     found = _from_l_to_lr(experiments, _primary_correlations)
     good = [f.lower and f.ends[1] / _SCALE < NEARLY_0 for f in found]
     bad = [f.ends[0] / _SCALE >= NEARLY_0 for f in found]
     yield Claim(
         "orthogonal-primaries",
-        "The correlation regulariser makes the primary filters orthogonal (uncorrelated, once centred).",
+        "The correlation regularizer makes the primary filters orthogonal (uncorrelated, once centered).",
         PAPER,
         _verdict(found, good, bad),
         _evidence(found, "Mean |corr| of pairs of primary filters") or "No runs of L and Lr to compare.",
@@ -74,13 +74,13 @@ def orthogonal_primaries(experiments: Sequence[Experiment]) -> Iterator[Claim]:
 
 
 def controlled_redundancy(experiments: Sequence[Experiment]) -> Iterator[Claim]:
-    """The regulariser moves the redundancy of all filters, primary and secondary: Lr against L."""
+    """The regularizer moves the redundancy of all filters, primary and secondary: Lr against L."""
     everywhere = _from_l_to_lr(experiments, _excess)
     found = [f for f in everywhere if _moved(f) >= TRAINED]
     left_out = [f"{cell_label(*f.place, 'conv')} ({100 * _moved(f):.0f} %)" for f in everywhere if f not in found]
     yield Claim(
         "redundancy-controlled",
-        "LinearConv controls the redundancy among the filters of a network: the regulariser, from L to Lr, lowers it.",
+        "LinearConv controls the redundancy among the filters of a network: the regularizer, from L to Lr, lowers it.",
         PAPER,
         _verdict(found, [f.lower for f in found], [f.higher for f in found]),
         _evidence(found, "Mean |corr| of pairs of filters above the level of random filters")

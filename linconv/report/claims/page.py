@@ -124,6 +124,6 @@ def _variants(config: Config) -> Iterator[str]:
     if others:
         yield (
             "no evidence for any claim, since they are not LinearConv in every convolution with half of the filters "
-            "primary from the first step on, with the paper's regularisers alone: "
+            "primary from the first step on, with the paper's regularizers alone: "
             f"{', '.join(map(variant_label, others))}."
         )

@@ -13,7 +13,7 @@ PRIMARY_RATIO = LinearOptions().primary_ratio  # half of the filters
 def is_published(variant: Variant) -> bool:
     """Whether every convolution is a LinearConv with half of its filters primary, trained as one from the first step.
 
-    Paper, section 3. Of regularisers only the paper's own: of correlation on the primaries, and of sparse coefficients.
+    Paper, section 3. Of regularizers only the paper's own: of correlation on the primaries, and of sparse coefficients.
     Any rank counts, and any `init`, which the claim about hyperparameters looks at.
     """
     if variant.skip_first or variant.skip_last or variant.only_where_saves or variant.warm_start is not None:

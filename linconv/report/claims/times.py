@@ -94,7 +94,7 @@ def _range(arms: pd.DataFrame) -> str:
 
 
 def _list(arms: pd.DataFrame, head: str) -> str:
-    """The arms by network and batch, such as "Faster: VGG11 at batch 50 (-Lr 0.64, -LRr 0.65)."; "" for none."""
+    """The arms by network and batch, such as "Faster: VGG11 at batch 50 (Lr 0.64, LRr 0.65)."; "" for none."""
     parts = []
     cells = arms[["architecture", "batch_size"]].drop_duplicates().itertuples(index=False)
     for architecture, batch in cells:

@@ -14,7 +14,7 @@ from linconv.report.source import Experiment
 
 _CAPTION = (
     "{place}: Pearson correlation between the filters of trained convolutions (rows: variants, columns: "
-    "layers in the order of execution). The outlined block holds the primary filters; the correlation regulariser "
+    "layers in the order of execution). The outlined block holds the primary filters; the correlation regularizer "
     "drives it towards the identity."
 )
 _INCH = 1.5  # side of one map

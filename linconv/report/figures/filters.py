@@ -31,7 +31,7 @@ _CAPTION = (
     "{place}: metrics of the filters of each convolution (columns, in the order of execution) after training, means "
     "over the finished runs, of all variants (rows). Darker is more redundant, on a scale of each panel's own. "
     "Mean |corr|: absolute Pearson correlations of pairs of filters. Rank: effective rank (exponential of the entropy "
-    "of the normalised singular values), divided by the largest possible, the smaller of N filters and D numbers each. "
+    "of the normalized singular values), divided by the largest possible, the smaller of N filters and D numbers each. "
     "Variance entropy: that of the variance which the principal components of the filters explain, divided by the "
     "largest possible. Metrics of the CNN Filter DB: the share of k × k kernels whose numbers are all below a "
     "hundredth of the layer's largest (kernel sparsity), the entropy (base 10) of the variance that the principal "

@@ -26,7 +26,7 @@ from linconv.report.costs import (
 from linconv.report.figures.drawing import log_ticks, say_instead
 from linconv.report.figures.front import Front
 from linconv.report.figures.numbered import number_points, numbered_key
-from linconv.report.figures.style import GUIDE, OTHER, network_markers, network_shapes, variant_dots, variant_styles
+from linconv.report.figures.style import GUIDE, OTHER, network_markers, network_shapes, variant_bars, variant_styles
 from linconv.report.inference import Cell
 from linconv.report.labels import architecture_label, dataset_label
 from linconv.report.source import IN_DETAIL, Experiment
@@ -35,7 +35,7 @@ from linconv.report.timings import how_label, where_timed
 
 _CAPTION = (
     "{data}: top-1 accuracy on the test set over {costs}. Multiply-accumulates are per image, in the form auto, by "
-    "which the layers run.{time} Points are means over the finished runs; a grey line joins the networks and variants "
+    "which the layers run.{time} Points are means over the finished runs; a gray line joins the networks and variants "
     "that a test shows to be more accurate than all that cost no more. {look}"
 )
 _TIME = (
@@ -48,7 +48,7 @@ _FEW = (
 )
 _MANY = (
     "One column per network; numbers are variants, as listed below. Colored: the variants that other figures show in "
-    "detail; grey: the rest. A triangle at the lower edge stands for an accuracy below it, which is given beside its "
+    "detail; gray: the rest. A triangle at the lower edge stands for an accuracy below it, which is given beside its "
     "number. Intervals are in the figure of differences."
 )
 
@@ -235,11 +235,7 @@ def _legend(figure: Figure, experiment: Experiment, cells: list[Cell]) -> None:
     markers = network_markers(experiment.config.architectures)
     variants = _variants(experiment, cells)
     networks = [a for a in experiment.config.architectures if any(c.architecture == a for c in cells)]
-    handles = [*variant_dots(variants, styles, "s"), *network_shapes(networks, markers)]
-    for handle in handles:
-        handle.set_markersize(5)
-    for handle in handles[len(variants) :]:
-        handle.set_markeredgewidth(0.8)
+    handles = [*variant_bars(variants, styles), *network_shapes(networks, markers)]
     longest = max(len(str(h.get_label())) for h in handles)
     most = max(1, min(5, 55 // (longest + 5)))
     figure.legend(handles=handles, loc="outside lower center", ncols=-(-len(handles) // -(-len(handles) // most)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 import pandas as pd
@@ -31,42 +32,57 @@ _KERNEL_PANELS = (
     ("orthogonality", "Orthogonality"),
 )
 _KERNEL_CAPTION = (
-    " Bottom row: metrics of the CNN Filter DB: the share of k × k kernels whose numbers are all below a hundredth of "
+    " Metrics of the CNN Filter DB: the share of k × k kernels whose numbers are all below a hundredth of "
     "the layer's largest, the entropy (base 10) of the variance explained by the principal components of those kernels "
-    "(at most log10 k², 0.95 for 3 × 3; none for 1 × 1), and 1 less the mean absolute cosine between two filters."
+    "(at most log10 k², 0.95 for 3 × 3; none for 1 × 1), and as orthogonality 1 less the mean absolute cosine between "
+    "two filters."
 )
 _BEFORE = (0, (2, 2))  # dashes of the lines before training
 _SHARES = ("effective_rank", "variance_entropy", "kernel_variance_entropy", "orthogonality")
 _CAPTION = (
     "{place}: redundancy of the filters of each convolution (in the order of execution), means over the "
     "finished runs; dashed before training, solid after it. Pearson correlations of pairs of filters; effective rank "
-    "(exponential of the entropy of the normalised singular values) divided by the largest possible, the smaller of N "
+    "(exponential of the entropy of the normalized singular values) divided by the largest possible, the smaller of N "
     "filters and D numbers each; entropy of the variance that the principal components explain, divided by the largest "
     "possible. Low correlation, high rank and high entropy mean little redundancy.{missing}"
 )
 
 
 def redundancy_figure(experiment: Experiment, dataset: str, architecture: str) -> tuple[Figure, str]:
-    """Six or nine panels over the layers of a network, one line per variant and stage, and the caption."""
+    """Up to nine panels over the layers of a network, one line per variant and stage, and the caption.
+
+    A panel whose values are 0 in every layer is left out, and the caption names it.
+    """
     place = place_label(architecture, dataset)
     planned = experiment.variants_of(architecture, dataset)
     means = _shown_means(experiment, dataset, architecture, planned)
     kernels = means[[column for column, _ in _KERNEL_PANELS]].notna().any(axis=None)
     shown = (*_PANELS, *_KERNEL_PANELS) if kernels else _PANELS
-    rows = len(shown) // 3
+    zero = [panel for panel in shown if means[panel[0]].max() == 0]
+    shown = [panel for panel in shown if panel not in zero]
+    rows = math.ceil(len(shown) / 3)
     figure = Figure(figsize=(7.0, 2.0 * rows))
     figure.suptitle(f"{place}: redundancy of the filters")
     drawn = [v for v in experiment.config.variants if v in set(means["variant"])]
     styles = {v: style for v, style in variant_styles(experiment).items() if v in drawn}
-    for axes, (column, title) in zip(figure.subplots(rows, 3).flat, shown, strict=True):
+    grid = figure.subplots(rows, 3, squeeze=False).flat
+    for axes in grid[len(shown) :]:
+        axes.remove()
+    for axes, (column, title) in zip(grid, shown, strict=False):
         axes.set_title(title)
         _lines(axes, means, column, styles)
         _axes(axes, means, column)
     before = "before" in set(means["stage"])
     legend_below(figure, _samples(styles, before=before))
     missing = "" if before else " The filters before training were not measured when these runs were made."
-    caption = _CAPTION.format(place=place, missing=missing) + (_KERNEL_CAPTION if kernels else "")
+    caption = _CAPTION.format(place=place, missing=missing) + (_KERNEL_CAPTION if kernels else "") + _zero_note(zero)
     return figure, caption + detail_note(experiment, planned)
+
+
+def _zero_note(panels: Sequence[tuple[str, str]]) -> str:
+    """Which panels are not drawn since there is no redundancy of their kind."""
+    names = [title.removesuffix(" (%)") for _, title in panels]
+    return f" Not drawn, since they are 0 in every layer: {', '.join(names)}." if names else ""
 
 
 def _shown_means(experiment: Experiment, dataset: str, architecture: str, planned: Sequence[str]) -> pd.DataFrame:
@@ -104,7 +120,7 @@ def _axes(axes: Axes, means: pd.DataFrame, column: str) -> None:
     if pd.isna(highest):
         say_instead(axes, "not measured in\nthese runs" if len(means) else "no finished run")
         return
-    axes.set_ylim(0, 1.05 if column in _SHARES or highest == 0 else None)
+    axes.set_ylim(0, 1.05 if column in _SHARES else None)
     axes.margins(x=0.04)
     axes.xaxis.set_major_locator(MaxNLocator(7, integer=True, min_n_ticks=1))
     axes.yaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))

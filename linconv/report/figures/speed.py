@@ -8,19 +8,19 @@ from typing import NamedTuple
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 
 from linconv.report.figures.drawing import batch_axis, say_instead
 from linconv.report.figures.style import (
     BAND,
-    BLACK,
     GUIDE,
+    SIGN,
     Style,
     joined,
     legend_below,
     network_markers,
     network_shapes,
-    variant_dots,
+    variant_bars,
     variant_styles,
 )
 from linconv.report.source import Experiment
@@ -31,7 +31,7 @@ _CAPTION = (
     "How much of the saved work becomes time. Left: time of a call relative to the plain network over the "
     "multiply-accumulates of the form timed relative to the plain network (training: of forward and backward); on the "
     "diagonal all of the saving becomes time; bars are quartiles over rounds. Right: the same ratio over the batch, "
-    "for inference in the form auto; the grey band is the widest A/A band. {where}"
+    "for inference in the form auto; the gray band is the widest A/A band. {where}"
 )
 
 
@@ -56,10 +56,10 @@ def speed_figure(experiment: Experiment) -> tuple[Figure, str]:
     _over_macs(left, experiment, timed[timed["form"].isin(("auto", "weight"))], looks)
     _over_batch(right, timed[(timed["form"] == "auto") & (timed["activity"] == "inference")], looks)
     activities = [
-        Line2D([], [], ls="", marker="o", color=BLACK, label="inference"),
-        Line2D([], [], ls="", marker="o", color="none", mec=BLACK, label="training (hollow)"),
+        Patch(fc=SIGN, ec=SIGN, label="filled: inference"),
+        Patch(fc="white", ec=SIGN, label="hollow: training"),
     ]
-    samples = [*variant_dots(variants, looks.styles, "s"), *network_shapes(networks, looks.markers), *activities]
+    samples = [*variant_bars(variants, looks.styles), *network_shapes(networks, looks.markers), *activities]
     legend_below(figure, samples)
     sources = " ".join([f"Timed on {where_timed(frame)}.", *pruned_note(experiment, variants)])
     return figure, _CAPTION.format(where=sources) + detail_note(experiment, planned)

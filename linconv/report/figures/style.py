@@ -9,6 +9,7 @@ from typing import NamedTuple
 from matplotlib.artist import Artist
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 
 from linconv.catalogue.networks import NETWORKS
 from linconv.report.labels import architecture_label, variant_label
@@ -80,7 +81,7 @@ def styles_of(variants: Sequence[str]) -> dict[str, Style]:
 
 
 def detail_colors(experiment: Experiment, variants: Sequence[str]) -> dict[str, str]:
-    """The colors of many variants: their own for those that figures show in detail, grey for the rest."""
+    """The colors of many variants: their own for those that figures show in detail, gray for the rest."""
     shown, styles = experiment.shown_in_detail(experiment.config.variants), variant_styles(experiment)
     return {v: styles[v].color if v in shown else OTHER for v in variants}
 
@@ -116,14 +117,18 @@ def legend_below(figure: Figure, handles: Sequence[Artist]) -> None:
     figure.legend(handles=handles, loc="outside lower center", ncols=columns)
 
 
-def variant_dots(variants: Sequence[str], styles: Mapping[str, Style], marker: str = "o") -> list[Line2D]:
+def variant_dots(variants: Sequence[str], styles: Mapping[str, Style]) -> list[Line2D]:
     """A sample of each variant's color for a legend."""
-    return [Line2D([], [], ls="", marker=marker, color=styles[v].color, label=variant_label(v)) for v in variants]
+    return [Line2D([], [], ls="", marker="o", color=styles[v].color, label=variant_label(v)) for v in variants]
+
+
+def variant_bars(variants: Sequence[str], styles: Mapping[str, Style]) -> list[Patch]:
+    """A sample of each variant's color for a legend, without the shape of a point: shapes are networks there."""
+    return [Patch(color=styles[v].color, label=variant_label(v)) for v in variants]
 
 
 def network_shapes(architectures: Sequence[str], markers: Mapping[str, str]) -> list[Line2D]:
-    """A sample of each network's shape for a legend."""
+    """A sample of each network's shape for a legend, in gray."""
     return [
-        Line2D([], [], ls="", marker=markers[a], color="none", mec="black", label=architecture_label(a))
-        for a in architectures
+        Line2D([], [], ls="", marker=markers[a], ms=5, color=SIGN, label=architecture_label(a)) for a in architectures
     ]

@@ -11,7 +11,7 @@ from matplotlib.lines import Line2D
 
 from linconv.report.figures.drawing import batch_axis, log_ticks, say_instead
 from linconv.report.figures.style import BLACK, Style, joined, legend_below, variant_styles
-from linconv.report.labels import architecture_label, variant_label
+from linconv.report.labels import architecture_label, form_label, variant_label
 from linconv.report.source import Experiment
 from linconv.report.timings import how_label, shown_variants, where_timed
 from linconv.report.wording import detail_note
@@ -23,7 +23,7 @@ _CAPTION = (
     "the variants in the form auto, medians over rounds; a training step is a whole one.{dashed}{left_out} Ratios to "
     "the plain network of the same round, which are more exact, are in the figure of speed. Timed on {where}."
 )
-_DASHED = " Dashed and hollow: optimised for inference, with the faster exact form of every layer."
+_DASHED = " Dashed and hollow: optimized for inference, with the faster exact form of every layer."
 _LEFT_OUT = " What does not fit the memory or the device is left out."
 
 
@@ -46,13 +46,15 @@ def throughput_figure(experiment: Experiment, architecture: str) -> tuple[Figure
             axes.set_title(f"{activity.capitalize()}, {how_label(backend, precision)}")
             _panel(axes, own[at & (own["status"] == "ok")], styles)
     handles = [Line2D([], [], color=styles[v].color, marker="o", ms=4, label=variant_label(v)) for v in drawn]
-    optimised = "optimised" in set(own["form"])
-    if optimised:
-        handles.append(Line2D([], [], color=BLACK, ls="--", marker="o", ms=4, mfc="white", label="optimised"))
+    dashed = "optimised" in set(own["form"])
+    if dashed:
+        handles.append(
+            Line2D([], [], color=BLACK, ls="--", marker="o", ms=4, mfc="white", label=form_label("optimised"))
+        )
     legend_below(figure, handles)
     caption = _CAPTION.format(
         network=architecture_label(architecture),
-        dashed=_DASHED if optimised else "",
+        dashed=_DASHED if dashed else "",
         left_out=_LEFT_OUT if (own["status"] != "ok").any() else "",
         where=where_timed(frame),
     )

@@ -109,8 +109,8 @@ def _cells(claim: Claim, sections: Sequence[Section]) -> list[tuple[str, str]]:
 
 
 def _prose(text: str) -> Markup:
-    """Text as HTML: code and bold text as such, and no line break that takes a variant such as -Lr apart."""
-    whole = re.sub(r"(?<![^\s(])-(?=[A-Za-z])|-(?=L[A-Za-z]{0,2}\b)", "\N{NON-BREAKING HYPHEN}", text)
+    """Text as HTML: code and bold text as such, and no line break that takes a name such as Base-Lr apart."""
+    whole = re.sub(r"-(?=L[A-Za-z]{0,2}\b)", "\N{NON-BREAKING HYPHEN}", text)
     marked = re.sub(r"\*\*([^*]+)\*\*", r"<strong>\1</strong>", str(escape(whole)))
     return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", marked))
 

@@ -13,7 +13,7 @@ from linconv.report.tables.cells import change_cell
 _CAPTION = (
     "Redundancy of the N filters of D numbers of each convolution, before → after training, means over the "
     "finished runs: Pearson correlations of pairs of filters, effective rank (exponential of the entropy of the "
-    "normalised singular values, at most N and D), entropy of the variance explained by the principal components "
+    "normalized singular values, at most N and D), entropy of the variance explained by the principal components "
     "(1: all directions alike)."
 )
 # Column of layers.csv -> header, decimals.

@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from linconv.report.labels import architecture_label, variant_label
+from linconv.report.labels import architecture_label, form_label, variant_label
 from linconv.report.source import Experiment
 from linconv.report.table import NETWORK, VARIANT, Column, Rows, Table, TableCell, numeric
 from linconv.report.timings import CALL, TIMED_FORMS, how_label, macs_ratio, pruned_note, where_timed
@@ -16,7 +16,7 @@ _CAPTION = (
     "Time of a call relative to the plain network: the median over rounds of the ratio within a round, and its "
     "quartiles. Below 1 is faster. Equal (≈): the ratio lies within the A/A band, the largest deviation from 1 of "
     "the median and the quartiles of a second plain network. MACs: those of the form auto relative to the plain "
-    "network. Folded is a plain convolution; optimised has the faster exact form of every layer."
+    "network. Folded is a plain convolution; optimized has the faster exact form of every layer."
 )
 _LEFT = (
     NETWORK,
@@ -36,7 +36,8 @@ def speed_table(experiment: Experiment) -> tuple[Table, pd.DataFrame]:
     timed = frame[frame["status"] == "ok"]
     forms = [form for form in TIMED_FORMS if form in set(frame["form"])]
     rows = Rows(
-        [*_LEFT, *(Column(form, "time") for form in forms)], group=["network", "activity", "batch", "precision"]
+        [*_LEFT, *(Column(form_label(form), "time") for form in forms)],
+        group=["network", "activity", "batch", "precision"],
     )
     call: Any
     for call, arms in timed.groupby(CALL, sort=False):
@@ -77,6 +78,6 @@ def _notes(frame: pd.DataFrame) -> Iterator[str]:
     for keys, arms in frame[frame["status"] != "ok"].groupby(["status", *CALL], sort=False):
         status, backend, precision, architecture, activity, batch = keys
         pairs = dict.fromkeys(zip(arms["variant"], arms["form"], strict=True))
-        names = ", ".join(f"{variant_label(variant)} {form}" for variant, form in pairs)
+        names = ", ".join(f"{variant_label(variant)} {form_label(form)}" for variant, form in pairs)
         network, how = architecture_label(architecture), how_label(backend, precision)
         yield f"{network}, {activity}, batch {batch}, {how}: {status}: {names}."

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pandas as pd
 
 from linconv.report.inference import Cell
-from linconv.report.labels import architecture_label, dataset_label, variant_label
+from linconv.report.labels import dataset_label, variant_label, variant_of
 from linconv.report.published import COUNT_COLUMNS, published, published_datasets, published_top1
 from linconv.report.source import Experiment
 from linconv.report.table import NETWORK, VARIANT, Column, Rows, Table, TableCell
@@ -101,7 +101,6 @@ def _notes(experiment: Experiment, records: list[_Record]) -> Iterator[str]:
     for architecture, method in published("table2"):
         variant = _standing_for(experiment, architecture, method)
         if variant not in (method, f"{method}_half"):
-            label = f"{architecture_label(architecture)} {variant_label(method)}"
-            others.append(f"{label} is {variant_label(variant)} here")
+            others.append(f"{variant_of(architecture, method)} is {variant_label(variant)} here")
     if others:
         yield f"{', '.join(others)}."

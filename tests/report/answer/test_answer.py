@@ -36,14 +36,12 @@ def experiment(root, *, variants=VARIANTS, seeds=5, define=NARROW, margin=15.0, 
 def test_a_narrower_network_that_is_better_is_the_answer(tmp_path):
     found = leading(experiment(tmp_path, Lr=50.0, LRr=20.0, narrow=50.0))
     verdict, beside_plain, beside_narrow = sentences(found)
-    assert verdict.startswith(
-        "Use fewer channels rather than LinearConv: -LRr (low-rank coefficients) is less accurate"
-    )
+    assert verdict.startswith("Use fewer channels rather than LinearConv: LRr (low-rank coefficients) is less accurate")
     plain, narrow = found.row("LRr").to_plain, found.row("LRr").to_narrow
     assert plain is found.experiment.comparisons["digits", "base", "LRr"]  # the tables' own
     assert narrow is found.experiment.controls["digits", "base", "LRr"]
     mean, _, interval = difference_text(plain).partition(" ")
-    assert f"-LRr has {mean} points {interval}, less accurate, at 53 % of the parameters and 55 % of" in beside_plain
+    assert f"LRr has {mean} points {interval}, less accurate, at 53 % of the parameters and 55 % of" in beside_plain
     assert "(52 % of the parameters and 52 % of the multiply-accumulates)" in beside_narrow
     assert difference_text(narrow).split(" ")[0] in beside_narrow
     assert missing(found) == ""
@@ -52,10 +50,10 @@ def test_a_narrower_network_that_is_better_is_the_answer(tmp_path):
 @pytest.mark.parametrize(
     ("means", "margin", "said"),
     [
-        ({"LRr": 90.0, "narrow": 50.0}, 15.0, "Use LinearConv here: -LRr (low-rank coefficients) is more accurate"),
+        ({"LRr": 90.0, "narrow": 50.0}, 15.0, "Use LinearConv here: LRr (low-rank coefficients) is more accurate"),
         ({}, 25.0, "equally accurate here: choose by cost"),
         ({}, 0.01, "Not decided: LinearConv is neither shown to be better nor worse"),
-        ({"Lr": 97.0, "LRr": 40.0}, 15.0, "; -Lr (full coefficients) is more accurate than it, with more parameters"),
+        ({"Lr": 97.0, "LRr": 40.0}, 15.0, "; Lr (full coefficients) is more accurate than it, with more parameters"),
     ],
 )
 def test_the_verdict_follows_the_tests(means, margin, said, tmp_path):
@@ -64,11 +62,11 @@ def test_the_verdict_follows_the_tests(means, margin, said, tmp_path):
 
 def test_what_is_missing_is_one_line(tmp_path):
     found = leading(experiment(tmp_path / "a", variants=["conv", "LRr"], define={}, LRr=30.0))
-    assert sentences(found)[0].startswith("No answer yet: -LRr (low-rank coefficients) is less accurate than the plain")
+    assert sentences(found)[0].startswith("No answer yet: LRr (low-rank coefficients) is less accurate than the plain")
     assert "`narrow: {layer: conv, narrow_to: LRr}`" in missing(found)
     found = leading(experiment(tmp_path / "b", seeds=1))
     assert "nothing could be tested" in sentences(found)[0]
-    assert missing(found).endswith("3 of each are needed (Conv has 1, -Lr has 1, -LRr has 1, narrow has 1).")
+    assert missing(found).endswith("3 of each are needed (Conv has 1, Lr has 1, LRr has 1, narrow has 1).")
     found = leading(experiment(tmp_path / "c", variants=["conv"], define={}))
     assert missing(found) == "For an answer this lacks a finished run of a LinearConv variant."
 

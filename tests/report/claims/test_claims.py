@@ -177,7 +177,7 @@ def test_claims_about_time_follow_the_timings(tmp_path, ratios, wanted):
     told = "Faster" if ratios["auto"] < 0.9 else "Not faster"
     for name in SPEED[1:]:
         assert "with mode auto, feature space wherever it is expected to pay, is faster" in found[name].statement
-        assert f"{told}: Base at batch 50 (-Lr {ratios['auto']:.2f}); Base at batch 1" in found[name].evidence
+        assert f"{told}: Base at batch 50 (Lr {ratios['auto']:.2f}); Base at batch 1" in found[name].evidence
 
 
 def test_without_results_nothing_is_claimed():
@@ -243,7 +243,7 @@ def test_variants_of_ones_own_are_no_evidence(collected):
     said = [line for line in protocol_deviations([load_experiment(root)]) if "no evidence" in line]
     assert said == [
         "`toy`: no evidence for any claim, since they are not LinearConv in every convolution with half of the filters "
-        "primary from the first step on, with the paper's regularisers alone: few, stem, head, some, cheap, warm, "
+        "primary from the first step on, with the paper's regularizers alone: few, stem, head, some, cheap, warm, "
         "drawn."
     ]
     assert not any("no evidence" in line for line in protocol_deviations([load_experiment(collected(**SMALL))]))
@@ -311,9 +311,9 @@ def test_validation_is_a_deviation(collected):
 
 
 def test_claims_are_about_linear_convolutions(collected):
-    regularised = {"layer": "conv", "regularizers": [{"name": "correlation", "acts_on": "filters"}]}
+    regularized = {"layer": "conv", "regularizers": [{"name": "correlation", "acts_on": "filters"}]}
     worse = {key("conv_reg", k, dataset="mnist"): 90.0 + 0.01 * k for k in range(3)}
-    config = WHOLE | {"variants": ["conv", "L", "conv_reg"], "define": {"conv_reg": regularised}}
+    config = WHOLE | {"variants": ["conv", "L", "conv_reg"], "define": {"conv_reg": regularized}}
     experiment = load_experiment(collected(top1=accuracies(L=0.0) | worse, **config))
     assert experiment.comparisons["mnist", "base", "conv_reg"].outcome == "different"
     (claim,) = on_par([experiment])

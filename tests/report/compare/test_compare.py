@@ -81,8 +81,8 @@ def test_differences_have_their_interval_and_other_seeds_are_independent(tmp_pat
     a = machine(tmp_path, "a", seeds=[0, 1, 2], top1={key("L", s): 90.0 + s for s in range(3)})
     b = machine(tmp_path, "b", seeds=[1, 2, 3], top1={key("L", s): 91.0 + s for s in range(4)})
     by_variant = {row[2]: row for row in rows(compare_folders(a, b), "Top-1 accuracy")}
-    assert by_variant["-L"][5:] == ["+1.00 [+1.00, +1.00]", "paired (2)", "0 of 2"]
-    assert by_variant["-L"][3].startswith("91.00 [")
+    assert by_variant["L"][5:] == ["+1.00 [+1.00, +1.00]", "paired (2)", "0 of 2"]
+    assert by_variant["L"][3].startswith("91.00 [")
     c = machine(tmp_path, "c", seeds=[7, 8, 9])
     text = compare_folders(a, c)
     assert {row[6] for row in rows(text, "Top-1 accuracy")} == {"Welch (3, 3)"}
@@ -138,8 +138,8 @@ def test_timings_stand_side_by_side(tmp_path):
     assert len(found) == 6  # weight is in A only, folded in B only, one cell in A only
     # rounds of 1 to 5 seconds per image: the median of the plain network is 3 seconds
     assert found["Base", "inference", "50", "fp32", "Conv", "plain"] == ["0.3", "0.3", "1.000", "1.000", "1.000"]
-    assert found["Base", "training", "50", "fp32", "-Lr", "auto"] == ["0.4", "0.7", "1.600", "0.800", "0.500"]
-    assert ("Base", "training", "1", "fp32", "-Lr", "auto") not in found
+    assert found["Base", "training", "50", "fp32", "Lr", "auto"] == ["0.4", "0.7", "1.600", "0.800", "0.500"]
+    assert ("Base", "training", "1", "fp32", "Lr", "auto") not in found
 
 
 def test_timings_of_different_devices_are_said_to_be(tmp_path):

@@ -34,7 +34,7 @@ def test_points_stand_at_their_costs_and_differences(tmp_path):
     assert "intervals for other seeds and other test images" in caption
     tall, _ = draw(experiment, lambda *names: answer_figure(*names, tall=True), "digits", "base")
     assert tall.get_figheight() > figure.get_figheight()
-    assert {"Conv", "-L", "-Lr", "-LRr"} <= set(texts(tall))
+    assert {"Conv", "L", "Lr", "LRr"} <= set(texts(tall))
 
 
 def test_the_time_is_that_of_the_folded_network_where_auto_was_not_timed(tmp_path):

@@ -36,7 +36,7 @@ def test_the_forest_shows_differences_intervals_and_outcomes(collected):
     assert ends[0] == pytest.approx([found.low, found.high])
     text = [t.get_text() for t in axes.texts]
     assert text == ["no run"]
-    assert [t.get_text() for t in axes.get_yticklabels()] == ["Base", "-L (3)", "-Lr (3)", "-LRr (3)", "-LSr (0)"]
+    assert [t.get_text() for t in axes.get_yticklabels()] == ["Base", "L (3)", "Lr (3)", "LRr (3)", "LSr (0)"]
     low, high = axes.get_xlim()
     assert low < -3 < 1 < high
 
@@ -63,7 +63,7 @@ def test_pareto_plots_accuracy_over_both_costs(collected):
         assert axes.get_ylim()[1] <= 100.5
     assert figure.axes[0].containers[0].lines[0].get_xdata() == [pytest.approx(0.401234)]
     labels = [t.get_text() for t in figure.legends[0].get_texts()]
-    assert labels == ["Conv", "-L", "-Lr", "-LRr", "-LSr", "Base", "VGG11"]
+    assert labels == ["Conv", "L", "Lr", "LRr", "LSr", "Base", "VGG11"]
 
 
 @pytest.mark.parametrize(("conv", "joined"), [(97.0, True), (95.2, False)])
@@ -95,7 +95,7 @@ def test_points_of_many_variants_are_numbered_without_overlap(many):
     figure, caption = draw(many, pareto_figure, "digits")
     assert "numbers are variants" in caption
     key_texts = [t.get_text() for t in figure.legends[0].get_texts()]
-    assert key_texts[:2] == ["1  Conv", "2  -L"]
+    assert key_texts[:2] == ["1  Conv", "2  L"]
     assert key_texts[-1] == "16  method11 1/2"
     assert len(figure.axes) == 4
     for axes in figure.axes:

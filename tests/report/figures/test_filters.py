@@ -45,7 +45,7 @@ def test_maps_of_the_filters_show_all_layers_and_variants_after_training(collect
     for title, values in wanted.items():
         np.testing.assert_allclose(shown[title], values, err_msg=title)
     first, *_, last = figure.axes[:6]
-    names = ["Conv", "-L (0 of 3 runs)", "-Lr (2 of 3 runs)", "-LRr", "-LSr"]
+    names = ["Conv", "L (0 of 3 runs)", "Lr (2 of 3 runs)", "LRr", "LSr"]
     assert [t.get_text() for t in first.get_yticklabels()] == names
     assert [t.get_text() for t in first.get_xticklabels()] == ["1", "2", "3"]
     assert [t.get_text() for t in last.texts] == ["0.85"] * 7 + ["0.75"] + ["0.85"] * 4

@@ -29,7 +29,7 @@ def test_panels_show_the_numbers(collected):
     figure = draw(experiment, panels_figure, "digits", "base")[0]
     shown = texts(figure)
     macs = f"{experiment.model('base', 'conv')['macs_auto'] / 1e6:.1f}"
-    assert {"Conv", "-L", "-Lr", "-LRr", "-LSr", "0.40", macs, "2 of 3\nruns"} <= set(shown)
+    assert {"Conv", "L", "Lr", "LRr", "LSr", "0.40", macs, "2 of 3\nruns"} <= set(shown)
     left, middle, _ = figure.axes
     means = [line.get_ydata() for line in left.lines if line.get_color() == COLORS["conv"]]
     assert any(np.array_equal(y, [92.0]) for y in means)
@@ -56,10 +56,10 @@ def test_curves_are_means_over_the_finished_runs(collected):
     figure = draw(root, curves_figure, "digits", "base")[0]
     left = figure.axes[0]
     lines = {line.get_label(): line for line in left.lines}
-    assert list(lines) == ["Conv", "-L (2 of 3 runs)", "-Lr", "-LRr", "-LSr"]
+    assert list(lines) == ["Conv", "L (2 of 3 runs)", "Lr", "LRr", "LSr"]
     rows = [r for r in read_rows(root / "data" / "history.csv") if r["variant"] == "L" and r["seed"] != "1"]
     mean = [np.mean([float(r["test_top1"]) for r in rows if int(r["epoch"]) == e]) for e in range(1, 7)]
-    np.testing.assert_allclose(lines["-L (2 of 3 runs)"].get_ydata(), mean)
+    np.testing.assert_allclose(lines["L (2 of 3 runs)"].get_ydata(), mean)
 
 
 def test_no_labels_overlap(collected):
@@ -87,7 +87,7 @@ def test_all_diverged(collected):
 def test_a_missing_variant_leaves_its_place_empty(collected):
     root = collected(skip=[key("L", k) for k in range(3)])
     assert "0 of 3\nruns" in texts(draw(root, panels_figure, "digits", "base")[0])
-    assert "-L (0 of 3 runs)" in texts(draw(root, curves_figure, "digits", "base")[0])
+    assert "L (0 of 3 runs)" in texts(draw(root, curves_figure, "digits", "base")[0])
     assert len([axes for axes in draw(root, correlations_figure, "digits", "base")[0].axes if axes.images]) == 6
 
 
@@ -112,6 +112,21 @@ def test_redundancy_before_and_after_training(collected):
     for panel, before, after in ((sparse, 0, 4), (entropy, 0.9, 0.7), (orthogonality, 0.95, 0.85)):
         np.testing.assert_allclose([line.get_ydata() for line in panel.lines[:2]], [[before] * 3, [after] * 3])
     assert "near zero (%)" in sparse.get_title("left")
+
+
+def test_panels_that_are_zero_in_every_layer_are_left_out_and_named(collected):
+    root = collected(variants=["conv", "L"], seeds=[0])
+    for variant in ("conv", "L"):
+        path = root / key(variant).path / "result.json"
+        record = json.loads(path.read_text())
+        for layer in (*record["layers"], *record["layers_before"]):
+            layer.update(share_above_0_7=0.0, kernel_sparsity=0.0)
+        path.write_text(sealed_text(record))
+    collect(make_config(variants=["conv", "L"], seeds=[0]), root)
+    figure, caption = draw(root, redundancy_figure, "digits", "base")
+    assert len(figure.axes) == 7
+    assert not {"Pairs with |corr| > 0.7 (%)", "Kernels near zero (%)"} & {a.get_title("left") for a in figure.axes}
+    assert "Not drawn, since they are 0 in every layer: Pairs with |corr| > 0.7, Kernels near zero." in caption
 
 
 def test_what_older_runs_did_not_measure_is_said(collected):
@@ -156,5 +171,5 @@ def test_figures_of_a_network_show_nine_variants_or_those_named(many, collected)
     assert len(draw(many, curves_figure, "digits", "base")[0].legends[0].get_texts()) == IN_DETAIL
     named = load_experiment(collected(figures={"formats": ["svg"], "variants": ["Lr", "conv"]}))
     figure, caption = draw(named, curves_figure, "digits", "base")
-    assert [t.get_text() for t in figure.legends[0].get_texts()] == ["Conv", "-Lr"]
+    assert [t.get_text() for t in figure.legends[0].get_texts()] == ["Conv", "Lr"]
     assert "Shown are 2 of 5 variants, those of figures.variants." in caption

@@ -66,12 +66,13 @@ def test_networks_keep_their_shapes():
     ("name", "label", "network"),
     [
         ("conv", "Conv", "Base"),
-        ("LRr", "-LRr", "Base-LRr"),
-        ("L_quarter", "-L 1/4", "Base-L 1/4"),
+        ("LRr", "LRr", "Base-LRr"),
+        ("L_quarter", "L 1/4", "Base-L 1/4"),
         ("narrow_half", "narrow 1/2", "Base narrow 1/2"),
         ("lowrank_quarter", "low-rank 1/4", "Base low-rank 1/4"),
         ("bsconv_u", "BSConv-U", "Base BSConv-U"),
         ("conv_correlation", "Conv correlation", "Base Conv correlation"),
+        ("conv_correlation_normalised", "Conv correlation normalized", "Base Conv correlation normalized"),
         ("my_own", "my own", "Base my own"),
     ],
 )

@@ -6,12 +6,14 @@ import json
 
 import pytest
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from linconv.catalogue.figures import FIGURES
 from linconv.report import build_report, render_figures
 from linconv.report.figures.drawing import batch_axis
 from linconv.report.figures.memory import memory_figure
 from linconv.report.figures.pareto import pareto_figure
+from linconv.report.figures.speed import speed_figure
 from linconv.report.figures.style import COLORS
 from linconv.report.figures.throughput import throughput_figure
 from linconv.report.plan import plan_outputs
@@ -74,10 +76,25 @@ def test_images_per_second_against_the_batch(timed):
     assert shown[COLORS["Lr"], "-"] == [(1, 1.0), (8, 1.0), (50, 1.0)]
     assert shown[COLORS["LRr"], "--"] == [(1, 1.25), (8, 1.25), (50, 1.25)]
     assert len(shown) == 5  # plain, two variants in two forms
-    assert [t.get_text() for t in figure.legends[0].get_texts()] == ["Conv", "-Lr", "-LRr", "optimised"]
-    assert "Dashed and hollow: optimised" in caption
+    assert [t.get_text() for t in figure.legends[0].get_texts()] == ["Conv", "Lr", "LRr", "optimized"]
+    assert "Dashed and hollow: optimized" in caption
     assert "left out" not in caption
     assert len(training.lines) == len(inference.lines)
+
+
+def test_no_two_samples_of_the_legend_look_alike(timed):
+    legend = draw(timed(), speed_figure)[0].legends[0]
+    labels = [text.get_text() for text in legend.get_texts()]
+    assert labels == ["Lr", "LRr", "Base", "filled: inference", "hollow: training"]
+    looks = [
+        (sample.get_marker(), sample.get_color(), sample.get_markerfacecolor())
+        if isinstance(sample, Line2D)
+        else ("bar", sample.get_facecolor(), sample.get_edgecolor())
+        for sample in legend.legend_handles
+    ]
+    assert len(set(looks)) == len(looks)
+    shapes = [look[0] for look in looks]
+    assert shapes == ["bar", "bar", "o", "bar", "bar"]  # points of this shape are a network, and nothing else
 
 
 def test_every_precision_has_a_row(timed):

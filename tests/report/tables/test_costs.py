@@ -18,7 +18,7 @@ def test_complexity_shares(collected):
     assert len(rows) == 35
     assert "inference (M) weight@50" in header
     assert rows["VGG11", "Conv"][3] == "100.0"
-    assert rows["VGG11", "-LRr"][3] == f"{100 * 4_651_234 / 9_231_234:.1f}"
+    assert rows["VGG11", "LRr"][3] == f"{100 * 4_651_234 / 9_231_234:.1f}"
 
 
 def counted(root, **changes):
@@ -52,7 +52,7 @@ def test_weight_space_s_overhead_falls_with_the_batch(collected):
     grouped = [float(rows["resnext29", "L", batch]["feature_ratio"]) for batch in (1, 512)]
     assert grouped[0] > grouped[1]  # layers with groups stay in weight space
     _, text = markdown_rows(root / "tables/overhead.md")
-    assert text["VGG11", "-L"][2] == f"{1 + product / plain:.2f}"
+    assert text["VGG11", "L"][2] == f"{1 + product / plain:.2f}"
 
 
 def test_the_overhead_of_other_methods_is_that_of_their_one_form(collected):

@@ -28,7 +28,7 @@ def test_the_quality_of_filters_is_a_mean_over_layers_and_runs(collected):
     assert header[3:] == ["layers", "kernel sparsity (%)", "kernel variance entropy", "filter orthogonality"]
     shown = {row[2]: row[3:] for row in rows}
     assert shown["Conv"] == ["3", "0.00 → 4.00", "0.900 → 0.700", "0.950 → 0.850"]
-    assert shown["-L"] == ["3", "0.00 → 10.10", "0.900 → 0.750", "0.950 → 0.850"]
+    assert shown["L"] == ["3", "0.00 → 10.10", "0.900 → 0.750", "0.950 → 0.850"]
     record = read_rows(root / "tables" / "filter_quality.csv")[2]
     assert (record["variant"], record["stage"], record["kernel_sparsity"]) == ("L", "after", "0.101")
 

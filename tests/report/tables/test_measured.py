@@ -190,10 +190,10 @@ def test_where_the_time_goes(measured):
     render_tables(measured)
     _, _, *rows = cells(measured / "tables" / "profile.md")
     assert rows == [
-        ["VGG11", "inference", "8", "-Lr", "convolutions", "90.000", "90.0", "30.000", "75.0"],
-        ["VGG11", "inference", "8", "-Lr", "rest", "10.000", "10.0", "10.000", "25.0"],
-        ["VGG11", "inference", "8", "-Lr", "sum", "100.000", "", "40.000", ""],
-        ["VGG11", "inference", "8", "-Lr", "without the profiler", "60.000", "", "60.000", ""],
+        ["VGG11", "inference", "8", "Lr", "convolutions", "90.000", "90.0", "30.000", "75.0"],
+        ["VGG11", "inference", "8", "Lr", "rest", "10.000", "10.0", "10.000", "25.0"],
+        ["VGG11", "inference", "8", "Lr", "sum", "100.000", "", "40.000", ""],
+        ["VGG11", "inference", "8", "Lr", "without the profiler", "60.000", "", "60.000", ""],
     ]
 
 
@@ -221,7 +221,7 @@ def test_which_layers_suffer(measured):
         ["d", "400", "-5", "1.0000", "1.0000", "+0.0000", "saves nothing"],
     ]
     assert (
-        "* Base on Digits, -Lr: the plain network after 2 epoch(s) has a validation loss of 0.5000" in path.read_text()
+        "* Base on Digits, Lr: the plain network after 2 epoch(s) has a validation loss of 0.5000" in path.read_text()
     )
 
 

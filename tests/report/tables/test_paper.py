@@ -31,12 +31,12 @@ def test_table1_beside_the_papers(collected):
     root = three_faces(collected)
     header, rows = markdown_rows(root / "tables" / "table1_comparison.md")
     assert header[2:6] == ["CIFAR-10 ours", "CIFAR-10 paper", "CIFAR-10 deviation", "params (M) ours"]
-    assert list(rows) == [("Base", "Conv"), ("Base", "-Lr")]  # the paper has no L
+    assert list(rows) == [("Base", "Conv"), ("Base", "Lr")]  # the paper has no L
     assert rows["Base", "Conv"][2].startswith("87.50 [")
     assert rows["Base", "Conv"][3:5] == ["87.2", "+0.30"]
-    assert rows["Base", "-Lr"][2].startswith("-0.50 [")
-    assert rows["Base", "-Lr"][3:5] == ["-0.1", "-0.40"]
-    assert rows["Base", "-Lr"][5:] == [*("0.23 (1.74×)", "0.23", "+0.00"), *("0.060 (0.28×)", "0.060", "+0.000")]
+    assert rows["Base", "Lr"][2].startswith("-0.50 [")
+    assert rows["Base", "Lr"][3:5] == ["-0.1", "-0.40"]
+    assert rows["Base", "Lr"][5:] == [*("0.23 (1.74×)", "0.23", "+0.00"), *("0.060 (0.28×)", "0.060", "+0.000")]
     assert "Epochs trained here: 6." in (root / "tables" / "table1_comparison.md").read_text()
     record = read_rows(root / "tables" / "table1_comparison.csv")[1]
     expected = {"cifar10_ours": -0.5, "cifar10_paper": -0.1, "cifar10_deviation": -0.4}
@@ -48,7 +48,7 @@ def test_table1_as_the_paper_prints_it(collected):
     render_tables(root)
     _, rows = markdown_rows(root / "tables" / "table1_paper.md")
     assert len(rows) == 18
-    assert rows["ResNeXt-29", "-LRr"][2:] == ["+0.8", "-2.9", "-0.7", "+0.1", "-0.3", "4.71 (1.94×)", "1.691 (0.84×)"]
+    assert rows["ResNeXt-29", "LRr"][2:] == ["+0.8", "-2.9", "-0.7", "+0.1", "-0.3", "4.71 (1.94×)", "1.691 (0.84×)"]
     records = {(r["architecture"], r["variant"]): r for r in read_rows(root / "tables" / "table1_paper.csv")}
     assert float(records["resnext29", "LRr"]["cifar100"]) == 73.4  # 76.3 - 2.9
     assert "No network and variant" not in (root / "tables" / "table1_comparison.md").read_text()
@@ -58,8 +58,8 @@ def test_what_is_defined_otherwise_is_not_beside_the_papers(collected):
     root = collected(seeds=[0], define={"Lr": {"extends": "Lr", "skip_first": True}})
     render_tables(root)
     path = root / "tables" / "table1_comparison.md"
-    assert ("Base", "-Lr") not in markdown_rows(path)[1]
-    assert "Not beside the paper's, since this experiment defines them otherwise: -Lr." in path.read_text()
+    assert ("Base", "Lr") not in markdown_rows(path)[1]
+    assert "Not beside the paper's, since this experiment defines them otherwise: Lr." in path.read_text()
 
 
 def test_table2_shows_what_no_run_stands_behind(collected):
@@ -70,7 +70,7 @@ def test_table2_shows_what_no_run_stands_behind(collected):
     at = header.index("CIFAR-10 ours")
     assert rows["VGG11", "Conv"][at].endswith("(2)")
     assert rows["VGG11", "Basis"][at : at + 2] == ["not run", "-0.1"]
-    assert rows["SqueezeNet", "-LRr"][at] == "not run"
+    assert rows["SqueezeNet", "LRr"][at] == "not run"
     assert rows["VGG11", "Conv"][header.index("SVHN ours")] == "not run"
     assert rows["VGG11", "Conv"][header.index("params (M) ours") :][:2] == ["9.23", "9.23"]
     assert "averages the maps" not in (root / "tables" / "table2.md").read_text()
@@ -96,9 +96,9 @@ def test_table2_names_the_variant_that_stands_for_a_row(collected):
     path = root / "tables" / "table2.md"
     header, rows = markdown_rows(path)
     at = header.index("CIFAR-10 ours")
-    assert rows["SqueezeNet", "-LRr"][at].endswith("(2)")
-    assert rows["VGG11", "-LRr"][at].endswith("(2)")
-    assert "SqueezeNet -LRr is -LRr preserving here." in path.read_text()
+    assert rows["SqueezeNet", "LRr"][at].endswith("(2)")
+    assert rows["VGG11", "LRr"][at].endswith("(2)")
+    assert "SqueezeNet-LRr is LRr preserving here." in path.read_text()
 
 
 def test_paper_columns(collected):

@@ -83,14 +83,14 @@ def test_variants_are_ranked_within_their_budget(peers):
     assert [(name, row[2], row[3]) for name, row in rows.items()] == [
         ("Conv", "plain", ""),
         ("cheap", "50 %", "1"),
-        ("-LRr", "50 %", "2"),
+        ("LRr", "50 %", "2"),
         ("narrow 1/2", "50 %", "3"),
         ("narrow 1/4", "25 %", "1="),
         ("tiny", "25 %", "1="),
         ("large", "other costs", ""),
     ]
-    assert rows["-LRr"][5].startswith("95.30 [94.")
-    assert rows["-LRr"][6:8] == ["0.520", "0.520"]
+    assert rows["LRr"][5].startswith("95.30 [94.")
+    assert rows["LRr"][6:8] == ["0.520", "0.520"]
     assert [row[4] for row in table.rows if row[5].best] == ["cheap"]
     assert table.breaks == {0, 1, 4, 6}
     assert list(frame["variant"]) == ["conv", "cheap", "LRr", "narrow_half", "narrow_quarter", "tiny", "large"]
@@ -118,15 +118,15 @@ def test_another_cost_is_another_ranking(peers):
         "narrow 1/4": "25 %",
         "tiny": "25 %",
         "large": "other costs",
-        "-LRr": "other costs",
+        "LRr": "other costs",
     }
-    assert list(rows)[-2:] == ["large", "-LRr"]  # the dearest first
+    assert list(rows)[-2:] == ["large", "LRr"]  # the dearest first
     assert rows["cheap"][6:9] == ["2.50", "0.250", "2.50"]  # in the form auto, relative, folded
 
 
 def test_each_budget_has_its_reference(peers):
     rows = lines(ranking_parameters_table(peers)[0])
-    assert rows["narrow 1/4"][8] == rows["narrow 1/2"][8] == rows["-LRr"][10] == "reference"
+    assert rows["narrow 1/4"][8] == rows["narrow 1/2"][8] == rows["LRr"][10] == "reference"
     assert rows["tiny"][8].startswith("+0.00 ")  # minus narrow_quarter; narrow_half is 1 point above
     assert rows["tiny"][10].startswith("-2.20 ")
     assert rows["large"][8:10] == ["", ""]  # in no budget
@@ -146,7 +146,7 @@ def test_a_budget_without_its_reference_says_so(collected):
 
 
 def test_the_plain_network_is_a_reference_for_what_costs_as_much(collected):
-    """What changes nothing in the number of parameters, such as a regulariser, is compared with it."""
+    """What changes nothing in the number of parameters, such as a regularizer, is compared with it."""
     costs = COSTS | {"tiny": COSTS["conv"]}
     changes = PEERS | {"ranking": {"budgets": [1, 0.5], "references": {"narrow": ["conv", "narrow_half"]}}}
     table, frame = ranking_parameters_table(load_experiment(collected(costs=costs, top1=accuracies(), **changes)))
@@ -186,7 +186,7 @@ def test_what_has_no_run_is_listed_last_without_a_rank(collected):
     rows = lines(
         ranking_parameters_table(load_experiment(collected(costs=COSTS, top1=accuracies(), skip=skip, **PEERS)))[0]
     )
-    assert [name for name, row in rows.items() if row[2] == "50 %"] == ["-LRr", "narrow 1/2", "cheap"]
+    assert [name for name, row in rows.items() if row[2] == "50 %"] == ["LRr", "narrow 1/2", "cheap"]
     assert rows["cheap"][3:6] == ["", "cheap", "-"]
     assert rows["cheap"][8:10] == ["-", "no run"]
 
@@ -206,7 +206,7 @@ def test_latency_ranks_what_was_timed_and_lists_the_rest(tmp_path):
     assert {name: row[2] for name, row in rows.items()} == {
         "Conv": "plain",
         "cheap": "65 %",
-        "-LRr": "65 %",
+        "LRr": "65 %",
         **unmeasured,
     }
     # 50 images take 50, 100 and 150 s in the factory: the median is 100 s

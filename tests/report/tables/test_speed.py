@@ -50,12 +50,12 @@ def test_the_table_prints_ratios_quartiles_and_what_is_equal(timed):
     # a second, twice a second ... per image: the third of five rounds is the median
     assert {c[4].strip() for c in lines} == {"0.3"}
     assert {c[5].strip() for c in lines} == {"1.0"}
-    auto, weight, folded = cells["inference", "50", "-Lr"][1:4]
+    auto, weight, folded = cells["inference", "50", "Lr"][1:4]
     assert auto == "0.700 (0.700 to 0.700)"
     assert weight == "1.200 (1.200 to 1.200)"
     assert folded == "1.005 (1.005 to 1.005) ≈"
-    assert cells["training", "50", "-LRr"][3] == ""
-    assert ("training", "1", "-Lr") not in cells
+    assert cells["training", "50", "LRr"][3] == ""
+    assert ("training", "1", "Lr") not in cells
     assert "* Timed on " in (timed / "tables" / "speed.md").read_text()
 
 
@@ -106,7 +106,7 @@ def test_pruned_networks_have_times_and_no_macs(tmp_path):
     experiment = load_experiment(tmp_path)
     table, _ = speed_table(experiment)
     cells = {str(row[6]): (row[7].text, row[8].text) for row in table.rows}
-    assert cells == {"-Lr": ("1.00", "0.700 (0.700 to 0.700)"), "X": ("-", "0.700 (0.700 to 0.700)")}
+    assert cells == {"Lr": ("1.00", "0.700 (0.700 to 0.700)"), "X": ("-", "0.700 (0.700 to 0.700)")}
     note = "Timed as what the cut leaves, whose MACs are in the runs alone: X."
     assert note in table.notes
     assert note in speed_figure(experiment)[1]

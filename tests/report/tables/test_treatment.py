@@ -44,7 +44,7 @@ def test_every_variant_has_its_start_rate_first_step_and_work(tmp_path):
         "MACs ratio",
         "top-1 (%)",
     ]
-    conv, ours, warm = (rows[name] for name in ("Conv", "-L", "warm"))
+    conv, ours, warm = (rows[name] for name in ("Conv", "L", "warm"))
     assert conv[:3] == ["", "0.001", "0.040"]
     assert ours[:3] == ["paper's", "0.001", "0.030"]
     assert warm[:3] == ["plain network, 25 % of the epochs", "0.001", "-"]
@@ -58,7 +58,7 @@ def test_every_variant_has_its_start_rate_first_step_and_work(tmp_path):
 def test_the_chosen_rates_are_shown_with_the_number_of_runs(tmp_path):
     recipe = {"rate_search": {"factors": [0.5, 2]}, "overrides": [{"set": {"epochs": 6}}]}
     text, (_, rows) = rendered(tmp_path, recipe=recipe, validation={"share": 0.2})
-    assert rows["-L"][1] == "0.0005 (2), 0.002 (1)"  # seeds 0 and 2, seed 1
+    assert rows["L"][1] == "0.0005 (2), 0.002 (1)"  # seeds 0 and 2, seed 1
     assert rows["warm"][1] == "0.0005"  # seed 1 diverged
     assert "the best on the validation part of 0.5, 2 times the recipe's" in text
     assert "a search for the rate of 2 times 20 % of the epochs on top" in text
@@ -77,7 +77,7 @@ def test_the_mean_of_the_last_epochs_stands_beside_the_reported_accuracy(tmp_pat
 
 def test_runs_without_the_figures_say_so(tmp_path):
     text, (_, rows) = rendered(tmp_path, work={})
-    assert rows["-L"][2] == rows["-L"][4] == "-"
+    assert rows["L"][2] == rows["L"][4] == "-"
     assert "were not recorded when these runs were made" in text
 
 
