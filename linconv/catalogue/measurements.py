@@ -163,7 +163,7 @@ MEASUREMENTS: dict[str, MeasurementEntry] = by_name(
                 name="speed",
                 label="Relative time",
                 caption="Time of a call relative to the plain network, over the multiply-accumulates that are left "
-                "and over the batch: medians over interleaved rounds of the ratio within a round. The grey band is "
+                "and over the batch: medians over interleaved rounds of the ratio within a round. The gray band is "
                 "the A/A band.",
                 target="linconv.report.figures.speed:speed_figure",
                 needs=TIMES,

@@ -57,9 +57,9 @@ def redundancy_figure(experiment: Experiment, dataset: str, architecture: str) -
     planned = experiment.variants_of(architecture, dataset)
     means = _shown_means(experiment, dataset, architecture, planned)
     kernels = means[[column for column, _ in _KERNEL_PANELS]].notna().any(axis=None)
-    shown = (*_PANELS, *_KERNEL_PANELS) if kernels else _PANELS
-    zero = [panel for panel in shown if means[panel[0]].max() == 0]
-    shown = [panel for panel in shown if panel not in zero]
+    measured = (*_PANELS, *_KERNEL_PANELS) if kernels else _PANELS
+    zero = [panel for panel in measured if means[panel[0]].max() == 0]
+    shown = [panel for panel in measured if panel not in zero]
     rows = math.ceil(len(shown) / 3)
     figure = Figure(figsize=(7.0, 2.0 * rows))
     figure.suptitle(f"{place}: redundancy of the filters")

@@ -100,7 +100,7 @@ def test_rendering_imports_no_torch(collected):
         f"render_tables({str(root)!r}); render_figures({str(root)!r}); render_claims({str(root)!r});"
         "assert 'torch' not in sys.modules, 'torch was imported'"
     )
-    repository = Path(__file__).parents[2]
+    repository = Path(__file__).parents[3]
     done = subprocess.run([sys.executable, "-c", code], cwd=repository, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert len(list((root / "figures").iterdir())) == 7 + 1  # and the index
