@@ -103,7 +103,7 @@ def test_rendering_imports_no_torch(collected):
     repository = Path(__file__).parents[3]
     done = subprocess.run([sys.executable, "-c", code], cwd=repository, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert len(list((root / "figures").iterdir())) == 7 + 1  # and the index
+    assert len(list((root / "figures").iterdir())) == 8 + 1  # and the index
 
 
 def test_no_run_and_no_complexity_still_give_tables(collected):
