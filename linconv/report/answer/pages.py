@@ -7,8 +7,9 @@ from collections.abc import Iterator, Sequence
 
 import pandas as pd
 
-from linconv.report.answer.model import leading, weight
+from linconv.report.answer.model import Answer, leading, weight
 from linconv.report.answer.sentences import missing, sentences
+from linconv.report.answer.times import engine_sentences
 from linconv.report.formats import to_markdown
 from linconv.report.inference import control_of
 from linconv.report.labels import architecture_label, dataset_label, place_label, variant_label
@@ -22,16 +23,22 @@ _LISTED = 12  # names in a sentence; the configuration has all
 
 def experiment_markdown(experiment: Experiment) -> str:
     """What was asked, the answer, all differences with verdicts, what stays open, and where the runs come from."""
-    table, _ = make_table(experiment, "comparisons")
     parts = [
         f"# {experiment.config.experiment}",
         *_answer(experiment),
         "## What was asked",
         "\n".join(f"* {text}" for text in _asked(experiment)),
-        "## Differences and verdicts",
-        to_markdown(table).rstrip(),
-        "## What stays open",
-        "\n".join(f"* {text}" for text in _open(experiment)),
+    ]
+    if _compared(experiment):
+        parts += [
+            "## Differences and verdicts",
+            _table(experiment, "comparisons"),
+            "## What stays open",
+            "\n".join(f"* {text}" for text in _open(experiment)),
+        ]
+    if not experiment.frames["deployment"].empty:
+        parts += ["## Time in engines", _table(experiment, "deployment")]
+    parts += [
         "## The runs",
         "\n".join(f"* {text}" for text in _runs(experiment)),
         "The same again, in any folder, with the configuration of this experiment:",
@@ -49,17 +56,18 @@ def experiments_markdown(experiments: Sequence[Experiment]) -> str:
         "their intervals.",
     ]
     for experiment in sorted(experiments, key=weight, reverse=True):
-        name, found = experiment.config.experiment, leading(experiment)
+        name, found = experiment.config.experiment, _leading(experiment)
         place = f" ({place_label(*found.place[::-1])})" if found else ""
         lines.append(f"## [{name}]({name}/experiment.md){place}")
-        lines.append("No finished run." if found is None else " ".join([*sentences(found), missing(found)]).rstrip())
+        said = [*sentences(found), missing(found)] if found else list(engine_sentences(experiment))
+        lines.append(" ".join(said).rstrip() or "No finished run.")
     return "\n\n".join(lines) + "\n"
 
 
 def _answer(experiment: Experiment) -> Iterator[str]:
-    found = leading(experiment)
+    found = _leading(experiment)
     if found is None:
-        yield "No finished run."
+        yield " ".join(engine_sentences(experiment)) or "No finished run."
         return
     verdict, *numbers = sentences(found)
     yield f"**{verdict}**"
@@ -76,10 +84,11 @@ def _asked(experiment: Experiment) -> Iterator[str]:
     places = dict.fromkeys(cell.place for cell in experiment.cells)
     variants = _names([v for v in config.variants if v != "conv"])
     narrow = [v for v in config.variants if config.known_variants[v].narrow_to is not None]
-    yield (
-        f"How accurate are {variants} beside the plain network in "
-        f"{_listed([place_label(architecture, dataset) for dataset, architecture in places])}?"
-    )
+    if _compared(experiment):
+        yield (
+            f"How accurate are {variants} beside the plain network in "
+            f"{_listed([place_label(architecture, dataset) for dataset, architecture in places])}?"
+        )
     if narrow:
         yield f"Is a plain network with fewer channels and as many parameters the better choice ({_names(narrow)})?"
     if config.rankings:
@@ -87,6 +96,26 @@ def _asked(experiment: Experiment) -> Iterator[str]:
     if config.throughput is not None:
         networks = _listed([architecture_label(name) for name in config.throughput.architectures])
         yield f"How much time do they take, in {networks}?"
+    if config.deployment is not None:
+        networks = _listed([architecture_label(name) for name in config.deployment.architectures])
+        yield (
+            f"How much time do {_names(config.deployment.variants)} take beside the plain network in "
+            f"{_listed(config.deployment.engines)}, in {networks}?"
+        )
+
+
+def _compared(experiment: Experiment) -> bool:
+    """Whether there is more to train than the plain network."""
+    return len(experiment.config.variants) > 1
+
+
+def _leading(experiment: Experiment) -> Answer | None:
+    return leading(experiment) if _compared(experiment) else None
+
+
+def _table(experiment: Experiment, name: str) -> str:
+    table, _ = make_table(experiment, name)
+    return to_markdown(table).rstrip()
 
 
 def _open(experiment: Experiment) -> Iterator[str]:
@@ -126,6 +155,8 @@ def _runs(experiment: Experiment) -> Iterator[str]:
     yield f"Runs: {len(done)} of {planned} planned finished; seeds {', '.join(map(str, config.seeds))}."
     yield f"Variants: {_names(config.variants)}."
     epochs = done.groupby("architecture", sort=False)["epochs"].max().dropna()
+    if done.empty:
+        return
     yield f"Epochs: {', '.join(f'{architecture_label(str(a))} {int(n)}' for a, n in epochs.items())}."
     yield f"Hardware: {_counted(done, 'hardware')}. PyTorch: {_counted(done, 'torch')}."
     for dataset, own in done.groupby("dataset", sort=False):
