@@ -27,11 +27,11 @@ def engine_sentences(experiment: Experiment) -> Iterator[str]:
     yield (
         f"Inference beside the plain network in the same engine ({engines}; {networks}; batches of {batches}; "
         f"{', '.join(timed['hardware'].drop_duplicates())}, threads: "
-        f"{', '.join(map(str, timed['threads'].drop_duplicates()))}), from the shortest to the longest cell:"
+        f"{', '.join(map(str, timed['threads'].drop_duplicates()))}), from the shortest to the longest cell."
     )
     for precision, own in timed.groupby("precision", sort=False):
         shares = [_share(str(variant), arms) for variant, arms in own.groupby("variant", sort=False)]
-        yield f"in {precision} {', '.join(shares)} of its time, each in the form that is fastest there."
+        yield f"In {precision} {', '.join(shares)} of its time, each in the form that is fastest there."
 
 
 def _share(variant: str, arms: pd.DataFrame) -> str:
