@@ -81,7 +81,7 @@ def run(code: str, *arguments: str, folder: Path = ROOT) -> subprocess.Completed
     return subprocess.run(command, cwd=folder, capture_output=True, encoding="utf-8", check=False)
 
 
-@pytest.mark.parametrize("system", ["win32", "darwin"])
+@pytest.mark.parametrize("system", ["win32", pytest.param("darwin", marks=pytest.mark.slow)])
 def test_every_part_is_imported_and_models_are_converted(system, tmp_path):
     done = run(START + EVERY_PART, system, str(tmp_path))
     assert done.returncode == 0, done.stderr

@@ -33,7 +33,7 @@ def fold(model: nn.Module, *, inplace: bool = False) -> nn.Module:
     Raises:
         ValueError: a layer to fold has hooks, which would be lost, shares some of the parameters of its filters with
             another module, as a plain convolution cannot, or stands inside DistributedDataParallel, FSDP, torch.compile
-            or TorchScript.
+            or TorchScript; or a layer of another package gives other outputs than its `weight` does.
     """
     check_module(model)
     refuse_wrappers(model, (ConvReplacement,), "fold")
@@ -42,6 +42,9 @@ def fold(model: nn.Module, *, inplace: bool = False) -> nn.Module:
         model = copied(model)
     layers = {m: name for name, m in model.named_modules() if isinstance(m, ConvReplacement) and m.folds}
     convs: dict[nn.Module, nn.Conv2d] = {layer: layer.to_conv2d() for layer in layers}
+    for layer, name in layers.items():
+        if not type(layer).__module__.startswith("linconv."):  # tests hold ours to their filters
+            _compare(name, layer, convs[layer])
     _share(model, layers, convs)
     return replace_modules(model, convs)
 
@@ -70,6 +73,26 @@ def _share(model: nn.Module, layers: Mapping[ConvReplacement, str], convs: Mappi
             if weight.shape != first.shape or not (weight.is_meta or torch.equal(weight, first)):
                 _refuse(layers[layer], layers[group[0]])
             convs[layer].weight = first
+
+
+@torch.no_grad()
+def _compare(name: str, layer: ConvReplacement, conv: nn.Conv2d) -> None:
+    """Refuse a layer whose outputs are not those of its filters, on two random images of a few pixels."""
+    if conv.weight.is_meta:
+        return
+    sides = [d * (k - 1) + 1 + s for k, d, s in zip(conv.kernel_size, conv.dilation, conv.stride, strict=True)]
+    x = torch.rand(2, conv.in_channels, *sides, generator=torch.Generator().manual_seed(0)).to(conv.weight)
+    training = {module: module.training for module in layer.modules()}
+    expected, found = conv(x), layer.eval()(x)
+    for module, state in training.items():
+        module.training = state
+    error = float((found - expected).abs().max()) if found.shape == expected.shape else float("inf")
+    allowed = max(10 * torch.finfo(x.dtype).eps, 1e-4) * float(expected.abs().max())
+    if not error <= allowed:
+        raise ValueError(
+            f"{name or 'the model'}: {type(layer).__name__} gives other outputs than its `weight` (by up to "
+            f"{error:.2g}), so it cannot be folded; linconv.testing.check_method says what else is wrong with it"
+        )
 
 
 def _refuse(name: str, other: str) -> None:

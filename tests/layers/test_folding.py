@@ -4,7 +4,11 @@ import pytest
 import torch
 from torch import nn
 
+import linconv
 from linconv import convert, fold, replaced_layers
+from tests.scripts import load_script
+
+MirroredConv2d = load_script("docs/examples/mirrored/mirrored.py").MirroredConv2d
 
 
 @pytest.mark.parametrize("inplace", [False, True])
@@ -40,3 +44,26 @@ def test_layers_with_a_warehouse_in_common_fold_into_convolutions_of_their_own()
     folded, x = fold(model), torch.randn(1, 16, 8, 8)
     torch.testing.assert_close(folded(x), model(x), rtol=1e-4, atol=1e-5)
     assert folded[0].weight is not folded[1].weight
+
+
+class Halved(MirroredConv2d):
+    """A layer of another package whose `weight` is not what it computes with."""
+
+    def forward(self, x):
+        return super().forward(x) / 2
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+@pytest.mark.parametrize("shape", [{}, {"kernel_size": 1, "padding": 0}, {"stride": 2, "dilation": 2, "bias": False}])
+def test_a_layer_of_another_package_is_folded_where_it_computes_with_its_filters(shape, dtype):
+    arguments = {"kernel_size": 3, "padding": 1} | shape
+    right, wrong = (
+        nn.Sequential(layer(4, 8, **arguments), nn.Dropout()).to(dtype) for layer in (MirroredConv2d, Halved)
+    )
+    right[0].eval()
+    x = torch.randn(2, 4, 9, 9, dtype=dtype)
+    torch.testing.assert_close(linconv.fold(right)[0](x), right[0](x))
+    assert [m.training for m in right] == [False, True]
+    with pytest.raises(ValueError, match=r"^0: Halved gives other outputs than its `weight`"):
+        linconv.fold(wrong)
+    assert all(m.training for m in wrong)

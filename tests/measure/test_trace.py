@@ -172,11 +172,13 @@ def test_an_image_that_does_not_fit_is_one_plain_error():
 
 def test_summary_prints_a_line_for_each_layer_and_the_totals(capsys):
     model = nn.Sequential(nn.Conv2d(3, 8, 3, bias=False), nn.Flatten(), nn.Linear(32, 2))
-    assert summary(convert(model, "L", rank=1), (3, 4, 4)) is None
+    model = convert(model, "L", rank=1)
+    assert summary(model, (3, 4, 4)) is None
     lines = capsys.readouterr().out.splitlines()
     assert lines[2].split() == ["0", "LinearConv2d", "8x2x2", "116", "864", "464"]
     assert lines[3].split() == ["2", "Linear", "2", "66", "64", "64"]
     assert lines[5].split() == ["parameters:", "182", "(282", "folded)"]
+    assert str(complexity(model, (3, 4, 4))).splitlines() == lines, "what print shows of the record itself"
 
 
 def test_summary_says_where_a_layer_has_no_form_in_feature_space(capsys):

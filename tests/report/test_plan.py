@@ -115,7 +115,7 @@ CASES = {
         ONE | {"figures": {"formats": ["svg"], "heatmap_variants": ["Lr"]}},
         {"skip": [key("Lr")]},
         None,
-        {"speed", "memory", "correlations_digits_base"},
+        {"speed", "memory", "correlations_digits_base", *NO_ANSWER},
     ),
 }
 

@@ -13,7 +13,10 @@ from linconv.config import Config, load_config, plan_runs, resolve_run
 from tests.workflow.conftest import REPOSITORY
 
 REFERENCE = REPOSITORY / "results" / "reference"
-PROSE = ("README.md", "docs/comparison.md", "docs/should-i-use-linearconv.md", "docs/reproduction.md")
+PROSE = (
+    "README.md",
+    *(f"docs/{name}.md" for name in ("comparison", "deployment", "should-i-use-linearconv", "reproduction")),
+)
 
 
 def prose(page: str) -> str:
@@ -152,16 +155,40 @@ def sizes() -> dict[str, str]:
 
 
 def latencies() -> dict[str, str]:
-    """Times at batch 1 that README gives: of what `linconv.optimize` makes, on a CPU."""
+    """Times of inference: in engines on a CPU, and where nothing is gained."""
     timed = [pd.read_csv(REFERENCE / name / "data" / "throughput.csv") for name in ("mnist", "cifar10-short")]
     found = timed[0][(timed[0]["batch_size"] == 1) & (timed[0]["form"] == "optimised")].set_index("architecture")
     assert set(found["device"]) == {"cpu"}
-    large, small = (found.loc[names, "ratio"] for names in (["vgg11", "resnet18"], ["base"]))
-    assert (1 - small < found.loc[["base"], "band"]).all(), "base gains"
+    assert (1 - found.loc[["base"], "ratio"] < found.loc[["base"], "band"]).all(), "base gains"
     assert not ((timed[1]["batch_size"] == 1) & (timed[1]["device"] == "cuda")).any(), "a GPU was timed at batch 1"
+    engines = pd.read_csv(REFERENCE / "deployment" / "data" / "deployment.csv")
+    assert set(engines["threads"]) == {1}
+    cell = ["precision", "engine", "architecture", "batch_size"]
+    fastest = engines[engines["form"] != "plain"].groupby([*cell, "variant"])["ratio"].min().reset_index()
+    narrow = fastest["variant"] == "narrow_L"
+
+    def between(rows: pd.Series) -> str:
+        return f"{rows.min():.2f} to {rows.max():.2f}"
+
+    linear, control = (
+        {p: between(own["ratio"]) for p, own in fastest[n].groupby("precision")} for n in (~narrow, narrow)
+    )
+    onnx = fastest[(fastest["precision"] == "fp32") & (fastest["engine"] == "onnxruntime")]
+    beside = onnx.pivot_table(index=cell, columns="variant", values="ratio")
+    assert (beside[["L", "LRr"]].max(axis=1) < beside["narrow_L"]).all(), "the faster one in all cells of onnxruntime"
+    own, other = (between(onnx[onnx["variant"].eq("narrow_L") == is_narrow]["ratio"]) for is_narrow in (False, True))
+    int8 = engines[(engines["precision"] == "int8") & (engines["form"] == "feature")]["ratio"]
+    assert (int8 > 1).all()
     return {
-        f"VGG11 and ResNet-18 on a CPU to {large.min():.2f} to {large.max():.2f} of the plain time": "README.md",
-        "gains nothing in the small `base`; at batch 1 no GPU was timed": "README.md",
+        "for latency of small networks: nothing is gained in `base`; at batch 1 no GPU was timed": "README.md",
+        f"takes {linear['fp32']} of the plain time in onnxruntime, OpenVINO and PyTorch, with fewer channels "
+        f"{control['fp32']} (fp32;": "README.md",
+        f"takes {linear['fp32']} of the plain network's time, fewer channels {control['fp32']}": PROSE[3],
+        f"takes {linear['fp32']} of the plain network's time**": "docs/deployment.md",
+        f"The network with fewer channels takes {control['fp32']}.": "docs/deployment.md",
+        f"in all four cells of fp32: {own} against {other}": "docs/deployment.md",
+        f"It takes {linear['int8']}, the network with fewer channels {control['int8']}": "docs/deployment.md",
+        f"slower than the plain network in int8, up to {int8.max():.1f} times": "docs/deployment.md",
     }
 
 

@@ -12,6 +12,7 @@ from matplotlib.ticker import MaxNLocator
 
 from linconv.report.answer.model import Answer, Row, answers
 from linconv.report.costs import Cost, latency_timings, timed_at
+from linconv.report.figures.drawing import say_instead
 from linconv.report.figures.style import FAINT, MARGIN, Style, legend_below, variant_dots, variant_styles
 from linconv.report.labels import place_label, variant_label
 from linconv.report.source import Experiment
@@ -77,6 +78,9 @@ def _panel(axes: Axes, answer: Answer, styles: dict[str, Style], measure: Callab
         axes.axhspan(-margin.points, margin.points, color=MARGIN, alpha=0.10, lw=0, zorder=0)
     rows = [row for row in answer.rows if not math.isnan(measure(row).ratio)]
     rows = [row for row in rows if row.variant == "conv" or row.to_plain is not None]
+    if not rows:
+        say_instead(axes, "not counted")
+        return
     means = [0.0 if row.to_plain is None else row.to_plain.mean for row in rows]
     sizes = _sizes([measure(row).ratio for row in rows], means)
     for row, ms in zip(rows, sizes, strict=True):

@@ -155,6 +155,7 @@ def test_figures_are_planned_where_there_is_something_to_show(timed):
     assert kinds(experiment) == {"memory", "throughput_vgg11"}
 
 
+@pytest.mark.usefixtures("sketched")
 def test_files_and_page_have_them(timed):
     experiment = timed()
     first = {path.name: path.read_bytes() for path in render_figures(experiment.root)}

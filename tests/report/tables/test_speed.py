@@ -112,6 +112,7 @@ def test_pruned_networks_have_times_and_no_macs(tmp_path):
     assert note in speed_figure(experiment)[1]
 
 
+@pytest.mark.usefixtures("sketched")
 def test_the_figure_is_drawn_where_there_are_timings_and_only_there(timed, tmp_path_factory):
     assert timed / "figures" / "speed.svg" in render_figures(timed)
     text = (timed / "figures" / "speed.svg").read_text()
