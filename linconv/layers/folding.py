@@ -10,7 +10,6 @@ from torch import nn
 from linconv.layers.copies import copied
 from linconv.layers.replacement import ConvReplacement
 from linconv.layers.replacing import (
-    Place,
     check_module,
     owners_of,
     place_of,
@@ -18,6 +17,7 @@ from linconv.layers.replacing import (
     refuse_wrappers,
     replace_modules,
 )
+from linconv.layers.sharing import find_shared
 
 
 def fold(model: nn.Module, *, inplace: bool = False) -> nn.Module:
@@ -54,24 +54,20 @@ def _share(model: nn.Module, layers: Mapping[ConvReplacement, str], convs: Mappi
 
     Layers with one module inside them in common, as some methods make them, share nothing that has to stay shared.
     """
-    shared = {place: owners for place, owners in owners_of(model).items() if len(owners) > 1}
-    alike: dict[tuple[type, tuple[Place, ...]], list[ConvReplacement]] = {}
+    owners = owners_of(model)
     for layer in layers:
-        if layer.bias is not None and place_of(layer.bias) in shared:
+        if layer.bias is not None and len(owners[place_of(layer.bias)]) > 1:
             convs[layer].bias = layer.bias
-        places = tuple(place_of(p) for name, p in layer.named_parameters() if name != "bias")
-        if any(place in shared for place in places):
-            alike.setdefault((type(layer), places), []).append(layer)
-    for (_, places), group in alike.items():
-        first = convs[group[0]].weight
-        inside = {module for layer in group for module in layer.modules()}
-        for place in places:
-            if other := next((name for m, name in shared.get(place, {}).items() if m not in inside), None):
-                _refuse(layers[group[0]], other)
-        for layer in group[1:]:
-            weight = convs[layer].weight
+    shared = find_shared(model)
+    for layer, other in shared.others.items():
+        if layer in layers:
+            _refuse(layers[layer], other)
+    for group in shared.groups:
+        folding = [layer for layer in group if layer in layers]
+        for layer in folding[1:]:
+            weight, first = convs[layer].weight, convs[folding[0]].weight
             if weight.shape != first.shape or not (weight.is_meta or torch.equal(weight, first)):
-                _refuse(layers[layer], layers[group[0]])
+                _refuse(layers[layer], layers[folding[0]])
             convs[layer].weight = first
 
 

@@ -6,10 +6,10 @@ import math
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+from linconv.report.figures.style import LEAST_CURVE
 from linconv.results import Epoch, RunResult
 
 WIDTH, HEIGHT = 320, 150
-LEAST_CURVE = 3  # epochs
 POINTS = 100  # drawn per curve at most
 
 
