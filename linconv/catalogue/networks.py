@@ -20,6 +20,7 @@ class NetworkEntry(Entry):
             fits no layer, which is refused before any job starts.
         plain: convolutions that stay plain in every variant, by name of the module.
         has_released_quirk: `build` also takes `as_released`, see `linconv.build_model`.
+        in_paper: the paper states its size, so every experiment counts it unless `complexity` names other networks.
         paper_recipe: values of the paper's recipe that are not the defaults of `linconv.config.Recipe`.
         short_epochs: epochs of the preset `short`.
         halves: nearly all of its work is in convolutions larger than 1x1 with groups = 1, which LinearConv about
@@ -29,6 +30,7 @@ class NetworkEntry(Entry):
     widest: int = field(metadata=NO_OUTCOME)
     plain: tuple[str, ...] = ()
     has_released_quirk: bool = False
+    in_paper: bool = field(default=False, metadata=NO_OUTCOME)
     paper_recipe: Mapping[str, Any] = field(hash=False, metadata=NO_OUTCOME)
     short_epochs: int = field(default=30, metadata=NO_OUTCOME)
     halves: bool = field(default=False, metadata=NO_OUTCOME)
@@ -44,6 +46,7 @@ NETWORKS: dict[str, NetworkEntry] = by_name(
         target="linconv.models.vgg:base",
         widest=256,
         halves=True,
+        in_paper=True,
         paper_recipe={"learning_rate": 1e-3},
     ),
     NetworkEntry(
@@ -52,6 +55,7 @@ NETWORKS: dict[str, NetworkEntry] = by_name(
         target="linconv.models.vgg:vgg11",
         widest=512,
         halves=True,
+        in_paper=True,
         paper_recipe={"learning_rate": 1e-3},
     ),
     NetworkEntry(
@@ -62,6 +66,7 @@ NETWORKS: dict[str, NetworkEntry] = by_name(
         plain=("classifier",),
         has_released_quirk=True,
         halves=True,
+        in_paper=True,
         paper_recipe={"learning_rate": 1e-4, "epochs": 350},
     ),
     NetworkEntry(
@@ -70,6 +75,7 @@ NETWORKS: dict[str, NetworkEntry] = by_name(
         target="linconv.models.resnet:resnet18",
         widest=512,
         halves=True,
+        in_paper=True,
         paper_recipe={"learning_rate": 0.1, **_STEPS},
     ),
     NetworkEntry(
@@ -77,6 +83,7 @@ NETWORKS: dict[str, NetworkEntry] = by_name(
         label="ResNeXt-29",
         target="linconv.models.resnext:resnext29",
         widest=1024,
+        in_paper=True,
         paper_recipe={"learning_rate": 1e-3, "batch_size": 32, **_STEPS},
     ),
     NetworkEntry(
@@ -84,6 +91,7 @@ NETWORKS: dict[str, NetworkEntry] = by_name(
         label="MobileNetV2",
         target="linconv.models.mobilenet:mobilenetv2",
         widest=1280,
+        in_paper=True,
         paper_recipe={"learning_rate": 1e-3, "batch_size": 32, **_STEPS},
     ),
     NetworkEntry(
@@ -92,6 +100,7 @@ NETWORKS: dict[str, NetworkEntry] = by_name(
         target="linconv.models.squeezenet:squeezenet",
         widest=256,
         plain=("classifier",),
+        in_paper=True,
         # not stated in the paper; at 1e-3 the network stays at chance on digits
         paper_recipe={"learning_rate": 3e-4},
     ),

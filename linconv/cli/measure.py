@@ -213,7 +213,9 @@ def measure_sensitivity(
 def _planned_only(name: str, label: str) -> None:
     """The command of a measurement that is made for a configuration alone, and has none of its own above."""
 
-    @app.command(name, help=f"{label}, as the configuration's `{name}` asks for it.")
+    example = f"Example: linconv measure {name} --config {name}.yaml"
+
+    @app.command(name, help=f"{label}, as the configuration's `{name}` asks for it.", epilog=example)
     def measure(
         config: Annotated[Path, typer.Option(help="measure what this configuration asks for")],
         results: ResultsFolder = Path("results"),

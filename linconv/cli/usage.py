@@ -24,7 +24,6 @@ EXAMPLES = {
     "measure correctness": "linconv measure correctness --device cpu",
     "measure sensitivity": "linconv measure sensitivity --config digits.yaml --dataset digits --architecture base "
     "--variant Lr --epochs 1",
-    "measure deployment": "linconv measure deployment --config deployment.yaml",
     "render tables": "linconv render tables results/digits",
     "render figures": "linconv render figures results/digits",
     "render all": "linconv render all results",
@@ -36,7 +35,8 @@ def add_examples(app: typer.Typer, path: str = "") -> None:
     """Put the example of every command of an application, and of the applications in it, at the end of its help."""
     for command in app.registered_commands:
         name = command.name or (command.callback.__name__ if command.callback else "")
-        command.epilog = f"Example: {EXAMPLES[f'{path} {name}'.strip()]}"
+        if command.epilog is None:
+            command.epilog = f"Example: {EXAMPLES[f'{path} {name}'.strip()]}"
     for group in app.registered_groups:
         if group.typer_instance is not None:
             add_examples(group.typer_instance, group.name if isinstance(group.name, str) else path)

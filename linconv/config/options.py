@@ -22,9 +22,12 @@ LEAST_MARGIN = 0.1  # percentage points; of a margin that the configuration does
 
 
 class ComplexityOptions(Frozen):
-    """The grid of networks whose parameters and multiply-accumulates are counted (nothing is trained)."""
+    """The grid of networks whose parameters and multiply-accumulates are counted (nothing is trained).
 
-    architectures: Names = tuple(NETWORKS)
+    Without `architectures` the paper's networks and those of the experiment are counted.
+    """
+
+    architectures: Names = tuple(name for name, network in NETWORKS.items() if network.in_paper)
     input_shape: Annotated[tuple[int, int, int], Field(description="channels, height, width")] = (3, 32, 32)
     classes: Annotated[int, Field(ge=1)] = 10
     batch_size: Annotated[int, Field(ge=1)] = 50

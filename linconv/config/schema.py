@@ -92,6 +92,19 @@ class Config(Measurements, _Training):
                 define[name] = values | {"narrow_to": known[target]}
         return {**raw, "define": define}
 
+    @model_validator(mode="before")
+    @classmethod
+    def _count_trained_networks(cls, raw: Any) -> Any:
+        """Without `complexity.architectures`, networks of the experiment are counted beside the paper's."""
+        if not isinstance(raw, dict) or not isinstance(block := raw.get("complexity", {}), dict):
+            return raw
+        trained = raw.get("architectures")
+        if "architectures" in block or not isinstance(trained, list | tuple):
+            return raw
+        counted = ComplexityOptions().architectures
+        others = [name for name in trained if isinstance(name, str) and name in NETWORKS and name not in counted]
+        return {**raw, "complexity": {**block, "architectures": [*counted, *others]}} if others else raw
+
     @field_validator("datasets", "architectures", "variants", "seeds", "splits", "correlation_layers")
     @classmethod
     def _no_duplicates(cls, values: tuple[Any, ...]) -> tuple[Any, ...]:

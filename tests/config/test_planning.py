@@ -1,12 +1,17 @@
-"""A plan of many runs takes work in proportion to them."""
+"""A plan of many runs takes work in proportion to them, and a new network joins no plan by itself."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from linconv.catalogue.networks import NETWORKS
 from linconv.config import Config, ConfigError, RunKey, parse_config, plan_runs, resolve_run, resolve_runs, run_hashes
+from linconv.config.recipes import PRESETS
+from linconv.results.kinds import KINDS
+from tests.config.configurations import raw
 from tests.counting import calls
 
 RAW = {
@@ -72,3 +77,19 @@ def test_a_run_that_is_excluded_or_not_in_the_grid_is_refused() -> None:
     for key in (RunKey("mnist", "vgg11", "L", 0), RunKey("digits", "base", "L", 3)):
         with pytest.raises(ValueError, match="is not a run of experiment 'grid'"):
             resolve_run(grid(3), key)
+
+
+def test_a_new_network_is_counted_where_it_is_trained_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A network that joins the catalogue makes no configuration invalid, and no count of another experiment stale."""
+    before = parse_config(raw(variants=["LRr"]))
+    monkeypatch.setitem(NETWORKS, "tiny", replace(NETWORKS["base"], name="tiny", widest=16, in_paper=False))
+    monkeypatch.setitem(PRESETS["paper"], "tiny", PRESETS["paper"]["base"])
+    after = parse_config(raw(variants=["LRr"]))
+    assert "tiny" not in after.complexity.architectures
+    assert KINDS["complexity"].hash(after, "complexity") == KINDS["complexity"].hash(before, "complexity")
+    trained = parse_config(raw(architectures=["tiny"], variants=["L"]))
+    assert trained.complexity.architectures == (*before.complexity.architectures, "tiny")
+    asked = parse_config(raw(architectures=["tiny"], variants=["L"], complexity={"architectures": ["base"]}))
+    assert asked.complexity.architectures == ("base",)
+    with pytest.raises(ConfigError, match="rank 10 is above the primaries of every convolution of tiny"):
+        parse_config(raw(architectures=["tiny"], variants=["LRr"]))
