@@ -5,6 +5,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 SNAKEFILES := Snakefile workflow
+INSTALL := $(BIN)/python -m pip install --quiet --require-hashes --no-deps -r
 BUDGET ?= 20m
 OUT ?= results/gpu
 DEVICE ?= cuda
@@ -26,7 +27,9 @@ $(READY): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 	  echo "linconv needs Python 3.11 or newer, and '$(PYTHON)' is not; name one: make PYTHON=python3.12 ..." >&2; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --require-hashes -r requirements.lock
+# in two parts of equal size, side by side: pip unpacks on one core
+	awk -v part=$(VENV)/lock '/^[a-z]/ {n = /^(nvidia|cuda)-/ ? 1 : 2} n {print > (part n)}' requirements.lock
+	$(INSTALL) $(VENV)/lock1 & $(INSTALL) $(VENV)/lock2 && wait $$!
 	$(BIN)/python -m pip install --quiet --no-build-isolation --no-deps --editable .
 	touch $@
 
@@ -62,7 +65,7 @@ lint: $(READY) ## check style, types, imports and the workflow
 	ruff format --check
 	snakefmt --check $(SNAKEFILES)
 	snakemake --lint
-	mypy --platform win32 --cache-dir .mypy_cache/win32 & mypy && wait $$!
+	mypy
 	lint-imports
 	python docs/embed_tables.py --check
 	python docs/answer.py --check

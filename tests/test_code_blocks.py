@@ -92,9 +92,10 @@ def running(page: Path) -> list[Block]:
     return [b for b in blocks(page) if not b.reason and b.language in ("python", "console")]
 
 
-def trains(page: Path) -> bool:
-    """Whether a block trains a whole experiment."""
-    return any(block.language == "console" and "linconv run" in block.code for block in running(page))
+def takes_long(page: Path) -> bool:
+    """Whether a block trains a whole experiment or counts all networks, as tests/measure/test_complexity.py does."""
+    commands = "\n".join(block.code for block in running(page) if block.language == "console")
+    return "linconv run" in commands or "linconv measure complexity" in commands
 
 
 def is_run_elsewhere(page: Path) -> bool:
@@ -106,7 +107,7 @@ def is_run_elsewhere(page: Path) -> bool:
 @pytest.mark.parametrize(
     "page",
     [
-        pytest.param(page, marks=pytest.mark.slow if trains(page) or is_run_elsewhere(page) else ())
+        pytest.param(page, marks=pytest.mark.slow if takes_long(page) or is_run_elsewhere(page) else ())
         for page in PAGES
         if running(page)
     ],

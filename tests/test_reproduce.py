@@ -79,6 +79,7 @@ def test_a_false_result_is_not_confirmed(trained, tmp_path, train, capsys):
     assert "already there" in without.said
 
 
+@pytest.mark.slow
 def test_another_instruction_set_is_named_and_tolerated(trained, tmp_path):
     _, file = trained
     if read_result(file, RunResult).provenance.hardware["instruction_set"] == "DEFAULT":

@@ -46,7 +46,7 @@ class Project:
         for part in PARTS:
             source, target = REPOSITORY / part, root / part
             if source.is_dir():
-                shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
+                shutil.copytree(source, target)  # the compiled files, too: Python sees which of them are older
             else:
                 target.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy(source, target)
