@@ -84,7 +84,7 @@ def test_a_failed_run_leaves_the_others(tmp_path):
 
 def test_workers_share_the_runs_and_train_none_twice(tmp_path):
     """Two processes with the same list of jobs, as on two machines."""
-    config, results = configuration(tmp_path, seeds=[0, 1, 2]), tmp_path / "results"
+    config, results = configuration(tmp_path, recipe={"overrides": [{"set": {"epochs": 1}}]}), tmp_path / "results"
     command = [sys.executable, "-m", "linconv.cli", "work", str(config), "--results", str(results), "--device", "cpu"]
     workers = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(2)]
     told = [worker.communicate(timeout=300)[1] for worker in workers]
