@@ -3,41 +3,20 @@
 from __future__ import annotations
 
 import json
-import shlex
-import sys
 
 import pytest
 import torch
-import yaml
 
-from linconv.catalogue.measurements import ThroughputOptions
-from linconv.cli import main
-from linconv.cli.options import seconds
-from linconv.config import VARIANTS, ConfigError, Variant
+from linconv.config import VARIANTS, Variant
 from linconv.config.errors import UserError
 from linconv.layers import LinearConv2d
 from linconv.measure import steps, throughput
-from linconv.measure.planned import measure_planned
 from linconv.results import Provenance, ResultError, read_result
-from linconv.results.collect import collect
 from linconv.results.kinds import KINDS
 from linconv.results.kinds.throughput import Arm, ThroughputKey, ThroughputResult, plan_throughput, timings
 from linconv.results.planned import read_planned
-from tests.results.factory import make_config, read_rows, write_experiment
-
-QUICK = {"architectures": ["base"], "variants": ["Lr"], "batches": [2], "rounds": 3, "block_seconds": 1e-4}
-
-
-def quick(**changes):
-    return ThroughputOptions.model_validate(QUICK | changes)
-
-
-def measure(root, **changes):
-    """Time what the quick grid with these changes asks for, below `root`; the files that are there then."""
-    arguments = {name: changes.pop(name) for name in ("device", "threads", "only", "budget_seconds") if name in changes}
-    arguments = {"device": "cpu", "threads": 1, "command": "linconv measure throughput"} | arguments
-    left = measure_planned("throughput", make_config(throughput=QUICK | changes), root, **arguments)
-    return left, sorted((root / "throughput").glob("*.json"))
+from tests.measure.timed import QUICK, measure, quick
+from tests.results.factory import make_config
 
 
 def cell(**samples):
@@ -223,17 +202,6 @@ def test_a_form_is_the_form_that_runs():
             assert seen == [form] * 4
 
 
-@pytest.mark.parametrize(("text", "wanted"), [("90", 90), ("90s", 90), ("20m", 1200), ("1.5h", 5400)])
-def test_durations(text, wanted):
-    assert seconds(text) == wanted
-
-
-@pytest.mark.parametrize("text", ["", "m", "-3s", "20 minutes", "1d"])
-def test_no_durations(text):
-    with pytest.raises(UserError, match="a duration such as 90s, 20m or 1h is expected"):
-        seconds(text)
-
-
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 @pytest.mark.parametrize("backend", ["eager", "cuda_graph"])
 def test_a_cell_on_a_gpu(tmp_path, backend):
@@ -244,64 +212,6 @@ def test_a_cell_on_a_gpu(tmp_path, backend):
         assert {arm.status for arm in result.arms} == {"ok"}
         assert all(arm.peak_allocated_mib > 0 for arm in result.arms)
         assert json.loads(path.read_text())["machine"]["after"]["gpu_other_processes"] is not None
-
-
-def test_timings_are_collected_into_one_table(tmp_path):
-    config = make_config(throughput=QUICK | {"activities": ["inference"], "batches": [1, 2]})
-    write_experiment(tmp_path, config)
-    with pytest.raises(ResultError, match=r"base_inference_b1_fp32_eager\.json: missing: not timed yet"):
-        collect(config, tmp_path)
-    (key, other) = plan_throughput(config.throughput)
-    assert measure(tmp_path, activities=["inference"], batches=[1, 2], only=[str(other)])[0] == 0
-    found = collect(config, tmp_path, partial=True)
-    assert found.failures == {"missing": 1}
-    details = [row["detail"] for row in read_rows(tmp_path / "data" / "failures.csv")]
-    assert details == [f"throughput/{key}.json: not timed yet"]
-    rows = read_rows(tmp_path / "data" / "throughput.csv")
-    assert [row["form"] for row in rows] == ["plain", "plain", "auto", "weight", "folded", "optimised"]
-    assert rows[0]["ratio"] == "1"
-    assert rows[0]["difference"] == ""
-    assert {row["batch_size"] for row in rows} == {"2"}
-    assert {row["samples"] for row in rows} == {"3"}
-    assert all(float(row["ratio_low"]) <= float(row["ratio"]) <= float(row["ratio_high"]) for row in rows)
-
-
-def test_the_command(tmp_path, monkeypatch, capsys):
-    command = "linconv measure throughput --threads 1"
-    monkeypatch.setattr(sys, "argv", shlex.split(f"{command} --architecture base --batch 1 --rounds 3"))
-    with pytest.raises(SystemExit) as ended:
-        main()
-    assert not ended.value.code
-    out = capsys.readouterr().out
-    assert out.startswith("architecture base, batch_size 1, precision fp32, backend eager")
-    assert "training" in out
-    config = tmp_path / "c.yaml"
-    config.write_text(yaml.safe_dump(make_config(throughput=QUICK).model_dump(mode="json", exclude_unset=True)))
-    command += f" --config {config} --results {tmp_path}"
-    for options, code in (("--only base_training_b2_fp32_eager", 0), ("--budget 0s", 75), ("", 0)):
-        monkeypatch.setattr(sys, "argv", shlex.split(f"{command} {options}"))
-        with pytest.raises(SystemExit) as ended:
-            main()
-        assert (ended.value.code or 0) == code
-    files = sorted(path.name for path in (tmp_path / "toy" / "throughput").iterdir())
-    assert files == ["base_inference_b2_fp32_eager.json", "base_training_b2_fp32_eager.json"]
-
-
-@pytest.mark.parametrize(
-    ("change", "expected"),
-    [
-        ({"variants": ["Lq"]}, "throughput.variants: unknown variant 'Lq'"),
-        ({"variants": ["conv"]}, "the plain network is always measured too"),
-        ({"architectures": ["vgg"]}, "did you mean 'vgg11'?"),
-        ({"rounds": 2}, "throughput.rounds: input should be greater than or equal to 3"),
-        ({"batches": []}, "throughput.batches: the list is empty"),
-    ],
-)
-def test_a_wrong_grid_is_one_line(change, expected):
-    with pytest.raises(ConfigError) as error:
-        make_config(throughput=change)
-    assert expected in str(error.value)
-    assert len(str(error.value).splitlines()) == 1
 
 
 def test_timings_of_another_machine_are_not_continued(tmp_path):

@@ -9,7 +9,8 @@ from linconv.config import RunKey, plan_runs, resolve_run
 from linconv.results import ResultError, RunResult, RunWarning, read_result, write_result
 from linconv.results.collect import collect
 from linconv.results.kinds import COLUMNS
-from tests.results.factory import LAYERS, make_config, make_correlations, make_run, read_rows, write_experiment
+from tests.results.factory import make_config, make_run, read_rows, write_experiment
+from tests.results.filters import LAYERS, make_correlations
 
 
 def key(variant: str, seed: int = 0) -> RunKey:

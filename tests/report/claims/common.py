@@ -14,6 +14,8 @@ from tests.results.factory import make_config
 SMALL = {"variants": ["conv", "L", "Lr", "LRr"], "complexity": {"architectures": ["base", "vgg11"]}}
 
 
+# the claims about time
+SPEED = ("inference-speed", "feature-space-inference", "feature-space-training")
 # all of the paper's epochs, and a test set of 10,000 images
 WHOLE = SMALL | {"datasets": ["mnist"], "recipe": {}, "statistics": {"margin": 1.0}}
 

@@ -20,7 +20,8 @@ from linconv.report.source import IN_DETAIL, load_experiment
 from linconv.results.collect import collect
 from linconv.results.integrity import sealed_text
 from tests.report.conftest import draw, key, maps, texts
-from tests.results.factory import LAYERS, make_config, make_correlations, read_rows
+from tests.results.factory import make_config, read_rows
+from tests.results.filters import LAYERS, make_correlations
 
 
 def test_panels_show_the_numbers(collected):
