@@ -11,12 +11,9 @@ import sys
 import tempfile
 from pathlib import Path
 
-import matplotlib as mpl
-
 from linconv.report.answer import Answer, leading
 from linconv.report.costs import Cost
-from linconv.report.figures.answer import answer_figure
-from linconv.report.figures.drawing import STYLE, lay_out, write
+from linconv.report.figures.answer import write_answer
 from linconv.report.page.build import collected
 from linconv.report.verdicts import difference_text
 from linconv.statistics import Comparison
@@ -59,10 +56,7 @@ def table(answer: Answer) -> str:
 def pictures(answer: Answer) -> None:
     """The report's picture of the answer, for wide pages and for narrow ones."""
     for name, tall in (("answer.png", False), ("answer-tall.png", True)):
-        with mpl.rc_context(fname=STYLE):
-            figure, _ = answer_figure(answer.experiment, *answer.place, tall=tall)
-            lay_out(figure)
-            write(figure, OUTPUT / name, "png", dpi=150, metadata={"Software": None})
+        write_answer(answer.experiment, answer.place, OUTPUT / name, tall=tall, dpi=150, metadata={"Software": None})
 
 
 def main() -> int:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from linconv.report.claims import render_claims
-from linconv.report.figures import render_figures
+from linconv.report.claims import render_claims, write_claims
+from linconv.report.figures import render_figures, write_figures
 from linconv.report.page import build_report
-from linconv.report.tables import render_tables
+from linconv.report.page.build import Rendered
+from linconv.report.page.images import page_png
+from linconv.report.source import load_experiment
+from linconv.report.tables import render_tables, write_tables
 from linconv.results.folders import experiment_folders
 
 __all__ = ["build_report", "render_all", "render_claims", "render_figures", "render_tables"]
@@ -22,10 +25,13 @@ def render_all(folder: str | Path, *, workers: int = 1) -> list[Path]:
     Raises:
         ResultError: there is no experiment, or its data are missing or damaged.
     """
-    roots = experiment_folders(folder)
-    paths: list[Path] = []
-    for root in roots:
-        paths += [*render_tables(root), *render_figures(root, workers=workers), render_claims(root)]
-    if roots != [Path(folder)]:
-        paths.append(render_claims(folder))
-    return [*paths, build_report(folder, workers=workers)]
+    paths, rendered = [], {}
+    for root in experiment_folders(folder):
+        experiment = load_experiment(root)
+        tables = write_tables(experiment)
+        figures, drawn = write_figures(experiment, page_png, workers=workers)
+        paths += [*tables, *figures, write_claims(root, [experiment])]
+        rendered[root] = Rendered(experiment, drawn)
+    if [*rendered] != [Path(folder)]:
+        paths.append(write_claims(Path(folder), [one.experiment for one in rendered.values()]))
+    return [*paths, build_report(folder, workers=workers, rendered=rendered)]

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from linconv.report.source import CellKey, Experiment
+from linconv.report.source import CellKey, Experiment, once
 
 FORM = "auto"  # in which a layer runs by default: the exact form expected to be fastest
 DEPLOYED = (FORM, "folded")  # of these the first that was timed, where a network is to be used
@@ -58,6 +58,7 @@ def deployed_time_cost(experiment: Experiment, cell: CellKey) -> Cost:
     return _latency(experiment, cell, timed_form(experiment, cell))
 
 
+@once
 def timed_form(experiment: Experiment, cell: CellKey) -> str:
     """The form that `deployed_time_cost` is of."""
     timed = latency_timings(experiment)
@@ -77,6 +78,7 @@ def _latency(experiment: Experiment, cell: CellKey, form: str) -> Cost:
     return Cost(ratio * float(plain["latency_ms"].iloc[0]), ratio)
 
 
+@once
 def latency_timings(experiment: Experiment) -> pd.DataFrame:
     """The timings that `latency_cost` reads: of the experiment's networks at inference, as `timed_at` says."""
     frame, at = experiment.throughput, timed_at(experiment)
@@ -94,6 +96,7 @@ class TimedAt(NamedTuple):
     precision: str
 
 
+@once
 def timed_at(experiment: Experiment) -> TimedAt | None:
     """What the latency is of: the first in the configuration, at the ranking's batch if there is one, that was timed.
 

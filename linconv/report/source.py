@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -31,6 +33,9 @@ _TEXT_COLUMNS = (
 )
 _TEXT = dict.fromkeys(_TEXT_COLUMNS.split(), str)
 
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
+
 CELL = ["dataset", "architecture", "variant"]  # the columns that name a cell
 DRAW = ["split", "seed"]  # and those that name a run of it
 RUN = [*CELL, *DRAW]
@@ -45,6 +50,7 @@ class Experiment:
     root: Path
     config: Config
     frames: Mapping[str, pd.DataFrame]  # the rows of data/<name>.csv by name
+    hashes: Mapping[str, str] = field(default_factory=dict)  # the SHA-256 of the files in data/ by name
 
     @property
     def runs(self) -> pd.DataFrame:
@@ -61,10 +67,15 @@ class Experiment:
         """The time of one form of a variant of a network per row, the plain network among them."""
         return self.frames["throughput"]
 
+    @cached_property
+    def computed(self) -> dict[tuple[Any, ...], Any]:
+        """What was computed of these data, by what computed it with which arguments; see `once`."""
+        return {}
+
     def with_variants(self, variants: Sequence[str]) -> Experiment:
         """The same experiment as if it had planned some of its variants alone."""
         kept = tuple(variant for variant in self.config.variants if variant in variants)
-        return replace(self, config=self.config.model_copy(update={"variants": kept}))
+        return _with_variants(self, kept)
 
     @cached_property
     def mixtures(self) -> list[Mixture]:
@@ -115,8 +126,15 @@ class Experiment:
     def compare(
         self, pairs: Sequence[tuple[Place, tuple[str, str]]], *, plan: bool = True
     ) -> dict[tuple[Place, tuple[str, str]], Comparison]:
-        """Differences of variants, (variant, reference) by place, as a family of tests; see `linconv.statistics`."""
-        return compare(self.models, pairs, self.margins, self.config.statistics.alpha, plan=plan)
+        """Differences of variants, (variant, reference) by place, as a family of tests; see `linconv.statistics`.
+
+        A family is compared once, however many tables and figures ask for it.
+        """
+        key = (compare, tuple(pairs), plan)
+        if key not in self.computed:
+            self.computed[key] = compare(self.models, pairs, self.margins, self.config.statistics.alpha, plan=plan)
+        found: dict[tuple[Place, tuple[str, str]], Comparison] = self.computed[key]
+        return found
 
     @property
     def reported_epoch(self) -> str:
@@ -206,6 +224,25 @@ class Experiment:
         return {tuple(name.split("/", 5)): array for name, array in stored.items()}
 
 
+def once(compute: Callable[Concatenate[Experiment, _P], _T]) -> Callable[Concatenate[Experiment, _P], _T]:
+    """Make a function of an experiment compute once per experiment and arguments; nobody may change what it returns."""
+
+    @functools.wraps(compute)
+    def kept(experiment: Experiment, *args: _P.args, **options: _P.kwargs) -> _T:
+        key = (compute, args, *options.items())
+        if key not in experiment.computed:
+            experiment.computed[key] = compute(experiment, *args, **options)
+        value: _T = experiment.computed[key]
+        return value
+
+    return kept
+
+
+@once
+def _with_variants(experiment: Experiment, variants: tuple[str, ...]) -> Experiment:
+    return replace(experiment, config=experiment.config.model_copy(update={"variants": variants}))
+
+
 def load_experiment(root: str | Path) -> Experiment:
     """Read the configuration and the collected data of the experiment in folder `root`.
 
@@ -217,9 +254,14 @@ def load_experiment(root: str | Path) -> Experiment:
         config = load_config(root / "config.yaml")
     except ConfigError as error:
         raise ResultError(str(error)) from None
-    check_manifest(root / "data", [*(f"{name}.csv" for name in COLUMNS), "correlations.npz", COLLECTED])
+    hashes = check_manifest(root / "data", [*(f"{name}.csv" for name in COLUMNS), "correlations.npz", COLLECTED])
     frames = {name: _read_csv(root / "data" / f"{name}.csv", columns) for name, columns in COLUMNS.items()}
-    return Experiment(root=root, config=config, frames=frames)
+    return Experiment(root=root, config=config, frames=frames, hashes=hashes)
+
+
+def same_data(one: Experiment, other: Experiment) -> bool:
+    """Whether two experiments were read from the same configuration and the same collected data."""
+    return one.config == other.config and one.hashes == other.hashes
 
 
 def _read_csv(path: Path, columns: Sequence[str]) -> pd.DataFrame:

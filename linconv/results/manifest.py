@@ -30,8 +30,8 @@ def write_manifest(data: Path) -> Path:
     return data / MANIFEST
 
 
-def check_manifest(data: Path, names: Iterable[str] = ()) -> None:
-    """Hold the files in `data` to their manifest.
+def check_manifest(data: Path, names: Iterable[str] = ()) -> dict[str, Sha256]:
+    """Hold the files in `data` to their manifest, and return the SHA-256 of each.
 
     Args:
         names: files that must be there.
@@ -55,6 +55,7 @@ def check_manifest(data: Path, names: Iterable[str] = ()) -> None:
             raise ResultError(f"{path}: cannot be read ({error.strerror}); collect the results again") from None
         if found != files.get(name):
             raise ResultError(f"{path}: is not the file that was collected; collect the results again")
+    return files
 
 
 def _sha256(path: Path) -> str:

@@ -11,6 +11,7 @@ from linconv.statistics.comparison import (
     Margin,
     TestOutcome,
     compare,
+    differing,
     hypotheses,
     open_verdicts,
 )
@@ -34,6 +35,7 @@ __all__ = [
     "TestOutcome",
     "accuracy_interval",
     "compare",
+    "differing",
     "fit",
     "holm",
     "hypotheses",

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 from linconv.statistics.family import Maximum, maxima
 from linconv.statistics.model import Error, ImageVariance, Model
@@ -134,6 +134,22 @@ def compare(
     }
 
 
+def differing(model: Model, pairs: Iterable[Pair], alpha: float) -> dict[Pair, float]:
+    """The pairs, of one family, whose interval excludes 0, with the difference in points.
+
+    What `compare` says of them without intervals and verdicts, which for the pairs of many variants takes long.
+    """
+    family = [pair for pair in dict.fromkeys(pairs) if testable(model, pair)]
+    (maximum,) = maxima([model], [family])
+    found = {}
+    for pair in family:
+        weights = model.contrast(*pair)
+        mean, error = float(weights @ model.means), model.error(weights)
+        if maximum is not None and maximum.exceeded(mean / error.total, alpha, error.freedom):
+            found[pair] = mean
+    return found
+
+
 def hypotheses(found: Mapping[tuple[Place, Pair], Comparison]) -> int:
     """How many tests of a difference were made: a pair in both directions is one."""
     return len({(place, frozenset(pair)) for (place, pair), comparison in found.items() if comparison.tested})
@@ -180,19 +196,22 @@ def _comparison(
     within = -margin.points < low and high < margin.points
     outcome = "equivalent" if within and margin.meaningful else "different" if differs else "undecided"
     room = (margin.points - abs(mean)) / error.total
+    needed = None
+    if plan:
+        needed = _needed(model, weights, runs, margin, maximum, alpha) if outcome == "undecided" else runs
     return Comparison(
         runs=runs,
         mean=mean,
         low=low,
         high=high,
         error=error,
-        p=2 * float(stats.t.sf(abs(mean) / error.total, error.freedom)),
+        p=2 * float(special.stdtr(error.freedom, -abs(mean) / error.total)),
         p_adjusted=maximum.p(mean / error.total, error.freedom),
         p_equivalence=maximum.p(room, error.freedom) if room > 0 else 1.0,
         margin=margin,
         images=model.images,
         probabilities=probabilities(mean, error, margin.points),
-        seeds_needed=_needed(model, weights, runs, margin, maximum, alpha) if plan else None,
+        seeds_needed=needed,
         outcome=outcome,
         differs=differs,
     )
@@ -203,24 +222,25 @@ def probabilities(mean: float, error: Error, margin: float) -> tuple[float, floa
 
     Source: Benavoli, Corani, Demsar & Zaffalon, J. Mach. Learn. Res. 18 (2017), no. 77.
     """
-    worse = float(stats.t.cdf((-margin - mean) / error.total, error.freedom))
-    better = float(stats.t.sf((margin - mean) / error.total, error.freedom))
+    worse = float(special.stdtr(error.freedom, (-margin - mean) / error.total))
+    better = float(special.stdtr(error.freedom, -(margin - mean) / error.total))
     return worse, max(0.0, 1 - worse - better), better
 
 
 def _needed(model: Model, weights: np.ndarray, runs: int, margin: Margin, maximum: Maximum, alpha: float) -> int | None:
-    """The fewest runs with which the interval excludes 0 or lies within the margin, if mean and spreads stay."""
+    """The fewest runs with which the interval excludes 0 or lies within the margin, if mean and spreads stay.
+
+    `runs` of them leave the verdict open.
+    """
     mean = abs(float(weights @ model.means))
     room = max(mean, margin.points - mean if margin.meaningful else 0.0)
 
     def decides(seeds: int) -> bool:
         error = model.error(weights, seeds / runs)
-        return maximum.quantile(alpha, error.freedom) * error.total < room
+        return maximum.exceeded(room / error.total, alpha, error.freedom)
 
-    if decides(runs):
-        return runs
-    low, high = runs, runs
-    while not decides(high):
+    low = high = runs
+    while low == high or not decides(high):
         if high >= MOST_SEEDS:
             return None
         low, high = high, 2 * high

@@ -10,7 +10,7 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 from linconv.statistics.model import CovariancePart
 
@@ -51,7 +51,7 @@ def _widest(spread: Own, squares: float, freedom: float) -> int | None:
     if left <= 0.5 or others <= 1e-12:
         return None
     ratio = spread[v][0] / spread[v][1] / (others / left)
-    return v if len(spread) * stats.f.sf(ratio, spread[v][1], left) <= COCHRAN else None
+    return v if len(spread) * special.fdtrc(spread[v][1], left, ratio) <= COCHRAN else None
 
 
 def _least_squares(there: np.ndarray, pool: Sequence[int]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

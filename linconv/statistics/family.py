@@ -16,7 +16,7 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-from scipy import optimize, stats
+from scipy import optimize, special
 from scipy.stats import qmc
 
 from linconv.statistics.model import Model
@@ -29,7 +29,7 @@ _KEPT = 1024  # quantiles of the largest statistic that stand for all points
 def _normal(dimension: int) -> np.ndarray:
     """Quasi-random points (POINTS, dimension) of the normal distribution, always the same."""
     shares = qmc.Sobol(dimension, seed=0).random(POINTS)
-    return np.asarray(stats.norm.ppf(np.clip(shares, 1e-12, 1 - 1e-12)))
+    return np.asarray(special.ndtri(np.clip(shares, 1e-12, 1 - 1e-12)))
 
 
 class Maximum:
@@ -51,6 +51,7 @@ class Maximum:
         if not len(of_contrasts):
             of_contrasts = np.eye(1, len(covariance))
         largest = np.sort(np.abs(_normal(len(covariance)) @ of_contrasts.T).max(1))
+        self._quantiles: dict[tuple[float, float], float] = {}
         self._largest = largest.reshape(_KEPT, -1).mean(1)
 
     def p(self, statistic: float, freedom: float) -> float:
@@ -60,20 +61,32 @@ class Maximum:
         if math.isinf(statistic):
             return 0.0
         size = abs(statistic)
-        single = 2 * float(stats.t.sf(size, freedom))
+        single = 2 * float(special.stdtr(freedom, -size))
         beyond = single
         if self.count > 1 and size > 0:
-            beyond = float(stats.chi2.cdf(freedom * (self._largest / size) ** 2, freedom).mean())
+            beyond = float(special.chdtr(freedom, freedom * (self._largest / size) ** 2).mean())
             beyond = min(max(beyond, single), self.count * single, 1.0)
         return -math.expm1(self.sharing * math.log1p(-beyond)) if beyond < 1 else 1.0
 
     def quantile(self, alpha: float, freedom: float) -> float:
         """The statistic whose adjusted p is `alpha`: half the width of an interval in standard errors."""
-        low = float(stats.t.isf(alpha / 2, freedom))
-        high = float(stats.t.isf(alpha / (2 * self.count * self.sharing), freedom)) * (1 + 1e-9) + 1e-9
+        if (alpha, freedom) not in self._quantiles:  # differences of equally many runs have equal degrees of freedom
+            self._quantiles[alpha, freedom] = self._quantile(alpha, freedom)
+        return self._quantiles[alpha, freedom]
+
+    def _quantile(self, alpha: float, freedom: float) -> float:
+        low = -float(special.stdtrit(freedom, alpha / 2))
+        high = -float(special.stdtrit(freedom, alpha / (2 * self.count * self.sharing))) * (1 + 1e-9) + 1e-9
         if self.count * self.sharing == 1:
             return low
         return float(optimize.brentq(lambda q: self.p(q, freedom) - alpha, low * (1 - 1e-9), high, xtol=1e-6))
+
+    def exceeded(self, statistic: float, alpha: float, freedom: float) -> bool:
+        """Whether the adjusted p of a t statistic is below `alpha`, found by bounds of p where these suffice."""
+        single = 2 * float(special.stdtr(freedom, -abs(statistic)))
+        if single >= alpha or self.count * self.sharing * single < alpha:
+            return single < alpha
+        return self.p(statistic, freedom) < alpha
 
 
 def maxima(models: Sequence[Model], families: Sequence[Sequence[tuple[str, str]]]) -> list[Maximum | None]:

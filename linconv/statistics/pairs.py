@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from scipy import stats
+from scipy import special, stats
 
 
 class McNemar(NamedTuple):
@@ -58,7 +58,7 @@ def mcnemar_over_pairs(first: np.ndarray, second: np.ndarray) -> McNemar:
     one, other = first & ~second, second & ~first
     by_image = one.sum(0) - other.sum(0)
     squares = int((by_image**2).sum())
-    p = 2 * float(stats.norm.sf(abs(int(by_image.sum())) / squares**0.5)) if squares else 1.0
+    p = 2 * float(special.ndtr(-abs(int(by_image.sum())) / squares**0.5)) if squares else 1.0
     return McNemar(int(one.sum()), int(other.sum()), p)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 
 class Spread(NamedTuple):
@@ -36,7 +36,7 @@ def spread(values: Iterable[float], level: float = 0.95) -> Spread:
     if n < 2:
         return Spread(n, mean, math.nan, math.nan, math.nan)
     sd = float(x.std(ddof=1))
-    half = float(stats.t.ppf((1 + level) / 2, n - 1)) * sd / math.sqrt(n)
+    half = float(special.stdtrit(n - 1, (1 + level) / 2)) * sd / math.sqrt(n)
     return Spread(n, mean, sd, mean - half, mean + half)
 
 
@@ -63,7 +63,7 @@ def accuracy_interval(
         return math.nan, math.nan
     if images:
         count = min(count, float(images))
-    quantile = float(stats.t.ppf((1 + level) / 2, freedom)) ** 2 / count
+    quantile = float(special.stdtrit(freedom, (1 + level) / 2)) ** 2 / count
     middle, half = share + quantile / 2, math.sqrt(quantile * (variance + quantile / 4))
     # clipped: rounding leaves 1e-16 beyond the ends
     return tuple(100 * min(1.0, max(0.0, end / (1 + quantile))) for end in (middle - half, middle + half))  # type: ignore[return-value]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import numpy as np
@@ -9,9 +10,9 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy import stats
+from scipy import optimize, stats
 
-from linconv.statistics import Margin, compare, fit, hypotheses, mcnemar, open_verdicts
+from linconv.statistics import Margin, compare, differing, fit, hypotheses, mcnemar, open_verdicts
 from linconv.statistics.family import Maximum
 
 PLACE = ("d", "n")
@@ -169,3 +170,47 @@ def test_mcnemar_by_hand():
     assert mcnemar(first, first) == (0, 0, 1.0)
     with pytest.raises(ValueError, match="same images"):
         mcnemar(first, second[:5])
+
+
+def test_bounds_of_p_do_not_change_what_is_found():
+    """`exceeded` says what p says, and mostly without the distribution of the largest statistic."""
+    maximum = Maximum(np.eye(6), np.c_[-np.ones(5), np.eye(5)], sharing=2)
+    for freedom in (1.5, 4.0, 60.0, 1e6):
+        for statistic in np.linspace(-8, 8, 81):
+            assert maximum.exceeded(statistic, 0.05, freedom) == (maximum.p(statistic, freedom) < 0.05)
+
+
+def test_pairs_that_differ_are_those_whose_interval_excludes_0():
+    model = fit(table(b=0.05, c=-0.3, d=2.0, e=0.0), images=10_000)
+    pairs = list(itertools.combinations("abcde", 2))
+    found = compare({PLACE: model}, [(PLACE, pair) for pair in pairs], {PLACE: Margin(1.0, 5.0)}, 0.05)
+    expected = {pair: found[PLACE, pair].mean for pair in pairs if found[PLACE, pair].differs}
+    assert 0 < len(expected) < len(pairs)
+    assert differing(model, pairs, 0.05) == pytest.approx(expected)
+
+
+def test_one_quantile_for_differences_of_equal_freedom(monkeypatch):
+    """Five differences of equally many runs: one search for a quantile, and none where no seeds are missing."""
+    searches = []
+    search = optimize.brentq
+    monkeypatch.setattr(optimize, "brentq", lambda *args, **options: searches.append(1) or search(*args, **options))
+    found = compared(table(b=0.05, c=-0.3, d=2.0, e=0.0))
+    assert {c.error.freedom for c in found.values()} == {16.0}
+    assert len(searches) == 1
+
+
+@pytest.mark.parametrize("offset", [0.1, 0.13, 0.2])
+def test_the_seeds_needed_are_the_fewest_that_decide(offset):
+    model = fit(table(b=offset, c=0.0))
+    margin = Margin(0.12, 5.0)
+    pairs = [(PLACE, ("b", "a")), (PLACE, ("c", "a"))]
+    found = compare({PLACE: model}, pairs, {PLACE: margin}, 0.05)[pairs[0]]
+    weights = model.contrast("b", "a")
+    maximum = Maximum(model.covariance, np.stack([weights, model.contrast("c", "a")]))
+
+    def decides(seeds: int) -> bool:
+        error = model.error(weights, seeds / found.runs)
+        half = maximum.quantile(0.05, error.freedom) * error.total
+        return half < max(found.mean, margin.points - found.mean)
+
+    assert found.seeds_needed == next(seeds for seeds in range(found.runs, 1000) if decides(seeds))

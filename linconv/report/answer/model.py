@@ -11,7 +11,7 @@ from typing import NamedTuple
 from linconv.config.methods import PLAIN
 from linconv.report.costs import Cost, deployed_time_cost, macs_cost, parameter_cost, timed_form
 from linconv.report.inference import Cell, Place, control_of
-from linconv.report.source import CellKey, Experiment
+from linconv.report.source import CellKey, Experiment, once
 from linconv.statistics import Comparison
 
 NAMED = 3  # LinearConv variants in a sentence; figures and tables have the rest
@@ -81,10 +81,11 @@ class Answer:
         return decided / len(found), -median((c.high - c.low) / 2 for c in found)
 
 
-def answers(experiment: Experiment) -> list[Answer]:
+@once
+def answers(experiment: Experiment) -> tuple[Answer, ...]:
     """The answer of every network on a data set with a run, the weightiest first."""
     places = dict.fromkeys(cell.place for cell in experiment.cells if cell.value.n)
-    return sorted((_answer(experiment, place) for place in places), key=lambda a: a.weight, reverse=True)
+    return tuple(sorted((_answer(experiment, place) for place in places), key=lambda a: a.weight, reverse=True))
 
 
 def leading(experiment: Experiment) -> Answer | None:

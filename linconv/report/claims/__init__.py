@@ -36,6 +36,10 @@ def render_claims(root: str | Path) -> Path:
     folders = [root] if (root / "config.yaml").exists() else sorted(p.parent for p in root.glob("*/config.yaml"))
     if not folders:
         raise ResultError(f"{root}: holds no experiment (config.yaml and data/); name a folder below results/")
-    experiments = [load_experiment(folder) for folder in folders]
-    write_text(root / "claims.md", claims_markdown(claims(experiments), experiments))
-    return root / "claims.md"
+    return write_claims(root, [load_experiment(folder) for folder in folders])
+
+
+def write_claims(folder: Path, experiments: Sequence[Experiment]) -> Path:
+    """Write the claims on some experiments that are loaded to claims.md in a folder and return its path."""
+    write_text(folder / "claims.md", claims_markdown(claims(experiments), experiments))
+    return folder / "claims.md"

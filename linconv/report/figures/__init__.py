@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 from matplotlib.figure import Figure
 
@@ -10,6 +14,8 @@ from linconv.catalogue.figures import FIGURES
 from linconv.report.figures.drawing import draw_all, lay_out, save_figure
 from linconv.report.plan import Planned, plan_outputs, write_index
 from linconv.report.source import Experiment, load_experiment
+
+_T = TypeVar("_T")
 
 
 def draw_figure(experiment: Experiment, planned: Planned) -> tuple[Figure, str]:
@@ -33,20 +39,31 @@ def render_figures(root: str | Path, *, workers: int = 1) -> list[Path]:
     Raises:
         ResultError: the collected data or the configuration is missing or damaged.
     """
-    experiment = load_experiment(root)
+    return write_figures(load_experiment(root), _nothing, workers=workers)[0]
+
+
+def write_figures(
+    experiment: Experiment, shown: Callable[[Figure], _T], *, workers: int = 1
+) -> tuple[list[Path], dict[str, tuple[str, _T]]]:
+    """What `render_figures` writes of an experiment that is loaded; and by stem the caption and what `shown` returns.
+
+    A figure is drawn once for its files and for what `shown` makes of it.
+    """
     planned = plan_outputs(experiment, FIGURES)
-    written = draw_all(_write, experiment, planned.made, workers)
-    files = {figure.stem: paths for figure, paths in zip(planned.made, written, strict=True)}
-    folder = _folder(experiment)
-    return [*(path for paths in written for path in paths), write_index(folder, planned, FIGURES, files)]
+    drawn = draw_all(partial(_write, shown), experiment, planned.made, workers)
+    stems = [figure.stem for figure in planned.made]
+    files = {stem: paths for stem, (paths, *_) in zip(stems, drawn, strict=True)}
+    index = write_index(experiment.root / "figures", planned, FIGURES, files)
+    kept = {stem: (caption, made) for stem, (_, caption, made) in zip(stems, drawn, strict=True)}
+    return [*itertools.chain.from_iterable(files.values()), index], kept
 
 
-def _write(experiment: Experiment, planned: Planned) -> list[Path]:
+def _nothing(figure: Figure) -> None:
+    return None
+
+
+def _write(shown: Callable[[Figure], _T], experiment: Experiment, planned: Planned) -> tuple[list[Path], str, _T]:
     figure, caption = draw_figure(experiment, planned)
-    return [
-        save_figure(figure, caption, _folder(experiment) / planned.stem, s) for s in experiment.config.figures.formats
-    ]
-
-
-def _folder(experiment: Experiment) -> Path:
-    return experiment.root / "figures"
+    stem = experiment.root / "figures" / planned.stem
+    paths = [save_figure(figure, caption, stem, suffix) for suffix in experiment.config.figures.formats]
+    return paths, caption, shown(figure)

@@ -5,15 +5,19 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import IO, Any
 
+import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from linconv.report.answer.model import Answer, Row, answers
 from linconv.report.costs import Cost, latency_timings, timed_at
-from linconv.report.figures.drawing import say_instead
+from linconv.report.figures.drawing import STYLE, lay_out, say_instead, write
 from linconv.report.figures.style import FAINT, MARGIN, Style, legend_below, variant_dots, variant_styles
+from linconv.report.inference import Place
 from linconv.report.labels import place_label, variant_label
 from linconv.report.source import Experiment
 from linconv.report.text import percent
@@ -53,6 +57,16 @@ def answer_figure(experiment: Experiment, dataset: str, architecture: str, *, ta
         axes.set_ylabel("points")
     legend_below(figure, variant_dots([row.variant for row in answer.rows], styles))
     return figure, _caption(answer, place, timed=len(measures) == 3)
+
+
+def write_answer(
+    experiment: Experiment, place: Place, target: Path | IO[bytes], *, tall: bool = False, **options: Any
+) -> None:
+    """Draw the answer's picture alone, in the style of this project, as a PNG; `options` are those of `write`."""
+    with matplotlib.rc_context(fname=STYLE):
+        figure, _ = answer_figure(experiment, *place, tall=tall)
+        lay_out(figure)
+        write(figure, target, "png", **options)
 
 
 def _caption(answer: Answer, place: str, *, timed: bool) -> str:

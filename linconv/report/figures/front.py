@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import itertools
-import math
 from collections.abc import Iterable, Sequence
 
 from linconv.report.inference import Cell
 from linconv.report.source import Experiment
-from linconv.statistics import Margin, compare
+from linconv.statistics import differing
 
 
 class Front:
@@ -27,12 +26,9 @@ class Front:
         model = experiment.joint_model(dataset)
         if model is None:
             return
-        place, no_margin = (dataset, ""), Margin(math.nan, math.nan)
-        pairs = [(place, pair) for pair in itertools.combinations(names, 2)]
-        alpha = experiment.config.statistics.alpha
-        for (_, (one, other)), found in compare({place: model}, pairs, {place: no_margin}, alpha, plan=False).items():
-            if found.differs:
-                self._better.add((dataset, *((one, other) if found.mean > 0 else (other, one))))
+        pairs, alpha = itertools.combinations(names, 2), experiment.config.statistics.alpha
+        for (one, other), difference in differing(model, pairs, alpha).items():
+            self._better.add((dataset, *((one, other) if difference > 0 else (other, one))))
 
     def holds(self, cell: Cell, cost: float, points: Iterable[tuple[Cell, float]]) -> bool:
         """Whether a cell with its cost is on the front of some cells with theirs."""

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -14,8 +16,9 @@ from markupsafe import Markup, escape
 from linconv.report.answer import weight
 from linconv.report.claims import ERRATA, Claim, claims, protocol_deviations
 from linconv.report.labels import architecture_label, dataset_label, variant_label
+from linconv.report.page.images import Drawn
 from linconv.report.page.sections import Section, anchor, section, slugs
-from linconv.report.source import Experiment, load_experiment
+from linconv.report.source import Experiment, load_experiment, same_data
 from linconv.report.verdicts import HOW_TO_READ
 from linconv.results import ResultError
 from linconv.results.collect import collect
@@ -26,24 +29,46 @@ HERE = Path(__file__).parent
 VERDICTS = {"supported": "✓", "not supported": "✗", "undecided": "?", "not measured": "–"}
 
 
-def build_report(folder: str | Path, output: str | Path | None = None, *, workers: int = 1) -> Path:
+def build_report(
+    folder: str | Path,
+    output: str | Path | None = None,
+    *,
+    workers: int = 1,
+    rendered: Mapping[Path, Rendered] = MappingProxyType({}),
+) -> Path:
     """Write the report on `folder` to `output`, by default report.html in the folder; returns its path.
 
-    Figures are drawn by `workers` processes.
+    Figures are drawn by `workers` processes, unless they were `rendered` before; see `report_html`.
 
     Raises:
         ResultError: the folder holds no experiment, or none that can be read.
     """
     path = Path(folder, "report.html") if output is None else Path(output)
-    write_text(path, report_html(folder, workers=workers))
+    write_text(path, report_html(folder, workers=workers, rendered=rendered))
     return path
 
 
-def report_html(folder: str | Path, *, workers: int = 1) -> str:
+@dataclass(frozen=True)
+class Rendered:
+    """An experiment whose files were rendered, and its figures as the page shows them."""
+
+    experiment: Experiment
+    drawn: Drawn
+
+
+def report_html(
+    folder: str | Path, *, workers: int = 1, rendered: Mapping[Path, Rendered] = MappingProxyType({})
+) -> str:
     """The report on an experiment's folder, or on a folder of them, as one page; the same results give the same bytes.
 
     Results are taken as they are: what is missing, damaged, stale or diverged is shown as such. In a folder of
     experiments, one that cannot be read is named on the page.
+
+    Args:
+        folder: of an experiment or of several.
+        workers: processes that draw figures.
+        rendered: by folder what was rendered of an experiment. Where the results give the data that it was rendered of,
+            nothing is computed or drawn again.
 
     Raises:
         ResultError: the folder holds no experiment, or none that can be read.
@@ -55,8 +80,8 @@ def report_html(folder: str | Path, *, workers: int = 1) -> str:
     with tempfile.TemporaryDirectory() as temporary:
         for slug, root in zip(slugs(roots), roots, strict=True):
             try:
-                experiment = collected(root, Path(temporary, slug))
-                sections.append(section(slug, experiment, read_experiment(root), workers=workers))
+                experiment, drawn = _newest(root, Path(temporary, slug), rendered.get(root))
+                sections.append(section(slug, experiment, read_experiment(root), drawn, workers=workers))
             except ResultError as error:
                 if len(roots) == 1:
                     raise
@@ -93,6 +118,14 @@ def collected(root: Path, scratch: Path) -> Experiment:
     collect(config, root, partial=True, data=scratch / "data")
     write_text(scratch / "config.yaml", (root / "config.yaml").read_text(encoding="utf-8"))
     return load_experiment(scratch)
+
+
+def _newest(root: Path, scratch: Path, rendered: Rendered | None) -> tuple[Experiment, Drawn | None]:
+    """The collected data, with the figures where these were drawn of the same data before."""
+    experiment = collected(root, scratch)
+    if rendered is None or not same_data(rendered.experiment, experiment):
+        return experiment, None
+    return rendered.experiment, rendered.drawn
 
 
 def _cells(claim: Claim, sections: Sequence[Section]) -> list[tuple[str, str]]:

@@ -4,23 +4,22 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Sequence
-from functools import partial
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-import matplotlib
 import PIL.Image
 from matplotlib.figure import Figure
 
 from linconv.report.figures import draw_figure
-from linconv.report.figures.answer import answer_figure
-from linconv.report.figures.drawing import STYLE, draw_all, lay_out, write
+from linconv.report.figures.answer import write_answer
+from linconv.report.figures.drawing import draw_all, write
 from linconv.report.inference import Place
 from linconv.report.plan import Planned
 from linconv.report.source import Experiment
 
 DPI = 120  # a page of many experiments stays below 5 MB; the figures beside it are sharper
 PALETTE = 256  # colors of an image
+_FAST = {"compress_level": 1}  # it is compressed again with fewer colors
 
 
 class Image(NamedTuple):
@@ -34,27 +33,40 @@ class Image(NamedTuple):
     height: int
 
 
-def images(slug: str, experiment: Experiment, planned: Sequence[Planned], *, workers: int = 1) -> list[Image]:
-    """Some figures of an experiment as PNGs of few colors, which are a third of the size and look the same."""
-    return draw_all(partial(_image, slug), experiment, planned, workers)
+Png = tuple[str, int, int]  # base64, width and height in CSS pixels
+Drawn = Mapping[str, tuple[str, Png]]  # captions and images of figures by their stem
 
 
-def _image(slug: str, experiment: Experiment, planned: Planned) -> Image:
+def images(
+    slug: str, experiment: Experiment, planned: Sequence[Planned], drawn: Drawn | None = None, *, workers: int = 1
+) -> list[Image]:
+    """Some figures of an experiment as images of the page; they are drawn here unless they are `drawn`."""
+    if drawn is None:
+        drawn = dict(zip([p.stem for p in planned], draw_all(_captioned, experiment, planned, workers), strict=True))
+    found = ((p, *drawn[p.stem]) for p in planned)
+    return [Image(f"{slug}-figure-{p.stem}", p.title, caption, *image) for p, caption, image in found]
+
+
+def _captioned(experiment: Experiment, planned: Planned) -> tuple[str, Png]:
     figure, caption = draw_figure(experiment, planned)
-    return Image(f"{slug}-figure-{planned.stem}", planned.title, caption, *_png(figure))
+    return caption, page_png(figure)
 
 
-def tall_answer(experiment: Experiment, place: Place) -> tuple[str, int, int]:
-    """The answer's picture for narrow screens: its PNG with its size in CSS pixels."""
-    with matplotlib.rc_context(fname=STYLE):
-        figure, _ = answer_figure(experiment, *place, tall=True)
-        lay_out(figure)
-        return _png(figure)
-
-
-def _png(figure: Figure) -> tuple[str, int, int]:
+def tall_answer(experiment: Experiment, place: Place) -> Png:
+    """The answer's picture for narrow screens."""
     buffer = io.BytesIO()
-    write(figure, buffer, "png", dpi=DPI, pil_kwargs={"compress_level": 1})
+    write_answer(experiment, place, buffer, tall=True, dpi=DPI, pil_kwargs=_FAST)
+    return _reduced(buffer)
+
+
+def page_png(figure: Figure) -> Png:
+    """A figure that is laid out as a PNG of few colors, which is a third of the size and looks the same."""
+    buffer = io.BytesIO()
+    write(figure, buffer, "png", dpi=DPI, pil_kwargs=_FAST)
+    return _reduced(buffer)
+
+
+def _reduced(buffer: io.BytesIO) -> Png:
     picture = PIL.Image.open(buffer).convert("RGB")
     buffer = io.BytesIO()
     reduced = picture.quantize(PALETTE, method=PIL.Image.Quantize.MEDIANCUT, dither=PIL.Image.Dither.NONE)

@@ -21,7 +21,7 @@ from linconv.report.compare.origins import origin_values
 from linconv.report.formats import to_html
 from linconv.report.labels import architecture_label, dataset_label, draw_label, place_label, split_label, variant_label
 from linconv.report.links import run_anchor
-from linconv.report.page.images import Image, images, tall_answer
+from linconv.report.page.images import Drawn, Image, Png, images, tall_answer
 from linconv.report.page.plots import Plot, history_plots
 from linconv.report.plan import Planned, plan_outputs
 from linconv.report.source import CellKey, Experiment
@@ -73,7 +73,7 @@ class ShownCell:
 class ShownAnswer(NamedTuple):
     """The weightiest answer of an experiment: where, the verdict, sentences with numbers, what is missing, its picture.
 
-    `tall` is the picture for narrow screens: PNG, width, height.
+    `tall` is the picture for narrow screens.
     """
 
     place: str
@@ -81,7 +81,7 @@ class ShownAnswer(NamedTuple):
     sentences: list[str]
     missing: str
     image: Image | None
-    tall: tuple[str, int, int] | None
+    tall: Png | None
 
 
 @dataclass(frozen=True)
@@ -116,15 +116,17 @@ def anchor(slug: str, dataset: str, architecture: str, variant: str) -> str:
     return f"{slug}-{run_anchor(dataset, architecture, variant).removeprefix('#')}"
 
 
-def section(slug: str, experiment: Experiment, results: Results, *, workers: int = 1) -> Section:
-    """Everything the page says about one experiment."""
+def section(
+    slug: str, experiment: Experiment, results: Results, drawn: Drawn | None = None, *, workers: int = 1
+) -> Section:
+    """Everything the page says about one experiment; its figures are drawn here unless they are `drawn`."""
     planned, figures = plan_outputs(experiment, TABLES), plan_outputs(experiment, FIGURES)
     tables = {table.stem: _table(slug, table, experiment) for table in planned.made}
     failures = tables.pop("failures")
     failed = _failed(experiment)
     cells = [_cell(slug, cell, experiment, results, failed) for cell in plan_cells(experiment.config)]
     reasons = Counter(reason for key, (reason, _) in failed.items() if key is not None)
-    shown = images(slug, experiment, figures.made, workers=workers)
+    shown = images(slug, experiment, figures.made, drawn, workers=workers)
     answer = _answer(experiment, shown)
     finished = int((experiment.runs["status"] == "ok").sum())
     return Section(

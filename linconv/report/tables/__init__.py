@@ -10,7 +10,7 @@ import pandas as pd
 from linconv.catalogue.tables import TABLES
 from linconv.report.formats import WRITERS
 from linconv.report.plan import plan_outputs, write_index
-from linconv.report.source import Experiment, load_experiment
+from linconv.report.source import Experiment, load_experiment, once
 from linconv.report.table import Table
 from linconv.report.wording import mixture_notes
 from linconv.results.files import write_text
@@ -19,6 +19,7 @@ from linconv.results.tidy import safe_cell
 FORMATS = ("md", "tex", "csv", "html")
 
 
+@once
 def make_table(experiment: Experiment, name: str) -> tuple[Table, pd.DataFrame]:
     """A table of the catalogue, and the unrounded numbers behind it as a tidy frame."""
     table, frame = TABLES[name].load()(experiment)
@@ -37,7 +38,11 @@ def render_tables(root: str | Path) -> list[Path]:
     Raises:
         ResultError: the collected data or the configuration is missing or damaged.
     """
-    experiment = load_experiment(root)
+    return write_tables(load_experiment(root))
+
+
+def write_tables(experiment: Experiment) -> list[Path]:
+    """What `render_tables` writes of an experiment that is loaded."""
     folder = experiment.root / "tables"
     planned = plan_outputs(experiment, TABLES)
     files = {table.stem: _write(experiment, table.stem, folder) for table in planned.made}
