@@ -16,11 +16,16 @@ import argparse
 import re
 import shutil
 import sys
+from collections.abc import Sequence
 from importlib.abc import MetaPathFinder
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
+
+if TYPE_CHECKING:  # read where torch cannot be imported
+    from linconv.report.source import Experiment
 
 ROOT = Path(__file__).resolve().parent.parent
 REFERENCE = ROOT / "results" / "reference"
@@ -65,22 +70,23 @@ def copy_results(reference: Path, copy: Path) -> None:
 def collect_and_render(folder: Path) -> None:
     """Make everything that the results in `folder` give, while an import of torch fails."""
     from linconv.config import load_config
-    from linconv.report import render_all
+    from linconv.report import render_loaded
     from linconv.report.figures.drawing import usable_cores
+    from linconv.report.source import load_experiment
     from linconv.results.collect import collect
+    from linconv.results.folders import experiment_folders
 
     for config in sorted(folder.glob("*/config.yaml")):
         collect(load_config(config), config.parent, partial=True)
-    render_all(folder, workers=usable_cores())
-    write_pages(folder)
+    experiments = {root: load_experiment(root) for root in experiment_folders(folder)}
+    render_loaded(folder, experiments, workers=usable_cores())
+    write_pages(folder, list(experiments.values()))
 
 
-def write_pages(folder: Path) -> None:
+def write_pages(folder: Path, experiments: Sequence[Experiment]) -> None:
     """The page of every experiment, and the list of them by weight."""
     from linconv.report.answer.pages import experiment_markdown, experiments_markdown
-    from linconv.report.source import load_experiment
 
-    experiments = [load_experiment(config.parent) for config in sorted(folder.glob("*/config.yaml"))]
     for experiment in experiments:
         (experiment.root / "experiment.md").write_text(experiment_markdown(experiment), encoding="utf-8")
     (folder / "experiments.md").write_text(experiments_markdown(experiments), encoding="utf-8")

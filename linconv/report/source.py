@@ -250,18 +250,27 @@ def load_experiment(root: str | Path) -> Experiment:
         ResultError: a file is missing or damaged.
     """
     root = Path(root)
-    try:
-        config = load_config(root / "config.yaml")
-    except ConfigError as error:
-        raise ResultError(str(error)) from None
+    config = config_of(root)
     hashes = check_manifest(root / "data", [*(f"{name}.csv" for name in COLUMNS), "correlations.npz", COLLECTED])
     frames = {name: _read_csv(root / "data" / f"{name}.csv", columns) for name, columns in COLUMNS.items()}
     return Experiment(root=root, config=config, frames=frames, hashes=hashes)
 
 
-def same_data(one: Experiment, other: Experiment) -> bool:
-    """Whether two experiments were read from the same configuration and the same collected data."""
-    return one.config == other.config and one.hashes == other.hashes
+def config_of(root: Path) -> Config:
+    """The configuration of the experiment in folder `root`.
+
+    Raises:
+        ResultError: it is missing or cannot be used.
+    """
+    try:
+        return load_config(root / "config.yaml")
+    except ConfigError as error:
+        raise ResultError(str(error)) from None
+
+
+def has_data_of(experiment: Experiment, root: Path) -> bool:
+    """Whether an experiment has the configuration and the collected data of the folder `root`."""
+    return experiment.hashes == check_manifest(root / "data") and experiment.config == config_of(root)
 
 
 def _read_csv(path: Path, columns: Sequence[str]) -> pd.DataFrame:

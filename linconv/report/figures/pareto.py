@@ -23,7 +23,7 @@ from linconv.report.costs import (
     timed_at,
     timed_form,
 )
-from linconv.report.figures.drawing import log_ticks, say_instead
+from linconv.report.figures.drawing import lay_out, log_ticks, say_instead
 from linconv.report.figures.front import Front
 from linconv.report.figures.numbered import number_points, numbered_key
 from linconv.report.figures.style import GUIDE, OTHER, network_markers, network_shapes, variant_bars, variant_styles
@@ -173,8 +173,7 @@ def _many(figure: Figure, experiment: Experiment, cells: list[Cell], panels: lis
         axes.set_ylabel("Top-1 accuracy (%)")
         if not _nothing(axes, points):
             drawn.append((axes, points, _above_an_edge(axes, points, colors, front)))
-    figure.draw_without_rendering()
-    figure.set_layout_engine("none")  # the numbers are placed for this layout
+    lay_out(figure)  # the numbers are placed for this layout
     for axes, points, shown in drawn:
         labels = [_number(numbers[p.cell.variant], p, at) for p, at in zip(points, shown, strict=True)]
         number_points(axes, [(p.x, p.y) for p in shown], labels)

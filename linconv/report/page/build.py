@@ -18,7 +18,7 @@ from linconv.report.claims import ERRATA, Claim, claims, protocol_deviations
 from linconv.report.labels import architecture_label, dataset_label, variant_label
 from linconv.report.page.images import Drawn
 from linconv.report.page.sections import Section, anchor, section, slugs
-from linconv.report.source import Experiment, load_experiment, same_data
+from linconv.report.source import Experiment, config_of, has_data_of, load_experiment
 from linconv.report.verdicts import HOW_TO_READ
 from linconv.results import ResultError
 from linconv.results.collect import collect
@@ -80,7 +80,9 @@ def report_html(
     with tempfile.TemporaryDirectory() as temporary:
         for slug, root in zip(slugs(roots), roots, strict=True):
             try:
-                experiment, drawn = _newest(root, Path(temporary, slug), rendered.get(root))
+                known = rendered.get(root)
+                experiment = collected(root, Path(temporary, slug), known.experiment if known else None)
+                drawn = known.drawn if known is not None and experiment is known.experiment else None
                 sections.append(section(slug, experiment, read_experiment(root), drawn, workers=workers))
             except ResultError as error:
                 if len(roots) == 1:
@@ -105,27 +107,21 @@ def report_html(
     )
 
 
-def collected(root: Path, scratch: Path) -> Experiment:
+def collected(root: Path, scratch: Path, loaded: Experiment | None = None) -> Experiment:
     """The collected data: collected anew where the result files are there, since the folder's may be older.
 
     Args:
         root: the experiment's folder.
         scratch: a folder for what is collected, which the experiment reads later as well.
+        loaded: the experiment as it was loaded before; returned, with all that it has computed, where its data are
+            still what the results give.
     """
-    if not (root / "runs").is_dir() and (root / "data").is_dir():
-        return load_experiment(root)
-    config = read_experiment(root).config
-    collect(config, root, partial=True, data=scratch / "data")
-    write_text(scratch / "config.yaml", (root / "config.yaml").read_text(encoding="utf-8"))
-    return load_experiment(scratch)
-
-
-def _newest(root: Path, scratch: Path, rendered: Rendered | None) -> tuple[Experiment, Drawn | None]:
-    """The collected data, with the figures where these were drawn of the same data before."""
-    experiment = collected(root, scratch)
-    if rendered is None or not same_data(rendered.experiment, experiment):
-        return experiment, None
-    return rendered.experiment, rendered.drawn
+    folder = root
+    if (root / "runs").is_dir() or not (root / "data").is_dir():
+        folder = scratch
+        collect(config_of(root), root, partial=True, data=scratch / "data")
+        write_text(scratch / "config.yaml", (root / "config.yaml").read_text(encoding="utf-8"))
+    return loaded if loaded is not None and has_data_of(loaded, folder) else load_experiment(folder)
 
 
 def _cells(claim: Claim, sections: Sequence[Section]) -> list[tuple[str, str]]:
