@@ -1,4 +1,4 @@
-"""Images per second of one core: decode a JPEG file, resize its shorter side to 256, cut out the centre.
+"""Images per second of one core: decode a JPEG file, resize its shorter side to 256, cut out the center.
 
     python benchmarks/decoding.py --rounds 5
 

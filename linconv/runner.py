@@ -254,7 +254,7 @@ def take_reported_epoch(training: Training) -> BestEpoch | None:
 def _metrics(training: Training, chosen: BestEpoch | None, shape: tuple[int, int, int]) -> RunMetrics:
     reported = training.history[-1] if chosen is None else training.history[chosen.epoch - 1]
     params, in_use, sparsity = count_parameters(training.model)
-    # one that diverged before the cut is still the plain network
+    # one that diverged before the pruning step is still the plain network
     is_cut = any(isinstance(c, PruningCallback) and c.kept is not None for c in training.callbacks)
     return RunMetrics(
         top1=None if training.diverged else reported.test_top1,

@@ -135,7 +135,7 @@ def write_class_folders(name: str, root: Path, train: Part, test: Part, patch: p
 
 
 def as_image(pixels: np.ndarray) -> Image.Image:
-    """uint8 (h, w, 1 or 3), as a grey or a coloured image."""
+    """uint8 (h, w, 1 or 3), as a gray or a colored image."""
     return Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels)
 
 

@@ -87,7 +87,7 @@ def test_train_writes_one_whole_result_with_its_provenance(config, tmp_path, lin
     assert {p.name for p in folder.iterdir()} == WHOLE
     result = read_result(folder / "result.json", RunResult)
     assert (result.status, result.metrics.epoch, len(result.history)) == ("ok", 1, 1)
-    # per layer P D + S P + N for 32, 64, 128, 256 filters; then batch normalisation and the classifier
+    # per layer P D + S P + N for 32, 64, 128, 256 filters; then batch normalization and the classifier
     layers = 16 * 27 + 16 * 16 + 32, 32 * 288 + 32 * 32 + 64, 64 * 576 + 64 * 64 + 128, 128 * 1152 + 128 * 128 + 256
     assert result.metrics.params == sum(layers) + 2 * 480 + 10 * 1025
     assert result.metrics.top1 == result.history[-1].test_top1

@@ -14,7 +14,8 @@ class CriterionEntry(Entry):
     Args:
         options: the fields of `linconv.config.Pruning` that this criterion alone reads.
         cut_after: share of the epochs after which channels are cut, where the configuration does not say.
-        trains_cut_network: the network in training already computes what the cut leaves, so the cut may come last.
+        trains_cut_network: the network in training already computes what pruning leaves, so the pruning step may come
+            last.
         source: the publication.
     """
 

@@ -17,7 +17,7 @@ from linconv.catalogue.outputs import Output
 from linconv.catalogue.regularizers import REGULARIZERS, RegularizerEntry
 from linconv.catalogue.tables import TABLES
 
-LISTED = (
+LISTS = (
     "networks",
     "datasets",
     "methods",
@@ -39,7 +39,7 @@ def table(kind: str, methods: Iterable[MethodEntry] = METHODS.values()) -> str:
     """The entries of a kind, one row each, in the order of the catalogue.
 
     Args:
-        kind: one of `LISTED`.
+        kind: one of `LISTS`.
         methods: those of installed packages may be among them.
     """
     tables: dict[str, Callable[[], list[RowCells]]] = {

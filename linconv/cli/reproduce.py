@@ -11,7 +11,7 @@ from linconv.cli.options import command_line, log_to
 from linconv.config import ResolvedRun
 from linconv.results import RunResult, read_result
 from linconv.results.outcomes import read_outcomes
-from linconv.results.reproduction import TOLERANCE, Reproduction, compare_runs, settings_of
+from linconv.results.reproduction import TOLERATED_TOP1, Reproduction, compare_runs, settings_of
 from linconv.stopping import deferred
 
 app = typer.Typer()
@@ -24,7 +24,7 @@ def reproduce(
     results: Annotated[Path, typer.Option(help="where the new result goes")] = Path("results/reproduced"),
     data_root: Annotated[str | None, typer.Option(help="folder of the data sets", show_default=False)] = None,
     device: Annotated[str | None, typer.Option(help="cpu or cuda; by default the original's")] = None,
-    tolerance: Annotated[float, typer.Option(min=0, help="points of top-1, where the bits may differ")] = TOLERANCE,
+    tolerance: Annotated[float, typer.Option(min=0, help="points of top-1, if the bits may differ")] = TOLERATED_TOP1,
     force: Annotated[bool, typer.Option("--force", help="train again what is already there")] = False,
 ) -> None:
     """Train exactly the run that a result file describes, and say what differs.

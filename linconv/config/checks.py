@@ -80,7 +80,7 @@ def _check_changed(config: Config) -> None:
         pruning = variant.pruning
         if pruning is not None and pruning.at == 1 and config.report_epoch == "best_validation":
             raise ValueError(
-                f"report_epoch: 'best_validation' needs epochs after the cut, and '{name}' has pruning.at: 1; "
+                f"report_epoch: 'best_validation' needs epochs after the pruning step, and '{name}' has pruning.at: 1; "
                 "choose less, or report_epoch: last"
             )
 

@@ -14,8 +14,10 @@ from linconv.config.names import check_known
 class Pruning(Frozen):
     """Training starts with the plain network and ends with one that has `params` of its parameters.
 
-    Every group of channels keeps the same share. The cut comes after `at` of the epochs; the rest trains what is left.
-    `at: 1` cuts after the last epoch, for a criterion whose network in training already computes what the cut leaves.
+    Every group of channels keeps the same share. The pruning step comes after `at` of the epochs; the rest trains what
+    is left. `at: 1` prunes after the last epoch, for a criterion whose network in training already computes what
+    pruning leaves.
+
     `criterion` is a name of `linconv.catalogue.criteria`, where the other fields that one criterion alone reads stand.
 
     `scale_penalty` is the weight of the L1 norm of the masked scales of masksparsity, whose mask is chosen after
@@ -61,8 +63,8 @@ class Pruning(Frozen):
                     raise ValueError(f"{name} belongs to criterion '{entry.name}', not to '{self.criterion}'")
         if self.at == 1 and not own.trains_cut_network:
             raise ValueError(
-                f"at: 1 leaves '{self.criterion}' no epoch to train what the cut leaves; choose less, such as 0.5"
+                f"at: 1 leaves '{self.criterion}' no epoch to train what pruning leaves; choose less, such as 0.5"
             )
         if "mask_at" in own.options and self.mask_at >= self.at:
-            raise ValueError(f"mask_at ({self.mask_at}) must lie before the cut, at ({self.at})")
+            raise ValueError(f"mask_at ({self.mask_at}) must lie before the pruning step, at ({self.at})")
         return self

@@ -1,4 +1,4 @@
-"""From a configuration to the matrix of runs: what each run is, where it lives, how it is recognised."""
+"""From a configuration to the matrix of runs: what each run is, where it lives, how it is recognized."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Variants: a named layer, its options and its regularisers. The built-in ones are data of the catalogue."""
+"""Variants: a named layer, its options and its regularizers. The built-in ones are data of the catalogue."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Batches: shuffled, augmented and normalised on the device, the same on every device and from memory or files."""
+"""Batches: shuffled, augmented and normalized on the device, the same on every device and from memory or files."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def batches(
     generator_seed: tuple[int, int] | None = None,
     share: Share | None = None,
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield (x, y), x normalised float32 (b, c, h, w) and y int64 (b,); the last, smaller batch is kept.
+    """Yield (x, y), x normalized float32 (b, c, h, w) and y int64 (b,); the last, smaller batch is kept.
 
     Order, crops and flips are drawn on the CPU from `generator_seed` alone, so a run on a GPU and a resumed
     one see the batches of an uninterrupted run on a CPU.

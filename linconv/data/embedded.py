@@ -38,7 +38,7 @@ def load_digits(root: Path) -> Arrays:
 
 
 def load_synthetic(root: Path) -> Arrays:
-    """Ten random 4x4 colour patterns, enlarged to 32x32, under noise: 500 to train, 200 to test."""
+    """Ten random 4x4 color patterns, enlarged to 32x32, under noise: 500 to train, 200 to test."""
     # RandomState's stream is frozen by numpy, unlike default_rng's: every machine makes the same images.
     random = np.random.RandomState(0)
     coarse = random.uniform(64, 192, size=(CLASSES, 3, 4, 4))

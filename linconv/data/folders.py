@@ -99,7 +99,7 @@ def describe_imagefolder(name: str, options: ImageFolderOptions, images: Images,
     """The facts of a folder; mean and standard deviation are measured on the training images where not given.
 
     Raises:
-        DataError: a channel of the training part is constant, so it cannot be normalised; or a streamed image
+        DataError: a channel of the training part is constant, so it cannot be normalized; or a streamed image
             cannot be decoded.
     """
     mean, std = (options.mean, options.std) if options.mean and options.std else _statistics(images)

@@ -52,7 +52,7 @@ def decode_rgb(file: str | os.PathLike[str], *, upright: bool = True) -> np.ndar
 
 
 def _is_plain_jpeg(content: bytes, *, upright: bool) -> bool:
-    """Whether it is a grey or color JPEG file that is not to be turned; no pixel is read."""
+    """Whether it is a gray or color JPEG file that is not to be turned; no pixel is read."""
     if not content.startswith(b"\xff\xd8"):
         return False
     with suppress(ValueError):  # Pillow says what is wrong with it
@@ -122,10 +122,10 @@ def _orientation(image: Image.Image) -> int:
 def read_pixels(file: str, channels: int) -> np.ndarray:
     """The pixels of a PNG or lossless WebP file, uint8 (h, w, channels); nothing is rounded or turned.
 
-    Grey (1 channel) of a coloured file is its red channel, where red, green and blue are equal.
+    Gray (1 channel) of a colored file is its red channel, where red, green and blue are equal.
 
     Raises:
-        DataError: it cannot be decoded, is lossy or has more than 8 bits, colour that is wanted grey, or transparency.
+        DataError: it cannot be decoded, is lossy or has more than 8 bits, color that is wanted gray, or transparency.
     """
     if file.lower().endswith(".webp"):
         with Path(file).open("rb") as stream:

@@ -24,7 +24,7 @@ from linconv.data.errors import DataError
 from linconv.data.memory import host_memory
 from linconv.data.pixels import decode_rgb, undecodable
 
-CHANNELS = 3  # every image is read as RGB, a grey one with three equal channels
+CHANNELS = 3  # every image is read as RGB, a gray one with three equal channels
 
 
 class LoaderError(DataError):
@@ -38,7 +38,7 @@ class ImageFiles:
     Args:
         name: of the data set, for messages.
         paths: file names as bytes (n,); an array, since worker processes would copy a list piece by piece.
-        fit: "stretch" resizes to the square, "crop" resizes the shorter side to it and cuts out the centre. Bilinear,
+        fit: "stretch" resizes to the square, "crop" resizes the shorter side to it and cuts out the center. Bilinear,
             antialiased.
         upright: turn images as their EXIF orientation says.
     """

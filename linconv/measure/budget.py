@@ -19,8 +19,7 @@ from linconv.layers.forms import Form
 from linconv.layers.options import several_names
 from linconv.layers.replacement import ConvReplacement
 from linconv.layers.replacing import check_module
-from linconv.layers.selection import Choice as Patterns
-from linconv.layers.selection import Selection, blank, left_plain
+from linconv.layers.selection import Choice, Selection, blank, left_plain
 from linconv.measure.complexity import complexity
 from linconv.measure.latency import layer_seconds, ratio_to_plain
 from linconv.measure.one_layer import Batches, Loss, as_variant, mean_loss, measure_layers
@@ -50,7 +49,7 @@ LOW_RANK = (_variant("lowrank", rank=0.5), _variant("lowrank", rank=0.25), _vari
 
 
 @dataclass(frozen=True)
-class Choice:
+class LayerReplacement:
     """One convolution to replace: by which variant, its parameters before and after, and what the loss gains."""
 
     layer: str
@@ -68,7 +67,7 @@ class Choice:
 
 
 @dataclass(frozen=True)
-class Plan:
+class BudgetPlan:
     """What to replace in a model to meet a budget.
 
     Attributes:
@@ -84,7 +83,7 @@ class Plan:
     budget: float
     reached: float
     plain: float
-    choices: list[Choice] = field(repr=False)
+    choices: list[LayerReplacement] = field(repr=False)
     left_out: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     def apply(self, model: nn.Module) -> nn.Module:
@@ -93,7 +92,7 @@ class Plan:
         for variant, names in self._by_variant():
             init = fitting_init(variant)
             options: dict[str, Any] = {"init": init} if init else {}
-            wanted = Patterns(include=[glob.escape(name) for name in names])
+            wanted = Choice(include=[glob.escape(name) for name in names])
             done = conversion(changed, variant.layer, wanted, **(variant.layer_options | options))
             if done.redrawn:
                 log.warning("plan: %s", done)
@@ -129,7 +128,7 @@ def plan(
     loss: Loss | None = None,
     batches: Batches | None = None,
     variants: Sequence[str | Variant] | None = None,
-) -> Plan:
+) -> BudgetPlan:
     """Find which convolutions to replace, by which method and rank, so that a model meets a budget.
 
     With `loss` and `batches`, every convolution is replaced by each variant alone and the loss is measured (see
@@ -172,7 +171,7 @@ def plan(
     for _ in range(MAX_CORRECTIONS if cost == "latency" else 1):
         chosen = _solved(offers, (1 - target) * plain, cost, plain, with_data=loss is not None)
         share = 1 - sum(o.saving for o in chosen) / plain
-        made = Plan(cost, budget, share, plain, _choices(wanted, selections, chosen, order), left_out)
+        made = BudgetPlan(cost, budget, share, plain, _choices(wanted, selections, chosen, order), left_out)
         if cost != "latency":
             return made
         reached = ratio_to_plain(model, made.apply(model), size)
@@ -283,11 +282,11 @@ def _solved(offers: Sequence[Offer], saving: float, cost: Cost, plain: float, *,
 
 def _choices(
     variants: Sequence[Variant], selections: Sequence[Selection], chosen: Sequence[Offer], order: Sequence[str]
-) -> list[Choice]:
+) -> list[LayerReplacement]:
     choices = []
     for offer in sorted(chosen, key=lambda offer: order.index(offer.layer)):
         variant = variants[offer.variant]
         conv = next(conv for conv, name in selections[offer.variant].replaced.items() if name == offer.layer)
         after = _blank(variant, conv).params_expected
-        choices.append(Choice(offer.layer, variant, _params(conv), after, offer.increase))
+        choices.append(LayerReplacement(offer.layer, variant, _params(conv), after, offer.increase))
     return choices

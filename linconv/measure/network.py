@@ -1,4 +1,4 @@
-"""The networks that are measured: freshly initialised, and of a pruned variant what the cut leaves."""
+"""The networks that are measured: freshly initialized, and of a pruned variant what pruning leaves."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ def measured_network(
 ) -> nn.Module:
     """A network of a variant on a device and in a layout, with the same initial values whenever it is built.
 
-    Of a pruned variant it is the smaller network, from the first step on: a training step of it is one after the cut,
-    and what a criterion adds to the steps before is in none.
+    Of a pruned variant it is the smaller network, from the first step on: a training step of it is one after the
+    pruning step, and what a criterion adds to the steps before is in none.
 
     Args:
         input_shape: of one image, (c, h, w).

@@ -1,6 +1,6 @@
 """The rule behind the FLOP column of the paper's Table 1, decoded from its cells. It is no cost model.
 
-For one image: a convolution counts out_elements * (k^2 + [bias]) * c / g; batch normalisation 4 per element; a ReLU
+For one image: a convolution counts out_elements * (k^2 + [bias]) * c / g; batch normalization 4 per element; a ReLU
 *module* 1 per element (functional ones nothing); max-pooling k^2 - 1 and a linear layer 2 in - 1 per output; average
 pooling nothing. LinearConv adds the coefficient product once per image, (2P - 1) S c k^2 for full A and
 [(2P - 1) r + (2r - 1) S] c k^2 for rank r, with the full c even where g > 1. So multiply-accumulates are added to

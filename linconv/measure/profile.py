@@ -3,7 +3,7 @@
 torch.profiler records every operation with its shapes. The time of each one, less that of the operations it calls,
 counts once: for the outermost operation around it that has a kind. So a copy that a convolution makes of its input is
 part of the convolution. On a CPU the times are those of the calling thread, on a GPU those of its kernels. A pruned
-variant is profiled as what the cut leaves, in training too.
+variant is profiled as what pruning leaves, in training too.
 """
 
 from __future__ import annotations

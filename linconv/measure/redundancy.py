@@ -70,7 +70,7 @@ def _cosines(filters: Tensor) -> Tensor:
 
 
 def effective_rank(filters: Tensor) -> float:
-    """exp(H) of the singular values of (N, D) filters, normalised to sum 1 (Roy & Vetterli, EUSIPCO 2007).
+    """exp(H) of the singular values of (N, D) filters, normalized to sum 1 (Roy & Vetterli, EUSIPCO 2007).
 
     Between 1 (all filters are multiples of one) and min(N, D); 0 for filters that are all zero.
     """

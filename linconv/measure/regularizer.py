@@ -1,7 +1,7 @@
 """What the correlation regularizer costs: a training step without it and with it, and the penalty alone.
 
-The penalty is timed as implemented, and in the straightforward form for comparison: centre, normalise, V V^T, absolute
-value, sum, with automatic differentiation through all of it. A pruned variant is timed as what the cut leaves.
+The penalty is timed as implemented, and in the straightforward form for comparison: center, normalize, V V^T, absolute
+value, sum, with automatic differentiation through all of it. A pruned variant is timed as what pruning leaves.
 """
 
 from __future__ import annotations

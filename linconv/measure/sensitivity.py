@@ -108,7 +108,7 @@ def train_alone(training: Training, model: nn.Module, layer: str, steps: int) ->
 
     Args:
         training: a finished one, whose recipe counts and whose batches go on with the epochs after its last.
-        model: like the one it trained; running means of batch normalisation stay, dropout is off.
+        model: like the one it trained; running means of batch normalization stay, dropout is off.
         layer: name of the layer.
     """
     own = {p for p in model.get_submodule(layer).parameters() if p.requires_grad}

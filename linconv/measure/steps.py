@@ -26,18 +26,18 @@ def recipe_of(architecture: str, batch_size: int, precision: str = "fp32") -> Re
 
 
 def kinds_of_step(terms: Sequence[Term]) -> list[tuple[tuple[Term, ...], float]]:
-    """The sets of regularisers that are due together, the commonest first, each with the share of the steps it has."""
+    """The sets of regularizers that are due together, the commonest first, each with the share of the steps it has."""
     cycle = math.lcm(*(term.period for term in terms))
     kinds = Counter(tuple(t for t in terms if number % t.period == 0) for number in range(cycle))
     return [(due, count / cycle) for due, count in kinds.most_common()]
 
 
 class TrainingSteps:
-    """Augmentation, forward, loss, regularisers, backward, optimiser, on batches of random images.
+    """Augmentation, forward, loss, regularizers, backward, optimizer, on batches of random images.
 
     Args:
         model: on the device and in the layout; it is put into train mode and trained.
-        recipe: gives the batch size, the optimiser and the precision.
+        recipe: gives the batch size, the optimizer and the precision.
         input_shape: of one image, (c, h, w).
         backend: "eager", "compile" or "cuda_graph".
     """

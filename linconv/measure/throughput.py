@@ -2,7 +2,7 @@
 
 The arms of a result file share input, memory layout, precision and threads; only the convolutions differ.
 Every ratio is taken within a round, against a plain network of the same round, and read beside the ratio of a second
-plain network built independently (the A/A arm). A pruned variant is timed as what the cut leaves, in training too.
+plain network built independently (the A/A arm). A pruned variant is timed as what pruning leaves, in training too.
 """
 
 from __future__ import annotations
@@ -180,7 +180,7 @@ def _inference(key: ThroughputKey, model: nn.Module, x: Tensor) -> Call:
 def _training(
     key: ThroughputKey, options: ThroughputOptions, definition: Variant, model: nn.Module, device: str
 ) -> list[Part]:
-    """Steps of the training loop, with and without the regularisers due: parts weighted by how often they come."""
+    """Steps of the training loop, with and without the regularizers due: parts weighted by how often they come."""
     steps = TrainingSteps(
         model,
         recipe_of(key.architecture, key.batch_size, key.precision),

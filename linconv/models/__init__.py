@@ -28,7 +28,7 @@ def build_model(
     in_channels: int = 3,
     as_released: bool = False,
 ) -> nn.Module:
-    """Build a network whose convolutions are those of a variant, freshly initialised.
+    """Build a network whose convolutions are those of a variant, freshly initialized.
 
     Args:
         architecture: a name of `linconv.catalogue.networks`.

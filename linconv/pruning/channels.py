@@ -1,7 +1,7 @@
 """Which channels of a network must go together, and the network without some of them.
 
 torch-pruning (G. Fang et al., "DepGraph: Towards Any Structural Pruning", CVPR 2023) finds the dependencies; the
-cut itself is a selection of rows and columns, so that an optimiser's moments can be cut in the same way.
+cut itself is a selection of rows and columns, so that an optimizer's moments can be cut in the same way.
 """
 
 from __future__ import annotations

@@ -27,7 +27,7 @@ class Criterion:
         """Prepare a new plain network for its training; raises UserError where it lacks what the criterion needs."""
 
     def at_epoch(self, model: nn.Module, epoch: int, epochs: int) -> None:
-        """Called before each epoch until the cut; `epoch` counts from 0, and the cut comes after `epochs`."""
+        """Called before each epoch until the pruning step, which comes after `epochs`; `epoch` counts from 0."""
 
     def penalty(self, model: nn.Module) -> Tensor:
         """A term of the loss, to be multiplied by `penalty_weight`."""

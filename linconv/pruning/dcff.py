@@ -66,7 +66,7 @@ def temperature(schedule: str, first: float, last: float, epoch: int, epochs: in
 
 
 class FusedFilters(nn.Module):
-    """Parametrisation of a convolution's weight: rows of P W where `rows` says so, 0 elsewhere.
+    """Parametrization of a convolution's weight: rows of P W where `rows` says so, 0 elsewhere.
 
     Args:
         rows: how many rows are kept.
@@ -91,7 +91,7 @@ class FusedFilters(nn.Module):
 
 
 class KeptRows(nn.Module):
-    """Parametrisation of a vector with an entry per channel (bias, scale): 0 but for `rows`."""
+    """Parametrization of a vector with an entry per channel (bias, scale): 0 but for `rows`."""
 
     rows: Tensor
 

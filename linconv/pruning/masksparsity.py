@@ -1,7 +1,7 @@
 """MaskSparsity: only the channels that will go are made sparse.
 
 N. Jiang et al., "Pruning-aware Sparse Regularization for Network Pruning", arXiv 2201.06776: the mask comes first, then
-the L1 norm of those scales of the batch normalisation that lie in it, then the cut.
+the L1 norm of those scales of the batch normalization that lie in it, then the pruning step.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class MaskSparsity(Criterion):
         super().__init__(plan, options)
         self.penalty_weight = options.scale_penalty
         self._kept: list[Tensor] = []  # no mask yet
-        self._indices: dict[str, Tensor] = {}  # of the masked scales of each normalisation, on its device
+        self._indices: dict[str, Tensor] = {}  # of the masked scales of each normalization, on its device
 
     def attach(self, model: nn.Module) -> None:
         for group in self.plan.groups:
@@ -50,7 +50,7 @@ class MaskSparsity(Criterion):
                 )
 
     def at_epoch(self, model: nn.Module, epoch: int, epochs: int) -> None:
-        # the cut's own epoch is at most the last of the plan, so there is one to be sparse in whenever epochs > 0
+        # the epoch of the pruning step is at most the last of the plan, so one is sparse whenever epochs > 0
         if not self._kept and epoch >= min(epochs - 1, round(self.options.mask_at / self.options.at * epochs)):
             self._kept = [
                 best(group_scores(model, group, lambda _, norm: scale_magnitudes(norm), nn.BatchNorm2d), left)

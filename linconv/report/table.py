@@ -18,7 +18,7 @@ class Column:
 
     Args:
         name: its header.
-        group: a header above it that neighbours share, "" for none.
+        group: a header above it that neighbors share, "" for none.
         align: l or r.
         best: which value of each group of rows is printed in bold.
         label: what prints the names in the column as readers know them.

@@ -57,7 +57,7 @@ def pruned_note(experiment: Experiment, variants: Sequence[str]) -> list[str]:
     names = [v for v in variants if v != "conv" and known[v].pruning is not None]
     if not names:
         return []
-    return [f"Timed as what the cut leaves, whose MACs are in the runs alone: {', '.join(map(variant_label, names))}."]
+    return [f"Timed as what pruning leaves, whose MACs are in the runs alone: {', '.join(map(variant_label, names))}."]
 
 
 def shown_variants(experiment: Experiment, timed: pd.DataFrame) -> tuple[list[str], list[str]]:

@@ -8,7 +8,7 @@ from linconv.report.labels import dataset_label, place_label, variant_of
 from linconv.report.source import CELL, Experiment
 from linconv.results.notes import Mixture
 
-NAMED = 5  # cells that a note names before it counts the rest
+CELLS_NAMED = 5  # cells that a note names before it counts the rest
 
 
 def detail_note(experiment: Experiment, variants: Sequence[str]) -> str:
@@ -48,8 +48,8 @@ def mixture_notes(mixtures: Iterable[Mixture]) -> list[str]:
 
 def _listed(labels: Sequence[str]) -> str:
     """The first few names, and how many more there are."""
-    more = len(labels) - NAMED
-    return ", ".join(labels[:NAMED]) + (f" and {more} more" if more > 0 else "")
+    more = len(labels) - CELLS_NAMED
+    return ", ".join(labels[:CELLS_NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
 def warning_notes(experiment: Experiment) -> list[str]:

@@ -10,7 +10,7 @@ from linconv.config.rules import at_least
 
 Count = Annotated[int, at_least(0)]
 
-HEAD = ("layer", "kind", "output", "parameters", "MACs folded", "MACs in feature space")
+HEADER = ("layer", "kind", "output", "parameters", "MACs folded", "MACs in feature space")
 NO_FORM = "n/a"
 
 
@@ -62,7 +62,7 @@ class Complexity:
     layers: list[LayerComplexity]
 
     def __str__(self) -> str:
-        rows = [HEAD] + [
+        rows = [HEADER] + [
             (
                 layer.layer or "(the model)",
                 layer.kind,

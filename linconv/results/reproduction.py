@@ -12,7 +12,7 @@ from linconv.config.load import parse_config
 from linconv.results.kinds.run_record import Epoch, RunResult
 from linconv.results.outcomes import Outcomes
 
-TOLERANCE = 1.0  # percentage points of top-1, where something that decides the bits is another
+TOLERATED_TOP1 = 1.0  # percentage points of top-1, where something that decides the bits is another
 
 _MACHINE = ("threads", "channels_last", "deterministic", "compile", "cuda_graph", "runs_per_gpu")
 _BITS_OF_HARDWARE = ("cpu", "gpu", "machine", "instruction_set", "onednn_max_cpu_isa")
@@ -83,7 +83,7 @@ class Reproduction(NamedTuple):
             return "not reproduced: nothing that decides the bits has changed, and they differ"
         return "other bits, as something that decides them has changed"
 
-    def holds(self, tolerance: float = TOLERANCE) -> bool:
+    def holds(self, tolerance: float = TOLERATED_TOP1) -> bool:
         """Whether the original is confirmed: to the bit, or on another machine or by other code to `tolerance` points.
 
         Args:

@@ -22,7 +22,7 @@ from linconv.testing.subject import (
     trained,
 )
 
-TOLERANCE = 1e-9  # of sums of some hundred products in double precision, relative to the largest value
+DOUBLE_PRECISION_TOLERANCE = 1e-9  # of sums of some hundred products in double precision, relative to the largest value
 STEP = 1e-7  # of the numerical derivative
 NUMERICAL = 1e-4  # its tolerance, relative to the length of the gradient
 DIRECTIONS = 3  # along which it is taken; one that agrees is enough, since others may cross the kink of a ReLU
@@ -40,7 +40,7 @@ def located(case: Case, form: str = "") -> Iterator[None]:
         raise AssertionError(f"{where}: {first or type(error).__name__}") from error
 
 
-def close(found: Tensor, wanted: Tensor, what: str, tolerance: float = TOLERANCE) -> None:
+def close(found: Tensor, wanted: Tensor, what: str, tolerance: float = DOUBLE_PRECISION_TOLERANCE) -> None:
     """Raise AssertionError unless two tensors have one shape and equal values but for rounding."""
     assert found.shape == wanted.shape, f"{what} has shape {tuple(found.shape)}, not {tuple(wanted.shape)}"
     if not wanted.numel():

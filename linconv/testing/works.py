@@ -19,7 +19,7 @@ from linconv.layers.geometry import in_channels_last
 from linconv.testing.subject import Subject
 
 YES, FOLDED, NO = "yes", "folded", "no"
-TOLERANCE = 1e-4  # relative to the largest output, in single precision
+SINGLE_PRECISION_TOLERANCE = 1e-4  # relative to the largest output, in single precision
 INT8_TOLERANCE = 0.2
 
 Tool = Callable[[nn.Module, Tensor], None]
@@ -59,7 +59,7 @@ def _passes(tool: Tool, model: nn.Module, x: Tensor) -> bool:
     return True
 
 
-def _same(found: Tensor, wanted: Tensor, tolerance: float = TOLERANCE) -> None:
+def _same(found: Tensor, wanted: Tensor, tolerance: float = SINGLE_PRECISION_TOLERANCE) -> None:
     assert found.shape == wanted.shape
     assert float((found - wanted).abs().max()) <= tolerance * float(wanted.abs().max())
 

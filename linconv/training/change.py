@@ -29,7 +29,7 @@ class NetworkChange(Callback):
     """Gives a training another network, once, when `after` epochs are finished.
 
     A subclass writes `choose`, what is to be done with the network as it is then, and `changed`, which does it. The
-    moments of the optimiser follow the parameters that stay; the others start with none. A checkpoint written after
+    moments of the optimizer follow the parameters that stay; the others start with none. A checkpoint written after
     the change holds the new network and the choice that leads to its shapes.
 
     Attributes:

@@ -58,7 +58,7 @@ class _State(BaseModel):
 
 
 def save_checkpoint(folder: Path, training: Training, identity: str) -> None:
-    """Write model, optimiser, callbacks, random state and history to `folder`; what lies there becomes the previous.
+    """Write model, optimizer, callbacks, random state and history to `folder`; what lies there becomes the previous.
 
     The new file is whole and on the disk before either is moved: at any moment one of the two can be used.
 
@@ -222,7 +222,7 @@ def _apply(state: _State, training: Training) -> None:
     _check_fit(state.model, training.model.state_dict())
     if state.step and not state.optimizer and _keeps_moments(training):
         raise ValueError("its optimiser has no moments")
-    # how the optimiser works is the recipe's and this machine's affair: a GPU's checkpoint continues on a CPU
+    # how the optimizer works is the recipe's and this machine's affair: a GPU's checkpoint continues on a CPU
     groups = training.optimizer.state_dict()["param_groups"]
     training.optimizer.load_state_dict({"state": state.optimizer, "param_groups": groups})
     for parameter, moments in training.optimizer.state.items():  # torch compares neither names nor shapes
@@ -242,7 +242,7 @@ def _apply(state: _State, training: Training) -> None:
 
 
 def _keeps_moments(training: Training) -> bool:
-    """Whether the optimiser has a state after any step; a replaced model's may have made none, nor one in fp16."""
+    """Whether the optimizer has a state after any step; a replaced model's may have made none, nor one in fp16."""
     replaces = any(type(callback).before_load is not Callback.before_load for callback in training.callbacks)
     is_stateful = "betas" in training.optimizer.defaults or training.optimizer.defaults.get("momentum", 0) > 0
     return is_stateful and not replaces and training.recipe.precision != "fp16"

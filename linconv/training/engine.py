@@ -134,7 +134,7 @@ class Training:
         self.replace_model(self.model)
 
     def replace_model(self, model: nn.Module) -> None:
-        """Go on with another model, with a new optimiser."""
+        """Go on with another model, with a new optimizer."""
         self.model = model
         self.forward = Compiled(model) if self.compile else model
         self.renew_optimizer()
@@ -142,7 +142,7 @@ class Training:
             callback.on_model_replaced(self)
 
     def renew_optimizer(self) -> None:
-        """Start the optimiser, and what belongs to it, anew."""
+        """Start the optimizer, and what belongs to it, anew."""
         kind = GraphedStep if self.cuda_graph else EagerStep
         self.optimizer = make_optimizer(
             self.model, self.recipe, plain_params=self.plain_params, capturable=kind.capturable

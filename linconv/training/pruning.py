@@ -1,4 +1,4 @@
-"""Pruning within the epochs of a recipe: until the cut, the plain network; after it, what it left."""
+"""Pruning within the epochs of a recipe: until the pruning step, the plain network; after it, what it left."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from linconv.training.step import Term
 
 log = logging.getLogger("linconv")
 BATCHES = 4  # of training images, for the criteria that look at activations
-WHOLE_TRAINING = 1.0  # as `at`: no epoch is left after the cut
+WHOLE_TRAINING = 1.0  # as `at`: no epoch is left after the pruning step
 
 
 class PruningCallback(NetworkChange):
     """Prepares a plain network for a criterion and cuts its channels before the epoch that the options say.
 
-    Moments of the optimiser are cut like the parameters they belong to. A checkpoint written after the cut holds the
+    Moments of the optimizer are cut like their parameters. A checkpoint written after the pruning step holds the
     smaller network and which channels it kept.
 
     Args:
@@ -34,7 +34,7 @@ class PruningCallback(NetworkChange):
         epochs: of the whole training.
 
     Raises:
-        UserError: the network cannot be pruned so, or the epochs leave none to train what the cut leaves.
+        UserError: the network cannot be pruned so, or the epochs leave none to train what pruning leaves.
     """
 
     def __init__(self, model: nn.Module, input_shape: tuple[int, int, int], options: Pruning, epochs: int) -> None:

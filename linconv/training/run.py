@@ -68,7 +68,7 @@ def count_plain_parameters(run: ResolvedRun, classes: int, channels: int) -> int
 
 
 def where_never_orthogonal(regularizers: tuple[Regularizer, ...], model: nn.Module) -> list[LayerWarning] | None:
-    """The layers that no filters make an orthogonal convolution; None where no regulariser asks for one."""
+    """The layers that no filters make an orthogonal convolution; None where no regularizer asks for one."""
     asked = any(regularizer.name == "conv_orthogonal" for regularizer in regularizers)
     return network_warnings(model, regularizers) if asked else None
 

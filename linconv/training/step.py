@@ -45,7 +45,7 @@ def make_optimizer(
     fused: bool | None = None,
     capturable: bool = False,
 ) -> torch.optim.Optimizer:
-    """The recipe's optimiser over the model's trainable parameters.
+    """The recipe's optimizer over the model's trainable parameters.
 
     Layers say which of their parameters have a learning rate or a weight decay of their own (`parameter_rules`); these
     are groups after the first.

@@ -79,7 +79,7 @@ FOLDERS: dict[str, tuple[str, Change, str]] = {
     "an image of another size": ("cifar10", image(FILE, "RGB", (31, 32)), r"has 31 x 32 pixels, not 32 x 32; replace"),
     "a column": ("cifar10", image(FILE, "RGB", (32, 64)), r"has 32 x 64 pixels, not 32 x 32; replace it"),
     "another image": ("cifar10", image(FILE, "RGB"), CHANGED.format("png class folders")),
-    "colours in a grey set": (
+    "colors in a gray set": (
         "fashionmnist",
         image("test/3/0000.png", "RGB", (28, 28), (1, 2, 3)),
         r"test/3/0000\.png has colours, and the data set is grey; replace it",

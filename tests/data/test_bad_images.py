@@ -16,7 +16,7 @@ def image(name: str, mode: str = "RGB", value: object = 0, **options: object) ->
 
 
 def values(name: str, dtype: str, mode: str | None = None) -> Change:
-    """A grey image of these values."""
+    """A gray image of these values."""
     return lambda pets: Image.fromarray(np.arange(1024).reshape(32, 32).astype(dtype), mode).save(pets / name)
 
 
@@ -24,21 +24,21 @@ CUT_OFF = r"train/ant/9\.{} has {}, not 8 bits per channel; replace it by an 8-b
 UNDECODABLE = r"train/ant/{} cannot be decoded \(.+\); replace or delete it"
 
 IMAGES: dict[str, tuple[Change, str]] = {
-    "16 bits, grey PNG": (values("train/ant/9.png", "uint16"), CUT_OFF.format("png", "mode I;16")),
-    "16 bits, coloured PNG": (deep_png("train/ant/9.png", 2, 3), CUT_OFF.format("png", "more than 8 bits")),
+    "16 bits, gray PNG": (values("train/ant/9.png", "uint16"), CUT_OFF.format("png", "mode I;16")),
+    "16 bits, colored PNG": (deep_png("train/ant/9.png", 2, 3), CUT_OFF.format("png", "more than 8 bits")),
     "16 bits, PNG with transparency": (deep_png("train/ant/9.png", 6, 4), CUT_OFF.format("png", "more than 8 bits")),
-    "16 bits, grey PNG with transparency": (
+    "16 bits, gray PNG with transparency": (
         deep_png("train/ant/9.png", 4, 2),
         CUT_OFF.format("png", "more than 8 bits"),
     ),
     "16 bits, TIFF": (values("train/ant/9.tif", "uint16"), CUT_OFF.format("tif", "mode I;16")),
     "32 bits, TIFF": (values("train/ant/9.tiff", "int32"), CUT_OFF.format("tiff", "mode I")),
     "floats, TIFF": (values("train/ant/9.tif", "float32"), CUT_OFF.format("tif", "mode F")),
-    "16 bits, grey PGM": (
+    "16 bits, gray PGM": (
         write("train/ant/9.pgm", b"P5 2 2 65535\n" + bytes(8)),
         CUT_OFF.format("pgm", "mode I"),
     ),
-    "12 bits, coloured PPM": (
+    "12 bits, colored PPM": (
         write("train/ant/9.ppm", b"P6 2 2 4095\n" + bytes(24)),
         CUT_OFF.format("ppm", "values up to 4095"),
     ),

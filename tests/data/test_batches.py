@@ -12,7 +12,7 @@ from torch import Tensor
 from linconv.data import DATASETS, DatasetInfo, batches, crop
 
 CIFAR = DATASETS["cifar10"]
-PIXELS = replace(CIFAR, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))  # normalisation that leaves value / 255
+PIXELS = replace(CIFAR, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))  # normalization that leaves value / 255
 
 
 def images_and_labels(n: int, channels: int = 3) -> tuple[Tensor, Tensor]:
@@ -49,7 +49,7 @@ def test_crop_in_the_middle_gives_the_image_back() -> None:
     assert torch.equal(crop(images, middle, middle, 4), images)
 
 
-def test_augmented_images_are_crops_and_flips_of_the_originals_before_normalisation() -> None:
+def test_augmented_images_are_crops_and_flips_of_the_originals_before_normalization() -> None:
     images, labels = images_and_labels(20)
     x, y = whole(images, labels, CIFAR, augment=True, shuffle=True, generator_seed=(0, 0))
     mean, std = (torch.tensor(v).view(3, 1, 1) for v in (CIFAR.mean, CIFAR.std))
@@ -61,7 +61,7 @@ def test_augmented_images_are_crops_and_flips_of_the_originals_before_normalisat
 
 
 def draws(n: int) -> tuple[Tensor, Tensor]:
-    """Offsets (n, 2) and flips (n,) read off from images with one bright pixel each, away from the centre line."""
+    """Offsets (n, 2) and flips (n,) read off from images with one bright pixel each, away from the center line."""
     images = torch.zeros(n, 3, 32, 32, dtype=torch.uint8)
     images[:, :, 16, 10] = 255
     x, _ = whole(images, torch.arange(n), PIXELS, batch_size=1000, augment=True, generator_seed=(3, 1))

@@ -117,16 +117,16 @@ def test_of_several_containers_the_first_in_the_order_is_used_and_named(
 
 
 @pytest.mark.parametrize("name", ["mnist", "fashionmnist"])
-def test_grey_images_in_coloured_files_are_read_exactly(
+def test_grey_images_in_colored_files_are_read_exactly(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     parts = parts_of(name)
-    grey = in_container(write_class_folders, name, tmp_path, parts, monkeypatch)
+    gray = in_container(write_class_folders, name, tmp_path, parts, monkeypatch)
     for mode in ("RGB", "RGBA", "P"):
         for file in (tmp_path / name).rglob("*.png"):
             Image.open(file).convert("L").convert(mode).save(file)
         again = load(name, tmp_path)
-        assert pixels_and_labels(again) == pixels_and_labels(grey)
+        assert pixels_and_labels(again) == pixels_and_labels(gray)
 
 
 def test_files_are_decoded_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

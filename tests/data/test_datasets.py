@@ -55,7 +55,7 @@ def test_digits_are_resized_bilinearly(tmp_path: Path) -> None:
 
     first = torch.from_numpy(load_digits().images[0])  # of class 0, not its fifth: the first training image
     ours = load("digits", tmp_path).train_images[0, 0]
-    # Output pixel 4 i + 2 lies 1/8 of an input pixel beyond the centre of input pixel i, in both directions.
+    # Output pixel 4 i + 2 lies 1/8 of an input pixel beyond the center of input pixel i, in both directions.
     for i, j in ((3, 2), (1, 4), (5, 5)):
         weights = torch.tensor([7 / 8, 1 / 8], dtype=torch.float64)
         expected = weights @ first[i : i + 2, j : j + 2] @ weights * 255 / 16

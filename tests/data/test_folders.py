@@ -79,7 +79,7 @@ def test_a_growing_class_leaves_the_split_of_the_others(classes_only: Path) -> N
     assert torch.equal(others, before.test_images[before.test_labels > 0])
 
 
-def test_formats_sizes_and_colour_modes_mix(parts: Path) -> None:
+def test_formats_sizes_and_color_modes_mix(parts: Path) -> None:
     folder = parts / "pets" / "train" / "cat"
     shutil.rmtree(folder)
     smooth = np.add.outer(np.arange(32), np.arange(32)).astype(np.uint8) * 3
@@ -147,7 +147,7 @@ def test_files_that_are_no_images_are_not_read(parts: Path) -> None:
         ("pets-train", "pets-valid"),
     ],
 )
-def test_parts_are_recognised_under_their_usual_names(train: str, test: str, parts: Path) -> None:
+def test_parts_are_recognized_under_their_usual_names(train: str, test: str, parts: Path) -> None:
     wanted = load_pets(parts)
     (parts / "pets" / "train").rename(parts / "pets" / train)
     (parts / "pets" / "test").rename(parts / "pets" / test)

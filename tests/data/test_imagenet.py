@@ -51,7 +51,7 @@ def test_it_is_streamed_with_a_thousand_classes_and_its_own_input_size(root: Pat
         assert labels.tolist() == list(range(1000))
 
 
-def test_evaluation_sees_the_central_224_pixels_normalised(root: Path) -> None:
+def test_evaluation_sees_the_central_224_pixels_normalized(root: Path) -> None:
     data = load("imagenet", root)
     x, y = next(batches(data.test_images, data.test_labels, batch_size=4, info=data.info))
     for image, label in zip(x, y.tolist(), strict=True):

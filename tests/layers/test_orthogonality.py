@@ -103,8 +103,8 @@ def test_the_interior_of_a_zero_padded_convolution_agrees():
     toeplitz = layer(images).detach().flatten(1).T  # (3 * 49, 2 * 49), zeros beyond the border
     gram = (toeplitz.T @ toeplitz).view(2, 49, 2, 49)  # columns
     gram = gram - torch.eye(98).view(2, 49, 2, 49)
-    centre = gram[:, 3 * 7 + 3]  # of the inputs in the middle, whose outputs are all there
-    torch.testing.assert_close(penalty(layer).square(), centre.square().sum())
+    center = gram[:, 3 * 7 + 3]  # of the inputs in the middle, whose outputs are all there
+    torch.testing.assert_close(penalty(layer).square(), center.square().sum())
 
 
 def orthonormal(rows, columns):

@@ -49,7 +49,7 @@ def test_both_derivatives_by_finite_differences(constant):
     torch.manual_seed(1)
     filters = torch.randn(4, 9, dtype=torch.float64)
     if constant:
-        filters[1] = 0.5  # centred exactly 0
+        filters[1] = 0.5  # centered exactly 0
     inputs = (filters.requires_grad_(), 1e-3)  # above the step, so that a constant filter stays one
     assert torch.autograd.gradcheck(abs_correlation_sum, inputs)
     assert torch.autograd.gradgradcheck(abs_correlation_sum, inputs)
@@ -115,7 +115,7 @@ def test_modes_over_a_model_and_the_models_without_primaries():
         correlation_penalty(model, "mean")
 
 
-# lambda times the sum at initialisation, as the sum of the paper's definition comes out for these networks
+# lambda times the sum at initialization, as the sum of the paper's definition comes out for these networks
 @pytest.mark.parametrize(("architecture", "start"), [("vgg11", 43), ("resnet18", 101), ("resnext29", 680)])
 def test_the_sum_starts_far_above_the_cross_entropy(architecture, start):
     torch.manual_seed(0)
@@ -158,7 +158,7 @@ def test_vmap_of_a_models_penalty_over_seeds(layout):
     torch.testing.assert_close(together(state), torch.stack([correlation_penalty(layer) for layer in layers]).detach())
 
 
-def test_minimising_it_decorrelates():
+def test_minimizing_it_decorrelates():
     torch.manual_seed(0)
     layer = LinearConv2d(8, 16, 3)
     optimizer = torch.optim.Adam([layer.primary_filters], 1e-3)

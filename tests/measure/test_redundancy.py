@@ -48,7 +48,7 @@ def test_layer_record_on_filters_one_can_see_through():
 
 
 def test_shares_of_pairs_above_each_threshold():
-    # centred rows; correlations: (1, 2) 3 / sqrt(2 * 6) = 0.866, (1, 3) 0 and (2, 3) 0.5 exactly or just below
+    # centered rows; correlations: (1, 2) 3 / sqrt(2 * 6) = 0.866, (1, 3) 0 and (2, 3) 0.5 exactly or just below
     rows = torch.tensor([[1.0, -1, 0, 0], [2, -1, -1, 0], [1, 1, -2, 0]]).double()
     rows -= rows.mean(dim=1, keepdim=True)
     record = redundancy(FilterBank(1, "conv", rows, None))
@@ -61,7 +61,7 @@ def test_variance_entropy_is_0_for_one_direction_and_1_for_equal_ones():
     assert variance_entropy(one) == pytest.approx(0, abs=1e-9)
     # the corners of a regular simplex vary alike in all their 5 directions
     assert variance_entropy(torch.eye(6).double()) == pytest.approx(1)
-    # two columns of variances 9 and 1 (centred already): shares 0.9 and 0.1, divided by ln 2
+    # two columns of variances 9 and 1 (centered already): shares 0.9 and 0.1, divided by ln 2
     crossed = torch.tensor([[3.0, 0], [-3, 0], [0, 1], [0, -1]]).double()
     assert variance_entropy(crossed) == pytest.approx(-(0.9 * np.log(0.9) + 0.1 * np.log(0.1)) / np.log(2))
     assert variance_entropy(crossed + 7) == pytest.approx(variance_entropy(crossed))  # the mean filter is no variance

@@ -1,4 +1,4 @@
-"""The cost of the correlation regulariser: what is timed, and how the samples are read."""
+"""The cost of the correlation regularizer: what is timed, and how the samples are read."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from linconv.measure.regularizer import measure_regularizer, penalty_by_autograd
 from linconv.report.tables.regularizer import regularizer_costs
 from linconv.results import read_result
 from linconv.results.kinds import KINDS
-from linconv.results.kinds.regularizer import RegularizerResult, TimedCall, band, costs
+from linconv.results.kinds.regularizer import RegularizerResult, TimedCall, band, call_costs
 from tests.results.factory import make_config, measured_frame
 
 QUICK = {"architectures": ["base"], "batches": [2], "rounds": 3, "block_seconds": 1e-4}
@@ -66,7 +66,7 @@ def test_only_the_step_with_the_penalty_has_it_in_its_loss(monkeypatch):
     for model, terms in seen:
         terms_of.setdefault(model, set()).add(terms)
     assert sorted(tuple(len(terms) for terms in all_terms) for all_terms in terms_of.values()) == [(0,), (0,), (1,)]
-    (term,) = {term for _, terms in seen for term in terms}  # the correlation regulariser alone, not the L1 term
+    (term,) = {term for _, terms in seen for term in terms}  # the correlation regularizer alone, not the L1 term
     model = convert(torch.nn.Sequential(torch.nn.Conv2d(3, 8, 3)), "LSr")
     torch.testing.assert_close(term.penalty(model), correlation_penalty(model))
 
@@ -81,7 +81,7 @@ def test_costs_are_paired_within_rounds_and_averaged_over_the_period(measured):
     }
     arms = [TimedCall(name=name, calls=1, seconds_per_call=seconds) for name, seconds in samples.items()]
     result = measured.model_copy(update={"arms": arms})
-    step, again, both, penalty, plain = costs(result)
+    step, again, both, penalty, plain = call_costs(result)
     assert (step.ratio, step.milliseconds, step.averaged, again.averaged) == (1, 1000, None, None)
     assert (both.ratio, both.averaged) == pytest.approx((1.2, 0.02))
     assert (penalty.ratio, penalty.low, penalty.high, penalty.averaged) == pytest.approx((0.2, 0.2, 0.25, 0.02))
@@ -91,7 +91,7 @@ def test_costs_are_paired_within_rounds_and_averaged_over_the_period(measured):
     assert [cell.text for cell in table.rows[3][5:6] + table.rows[3][8:]] == ["1.0", "0.200 (0.200 to 0.250)", "+2.00"]
     assert table.rows[0][9] == ""
     rows = KINDS["regularizer"].rows({None: result})["regularizer"]
-    assert [row["averaged"] for row in rows] == [cost.averaged for cost in costs(result)]
+    assert [row["averaged"] for row in rows] == [cost.averaged for cost in call_costs(result)]
 
 
 def test_a_variant_without_it_is_refused():

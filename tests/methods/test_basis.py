@@ -41,13 +41,13 @@ def test_norm_and_relu_stand_between_a_shared_convolution_of_each_slice_and_a_1x
         found = torch.func.functional_call(conv, {"weight": layer.filters[:, : channels.shape[1]]}, (channels,))
         maps.append(found if layer.filter_bias is None else found + layer.filter_bias[:, None, None])
     norm = layer.norm
-    normalised = F.batch_norm(
+    normalized = F.batch_norm(
         torch.cat(maps, dim=1),
         *(norm.running_mean.clone(), norm.running_var.clone(), norm.weight, norm.bias),
         training,
         eps=norm.eps,
     )
-    expected = torch.einsum("nm,bmhw->bnhw", layer.combination, normalised.clamp(min=0))
+    expected = torch.einsum("nm,bmhw->bnhw", layer.combination, normalized.clamp(min=0))
     if layer.bias is not None:
         expected = expected + layer.bias[:, None, None]
     same_outputs_and_gradients(layer(x), expected, [x, *layer.parameters()])

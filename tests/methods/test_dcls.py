@@ -24,7 +24,7 @@ def test_a_weight_is_spread_bilinearly_and_learns_where_it_lies():
         layer.values.fill_(2.0)
         layer.positions.copy_(torch.tensor([0.25, -1.5], **DOUBLE).view(2, 1, 1, 1))
     expected = torch.zeros(5, 5, **DOUBLE)
-    expected[2, 0], expected[2, 1] = 2 * 0.75 * 0.5, 2 * 0.75 * 0.5  # y = 0.25 below the centre, x between -2 and -1
+    expected[2, 0], expected[2, 1] = 2 * 0.75 * 0.5, 2 * 0.75 * 0.5  # y = 0.25 below the center, x between -2 and -1
     expected[3, 0], expected[3, 1] = 2 * 0.25 * 0.5, 2 * 0.25 * 0.5
     torch.testing.assert_close(layer.weight[0, 0], expected)
     torch.manual_seed(0)

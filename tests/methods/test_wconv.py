@@ -18,7 +18,7 @@ REFUSED = [
 DOUBLE = {"dtype": torch.float64}
 
 
-def test_density_falls_with_the_distance_from_the_centre():
+def test_density_falls_with_the_distance_from_the_center():
     layer = WConv2d(2, 3, (5, 3), density=[0.5, 0.25], **DOUBLE)
     rows, columns = torch.tensor([0.25, 0.5, 1, 0.5, 0.25], **DOUBLE), torch.tensor([0.5, 1, 0.5], **DOUBLE)
     torch.testing.assert_close(layer.weight, layer.filters * torch.outer(rows, columns))

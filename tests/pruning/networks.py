@@ -23,7 +23,7 @@ NETWORKS = {
 
 
 def network(name: str) -> nn.Module:
-    """A network in double precision and eval mode whose normalisations have a past."""
+    """A network in double precision and eval mode whose normalizations have a past."""
     torch.manual_seed(0)
     model = NETWORKS[name]().double()
     for module in model.modules():
@@ -36,7 +36,7 @@ def network(name: str) -> nn.Module:
 
 
 def masked(model, groups, kept):
-    """A copy whose channels that go are 0 wherever they are made: the network that the cut must equal."""
+    """A copy whose channels that go are 0 wherever they are made: the network that the pruning step must equal."""
     model = copy.deepcopy(model)
     for group, channels in zip(groups, kept, strict=True):
         gone = sorted(set(range(group.size)) - set(channels.tolist()))

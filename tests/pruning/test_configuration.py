@@ -24,9 +24,9 @@ def raw(pruning, **changes):
         ({"criterion": "l2"}, {}, "criterion: unknown criterion 'l2'; did you mean 'l1'?"),
         ({"criterion": "l1", "params": 0}, {}, "define.X.pruning.params: input should be greater than 0"),
         ({"criterion": "l1", "parms": 0.5}, {}, "define.X.pruning.parms: unknown key; did you mean 'params'?"),
-        ({"criterion": "l1", "at": 1}, {}, "at: 1 leaves 'l1' no epoch to train what the cut leaves; choose less"),
+        ({"criterion": "l1", "at": 1}, {}, "at: 1 leaves 'l1' no epoch to train what pruning leaves; choose less"),
         ({"criterion": "l1", "mask_at": 0.1}, {}, "mask_at belongs to criterion 'masksparsity', not to 'l1'"),
-        ({"criterion": "masksparsity", "at": 0.2}, {}, "mask_at (0.25) must lie before the cut, at (0.2)"),
+        ({"criterion": "masksparsity", "at": 0.2}, {}, "mask_at (0.25) must lie before the pruning step, at (0.2)"),
         ({"criterion": "masksparsity", "temperatures": [1, 2]}, {}, "temperatures belongs to criterion 'dcff'"),
         (
             {"criterion": "l1"},
@@ -37,7 +37,7 @@ def raw(pruning, **changes):
         (
             {"criterion": "dcff"},
             {"report_epoch": "best_validation", "validation": {"share": 0.1}},
-            "report_epoch: 'best_validation' needs epochs after the cut, and 'X' has pruning.at: 1; choose less",
+            "report_epoch: 'best_validation' needs epochs after the pruning step, and 'X' has pruning.at: 1; choose",
         ),
         (
             {"criterion": "l1"},

@@ -222,7 +222,7 @@ def test_the_penalty_is_the_sum_of_the_masked_scales_alone():
     assert chooser.penalty_weight == 5e-4
     chooser.attach(model)
     chooser.at_epoch(model, 0, 8)
-    assert chooser.penalty(model) == 0  # the mask is chosen halfway to the cut
+    assert chooser.penalty(model) == 0  # the mask is chosen halfway to the pruning step
     chooser.at_epoch(model, 4, 8)
     chooser.penalty(model).backward()
     kept = chooser.choose(model, list)
@@ -238,7 +238,7 @@ def test_the_penalty_is_the_sum_of_the_masked_scales_alone():
     assert float(chooser.penalty(model).detach()) == pytest.approx(total)
 
 
-def test_mask_sparsity_needs_batch_normalisation():
+def test_mask_sparsity_needs_batch_normalization():
     model = network("concatenating, without batch norm")
     chooser = make_criterion(make_plan(model, SHAPE, 0.5), Pruning(criterion="masksparsity"))
     with pytest.raises(UserError, match="none follows stem; choose another criterion"):

@@ -1,4 +1,4 @@
-"""Pruning inside a training: the epochs, the cut, what the result says, and continuing after an interruption."""
+"""Pruning inside a training: the epochs, the pruning step, the result, and continuing after an interruption."""
 
 import copy
 import functools
@@ -87,7 +87,7 @@ def uninterrupted(data):
     ("criterion", "after"), [*itertools.product(CRITERIA, (1, 3)), ("l1", 2), ("betarank", 2), ("dcff", 4)]
 )
 def test_continued_at_any_epoch_it_ends_with_the_same_bits(criterion, after, data, uninterrupted, tmp_path):
-    """Cut after epoch 2 (dcff: 4): continued before the cut, at it and after it."""
+    """Cut after epoch 2 (dcff: 4): continued before the pruning step, at it and after it."""
     continued(run_of({"criterion": criterion}), data, after, tmp_path, uninterrupted(criterion))
 
 
@@ -129,7 +129,7 @@ def test_moments_of_the_channels_that_stay_are_carried_over(optimizer, moment, d
                 self.before = moments(training)
 
         def on_epoch_start(self, training):
-            if training.epoch == 2:  # after the cut, being the last callback
+            if training.epoch == 2:  # after the pruning step, being the last callback
                 self.after = moments(training)
 
     watch = Watch()

@@ -45,7 +45,7 @@ def params(model: nn.Module) -> int:
 
 
 def bits(training: Training) -> Sequence[Tensor]:
-    """All numbers of the network and of the optimiser's moments."""
+    """All numbers of the network and of the optimizer's moments."""
     moments = [v for state in training.optimizer.state.values() for v in state.values() if isinstance(v, Tensor)]
     return [*training.model.state_dict().values(), *moments]
 

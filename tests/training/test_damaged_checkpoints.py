@@ -65,11 +65,11 @@ CHECKPOINTS: dict[str, tuple[Callable[[Path], object], str]] = {
         rewrite(lambda s: s["model"].update({"classifier.weight": torch.zeros(3, 1024)})),
         r"it does not fit the network: classifier\.weight",
     ),
-    "an optimiser of another shape": (
+    "an optimizer of another shape": (
         rewrite(lambda s: s["optimizer"][0].update(exp_avg=torch.zeros(2, 2))),
         r"its optimiser belongs to another model",
     ),
-    "an optimiser of other parameters": (
+    "an optimizer of other parameters": (
         rewrite(lambda s: s["optimizer"].update({999: s["optimizer"][0]})),
         r"its optimiser belongs to another model",
     ),

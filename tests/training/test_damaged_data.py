@@ -87,7 +87,7 @@ def no_parts_and_one_image(root: Path, patch: pytest.MonkeyPatch) -> None:
         shutil.rmtree(pets / part)
 
 
-def one_colour(root: Path, patch: pytest.MonkeyPatch) -> None:
+def one_color(root: Path, patch: pytest.MonkeyPatch) -> None:
     for file in (root / "pets" / "train").rglob("*.png"):
         Image.new("RGB", (32, 32), (7, 7, 7)).save(file)
 
@@ -185,7 +185,7 @@ DATA: dict[str, tuple[str, Damage, str]] = {
     "images: zero bytes": ("pets", fill("pets/train/bee/1.png", b""), UNDECODABLE.format("train/bee/1.png")),
     "images: PNG truncated": ("pets", cut("pets/train/ant/2.png", -1500), UNDECODABLE.format("train/ant/2.png")),
     "images: JPEG truncated": ("pets", truncated_jpeg, UNDECODABLE.format("train/ant/x.jpg")),
-    "images: one colour": ("pets", one_colour, r"one value in all training images \(.*\); give mean and std"),
+    "images: one color": ("pets", one_color, r"one value in all training images \(.*\); give mean and std"),
     "imagenet: missing": ("imagenet", remove("pets"), r"no folder .*imagenet/train; ImageNet must be fetched by hand"),
     "imagenet: too few classes": (
         "imagenet",

@@ -195,7 +195,7 @@ def test_augmentation_follows_the_configuration(synthetic):
         ),
     ],
 )
-def test_the_optimiser_is_the_recipes(recipe, expected):
+def test_the_optimizer_is_the_recipes(recipe, expected):
     optimizer = make_optimizer(nn.Linear(2, 2), Recipe(learning_rate=0.5, **recipe))
     assert type(optimizer).__name__.lower() == recipe["optimizer"]
     assert expected.items() <= optimizer.param_groups[0].items()

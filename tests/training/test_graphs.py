@@ -35,7 +35,7 @@ def _numerics():
 
 @pytest.fixture
 def recorded(monkeypatch):
-    """Graphs on the CPU, with the optimiser that CUDA uses: its state and its rate are tensors."""
+    """Graphs on the CPU, with the optimizer that CUDA uses: its state and its rate are tensors."""
     monkeypatch.setattr(graphs, "CudaCapture", CpuCapture)
     monkeypatch.setattr(engine, "make_optimizer", functools.partial(make_optimizer, fused=True))
 
@@ -117,7 +117,7 @@ def test_graphed_equals_eager_over_schedules_terms_and_ragged_batches(recipe, re
 
 
 def test_a_rate_kept_as_a_number_would_be_frozen_into_the_graph(monkeypatch):
-    """The recorder tells: without the optimiser's own rate on the device, graphed and eager differ or fail."""
+    """The recorder tells: without the optimizer's own rate on the device, graphed and eager differ or fail."""
     monkeypatch.setattr(graphs, "CudaCapture", CpuCapture)
     recipe = Recipe(optimizer="sgd", epochs=4, learning_rate=0.1, schedule="cosine")
     eager, graphed = (fit(make(on, recipe)) for on in (False, True))

@@ -176,8 +176,8 @@ def test_the_scaler_continues_with_the_checkpoint(tmp_path):
     assert resumed.stepper.scaler.state_dict() == whole.stepper.scaler.state_dict()
 
 
-def test_a_fused_optimisers_checkpoint_continues_an_ordinary_one(tmp_path, monkeypatch):
-    """As when a run moves from a GPU to a CPU: how the optimiser works is not taken over with its state."""
+def test_a_fused_optimizers_checkpoint_continues_an_ordinary_one(tmp_path, monkeypatch):
+    """As when a run moves from a GPU to a CPU: how the optimizer works is not taken over with its state."""
     from linconv.training import engine
 
     with monkeypatch.context() as patch:
@@ -248,7 +248,7 @@ def test_a_network_that_cannot_be_compiled_whole_is_one_message(monkeypatch):
         fit(Training(Breaking(), Recipe(epochs=1), lambda e: iter(batches), lambda e: iter(batches), 1, compile=True))
 
 
-def test_the_fused_optimiser_takes_the_recipes_values():
+def test_the_fused_optimizer_takes_the_recipes_values():
     model = Seen()
     rate = make_optimizer(model, Recipe(learning_rate=0.5), fused=True).param_groups[0]["lr"]
     assert isinstance(rate, torch.Tensor)

@@ -66,7 +66,7 @@ def plain_run(**options):
 
 
 class Watch(Callback):
-    """The network before and after the switch, with the optimiser's moments; the parameters that each epoch trained."""
+    """The network before and after the switch, with the optimizer's moments; the parameters that each epoch trained."""
 
     def __init__(self):
         self.seen, self.kept = [], {}

@@ -14,7 +14,7 @@ from linconv.report.inference import Cell, Place, control_of
 from linconv.report.source import CellKey, Experiment, once
 from linconv.statistics import Comparison
 
-NAMED = 3  # LinearConv variants in a sentence; figures and tables have the rest
+VARIANTS_NAMED = 3  # LinearConv variants in a sentence; figures and tables have the rest
 
 
 class Row(NamedTuple):
@@ -122,7 +122,7 @@ def main_variants(experiment: Experiment, planned: Sequence[str]) -> tuple[str, 
     options = {v: known[v].linear for v in linear}
     usual = [v for v, o in options.items() if o is not None and o.init == "paper" and o.sparsity is None]
     sizes = {(o.primary_ratio, o.rank): v for v in usual if (o := options[v]) is not None}
-    return tuple(sizes.values() or linear)[:NAMED]
+    return tuple(sizes.values() or linear)[:VARIANTS_NAMED]
 
 
 def _answer(experiment: Experiment, place: Place) -> Answer:

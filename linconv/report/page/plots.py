@@ -10,7 +10,7 @@ from linconv.report.figures.style import LEAST_CURVE
 from linconv.results import Epoch, RunResult
 
 WIDTH, HEIGHT = 320, 150
-POINTS = 100  # drawn per curve at most
+POINTS_PER_CURVE = 100  # drawn at most
 
 
 class Curve(NamedTuple):
@@ -80,7 +80,7 @@ def _range(values: Sequence[float], form: str) -> str:
 def _points(
     history: Sequence[Epoch], field: str, scale: Callable[[float], float], low: float, high: float, epochs: int
 ) -> str:
-    step = max(1, -(-len(history) // POINTS))
+    step = max(1, -(-len(history) // POINTS_PER_CURVE))
     chosen = [*history[:-1:step], history[-1]]
     span, last = (high - low) or 1.0, max(1, epochs - 1)
     return " ".join(

@@ -54,7 +54,7 @@ class NetworkProfile(Record):
 class ProfileResult(Record):
     """A profile of the plain network and of a variant in its form auto.
 
-    Of every kind of call (steps with and without regularisers are two) `profiled_calls` were profiled, and the
+    Of every kind of call (steps with and without regularizers are two) `profiled_calls` were profiled, and the
     quickest is kept: the one that others disturbed least.
     """
 

@@ -28,7 +28,7 @@ class TimedCall(Record):
 
 
 class RegularizerResult(Record):
-    """What the correlation regulariser of a variant adds to a training step, all arms timed against each other.
+    """What the correlation regularizer of a variant adds to a training step, all arms timed against each other.
 
     `filters` are the (P, D) of every layer that it acts on. `machine` is the state before and after.
     """
@@ -68,7 +68,7 @@ class CallCost(NamedTuple):
     averaged: float | None
 
 
-def costs(result: RegularizerResult) -> list[CallCost]:
+def call_costs(result: RegularizerResult) -> list[CallCost]:
     """The statistics of every arm, in the order of the file."""
     samples = {arm.name: np.asarray(arm.seconds_per_call) for arm in result.arms}
     out = []
@@ -82,7 +82,7 @@ def costs(result: RegularizerResult) -> list[CallCost]:
 
 def band(result: RegularizerResult) -> float:
     """The A/A band: the largest deviation from 1 of the second step's median and quartiles."""
-    again = next(cost for cost in costs(result) if cost.name == STEP_AGAIN)
+    again = next(cost for cost in call_costs(result) if cost.name == STEP_AGAIN)
     return max(abs(ratio - 1) for ratio in (again.low, again.ratio, again.high))
 
 
@@ -141,7 +141,7 @@ class RegularizerCosts(GridKind[RegularizerKey, RegularizerResult]):
         rows = []
         for result in results.values():
             at = result.model_dump() | result.provenance.row() | {"layers": len(result.filters), "band": band(result)}
-            for cost in costs(result):
+            for cost in call_costs(result):
                 rows.append(
                     {
                         **at,

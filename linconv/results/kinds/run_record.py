@@ -27,7 +27,7 @@ from linconv.results.record import (
 class Epoch(Record):
     """Metrics of one epoch. Losses are means per sample of the cross-entropy, accuracies are in percent.
 
-    `penalty` is the mean over the epoch's steps of the regularisers' (weighted) contribution to the loss. `val_*` are
+    `penalty` is the mean over the epoch's steps of the regularizers' (weighted) contribution to the loss. `val_*` are
     those of the validation part, null without one.
     Non-finite numbers (a diverged run) are stored as null.
     """
@@ -48,7 +48,7 @@ class LayerRedundancy(Record):
 
     `share_above_*` is the share of pairs with an absolute correlation above 0.3, 0.5, 0.7 and 0.9.
     `primary_*` are the same over the primary filters alone (null for a plain convolution).
-    `effective_rank` is exp(entropy of the normalised singular values) of the filter matrix, `variance_entropy` the
+    `effective_rank` is exp(entropy of the normalized singular values) of the filter matrix, `variance_entropy` the
     entropy of the variance that its principal components explain, as a share of the largest possible.
     `kernel_sparsity`, `kernel_variance_entropy` and `orthogonality` are those of the CNN Filter DB (Gavrikov & Keuper,
     CVPR 2022), the first two over the k x k kernels, the last over the filters.
@@ -87,7 +87,7 @@ class RunMetrics(Record):
     (the earliest of several). Of a diverged run it is the last.
     `coefficient_sparsity` is the share of sparse coefficients that is zero, null without sparse coefficients.
     `macs` are the multiply-accumulates per image of a pruned network, which complexity.json leaves out; null for every
-    other, and for one that diverged before the cut.
+    other, and for one that diverged before the pruning step.
     `macs_trained` are those of all steps of the training, forward and backward, a search for the rate left out.
     `first_step` is the relative change of the filters by the first step, mean over the convolutions but the first.
     """

@@ -56,7 +56,7 @@ class Arm(Record):
 
     `seconds_per_call` has one entry per round, the mean over a block of `calls` calls; empty unless `status` is ok.
     Peak memory, of a pass of its own over one warm call of each kind, is that of the network, its gradients, the
-    optimiser's state, the images and what the call makes; reserved memory is known of CUDA devices only.
+    optimizer's state, the images and what the call makes; reserved memory is known of CUDA devices only.
     """
 
     name: str

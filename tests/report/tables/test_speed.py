@@ -107,7 +107,7 @@ def test_pruned_networks_have_times_and_no_macs(tmp_path):
     table, _ = speed_table(experiment)
     cells = {str(row[6]): (row[7].text, row[8].text) for row in table.rows}
     assert cells == {"Lr": ("1.00", "0.700 (0.700 to 0.700)"), "X": ("-", "0.700 (0.700 to 0.700)")}
-    note = "Timed as what the cut leaves, whose MACs are in the runs alone: X."
+    note = "Timed as what pruning leaves, whose MACs are in the runs alone: X."
     assert note in table.notes
     assert note in speed_figure(experiment)[1]
 
