@@ -1,7 +1,7 @@
 """What an experiment will take on this machine: hours from a few timed steps, disk space, downloads.
 
-Each (network, variant, shape of the data, recipe) is timed once, on random images, with the batches, augmentation,
-loss terms and memory layout of its runs.
+Each kind of step (`linconv.config.steps`) is timed once, on random images, with the batches, augmentation, loss terms
+and memory layout of its runs.
 """
 
 from __future__ import annotations
@@ -12,31 +12,23 @@ import math
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import NamedTuple
 
-import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from linconv.catalogue.datasets import DATASETS, DatasetInfo
-from linconv.config import Config, ResolvedRun, plan_runs, resolve_runs
+from linconv.config import Config, ResolvedRun, plan_runs
 from linconv.data.containers import is_present
-from linconv.data.dataset import Dataset, input_size
 from linconv.data.errors import DataError
 from linconv.data.folders import load_imagefolder
 from linconv.data.registry import load
 from linconv.layers import ConvReplacement
-from linconv.measure.redundancy import filter_banks, redundancy
-from linconv.measure.timing import synchronise
+from linconv.measure.run_seconds import Parts, Seconds, Timer
 from linconv.models import build_model
-from linconv.results.kinds.run import Runs
-from linconv.results.planned import read_planned
-from linconv.training.engine import Training
-from linconv.training.numerics import check_device, set_numerics
-from linconv.training.run import EVALUATION_BATCH, prepare
+from linconv.results.missing import missing_runs
+from linconv.training.numerics import set_numerics
 
-LEAST_SECONDS, LEAST_STEPS = 0.5, 3  # of what is timed, after one call that is not
-LONG_SECONDS = 2.0  # after which fewer calls are enough
 RESULT_BYTES, EPOCH_BYTES, OUTCOME_BYTES = 5_000, 350, 2.2  # of result.json; of outcomes.npz for a test image
 
 
@@ -46,10 +38,6 @@ class Sizes(NamedTuple):
     train: int
     validation: int
     test: int
-
-
-# Two values: seconds that pass while the machine is as busy as now, and seconds of the processor, all threads together.
-Seconds = np.ndarray
 
 
 class CellEstimate(NamedTuple):
@@ -112,34 +100,33 @@ class Estimate(NamedTuple):
         return max((cell.checkpoint_bytes for cell in self.cells), default=0)
 
 
-def estimate(config: Config, root: Path, device: str) -> Estimate:
+def estimate(
+    config: Config, root: Path, device: str, tell: Callable[[int, str], None] = lambda number, what: None
+) -> Estimate:
     """Time a few steps of every kind of run that `root`, results/<experiment>, lacks.
 
     Args:
         device: "cpu" or "cuda", already reserved.
+        tell: told what is timed next, and the number of it.
 
     Raises:
         linconv.data.DataError: an image folder is missing or cannot be used.
     """
-    missing = [problem.key for problem in read_planned(Runs(), config, root)[1] if problem.reason != "diverged"]
-    runs = resolve_runs(config)
-    data = {name: _data_of(name, config) for name in dict.fromkeys(key.dataset for key in missing)}
-    start = _start_seconds(config, [runs[key] for key in missing[:1]], list(data))
-    timed: dict[Any, tuple[Seconds, Seconds]] = {}
+    missing = missing_runs(config, root)
+    data = {name: _data_of(name, config) for name in dict.fromkeys(run.dataset for run in missing)}
+    start = _start_seconds(config, missing[:1], list(data))
+    timer = Timer(config, device, tell)
     cells: list[CellEstimate] = []
     notes: set[str] = set()
-    for _, keys in itertools.groupby(missing, key=lambda key: key[:3]):
-        waiting = list(keys)
-        run = runs[waiting[0]]
+    for _, runs in itertools.groupby(missing, key=lambda run: run.key[:3]):
+        waiting = list(runs)
+        run = waiting[0]
         info, sizes = data[run.dataset]
-        shape = (info.channels, info.image_size, info.crop_size, info.classes)
-        kind = (run.architecture, run.definition, run.recipe, run.augment, shape, sizes)
-        if kind not in timed:
-            timed[kind] = _time(run, config, info, sizes, device)
-        step, whole = timed[kind]
+        parts = timer.parts(run, info)
+        whole = _seconds_of(run, parts, sizes)
         result, checkpoint = _bytes(run, config, info, sizes)
         cell = run.dataset, run.architecture, run.variant
-        cells.append(CellEstimate(*cell, len(waiting), step[0], whole[0], whole[1], result, checkpoint))
+        cells.append(CellEstimate(*cell, len(waiting), parts.step[0], whole[0], whole[1], result, checkpoint))
         notes |= _left_out(run, info, config, device)
     return Estimate(len(plan_runs(config)), cells, _downloads(config), sorted(notes), start if cells else 0.0)
 
@@ -181,80 +168,17 @@ def _data_of(name: str, config: Config) -> tuple[DatasetInfo, Sizes]:
     return info, Sizes(train - held_out, held_out, test)
 
 
-def _time(run: ResolvedRun, config: Config, info: DatasetInfo, sizes: Sizes, device: str) -> tuple[Seconds, Seconds]:
-    """Time of a training step and of a run; a run with a warm start is in part one of the plain network."""
-    share = run.definition.warm_start
-    if share is None:
-        return _time_network(run, config, info, sizes, device)
-    before = _time_network(run, config, info, sizes, device)
-    replaced = run.model_copy(update={"definition": run.definition.model_copy(update={"warm_start": None})})
-    after = _time_network(replaced, config, info, sizes, device)
-    step, whole = (share * a + (1 - share) * b for a, b in zip(before, after, strict=True))
-    return step, whole
-
-
-def _time_network(
-    run: ResolvedRun, config: Config, info: DatasetInfo, sizes: Sizes, device: str
-) -> tuple[Seconds, Seconds]:
-    check_device(config, run.recipe, device)
-    set_numerics(config.threads, precision=run.recipe.precision, deterministic=config.deterministic)
-    began = _clocks()
-    data = _random_data(info, min(sizes.train, 8 * run.recipe.batch_size), min(sizes.test, EVALUATION_BATCH), device)
-    training = prepare(run, data, device, channels_last=config.channels_last)
-    prepared = _clocks() - began
-    training.forward.train()
-    batches = itertools.cycle(list(itertools.islice(training.train_batches(0), 8)))
-    drawn = _seconds(lambda: next(iter(training.train_batches(0))), device)
-    plain = _seconds(lambda: training.stepper(*next(batches), ()), device)
-    step = drawn + plain
-    if training.terms:
-        with_terms = _seconds(lambda: training.stepper(*next(batches), training.terms), device)
-        step = step + np.maximum(0.0, with_terms - plain) / min(term.period for term in training.terms)
-    evaluated = _seconds(lambda: training.loop.evaluate(training, training.test_batches), device)
-    per_image = evaluated / len(data.test_labels)
-    steps = math.ceil(sizes.train / run.recipe.batch_size)
-    epochs = run.recipe.epochs * (steps * step + (sizes.test + sizes.validation) * per_image)
+def _seconds_of(run: ResolvedRun, parts: Parts, sizes: Sizes) -> Seconds:
+    """The time of a run, from that of its parts."""
+    batches = sizes.train / run.recipe.batch_size
+    steps = math.ceil(batches) if batches > 1 else batches
+    held_out, evaluated = sizes.validation * parts.image, sizes.test * parts.image
+    epochs = run.recipe.epochs * (steps * parts.step + held_out + evaluated)
     # the filters are looked at before and after, and every test image once more
-    rest = prepared + 2 * _look_at_filters(training, info) + sizes.test * per_image
-    return step, epochs + rest
-
-
-def _seconds(call: Callable[[], object], device: str) -> Seconds:
-    """The time of one call, the mean of several after one that is not counted."""
-    call()
-    synchronise(device)
-    began = _clocks()
-    for count in itertools.count(1):
-        call()
-        synchronise(device)
-        spent = _clocks() - began
-        if spent[0] >= (LEAST_SECONDS if count >= LEAST_STEPS else LONG_SECONDS):
-            break
-    return spent / count
-
-
-def _clocks() -> Seconds:
-    return np.array([time.perf_counter(), time.process_time()])
-
-
-def _look_at_filters(training: Training, info: DatasetInfo) -> Seconds:
-    """The time to describe all filters of the network, as a run does twice."""
-    began = _clocks()
-    for bank in filter_banks(training.model, (info.channels, input_size(info), input_size(info))):
-        redundancy(bank)
-    return _clocks() - began
-
-
-def _random_data(info: DatasetInfo, train: int, test: int, device: str) -> Dataset:
-    """Images without a meaning, in the shapes that the data set has once it is loaded."""
-
-    def part(count: int) -> tuple[Tensor, Tensor]:
-        shape = (count, info.channels, info.image_size, info.image_size)
-        images = torch.randint(256, shape, dtype=torch.uint8, device=device)
-        return images, torch.randint(info.classes, (count,), device=device)
-
-    content = cast("Any", None)  # nobody writes a result of this
-    return Dataset(info, *part(train), *part(test), content, torch.arange(test))
+    rest = parts.prepared + 2 * parts.filters + evaluated
+    search = run.rate_search
+    tries = 0.0 if search is None else search.share * len(search.factors)
+    return epochs * (1 + tries) + rest
 
 
 def _bytes(run: ResolvedRun, config: Config, info: DatasetInfo, sizes: Sizes) -> tuple[int, int]:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import logging
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import typer
@@ -9,19 +13,30 @@ import typer
 from linconv.cli.options import log_to
 from linconv.config import Config
 from linconv.config.needs import MEASURING
+from linconv.config.steps import step_kinds
 from linconv.pipeline import cores
 from linconv.results.kinds import KINDS
+from linconv.results.missing import missing_runs
+
+KIND_SECONDS = 1.4  # that timing takes, for images of 32 pixels on one core
+QUIET_SECONDS = 2.0  # after which it is said what is being timed
 
 
 def show_estimate(settings: Config, results: Path, device: str) -> None:
     """Print a line for every cell of the grid that lacks runs, and what all of them take."""
     log_to(None)
+    root = results / settings.experiment
+    kinds = len({kind for run in missing_runs(settings, root) for kind in step_kinds(run)})
+    if kinds:  # before torch is imported, which takes seconds
+        typer.echo(f"timing steps of {kinds} {what_is_timed(kinds)}", err=True)
+    progress = Progress(kinds)
     from linconv.devices import device_slot
 
     with device_slot(device) as here:
         from linconv.estimate import estimate  # torch must see the device chosen above
 
-        found = estimate(settings, results / settings.experiment, here)
+        with quiet():
+            found = estimate(settings, root, here, progress)
     typer.echo(f"{found.planned} runs, {found.runs} of them without a result")
     if found.cells:
         typer.echo(f"{'runs':>5} {'ms a step':>10} {'minutes a run':>14}")
@@ -49,6 +64,37 @@ def show_estimate(settings: Config, results: Path, device: str) -> None:
         typer.echo(f"note       {note}")
     if left := not_estimated(settings):
         typer.echo(f"note       measurements are not in it: {', '.join(left)}")
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Only warnings in the log: what is built to be timed is no run."""
+    log = logging.getLogger("linconv")
+    level = log.level
+    log.setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        log.setLevel(level)
+
+
+def what_is_timed(kinds: int) -> str:
+    """The kinds of runs, and how long it takes to time so many."""
+    named = "kinds of runs (network, layers, size of images and batch)" if kinds > 1 else "kind of run"
+    return f"{named}, about {duration(KIND_SECONDS * kinds)} on an idle core, longer for images above 32 pixels"
+
+
+class Progress:
+    """A line on standard error for what is timed next, where nothing was said for a while."""
+
+    def __init__(self, kinds: int) -> None:
+        self.kinds, self.said = kinds, time.monotonic()
+
+    def __call__(self, number: int, what: str) -> None:
+        now = time.monotonic()
+        if now - self.said >= QUIET_SECONDS:
+            typer.echo(f"{number} of {self.kinds}: {what}", err=True)
+            self.said = now
 
 
 def not_estimated(settings: Config) -> list[str]:
