@@ -54,7 +54,7 @@ def plan(
 ) -> None:
     """List the runs of a configuration, one per line; or estimate what those without a result will take here.
 
-    The estimate times a few training steps of every network and variant, which takes a few seconds each.
+    The estimate times a few training steps of every kind of run, about a second each.
     """
     settings = read_config(config)
     if estimate:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from linconv.layers import SOURCE, ConvReplacement, Count, Factory, Stage, pointwise
 from linconv.layers.geometry import in_layout_of
+from linconv.methods.normalized import normalized
 
 
 class _SlicedConv2d(ConvReplacement):
@@ -87,7 +88,7 @@ class BasisConv2d(_SlicedConv2d):
 
     def forward(self, input: Tensor) -> Tensor:
         batch = input if input.dim() == 4 else input[None]
-        found = F.relu(self.norm(self._filter_slices(batch, self.filter_bias)))
+        found = F.relu(normalized(self, self.norm, self._filter_slices(batch, self.filter_bias)))
         output = pointwise(found, self.combination, self.bias)
         return output if input.dim() == 4 else output[0]
 

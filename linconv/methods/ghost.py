@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from linconv.config.rules import at_least, is_int
 from linconv.layers import ConvReplacement, Factory, Place, Rule, Stage, UnsupportedConvError
 from linconv.layers.geometry import in_layout_of
+from linconv.methods.normalized import normalized
 
 ODD = Rule("an odd int of at least 1", lambda size: is_int(size) and size >= 1 and size % 2 == 1)
 RELU = Rule("True, False, 'auto' or 'network'", lambda relu: isinstance(relu, bool) or relu in ("auto", "network"))
@@ -80,7 +81,7 @@ class GhostConv2d(ConvReplacement):
 
     def forward(self, input: Tensor) -> Tensor:
         batch = input if input.dim() == 4 else input[None]
-        primary = self.norm(self.convolve(batch, self.filters))
+        primary = normalized(self, self.norm, self.convolve(batch, self.filters))
         seen = F.relu(primary) if self.relu else primary
         output = torch.cat([primary, self.cheap_norm(self._cheap(seen))], dim=1)
         if self.relu is True:

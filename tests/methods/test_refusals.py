@@ -31,3 +31,15 @@ def test_groups_where_they_are_accepted(name):
     torch.testing.assert_close(layer(x)[:, :2], layer(other)[:, :2])
     assert not torch.allclose(layer(x)[:, 2:], layer(other)[:, 2:])
     assert layer.stages(49, 49)[-1].macs == 4 * layer.filter_size * 49
+
+
+@pytest.mark.parametrize("name", ["ghost", "basis"])
+def test_one_image_of_one_pixel_in_training_is_one_line_that_names_the_layer(name):
+    layer = convert(nn.Sequential(nn.Conv2d(8, 16, 3, padding=1)), name)[0].train()
+    pixel = torch.randn(1, 8, 1, 1)
+    with pytest.raises(ValueError, match=r"^\w+\(8, 16, kernel_size.* two images or more, call eval\(\)") as raised:
+        layer(pixel)
+    assert "\n" not in str(raised.value)
+    assert type(layer).__name__ in str(raised.value)
+    assert layer(torch.cat([pixel, pixel])).shape == (2, 16, 1, 1)
+    assert layer.eval()(pixel).shape == (1, 16, 1, 1)

@@ -44,6 +44,18 @@ def test_svd_is_exact_at_full_rank_and_nearer_than_one_projection_below():
     assert errors == sorted(errors, reverse=True)
 
 
+@pytest.mark.parametrize("kept", [16, 3])
+def test_the_gram_matrix_gives_the_factors_of_a_decomposition(monkeypatch, kept):
+    torch.manual_seed(0)
+    conv = nn.Conv2d(16, 24, 3, **DOUBLE)
+    with torch.no_grad():  # of input channels that are all different, or combinations of a few
+        conv.weight.copy_(torch.einsum("nkhw,kc->nchw", conv.weight[:, :kept], torch.randn(kept, 16, **DOUBLE)))
+    ours = TuckerConv2d.from_conv2d(conv, in_rank=5, out_rank=7, init="svd").weight.detach()
+    monkeypatch.setattr("linconv.methods.tucker._leading", lambda tensor, rank: leading(tensor.flatten(1), rank))
+    theirs = TuckerConv2d.from_conv2d(conv, in_rank=5, out_rank=7, init="svd").weight.detach()
+    assert (ours - theirs).norm() <= 1e-6 * theirs.norm()
+
+
 def test_svd_of_filters_that_are_all_zero():
     conv = nn.Conv2d(6, 8, 3)
     nn.init.zeros_(conv.weight)
