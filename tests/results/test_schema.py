@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import types
 import typing
 from pathlib import Path
 
@@ -16,41 +15,16 @@ from linconv.results import ComplexityResult, ResultError, RunResult, read_resul
 from linconv.results.kinds import COLUMNS, KINDS
 from linconv.results.manifest import Manifest
 from tests.results.factory import make_complexity, make_config, make_run
+from tests.scripts import load_script
 
-PAGE = (Path(__file__).parents[2] / "docs" / "results.md").read_text(encoding="utf-8")
-NAMES = {str: "text", int: "integer", float: "number", bool: "true/false", type(None): "null"}
+embed_tables = load_script("docs/embed_tables.py")
+PAGE = embed_tables.embedded((Path(__file__).parents[2] / "docs" / "results.md").read_text(encoding="utf-8"))
 
 
 def models() -> list[type[BaseModel]]:
     """Every kind of file and every record inside them."""
-    found: list[type[BaseModel]] = []
-    queue: list[typing.Any] = [*(kind.record for kind in KINDS.values()), Manifest]
-    while queue:
-        item = queue.pop(0)
-        if isinstance(item, type) and not typing.get_args(item) and issubclass(item, BaseModel):
-            if item not in found:
-                found.append(item)
-                queue += [field.annotation for field in item.model_fields.values()]
-        else:
-            queue += [a for a in typing.get_args(item) if not isinstance(a, str | int)]
-    return found
-
-
-def type_text(annotation: typing.Any) -> str:
-    """A field's type as the page writes it."""
-    origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
-    if origin is typing.Literal:
-        return " or ".join(json.dumps(a) for a in arguments)
-    if origin is typing.Annotated:
-        return type_text(arguments[0])
-    if origin in (typing.Union, types.UnionType):
-        return " or ".join(type_text(a) for a in arguments)
-    if origin in (list, tuple):
-        return f"list of {type_text(arguments[0])}"
-    if origin is dict:
-        key, value = arguments
-        return "mapping" if value is typing.Any else f"mapping of {type_text(key)} to {type_text(value)}"
-    return NAMES.get(annotation) or annotation.__name__
+    roots = [*(kind.record for kind in KINDS.values()), Manifest]
+    return list(dict.fromkeys(record for root in roots for record in embed_tables.records(root)))
 
 
 @pytest.mark.parametrize("model", models(), ids=lambda model: model.__name__)
@@ -59,19 +33,29 @@ def test_the_page_lists_every_field_with_its_type(model):
     assert section, f"docs/results.md has no section {model.__name__}"
     rows = re.findall(r"^\| `(\w+)` \| ([^|]*) \| ([^|]+) \|$", section[1], re.M)
     assert [(name, text) for name, text, _ in rows] == [
-        (name, type_text(field.annotation)) for name, field in model.model_fields.items()
+        (name, embed_tables.type_text(field.annotation)) for name, field in model.model_fields.items()
     ]
 
 
 @pytest.mark.parametrize("name", COLUMNS)
 def test_the_page_says_what_a_row_of_every_csv_file_is(name):
-    (section,) = re.findall(r"^## With pandas\n(.*?)(?=^## )", PAGE, re.M | re.S)
-    assert f"`{name}.csv`" in "".join(re.findall(r"^\| (`[^|]*) \|", section, re.M))
+    assert f"`{name}.csv`" in "".join(re.findall(r"^\| (`[^|]*) \| [^|]", PAGE, re.M))
 
 
 @pytest.mark.parametrize("name", [name for name in KINDS if name != "run"])
 def test_the_page_says_where_every_kind_of_file_is_and_what_writes_it(name):
     assert re.search(rf"^\| `{name}(?:/<key>)?\.json` \|.*\| `linconv measure {name}` \|$", PAGE, re.M)
+
+
+def test_a_kind_that_no_page_describes_is_described_by_its_schema():
+    text = re.sub(r"^## ProfileResult\n.*?(?=^## Sens)", "", PAGE, flags=re.M | re.S)
+    new = embed_tables.new_results(text)
+    assert new.startswith("## ProfileResult\n\n| file | content | written by |")
+    assert "| `profile/<key>.json` | Time by kind of operation | `linconv measure profile` |" in new
+    assert "### KindTime\n" in new
+    assert "| `networks` | list of NetworkProfile | networks |" in new
+    assert "ThroughputResult" not in new
+    assert embed_tables.new_results(PAGE) == ""
 
 
 def test_the_page_s_example_is_run(monkeypatch):
