@@ -247,7 +247,7 @@ except Reached:
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout == "False\n"
     assert "timing steps of 36 kinds of runs" in done.stderr
-    assert "about 50 s on an idle core" in done.stderr
+    assert "about 72 s on an idle core" in done.stderr
 
 
 def test_progress_is_told_after_two_silent_seconds(monkeypatch, capsys):

@@ -18,7 +18,7 @@ from linconv.pipeline import cores
 from linconv.results.kinds import KINDS
 from linconv.results.missing import missing_runs
 
-KIND_SECONDS = 1.4  # that timing takes, for images of 32 pixels on one core
+KIND_SECONDS = 2.0  # that timing takes, for images of 32 pixels on one core
 QUIET_SECONDS = 2.0  # after which it is said what is being timed
 
 
