@@ -22,8 +22,8 @@ from tests.data.test_bad_folders import CLASSES, PARTS
 from tests.data.test_bad_images import IMAGES
 from tests.image_folders import write_classes, write_parts
 from tests.results.factory import make_config, write_experiment
-from tests.training.test_damaged_checkpoints import RESULTS
 from tests.training.test_damaged_data import DATA, prepare_data
+from tests.training.test_damaged_results import RESULTS
 
 Prepare = Callable[[Path, pytest.MonkeyPatch], list[str]]  # makes the input; the command that is given it
 

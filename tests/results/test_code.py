@@ -46,7 +46,7 @@ ROOMS: dict[str, tuple[str, str, set[str]]] = {
     "config, the search for a learning rate": ("config/trials.py", "best_trial", TRAINED | MADE_OF_RESULTS),
     "config": ("config/runs.py", "plan_cells", MADE_OF_RESULTS),
     "results": ("results/tidy.py", "write_csv", MADE_OF_RESULTS),
-    "results, a kind of its own": ("results/kinds/regularizer.py", "costs", MADE_OF_RESULTS),
+    "results, a kind of its own": ("results/kinds/regularizer.py", "call_costs", MADE_OF_RESULTS),
     "statistics": ("statistics/fitting.py", "fit", {"report"}),
     "report": ("report/tables/table1.py", "table1", {"report"}),
     "cli": ("cli/runs.py", "train", set()),
