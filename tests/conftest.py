@@ -22,6 +22,12 @@ from tests.damage import Trainer
 LONG = ("tests/workflow/test_slurm", "tests/workflow/", "tests/test_code_blocks", "tests/report/", "tests/methods/")
 
 
+def pytest_sessionstart() -> None:
+    """The first worker gets the longest file, the one of Slurm, which the others shall not hold up."""
+    if os.environ.get("PYTEST_XDIST_WORKER", "gw0") != "gw0" and hasattr(os, "nice"):
+        os.nice(5)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Files whose tests take longest first: at the end no worker waits for the other one."""
     items.sort(key=lambda item: next((i for i, start in enumerate(LONG) if item.nodeid.startswith(start)), len(LONG)))
