@@ -31,6 +31,7 @@ from linconv.results.kinds import KINDS
 
 ROOT = Path(__file__).resolve().parent.parent
 PLACE = re.compile(r"(<!-- (table|catalogue|text): (\S+) -->\n).*?(<!-- /\2 -->)", re.DOTALL)
+NAMES = {str: "text", int: "integer", float: "number", bool: "true/false", type(None): "null"}
 TEXTS = {"how-to-read": how_to_read}
 
 
@@ -47,12 +48,8 @@ def embedded(text: str) -> str:
 
 def _copied(kind: str, name: str, page: str) -> str:
     if kind == "catalogue":
-        return {"results": new_results, "options": new_options}[name](page) if name in NEW else catalogue(name)
+        return NEW[name](page) if name in NEW else catalogue(name)
     return TEXTS[name]() if kind == "text" else (ROOT / name).read_text(encoding="utf-8")
-
-
-NEW = ("results", "options")
-NAMES = {str: "text", int: "integer", float: "number", bool: "true/false", type(None): "null"}
 
 
 def new_results(page: str) -> str:
@@ -70,8 +67,8 @@ def _result(name: str, page: str) -> Iterator[str]:
     file = f"{name}.json" if kind.path(name) == Path(f"{name}.json") else f"{name}/<key>.json"
     yield f"## {kind.record.__name__}"
     yield _table("file, content, written by", [(f"`{file}`", MEASUREMENTS[name].label, f"`linconv measure {name}`")])
-    columns = {file: ", ".join(f"`{column}`" for column in names) for file, names in kind.columns.items()}
-    yield _table("collected in, columns", [(f"`{file}.csv`", names) for file, names in columns.items()])
+    columns = [(f"`{csv}.csv`", ", ".join(f"`{name}`" for name in names)) for csv, names in kind.columns.items()]
+    yield _table("collected in, columns", columns)
     for record in records(kind.record):
         if f"# {record.__name__}\n" in page:
             continue
@@ -132,6 +129,9 @@ def type_text(annotation: Any) -> str:
         key, value = arguments
         return "mapping" if value is Any else f"mapping of {type_text(key)} to {type_text(value)}"
     return NAMES.get(annotation) or annotation.__name__
+
+
+NEW = {"results": new_results, "options": new_options}
 
 
 def outdated(text: str, complete: bool = False) -> bool:

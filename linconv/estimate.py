@@ -10,8 +10,7 @@ import contextlib
 import itertools
 import math
 import time
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
@@ -26,7 +25,6 @@ from linconv.data.registry import load
 from linconv.layers import ConvReplacement
 from linconv.measure.run_seconds import Parts, Seconds, Timer
 from linconv.models import build_model
-from linconv.results.missing import missing_runs
 from linconv.training.numerics import set_numerics
 
 RESULT_BYTES, EPOCH_BYTES, OUTCOME_BYTES = 5_000, 350, 2.2  # of result.json; of outcomes.npz for a test image
@@ -101,18 +99,21 @@ class Estimate(NamedTuple):
 
 
 def estimate(
-    config: Config, root: Path, device: str, tell: Callable[[int, str], None] = lambda number, what: None
+    config: Config,
+    missing: Sequence[ResolvedRun],
+    device: str,
+    tell: Callable[[int, str], None] = lambda number, what: None,
 ) -> Estimate:
-    """Time a few steps of every kind of run that `root`, results/<experiment>, lacks.
+    """Time a few steps of every kind of run that has no result yet.
 
     Args:
+        missing: these runs, cell by cell, see `linconv.results.missing.missing_runs`.
         device: "cpu" or "cuda", already reserved.
         tell: told what is timed next, and the number of it.
 
     Raises:
         linconv.data.DataError: an image folder is missing or cannot be used.
     """
-    missing = missing_runs(config, root)
     data = {name: _data_of(name, config) for name in dict.fromkeys(run.dataset for run in missing)}
     start = _start_seconds(config, missing[:1], list(data))
     timer = Timer(config, device, tell)
@@ -131,7 +132,7 @@ def estimate(
     return Estimate(len(plan_runs(config)), cells, _downloads(config), sorted(notes), start if cells else 0.0)
 
 
-def _start_seconds(config: Config, first: list[ResolvedRun], names: list[str]) -> float:
+def _start_seconds(config: Config, first: Sequence[ResolvedRun], names: list[str]) -> float:
     """Processor seconds of this process once it has what a run begins with: imports, numerics, and the data at hand.
 
     The numerics import a part of torch, and loading may import a library of its own; both take seconds.

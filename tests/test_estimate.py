@@ -20,7 +20,7 @@ from linconv.config import load_config, parse_config, plan_runs
 from linconv.config.needs import MEASURING
 from linconv.config.steps import step_kinds
 from linconv.data import load
-from linconv.estimate import CellEstimate, Estimate, estimate
+from linconv.estimate import CellEstimate, Estimate
 from linconv.measure import run_seconds
 from linconv.measure.redundancy import FilterBank
 from linconv.results import write_result
@@ -37,6 +37,11 @@ RAW = {
     "keep_weights": True,
     "device": "cpu",
 }
+
+
+def estimate(config, root, device, *tell):
+    """Of the runs that a folder of results lacks."""
+    return module.estimate(config, missing_runs(config, root), device, *tell)
 
 
 @pytest.fixture

@@ -25,8 +25,8 @@ QUIET_SECONDS = 2.0  # after which it is said what is being timed
 def show_estimate(settings: Config, results: Path, device: str) -> None:
     """Print a line for every cell of the grid that lacks runs, and what all of them take."""
     log_to(None)
-    root = results / settings.experiment
-    kinds = len({kind for run in missing_runs(settings, root) for kind in step_kinds(run)})
+    missing = missing_runs(settings, results / settings.experiment)
+    kinds = len({kind for run in missing for kind in step_kinds(run)})
     if kinds:  # before torch is imported, which takes seconds
         typer.echo(f"timing steps of {kinds} {what_is_timed(kinds)}", err=True)
     progress = Progress(kinds)
@@ -36,7 +36,7 @@ def show_estimate(settings: Config, results: Path, device: str) -> None:
         from linconv.estimate import estimate  # torch must see the device chosen above
 
         with quiet():
-            found = estimate(settings, root, here, progress)
+            found = estimate(settings, missing, here, progress)
     typer.echo(f"{found.planned} runs, {found.runs} of them without a result")
     if found.cells:
         typer.echo(f"{'runs':>5} {'ms a step':>10} {'minutes a run':>14}")

@@ -130,11 +130,7 @@ class Experiment:
 
         A family is compared once, however many tables and figures ask for it.
         """
-        key = (compare, tuple(pairs), plan)
-        if key not in self.computed:
-            self.computed[key] = compare(self.models, pairs, self.margins, self.config.statistics.alpha, plan=plan)
-        found: dict[tuple[Place, tuple[str, str]], Comparison] = self.computed[key]
-        return found
+        return _compare(self, tuple(pairs), plan)
 
     @property
     def reported_epoch(self) -> str:
@@ -236,6 +232,13 @@ def once(compute: Callable[Concatenate[Experiment, _P], _T]) -> Callable[Concate
         return value
 
     return kept
+
+
+@once
+def _compare(
+    experiment: Experiment, pairs: tuple[tuple[Place, tuple[str, str]], ...], plan: bool
+) -> dict[tuple[Place, tuple[str, str]], Comparison]:
+    return compare(experiment.models, pairs, experiment.margins, experiment.config.statistics.alpha, plan=plan)
 
 
 @once

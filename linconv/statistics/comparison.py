@@ -10,7 +10,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 from scipy import special
 
-from linconv.statistics.family import Maximum, maxima
+from linconv.statistics.family import Maximum, maxima, two_sided
 from linconv.statistics.model import Error, ImageVariance, Model
 
 TestOutcome = Literal["equivalent", "different", "undecided", "n too small"]
@@ -205,7 +205,7 @@ def _comparison(
         low=low,
         high=high,
         error=error,
-        p=2 * float(special.stdtr(error.freedom, -abs(mean) / error.total)),
+        p=two_sided(mean / error.total, error.freedom),
         p_adjusted=maximum.p(mean / error.total, error.freedom),
         p_equivalence=maximum.p(room, error.freedom) if room > 0 else 1.0,
         margin=margin,

@@ -32,6 +32,11 @@ def _normal(dimension: int) -> np.ndarray:
     return np.asarray(special.ndtri(np.clip(shares, 1e-12, 1 - 1e-12)))
 
 
+def two_sided(statistic: float, freedom: float) -> float:
+    """The two-sided p of a single t statistic with its degrees of freedom."""
+    return 2 * float(special.stdtr(freedom, -abs(statistic)))
+
+
 class Maximum:
     """The largest absolute value of correlated normal variables, by which t statistics are adjusted.
 
@@ -61,8 +66,7 @@ class Maximum:
         if math.isinf(statistic):
             return 0.0
         size = abs(statistic)
-        single = 2 * float(special.stdtr(freedom, -size))
-        beyond = single
+        beyond = single = two_sided(size, freedom)
         if self.count > 1 and size > 0:
             beyond = float(special.chdtr(freedom, freedom * (self._largest / size) ** 2).mean())
             beyond = min(max(beyond, single), self.count * single, 1.0)
@@ -83,7 +87,7 @@ class Maximum:
 
     def exceeded(self, statistic: float, alpha: float, freedom: float) -> bool:
         """Whether the adjusted p of a t statistic is below `alpha`, found by bounds of p where these suffice."""
-        single = 2 * float(special.stdtr(freedom, -abs(statistic)))
+        single = two_sided(statistic, freedom)
         if single >= alpha or self.count * self.sharing * single < alpha:
             return single < alpha
         return self.p(statistic, freedom) < alpha
