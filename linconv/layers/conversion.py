@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -18,6 +17,7 @@ from linconv.layers.copies import copied
 from linconv.layers.forms import check_mode
 from linconv.layers.methods import check_options, method_class
 from linconv.layers.places import Place, places_of
+from linconv.layers.progress import watched
 from linconv.layers.replacement import ConvReplacement
 from linconv.layers.replacing import (
     HOOKED,
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from linconv.config import Variant
 
 log = logging.getLogger("linconv")
-PROGRESS_SECONDS = 10
 
 
 class Conversion(NamedTuple):
@@ -285,16 +284,13 @@ def _layers(
     """The new layers; where making them takes long, the log says how far it is."""
     depends = any("options_at" in vars(cls) for cls in layer_class.mro() if cls is not ConvReplacement)
     places = places_of(model) if depends else {}
-    layers, started, said = {}, time.monotonic(), time.monotonic()
-    for conv, name in convs.items():
+    layers = {}
+    for conv, name in watched(convs.items(), "convert", len(convs)):
         here = layer_class.options_at(places.get(conv, Place()), options)
         try:
             layers[conv] = layer_class.from_conv2d(conv, **here)
         except ValueError as error:
             raise type(error)(f"{name}: {error}" if name else str(error)) from error
-        if (now := time.monotonic()) - said > PROGRESS_SECONDS:
-            said = now
-            log.warning("convert: %d of %d layers after %.0f s", len(layers), len(convs), now - started)
     with torch.no_grad():
         layer_class.share_(layers, options.get("init"))
     return layers

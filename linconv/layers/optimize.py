@@ -19,6 +19,7 @@ from linconv.layers.feature_space import feature_space, product_form
 from linconv.layers.geometry import in_channels_last
 from linconv.layers.linear_conv import LinearConv2d
 from linconv.layers.options import several_names
+from linconv.layers.progress import watched
 from linconv.layers.replacement import ConvReplacement
 from linconv.layers.replacing import check_module, has_hooks, refuse_wrappers, replace_modules
 from linconv.layers.sharing import Shared, find_shared, share_tensors
@@ -79,7 +80,9 @@ def optimize(
         if layer not in staying and (found := _exact_forms(name, layer, norms.get(layer), inputs.get(layer), forms))
     }
     _offer_alike(exact, shared)
-    fastest = {layer: _fastest(found, inputs.get(layer)) for layer, found in exact.items()}
+    fastest = {
+        layer: _fastest(found, inputs.get(layer)) for layer, found in watched(exact.items(), "optimize", len(exact))
+    }
     for group in shared.groups:
         fastest |= {layer: _named(exact[layer], fastest[group[0]].name) for layer in group if layer in exact}
     throughout = [{layer: _named(found, form) for layer, found in exact.items()} for form in forms]

@@ -2,33 +2,29 @@
 
 from __future__ import annotations
 
-import glob
-import logging
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from dataclasses import replace
+from typing import Any
 
 from torch import nn
 
 from linconv.config import Variant
 from linconv.config.errors import UserError
-from linconv.layers import conversion, fitting_init, method_class, replaceable
-from linconv.layers.copies import copied
+from linconv.layers import method_class, replaceable
 from linconv.layers.forms import Form
 from linconv.layers.options import several_names
+from linconv.layers.progress import watched
 from linconv.layers.replacement import ConvReplacement
 from linconv.layers.replacing import check_module
-from linconv.layers.selection import Choice, Selection, blank, left_plain
+from linconv.layers.selection import Selection, blank, left_plain
+from linconv.measure.budget_plan import BudgetPlan, Cost, LayerReplacement
 from linconv.measure.complexity import complexity
 from linconv.measure.latency import layer_seconds, ratio_to_plain
 from linconv.measure.one_layer import Batches, Loss, as_variant, mean_loss, measure_layers
 from linconv.measure.shapes import ConvShapes, conv_shapes
 from linconv.measure.solve import Offer, cheapest_offers, fewest_offers
 
-log = logging.getLogger("linconv")
-
-Cost = Literal["params", "macs", "latency"]
 MAX_CORRECTIONS = 3  # of the target of a latency budget, after the whole model was timed
 
 
@@ -46,76 +42,6 @@ LINEAR = (
     _variant("linear", primary_ratio=0.125, rank=0.5),
 )
 LOW_RANK = (_variant("lowrank", rank=0.5), _variant("lowrank", rank=0.25), _variant("lowrank", rank=0.125))
-
-
-@dataclass(frozen=True)
-class LayerReplacement:
-    """One convolution to replace: by which variant, its parameters before and after, and what the loss gains."""
-
-    layer: str
-    variant: Variant
-    params_before: int
-    params_after: int
-    increase: float | None = None
-
-    @property
-    def method(self) -> str:
-        """The layer and its options, as one reads them."""
-        stated = {} if self.variant.options is None else self.variant.options.model_dump(exclude_unset=True)
-        options = ", ".join(f"{name}={value}" for name, value in stated.items())
-        return f"{self.variant.layer}({options})"
-
-
-@dataclass(frozen=True)
-class BudgetPlan:
-    """What to replace in a model to meet a budget.
-
-    Attributes:
-        cost: "params", "macs" (per image, in feature space) or "latency".
-        budget: the share of the plain model's cost that was asked for.
-        reached: the share that the plan takes: counted; for latency the median ratio of measured times.
-        plain: the plain model's cost: parameters, MACs, or seconds of one image.
-        choices: the convolutions to replace, in order of registration; all others stay plain.
-        left_out: the names of those that no variant could replace or make smaller, and why.
-    """
-
-    cost: Cost
-    budget: float
-    reached: float
-    plain: float
-    choices: list[LayerReplacement] = field(repr=False)
-    left_out: Mapping[str, str] = field(default_factory=dict, repr=False)
-
-    def apply(self, model: nn.Module) -> nn.Module:
-        """A converted copy of a model: layers start from its filters where their method can. Train it further."""
-        changed = copied(model)
-        for variant, names in self._by_variant():
-            init = fitting_init(variant)
-            options: dict[str, Any] = {"init": init} if init else {}
-            wanted = Choice(include=[glob.escape(name) for name in names])
-            done = conversion(changed, variant.layer, wanted, **(variant.layer_options | options))
-            if done.redrawn:
-                log.warning("plan: %s", done)
-            changed = done.model
-        return changed
-
-    def _by_variant(self) -> list[tuple[Variant, list[str]]]:
-        grouped: dict[str, tuple[Variant, list[str]]] = {}
-        for choice in self.choices:
-            grouped.setdefault(choice.method, (choice.variant, []))[1].append(choice.layer)
-        return list(grouped.values())
-
-    def __str__(self) -> str:
-        width = max(len("layer"), *(len(choice.layer) for choice in self.choices))
-        method = max(len("method"), *(len(choice.method) for choice in self.choices))
-        lines = [f"{'layer':<{width}}  {'method':<{method}}  {'before':>10}  {'after':>10}  {'loss':>8}"]
-        for c in self.choices:
-            increase = "" if c.increase is None else f"{c.increase:+8.4f}"
-            numbers = f"{c.params_before:>10,}  {c.params_after:>10,}  {increase:>8}"
-            lines.append(f"{c.layer:<{width}}  {c.method:<{method}}  {numbers}")
-        unit = {"params": "parameters", "macs": "MACs", "latency": "time"}[self.cost]
-        lines += left_plain(self.left_out)
-        return "\n".join([*lines, f"{self.reached:.1%} of the {unit} of the plain model; asked for {self.budget:.1%}"])
 
 
 def plan(
@@ -171,7 +97,7 @@ def plan(
     for _ in range(MAX_CORRECTIONS if cost == "latency" else 1):
         chosen = _solved(offers, (1 - target) * plain, cost, plain, with_data=loss is not None)
         share = 1 - sum(o.saving for o in chosen) / plain
-        made = BudgetPlan(cost, budget, share, plain, _choices(wanted, selections, chosen, order), left_out)
+        made = BudgetPlan(cost, budget, share, plain, _choices(wanted, selections, chosen, order, plain), left_out)
         if cost != "latency":
             return made
         reached = ratio_to_plain(model, made.apply(model), size)
@@ -257,13 +183,26 @@ def _with_increases(
 ) -> list[Offer]:
     if not batches:
         raise UserError("plan: there is no batch to measure on")
-    found = []
-    for number, variant in enumerate(variants):
-        own = {offer.layer: offer for offer in offers if offer.variant == number}
-        for measured in measure_layers(model, variant, list(own), lambda m: mean_loss(m, loss, batches)):
-            if math.isfinite(measured.increase):
-                found.append(own[measured.layer]._replace(increase=measured.increase))
-    return found
+    measured = (
+        (number, one)
+        for number, variant in enumerate(variants)
+        for one in measure_layers(
+            model,
+            variant,
+            [offer.layer for offer in offers if offer.variant == number],
+            lambda changed: mean_loss(changed, loss, batches),
+        )
+    )
+    increases = {
+        (one.layer, number): one.increase
+        for number, one in watched(measured, "plan", len(offers), "replacements measured")
+        if math.isfinite(one.increase)
+    }
+    return [
+        offer._replace(increase=increases[offer.layer, offer.variant])
+        for offer in offers
+        if (offer.layer, offer.variant) in increases
+    ]
 
 
 def _solved(offers: Sequence[Offer], saving: float, cost: Cost, plain: float, *, with_data: bool) -> list[Offer]:
@@ -281,12 +220,17 @@ def _solved(offers: Sequence[Offer], saving: float, cost: Cost, plain: float, *,
 
 
 def _choices(
-    variants: Sequence[Variant], selections: Sequence[Selection], chosen: Sequence[Offer], order: Sequence[str]
+    variants: Sequence[Variant],
+    selections: Sequence[Selection],
+    chosen: Sequence[Offer],
+    order: Sequence[str],
+    plain: float,
 ) -> list[LayerReplacement]:
     choices = []
     for offer in sorted(chosen, key=lambda offer: order.index(offer.layer)):
         variant = variants[offer.variant]
         conv = next(conv for conv, name in selections[offer.variant].replaced.items() if name == offer.layer)
         after = _blank(variant, conv).params_expected
-        choices.append(LayerReplacement(offer.layer, variant, _params(conv), after, offer.increase))
+        saved = offer.saving / plain
+        choices.append(LayerReplacement(offer.layer, variant, _params(conv), after, saved, offer.increase))
     return choices

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -13,6 +13,8 @@ from torch import Tensor, nn
 from linconv.config import Variant
 from linconv.layers import conversion, optimize
 from linconv.layers.copies import copied
+from linconv.layers.geometry import geometry, in_channels_last
+from linconv.layers.progress import watched
 from linconv.measure.shapes import image_of
 from linconv.measure.timing import interleave
 
@@ -27,7 +29,8 @@ def layer_seconds(
 ) -> tuple[dict[tuple[str, int | None], float], float]:
     """Seconds of one image in every layer, as it is (None) and replaced by variants (their number), and in the model.
 
-    A replaced layer runs in its fastest exact form. Batch normalization is folded nowhere, which favors none.
+    A replaced layer runs in its fastest exact form. Batch normalization is folded nowhere, which favors none. Layers of
+    one geometry with inputs of one size are timed once.
 
     Args:
         pairs: (name of a convolution, number of a variant).
@@ -35,16 +38,32 @@ def layer_seconds(
     plain = copied(model).eval()
     image = image_of(model, size)
     inputs = _inputs(plain, {name for name, _ in pairs}, image)
-    seconds: dict[tuple[str, int | None], float] = {}
+    numbers = {name: tuple(number for layer, number in pairs if layer == name) for name in inputs}
+    alike: dict[object, list[str]] = {}
     for name, x in inputs.items():
-        conv = plain.get_submodule(name)
-        arms: dict[int | None, nn.Module] = {None: conv}
-        for number in [number for layer, number in pairs if layer == name]:
-            variant = variants[number]  # its layer alone: what it says of a whole model does not count here
-            arms[number] = optimize(conversion(copy.deepcopy(conv), variant.layer, **variant.layer_options).model, x)
-        for arm, value in _medians({str(key): _call(module, x) for key, module in arms.items()}).items():
-            seconds[name, None if arm == "None" else int(arm)] = value
+        alike.setdefault((_geometry(plain.get_submodule(name), x), numbers[name]), []).append(name)
+    seconds: dict[tuple[str, int | None], float] = {}
+    for names in watched(alike.values(), "plan", len(alike), "kinds of layers timed"):
+        first = names[0]
+        taken = _arm_seconds(plain.get_submodule(first), inputs[first], {n: variants[n] for n in numbers[first]})
+        seconds |= {(name, number): value for name in names for number, value in taken.items()}
     return seconds, _medians({"model": _call(plain, image)})["model"]
+
+
+def _geometry(conv: nn.Module, x: Tensor) -> tuple[object, ...]:
+    """What decides how long a convolution of an input takes."""
+    assert isinstance(conv, nn.Conv2d)
+    layouts = in_channels_last(conv.weight), in_channels_last(x)
+    return (*geometry(conv).values(), conv.bias is None, conv.weight.dtype, x.shape, *layouts)
+
+
+def _arm_seconds(conv: nn.Module, x: Tensor, variants: Mapping[int, Variant]) -> dict[int | None, float]:
+    """Seconds of one convolution as it is (None) and replaced by variants, by their numbers."""
+    arms: dict[int | None, nn.Module] = {None: conv}
+    for number, variant in variants.items():  # its layer alone: what it says of a whole model does not count here
+        arms[number] = optimize(conversion(copy.deepcopy(conv), variant.layer, **variant.layer_options).model, x)
+    medians = _medians({str(number): _call(module, x) for number, module in arms.items()})
+    return {number: medians[str(number)] for number in arms}
 
 
 def ratio_to_plain(model: nn.Module, changed: nn.Module, size: tuple[int, int, int]) -> float:

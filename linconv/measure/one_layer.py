@@ -18,6 +18,7 @@ from linconv.config.methods import known_methods
 from linconv.config.names import check_known
 from linconv.layers import conversion, fitting_init, replaceable
 from linconv.layers.copies import copied
+from linconv.layers.progress import watched
 from linconv.layers.replacement import ConvReplacement
 from linconv.layers.replacing import check_module
 from linconv.layers.selection import Choice, left_plain
@@ -98,7 +99,7 @@ def sensitivity(model: nn.Module, loss: Loss, batches: Batches, variant: str | V
         why = "; ".join(["", *left_plain(selection.refused)])
         raise UserError(f"sensitivity: {variant.layer!r} can replace no convolution of the model{why}")
     measured = measure_layers(model, variant, names, lambda network: mean_loss(network, loss, kept))
-    found = list(measured)
+    found = list(watched(measured, "sensitivity", len(names)))
     ranked = sorted(found, key=lambda la: la.increase / la.params_saved if la.params_saved > 0 else math.inf)
     return Sensitivity(found[0].loss_plain, ranked, selection.refused)
 

@@ -64,6 +64,10 @@ def test_the_table_names_layers_methods_and_the_outcome(resnet):
     text = str(linconv.plan(resnet, (3, 64, 64), params=0.6))
     assert "layer4.1.conv2  linear(primary_ratio=0.5)" in text
     assert text.splitlines()[-1].endswith("of the parameters of the plain model; asked for 60.0%")
+    plan = linconv.plan(resnet, (3, 64, 64), macs=0.6)
+    heading, *lines, _ = str(plan).splitlines()
+    assert heading.split("  ")[-1] == "MACs saved"  # no loss without data
+    assert sum(float(line.split()[-1].rstrip("%")) for line in lines) == pytest.approx(100 * (1 - plan.reached), abs=1)
 
 
 @pytest.fixture(scope="module")
