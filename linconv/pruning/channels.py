@@ -6,9 +6,8 @@ cut itself is a selection of rows and columns, so that an optimizer's moments ca
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Literal, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -19,6 +18,7 @@ from linconv.layers import ConvReplacement
 from linconv.layers.copies import copied
 from linconv.layers.options import several_names
 from linconv.layers.replacing import check_module, tied
+from linconv.pruning.following import followed, tied_channels
 
 Side = Literal["out", "in"]
 Kept = Sequence[Tensor]  # the channels that stay, ascending, one tensor for each group
@@ -49,7 +49,8 @@ def channel_groups(
     Args:
         model: a plain network, not changed.
         input_shape: of one image, (c, h, w).
-        exclude: names of layers whose outputs must stay: those that give the class scores.
+        exclude: names of layers whose outputs must stay: those that give the class scores. The name of a module that
+            has layers stands for all of them.
 
     Raises:
         TypeError: `model` is no module, or `exclude` no list of strings.
@@ -59,27 +60,15 @@ def channel_groups(
     """
     check_module(model)
     exclude = several_names(exclude, "exclude: a list of names of layers", "classifier")
-    try:
-        import torch_pruning  # by no other part needed
-    except ImportError:
-        raise UserError("pruning needs the package torch-pruning: pip install 'torch-pruning>=1.6'") from None
     _check_plain(model)
     model = copied(model)  # tracing sets it to eval mode
     names = {module: name for name, module in model.named_modules()}
     if missing := sorted(set(exclude) - set(names.values())):
         raise UserError(f"pruning: no layer {missing[0]} in the network; `exclude` names those of the class scores")
     image = torch.zeros(1, *input_shape, device=next(model.parameters()).device, dtype=next(model.parameters()).dtype)
-    graph = torch_pruning.DependencyGraph()
-    try:
-        with torch.enable_grad():
-            graph.build_dependency(model, image, verbose=False)
-    except Exception as error:
-        near = next(_layers_near(error, names), "(unknown)")
-        raise UserError(
-            f"pruning: torch-pruning cannot follow the channels behind layer {near} "
-            f"({type(error).__name__}: {error}); leave this network out"
-        ) from error
-    found = _tied_channels(graph, names, {model.get_submodule(name) for name in exclude})
+    graph = followed(model, image, names)
+    excluded = {layer for name in exclude for layer in model.get_submodule(name).modules()}
+    found = tied_channels(graph, names, excluded)
     order = {name: i for i, name in enumerate(names.values())}
     shared = tied(model)
     groups = []
@@ -103,46 +92,6 @@ def channel_groups(
     if not groups:
         raise UserError("pruning: the network has no nn.Conv2d whose channels can be cut")
     return tuple(sorted(groups, key=lambda g: order[g.name]))
-
-
-def _tied_channels(graph: Any, names: Mapping[nn.Module, str], excluded: set[nn.Module]) -> Iterator[Any]:
-    """torch-pruning's groups of all channels of each convolution, without those that reach an excluded layer."""
-    visited: set[nn.Module] = set()
-    for module in list(graph.module2node):
-        if not isinstance(module, nn.Conv2d) or module in excluded or module in visited:
-            continue
-        prune = graph.get_pruner_of_module(module).prune_out_channels
-        try:
-            items = graph.get_pruning_group(module, prune, list(range(module.out_channels)))
-        except Exception as error:
-            raise UserError(
-                f"pruning: torch-pruning does not understand where the channels of layer {names[module]} go "
-                f"({type(error).__name__}: {error}); leave this network out"
-            ) from error
-        outputs = {
-            dep.target.module
-            for dep, _ in items
-            if isinstance(dep.target.module, nn.Module) and graph.is_out_channel_pruning_fn(dep.handler)
-        }
-        visited |= outputs
-        if not outputs & excluded:
-            yield items
-
-
-def _layers_near(error: Exception, names: Mapping[nn.Module, str]) -> Iterator[str]:
-    """The layers whose channels torch-pruning followed when it failed, the nearest first."""
-    trace, nodes = error.__traceback__, deque[Any]()
-    while trace is not None:
-        nodes.extendleft(v for v in trace.tb_frame.f_locals.values() if type(v).__name__ == "Node")
-        trace = trace.tb_next
-    met = set()
-    while nodes:
-        node = nodes.popleft()
-        if node not in met:
-            met.add(node)
-            if node.module in names:
-                yield names[node.module]
-            nodes.extend(node.inputs)
 
 
 def _check_plain(model: nn.Module) -> None:

@@ -14,6 +14,7 @@ from torch.utils._pytree import tree_leaves
 from linconv.config.errors import UserError
 from linconv.layers.copies import copied
 from linconv.pruning.channels import Cut, Group, Kept, cut_channels
+from linconv.pruning.following import line_of
 
 DTYPES = ((torch.float64, 1e-6), (torch.float32, 1e-2))  # and how far the outputs may differ, relative to the largest
 
@@ -31,14 +32,27 @@ def check_cut(model: nn.Module, input_shape: tuple[int, int, int], groups: Seque
     image, whole, tolerance = _runnable(model, input_shape)
     if not (reason := _fault(whole, image, groups, kept, tolerance)):
         return
-    for i, group in enumerate(groups):
-        alone = [k if j == i else torch.arange(g.size) for j, (g, k) in enumerate(zip(groups, kept, strict=True))]
-        if found := _fault(whole, image, groups, alone, tolerance):
-            raise UserError(f"pruning: the channels of layer {group.name} cannot be cut: {found}; {_REMEDY}")
+    first = _first_fault(whole, image, groups, kept, tolerance)
+    alone = [k if i == first else torch.arange(g.size) for i, (g, k) in enumerate(zip(groups, kept, strict=True))]
+    if found := _fault(whole, image, groups, alone, tolerance):
+        raise UserError(f"pruning: the channels of layer {groups[first].name} cannot be cut: {found}; {_REMEDY}")
     raise UserError(
         f"pruning: the channels of layers {', '.join(group.name for group in groups[:3])}, … cannot be cut "
         f"together: {reason}; {_REMEDY}"
     )
+
+
+def _first_fault(whole: nn.Module, image: Tensor, groups: Sequence[Group], kept: Kept, tolerance: float) -> int:
+    """The number of the first group with which a cut of all groups up to it is at fault, by bisection."""
+    right, wrong = 0, len(groups)  # how many groups, from the first one, can be cut and cannot
+    while wrong - right > 1:
+        middle = (right + wrong) // 2
+        some = [k if i < middle else torch.arange(g.size) for i, (g, k) in enumerate(zip(groups, kept, strict=True))]
+        if _fault(whole, image, groups, some, tolerance):
+            wrong = middle
+        else:
+            right = middle
+    return wrong - 1
 
 
 _REMEDY = "name the layer in `exclude`, or leave this network out"
@@ -69,7 +83,7 @@ def _runnable(model: nn.Module, input_shape: tuple[int, int, int]) -> tuple[Tens
                     "checked; prune a part of the network, such as its backbone"
                 )
             return image, whole, tolerance
-    raise UserError(f"pruning: the network does not run on one image of shape {input_shape}: {_line(error)}")
+    raise UserError(f"pruning: the network does not run on one image of shape {input_shape}: {line_of(error)}")
 
 
 @torch.no_grad()
@@ -93,7 +107,7 @@ def _fault(whole: nn.Module, image: Tensor, groups: Sequence[Group], kept: Kept,
     try:
         cut = cut_channels(small, groups, kept)
     except IndexError as error:
-        return f"its channels are not where they were expected: {_line(error)}"
+        return f"its channels are not where they were expected: {line_of(error)}"
     running, last = [""], [""]
     for name, module in small.named_modules():
         module.register_forward_pre_hook(lambda *_, name=name: running.append(name))
@@ -102,7 +116,7 @@ def _fault(whole: nn.Module, image: Tensor, groups: Sequence[Group], kept: Kept,
         found = _outputs(small, image)
     except Exception as error:
         where = f"in {running[-1]}" if running[-1] else f"behind {last[-1]}"
-        return f"without some of them the network does not run, {where}: {_line(error)}"
+        return f"without some of them the network does not run, {where}: {line_of(error)}"
     for ours, theirs in zip(found, _outputs(_unread(whole, cut), image), strict=True):
         if ours.shape != theirs.shape:
             return f"they are outputs of the network, {tuple(theirs.shape)} becomes {tuple(ours.shape)}"
@@ -131,7 +145,3 @@ def _unread(whole: nn.Module, cut: Cut) -> nn.Module:
 @torch.no_grad()
 def _outputs(model: nn.Module, image: Tensor) -> list[Tensor]:
     return [leaf for leaf in tree_leaves(model(image)) if isinstance(leaf, Tensor) and leaf.is_floating_point()]
-
-
-def _line(error: Exception | None) -> str:
-    return f"{type(error).__name__}: {next(iter(str(error).splitlines()), '')}"

@@ -145,6 +145,22 @@ def test_a_network_from_elsewhere_names_the_layer_of_its_classes():
     assert abs(params(small) / params(model) / 0.5 - 1) < 0.02
 
 
+def test_the_name_of_a_module_excludes_every_layer_in_it():
+    class Headed(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.stem, self.head = nn.Conv2d(3, 64, 3), nn.Sequential(nn.Conv2d(64, 8, 1), nn.Conv2d(8, 4, 1))
+
+        def forward(self, x):
+            return self.head(self.stem(x))
+
+    groups = channel_groups(Headed(), (3, 8, 8), exclude=["head"])
+    assert [group.name for group in groups] == ["stem"]
+    small = pruned_network(Headed(), (3, 8, 8), 0.7, exclude=["head"])
+    assert small(torch.zeros(1, 3, 8, 8)).shape == (1, 4, 6, 6)
+    assert small.head[0].out_channels == 8
+
+
 def test_names_to_exclude_are_no_string():
     with pytest.raises(TypeError, match=r"exclude: a list of names of layers is expected, .* not 'fc'"):
         pruned_network(build_model("base"), (3, 32, 32), 0.5, exclude="fc")

@@ -68,6 +68,17 @@ class Fixed(Network):
         return x.reshape(x.shape[0], 64, *x.shape[2:])
 
 
+class TwiceReshaped(nn.Module):
+    """Two reshapes in a row: torch-pruning takes each for the whole, and counts 524,288 positions for 8 channels."""
+
+    def __init__(self):
+        super().__init__()
+        self.stem, self.fc = conv(3, 8), nn.Linear(8 * 16 * 16, 4)
+
+    def forward(self, x):
+        return self.fc(self.stem(x).unflatten(1, (2, 4)).flatten(1))
+
+
 class PixelShuffled(Network):
     def __init__(self):
         super().__init__(wide=conv(16, 64))
@@ -154,6 +165,7 @@ REFUSED = {
     Grouped: "grouped",
     Tied: "shares its parameters",
     Normalized: "norm",
+    TwiceReshaped: "does not understand the reshapes behind layer stem",
 }
 
 
