@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,8 @@ def open_model(path: Path | str, engine: str, *, threads: int) -> Run:
 
     Raises:
         ValueError: an unknown engine.
-        UserError: there is no such file, or the engine cannot read it.
+        UserError: there is no such file, or the engine cannot read it; from the function, images that the file does not
+            take.
         MissingPackageError: the engine is not installed.
     """
     makers = {"onnxruntime": _onnxruntime, "openvino": _openvino}
@@ -40,6 +41,15 @@ def open_model(path: Path | str, engine: str, *, threads: int) -> Run:
         raise UserError(f"{path}: {engine} cannot read the file: {first_line(error)}") from error
 
 
+def _not_run(path: Path, images: np.ndarray, shape: Sequence[Any], error: Exception) -> UserError:
+    """What to say of images that an engine refuses; in `shape`, a size that may be any is no number."""
+    wanted = ", ".join(str(size) if str(size).isdecimal() else "any" for size in shape)
+    return UserError(
+        f"{path}: takes float32 images of shape ({wanted}), and does not run on {images.dtype} of shape "
+        f"{images.shape}: {first_line(error)}"
+    )
+
+
 def _onnxruntime(runtime: Any, path: Path, threads: int) -> Run:
     options = runtime.SessionOptions()
     options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
@@ -48,7 +58,10 @@ def _onnxruntime(runtime: Any, path: Path, threads: int) -> Run:
     name = session.get_inputs()[0].name
 
     def run(images: np.ndarray) -> np.ndarray:
-        output: np.ndarray = session.run(None, {name: images})[0]
+        try:
+            output: np.ndarray = session.run(None, {name: images})[0]
+        except Exception as error:  # its errors have no class in common
+            raise _not_run(path, images, session.get_inputs()[0].shape, error) from error
         return output
 
     return run
@@ -65,7 +78,10 @@ def _openvino(openvino: Any, path: Path, threads: int) -> Run:
     request = compiled.create_infer_request()
 
     def run(images: np.ndarray) -> np.ndarray:
-        output: np.ndarray = request.infer({0: images}, share_inputs=True)[0]
+        try:
+            output: np.ndarray = request.infer({0: images}, share_inputs=True)[0]
+        except Exception as error:
+            raise _not_run(path, images, list(compiled.input(0).partial_shape), error) from error
         return output
 
     return run

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from linconv.config.errors import UserError
 from linconv.deploy.description import FORMAT_VERSION, Description, Module, Stored, describe, find, path_of, unsay
 from linconv.deploy.optional import needed
-from linconv.deploy.paths import writable, writing
+from linconv.deploy.paths import readable_by_others, writable, writing
 from linconv.layers.copies import copied
 from linconv.layers.options import several_names
 from linconv.layers.replacing import check_module
@@ -80,7 +80,8 @@ def save(model: nn.Module, path: Path | str) -> Path:
             readable = json.dumps(json.loads(text), indent=1)
             (path / DESCRIPTION).write_text(readable + "\n", encoding="utf-8")
         try:
-            safetensors.save_file(stored, str(path if single else path / TENSORS), metadata=metadata)
+            with readable_by_others(path if single else path / TENSORS) as file:
+                safetensors.save_file(stored, str(file), metadata=metadata)
         except needed("safetensors", "saving a model").SafetensorError as error:
             raise UserError(f"{path}: cannot be written: {error}") from None
     return path

@@ -7,7 +7,7 @@ import io
 import logging
 import tempfile
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -143,23 +143,23 @@ def quantize_onnx(path: Path | str, calibration: Iterable[Tensor], output: Path 
 
     Args:
         path: a file of `export_onnx`.
-        calibration: batches of real images as the file takes them; a few hundred images are usual.
+        calibration: batches of real images, of any number of images; a few hundred images are usual. Where the file
+            takes a fixed number, they are divided anew, and images that make up no whole batch are left out.
         output: of the quantized file.
 
     Returns:
         `output`.
 
     Raises:
-        ValueError: no batch for calibration.
-        UserError: there is no file `path`, or `output` cannot be written.
+        ValueError: too few images for calibration, or images of a size that the file does not take.
+        TypeError: a batch is no tensor.
+        UserError: there is no file `path`, or it cannot be read; `output` cannot be written.
         MissingPackageError: onnx or onnxruntime is not installed.
     """
     needed("onnx", "quantizing")
     quantization = needed("onnxruntime.quantization", "quantizing")
     path, output = readable(path), writable(output)
-    batches = [batch.detach().cpu().numpy() for batch in calibration]
-    if not batches:
-        raise ValueError("calibration: at least one batch of images is needed")
+    batches = _batches(calibration, _input_shape(path))
 
     class Reader(quantization.CalibrationDataReader):  # type: ignore[name-defined]
         def __init__(self) -> None:
@@ -174,6 +174,35 @@ def quantize_onnx(path: Path | str, calibration: Iterable[Tensor], output: Path 
         quantization.quant_pre_process(str(path), str(shaped), skip_symbolic_shape=True)
         quantization.quantize_static(str(shaped), str(output), Reader(), per_channel=True)
     return output
+
+
+def _input_shape(path: Path) -> list[int | None]:
+    """The sizes of the input of an exported file; None for a size that may be any."""
+    onnx = needed("onnx", "quantizing")
+    try:
+        (image,) = onnx.load(str(path), load_external_data=False).graph.input
+    except Exception as error:  # whatever its parser raises for a file that is none
+        raise UserError(f"{path}: no ONNX file with one input: {first_line(error)}") from error
+    return [d.dim_value if d.HasField("dim_value") else None for d in image.type.tensor_type.shape.dim]
+
+
+def _batches(calibration: Iterable[Tensor], shape: Sequence[int | None]) -> list[np.ndarray]:
+    """The images in batches of the size that a file takes."""
+    given = list(calibration)
+    for batch in given:
+        if not isinstance(batch, Tensor):
+            raise TypeError(f"calibration: tensors of images are expected, not {type(batch).__name__}")
+        if batch.dim() != len(shape) or any(
+            w not in (None, g) for w, g in zip(shape[1:], batch.shape[1:], strict=True)
+        ):
+            sizes = ", ".join("any" if size is None else str(size) for size in shape)
+            raise ValueError(f"calibration: images of shape {tuple(batch.shape)}, and the file takes ({sizes})")
+    number = shape[0]
+    if number is not None and any(len(batch) != number for batch in given):
+        given = [batch for batch in torch.cat(given).split(number) if len(batch) == number]
+    if not given:
+        raise ValueError("calibration: at least one batch of images is needed")
+    return [batch.detach().cpu().numpy() for batch in given]
 
 
 @contextlib.contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -34,6 +35,21 @@ def writing(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise UserError(f"{path}: cannot be written: {reason_of(error)}") from None
+
+
+@contextmanager
+def readable_by_others(path: Path) -> Iterator[Path]:
+    """Within, a file is written; at the end it has the permissions of any new file, which safetensors takes away."""
+    new = not path.exists()
+    path.touch()
+    mode = stat.S_IMODE(path.stat().st_mode)
+    try:
+        yield path
+    except BaseException:
+        if new:
+            path.unlink(missing_ok=True)
+        raise
+    path.chmod(mode)
 
 
 def first_line(error: BaseException) -> str:

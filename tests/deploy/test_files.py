@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import os
 
 import pytest
 import torch
@@ -183,3 +184,15 @@ def test_a_folder_with_a_point_in_its_name_is_a_folder(tmp_path):
     (tmp_path / "old.model").mkdir()
     for name in ("v1.0", "old.model"):
         assert type(load(save(nn.ReLU(), tmp_path / name))) is nn.ReLU
+
+
+@pytest.mark.skipif(os.name != "posix", reason="permissions of POSIX")
+def test_files_have_the_permissions_of_any_new_file(tmp_path):
+    (tmp_path / "new").touch()
+    save(nn.Conv2d(3, 4, 1), tmp_path / "m.safetensors")
+    save(nn.Conv2d(3, 4, 1), tmp_path / "folder")
+    made = tmp_path / "m.safetensors", tmp_path / "folder" / "model.safetensors", tmp_path / "folder" / "config.json"
+    assert {path.stat().st_mode for path in made} == {(tmp_path / "new").stat().st_mode}
+    made[0].chmod(0o640)
+    save(nn.Conv2d(3, 4, 1), made[0])
+    assert made[0].stat().st_mode & 0o777 == 0o640

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 
 import numpy as np
@@ -88,6 +89,46 @@ def test_int8_takes_a_quarter_of_the_space_and_stays_near(tmp_path, network):
             assert deviation(open_model(int8, engine, threads=1)(x.numpy()), expected) < 0.15
     with pytest.raises(ValueError, match="at least one batch of images is needed"):
         quantize_onnx(fp32, [], tmp_path / "x.onnx")
+
+
+@pytest.fixture(scope="module")
+def two_images(tmp_path_factory):
+    """A file that takes two images of 3x8x8."""
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Conv2d(8, 4, 3))
+    return export_onnx(model, torch.randn(2, 3, 8, 8), tmp_path_factory.mktemp("two") / "m.onnx")
+
+
+def test_calibration_takes_batches_of_any_number_of_images(tmp_path, two_images):
+    images = torch.randn(6, 3, 8, 8)
+    fitting, others = (tmp_path / "fitting.onnx", tmp_path / "others.onnx")
+    quantize_onnx(two_images, images.split(2), fitting)
+    quantize_onnx(two_images, [images[:5], images[5:]], others)
+    first, second = (open_model(file, "onnxruntime", threads=1)(images[:2].numpy()) for file in (fitting, others))
+    assert np.array_equal(first, second)  # activations have the same ranges
+    with pytest.raises(ValueError, match="at least one batch of images is needed"):
+        quantize_onnx(two_images, [images[:1]], tmp_path / "x.onnx")
+    with pytest.raises(ValueError, match=r"images of shape \(2, 3, 4, 8\), and the file takes \(2, 3, 8, 8\)"):
+        quantize_onnx(two_images, [images[:2, :, :4]], tmp_path / "x.onnx")
+    with pytest.raises(TypeError, match="tensors of images are expected, not tuple"):
+        quantize_onnx(two_images, [(images[:2], torch.zeros(2))], tmp_path / "x.onnx")
+    (tmp_path / "no.onnx").write_text("no onnx")
+    with pytest.raises(UserError, match=r"no\.onnx: no ONNX file with one input: ") as refused:
+        quantize_onnx(tmp_path / "no.onnx", images.split(2), tmp_path / "x.onnx")
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_images_that_a_file_does_not_take_are_one_line(two_images, engine):
+    pytest.importorskip(engine)
+    run = open_model(two_images, engine, threads=1)
+    for images in (np.zeros((3, 3, 8, 8), np.float32), np.zeros((2, 1, 8, 8), np.float32)):
+        says = re.escape(
+            f"takes float32 images of shape (2, 3, 8, 8), and does not run on float32 of shape {images.shape}"
+        )
+        with pytest.raises(UserError, match=says) as refused:
+            run(images)
+        assert "\n" not in str(refused.value)
 
 
 def test_deviation_is_a_share_of_the_largest_value():
