@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import gc
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
@@ -14,8 +15,22 @@ from linconv.measure.machine import quiet_profiler
 from linconv.measure.timing import Part, synchronise
 
 
+@contextmanager
+def earlier_objects_kept() -> Iterator[None]:
+    """Within it no search for garbage, of which memory is counted after, goes through what there is already."""
+    gc.collect()
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
+
+
 def held_memory(device: str) -> int:
-    """Bytes of all tensors that exist on a device: on a CPU of those that Python knows, and of their gradients."""
+    """Bytes of all tensors that exist on a device: on a CPU of those that Python knows, and of their gradients.
+
+    Within `earlier_objects_kept`, on a CPU, of the tensors that have been made there.
+    """
     gc.collect()  # what an earlier network left in cycles would be freed later, and counted as negative memory
     if device == "cuda":
         return torch.cuda.memory_allocated()

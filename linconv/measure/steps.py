@@ -15,6 +15,7 @@ from linconv.config import PRESETS, Recipe
 from linconv.data import DatasetInfo, batches
 from linconv.measure.timing import Call
 from linconv.training.graphs import GraphedStep
+from linconv.training.numerics import compiled
 from linconv.training.step import EagerStep, Term, make_optimizer
 
 BATCHES_HELD = 4  # different ones to draw from, so that a step augments and gathers as in training
@@ -55,7 +56,7 @@ class TrainingSteps:
     ) -> None:
         self.model = model.train()
         self.layout = torch.channels_last if channels_last else torch.contiguous_format
-        forward: Callable[[Tensor], Any] = torch.compile(model) if backend == "compile" else model
+        forward: Callable[[Tensor], Any] = compiled(model) if backend == "compile" else model
         graphed = backend == "cuda_graph"
         optimizer = make_optimizer(model, recipe, capturable=graphed)
         self.step = (GraphedStep if graphed else EagerStep)(model, forward, optimizer, recipe)

@@ -20,7 +20,7 @@ from linconv.config import Config, Variant
 from linconv.layers import fold, optimize, set_mode
 from linconv.layers.forms import MODES
 from linconv.measure.machine import machine_state
-from linconv.measure.memory import held_memory, peak_memory
+from linconv.measure.memory import earlier_objects_kept, held_memory, peak_memory
 from linconv.measure.network import measured_network
 from linconv.measure.origin import origin
 from linconv.measure.steps import TrainingSteps, kinds_of_step, recipe_of
@@ -29,7 +29,7 @@ from linconv.results.kinds.throughput import PLAIN, PLAIN_AGAIN, Arm, Throughput
 from linconv.results.provenance import hardware
 from linconv.training.graphs import WARM_UP, CudaCapture
 from linconv.training.memory import is_out_of_memory
-from linconv.training.numerics import set_numerics
+from linconv.training.numerics import compiled, set_numerics
 from linconv.training.penalties import penalty_terms
 
 
@@ -104,21 +104,22 @@ def _time_arms(
     """Samples of every arm; one that does not fit the memory is left out and says so."""
     calls: dict[str, list[Part]] = {}
     arms: dict[str, Arm] = {}
-    for name, variant, form in planned_arms(key, options, variants):
-        definition = variants[variant] if variant != "conv" else Variant(layer="conv")
-        held = held_memory(device)
-        try:
-            parts = _make(key, options, definition, form, device)
-            peaks = peak_memory(parts, device, held)
-        except Exception as error:
-            if not is_out_of_memory(error):
-                raise
-            detail = " ".join(str(error).split())[:200]
-            arms[name] = Arm(name=name, variant=variant, form=form, status="out of memory", detail=detail)
-            gc.collect()
-            continue
-        calls[name] = parts
-        arms[name] = Arm(name=name, variant=variant, form=form, status="ok", **peaks)
+    with earlier_objects_kept():
+        for name, variant, form in planned_arms(key, options, variants):
+            definition = variants[variant] if variant != "conv" else Variant(layer="conv")
+            held = held_memory(device)
+            try:
+                parts = _make(key, options, definition, form, device)
+                peaks = peak_memory(parts, device, held)
+            except Exception as error:
+                if not is_out_of_memory(error):
+                    raise
+                detail = " ".join(str(error).split())[:200]
+                arms[name] = Arm(name=name, variant=variant, form=form, status="out of memory", detail=detail)
+                gc.collect()
+                continue
+            calls[name] = parts
+            arms[name] = Arm(name=name, variant=variant, form=form, status="ok", **peaks)
     if PLAIN not in calls or PLAIN_AGAIN not in calls:
         # nothing to compare with: no arm has samples
         detail = "the plain network does not fit twice"
@@ -163,7 +164,7 @@ def _make(key: ThroughputKey, options: ThroughputOptions, definition: Variant, f
 
 
 def _inference(key: ThroughputKey, model: nn.Module, x: Tensor) -> Call:
-    forward: Callable[[Tensor], Any] = torch.compile(model) if key.backend == "compile" else model
+    forward: Callable[[Tensor], Any] = compiled(model) if key.backend == "compile" else model
 
     def call() -> None:
         with torch.inference_mode():

@@ -17,7 +17,6 @@ from collections.abc import Sequence
 
 import numpy as np
 from scipy import optimize, special
-from scipy.stats import qmc
 
 from linconv.statistics.model import Model
 
@@ -28,6 +27,8 @@ _KEPT = 1024  # quantiles of the largest statistic that stand for all points
 @functools.cache
 def _normal(dimension: int) -> np.ndarray:
     """Quasi-random points (POINTS, dimension) of the normal distribution, always the same."""
+    from scipy.stats import qmc  # a second to import, and many results have no family
+
     shares = qmc.Sobol(dimension, seed=0).random(POINTS)
     return np.asarray(special.ndtri(np.clip(shares, 1e-12, 1 - 1e-12)))
 

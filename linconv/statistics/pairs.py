@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from scipy import special, stats
+from scipy import special
 
 
 class McNemar(NamedTuple):
@@ -34,7 +34,7 @@ def mcnemar(first: np.ndarray, second: np.ndarray) -> McNemar:
     if first.shape != second.shape:
         raise ValueError(f"outcomes of the same images expected, not of {first.shape} and {second.shape}")
     one, other = int((first & ~second).sum()), int((second & ~first).sum())
-    p = float(stats.binomtest(one, one + other).pvalue) if one + other else 1.0
+    p = min(1.0, 2 * float(special.bdtr(min(one, other), one + other, 0.5)))
     return McNemar(one, other, p)
 
 

@@ -13,7 +13,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 from linconv.statistics.family import Maximum
 
@@ -68,12 +68,12 @@ def chances(design: Design, difference: float) -> Chances:
     contrasts = np.c_[-np.ones(design.variants), np.eye(design.variants)]
     maximum = Maximum(np.eye(design.variants + 1), contrasts)
     shares = (np.arange(_NODES) + 0.5) / _NODES  # of the chi-square distribution of the estimated variance
-    estimated = of_seeds * stats.chi2.ppf(shares, design.freedom) / design.freedom
+    estimated = of_seeds * 2 * special.gammaincinv(design.freedom / 2, shares) / design.freedom
     halves = np.array([_half(design, maximum, value) for value in estimated])
 
     def within(low: np.ndarray, high: np.ndarray) -> np.ndarray:
-        normal = stats.norm(difference, true_error)
-        return np.maximum(0.0, normal.cdf(high) - normal.cdf(low))
+        below_high, below_low = (special.ndtr((bound - difference) / true_error) for bound in (high, low))
+        return np.maximum(0.0, below_high - below_low)
 
     room = design.margin - halves
     equivalent = within(-room, room)

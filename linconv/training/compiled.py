@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from linconv.config.errors import UserError
+from linconv.training.numerics import compiled
 
 
 class Compiled(nn.Module):
@@ -18,7 +19,7 @@ class Compiled(nn.Module):
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
         # one program per shape of batch, of which there are few: sizes that vary make slower programs
-        self.compiled = torch.compile(model, fullgraph=True, dynamic=False)
+        self.compiled = compiled(model, fullgraph=True, dynamic=False)
 
     def forward(self, x: Tensor) -> Tensor:
         try:

@@ -6,9 +6,10 @@ import ctypes
 import os
 import platform
 import re
-from typing import Any
+from typing import Any, cast
 
 import torch
+from torch import nn
 
 from linconv.config import Config, Recipe
 from linconv.config.errors import UserError
@@ -43,12 +44,21 @@ def set_numerics(threads: int, *, precision: str = "fp32", deterministic: bool =
     torch.set_num_threads(threads)
     if deterministic:  # read when cuBLAS starts; without it its products may differ from run to run
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    torch.use_deterministic_algorithms(deterministic, warn_only=True)
+    # `torch.use_deterministic_algorithms` would import the compiler, for two seconds, to tell it: `compiled` does that
+    torch.set_deterministic_debug_mode("warn" if deterministic else "default")
     # else every new tensor is first filled with NaN, which costs time, changes no bit of ours and finds nothing here
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     torch.backends.cudnn.benchmark = not deterministic
     torch.backends.cuda.matmul.allow_tf32 = precision == "tf32"
     torch.backends.cudnn.allow_tf32 = precision == "tf32"
+
+
+def compiled(model: nn.Module, **options: Any) -> nn.Module:
+    """`torch.compile(model, **options)` by a compiler that is deterministic where this process is."""
+    torch.use_deterministic_algorithms(
+        torch.are_deterministic_algorithms_enabled(), warn_only=torch.is_deterministic_algorithms_warn_only_enabled()
+    )
+    return cast(nn.Module, torch.compile(model, **options))
 
 
 def numerics() -> dict[str, Any]:

@@ -50,6 +50,17 @@ def test_digits_keep_their_values_and_split_every_class_alike(tmp_path: Path) ->
         assert float((shrunk - held_out).abs().mean()) < 1.6
 
 
+def test_digits_are_the_same_where_scikit_learn_keeps_them_elsewhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = load("digits", tmp_path)
+    monkeypatch.setattr(embedded, "find_spec", lambda name: None)
+    asked = load("digits", tmp_path)
+    assert torch.equal(read.train_images, asked.train_images)
+    assert torch.equal(read.train_labels, asked.train_labels)
+    assert read.info == asked.info
+
+
 def test_digits_are_resized_bilinearly(tmp_path: Path) -> None:
     from sklearn.datasets import load_digits
 

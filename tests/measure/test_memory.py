@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import subprocess
 import sys
@@ -10,7 +11,7 @@ import pytest
 import torch
 from torch import nn
 
-from linconv.measure.memory import held_memory, peak_memory
+from linconv.measure.memory import earlier_objects_kept, held_memory, peak_memory
 from linconv.measure.timing import Part
 
 MIB = 2**18  # numbers in fp32
@@ -40,6 +41,22 @@ def test_the_peak_is_what_the_arm_holds_and_what_the_call_makes():
 
     assert peak_memory([Part(call)], "cpu", held) == {"peak_allocated_mib": 4.0}
     assert peak_memory([Part(lambda: None), Part(call)], "cpu", held) == {"peak_allocated_mib": 4.0}
+
+
+def test_without_a_search_of_what_there_was_the_peak_is_the_same():
+    def peak() -> dict[str, float]:
+        held = held_memory("cpu")
+        own = torch.ones(MIB)
+        return peak_memory([Part(lambda: own + 1)], "cpu", held)
+
+    others = nn.Parameter(torch.ones(5 * MIB))
+    before = gc.get_freeze_count()
+    with earlier_objects_kept():
+        assert gc.get_freeze_count() > before
+        assert held_memory("cpu") < others.numel()
+        assert peak() == {"peak_allocated_mib": 2.0}
+    assert gc.get_freeze_count() == 0
+    assert peak() == {"peak_allocated_mib": 2.0}
 
 
 def test_the_profiler_keeps_quiet():

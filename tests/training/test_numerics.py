@@ -5,10 +5,11 @@ import subprocess
 import sys
 
 import pytest
+import torch
 
 from linconv.config import Recipe, parse_config
 from linconv.config.errors import UserError
-from linconv.training.numerics import asked, check_device, numerics, set_numerics
+from linconv.training.numerics import asked, check_device, compiled, numerics, set_numerics
 
 
 @pytest.mark.parametrize(
@@ -43,9 +44,20 @@ def test_what_decides_the_bits_is_set_and_recorded(deterministic, precision):
     assert {"compile", "cuda_graph", "channels_last", "runs_per_gpu", "threads"} <= wanted.keys()
 
 
+@pytest.mark.parametrize("deterministic", [True, False])
+def test_a_compiler_is_as_deterministic_as_the_process(monkeypatch, deterministic):
+    from torch._inductor import config
+
+    monkeypatch.setattr(torch, "compile", lambda model, **options: (model, options))
+    set_numerics(1, deterministic=deterministic)
+    model = torch.nn.Identity()
+    assert compiled(model, dynamic=False) == (model, {"dynamic": False})
+    assert config.deterministic is deterministic
+
+
 FREED_MEMORY = """
 import resource, sys, torch
-from linconv.training.numerics import keep_freed_memory, numerics
+from linconv.training.numerics import keep_freed_memory, numerics, set_numerics
 if sys.argv[1] == "kept":
     assert keep_freed_memory()
 assert numerics()["freed_memory_kept"] is (sys.argv[1] == "kept")
@@ -55,6 +67,8 @@ before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
 for _ in range(20):
     torch.ones(16 << 20)
 print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+set_numerics(1)
+assert "torch._dynamo" not in sys.modules  # two seconds for what few processes need
 """
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import pandas as pd
-from scipy import stats
+from scipy import special
 
 from linconv.report.claims.model import CONTROLLED, ORTHOGONAL, PAPER, Claim, Verdict
 from linconv.report.claims.scope import evidence, share_of_epochs
@@ -124,7 +124,7 @@ def _mean(model: Model, alpha: float) -> tuple[float, tuple[float, float]]:
     """The mean with Lr, and its interval."""
     i = model.variants.index("Lr")
     mean = float(model.means[i])
-    half = float(stats.t.isf(alpha / 2, model.alone[1][i]) * model.alone[0][i] ** 0.5)
+    half = float(-special.stdtrit(model.alone[1][i], alpha / 2) * model.alone[0][i] ** 0.5)
     return mean, (mean - half, mean + half)
 
 

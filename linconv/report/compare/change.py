@@ -6,8 +6,6 @@ import math
 from collections.abc import Mapping
 from typing import Literal, NamedTuple
 
-from scipy import stats
-
 from linconv.statistics import spread
 
 Draw = tuple[int, int]  # split and seed
@@ -41,5 +39,7 @@ def change(a: Mapping[Draw, float], b: Mapping[Draw, float]) -> MeanDifference:
         return MeanDifference("none", n, mean, math.nan, math.nan)
     if ours.sd == theirs.sd == 0:  # no variance to estimate a degree of freedom from
         return MeanDifference("Welch", n, mean, mean, mean)
+    from scipy import stats  # a second to import
+
     interval = stats.ttest_ind(list(b.values()), list(a.values()), equal_var=False).confidence_interval(0.95)
     return MeanDifference("Welch", n, mean, float(interval.low), float(interval.high))

@@ -182,9 +182,10 @@ def median_interval(values: np.ndarray, level: float = 0.95) -> tuple[float, flo
 
     Source: Conover, Practical Nonparametric Statistics, 1999, section 3.2.
     """
-    from scipy import stats  # slow to import, and every start of the workflow reads this module
+    from scipy import special  # slow to import, and every start of the workflow reads this module
 
-    rank = int(stats.binom.ppf((1 - level) / 2, len(values), 0.5))
+    # the binomial quantile: the least count that is not exceeded with at least this probability
+    rank = int(np.argmax(special.bdtr(np.arange(len(values) + 1), len(values), 0.5) >= (1 - level) / 2))
     if rank < 1:
         return math.nan, math.nan
     ordered = np.sort(values)
