@@ -46,7 +46,7 @@ def needs_of(config: Config, rule: str, dataset: str | None = None) -> Needs:
     if rule in TRAINING and _is_streamed(config, dataset):
         threads += side_by_side * config.loader_workers
     elif rule in REPORTING:
-        threads = DRAWING if rule in ("figures", "page", "partial") else 1
+        threads = DRAWING if rule in ("render", "partial") else 1
     memory = TRAINED + (side_by_side - 1) * BESIDE if training else MEASURED
     return Needs(
         threads=options.threads or threads,

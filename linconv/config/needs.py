@@ -10,7 +10,7 @@ from linconv.catalogue.frozen import Frozen
 from linconv.catalogue.measurements import MEASUREMENTS
 
 TRAINING = {"train", "work"}  # `work` is the rule of `workers`, which train many runs each
-REPORTING = ("collect", "tables", "figures", "claims", "page", "partial")
+REPORTING = ("collect", "render", "partial")
 MEASURING = tuple(name for name in MEASUREMENTS if name != "run")
 RULES = (*sorted(TRAINING), *MEASURING, *REPORTING)
 

@@ -39,9 +39,9 @@ def test_what_is_named_is_changed_and_nothing_else() -> None:
 
 
 def test_reporting_goes_to_the_queue_where_the_configuration_names_it_and_only_there() -> None:
-    named = config(needs={"figures": {"mem_mb": 9000}})
+    named = config(needs={"render": {"mem_mb": 9000}})
     assert {rule for rule in RULES if not needs_of(config(), rule).queued} == set(REPORTING)
-    assert {rule for rule in RULES if not needs_of(named, rule).queued} == set(REPORTING) - {"figures"}
+    assert {rule for rule in RULES if not needs_of(named, rule).queued} == set(REPORTING) - {"render"}
 
 
 def test_timings_are_alone() -> None:

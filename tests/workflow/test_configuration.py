@@ -101,7 +101,7 @@ def test_full_grid_is_planned_within_seconds(project: Project) -> None:
     before = os.times()
     planned = project.planned("--configfile", "config/paper.yaml", "--config", "experiment=planned")
     after = os.times()
-    once = ("complexity", "collect", "tables", "figures", "claims", "page")
+    once = ("complexity", "collect", "render")
     assert planned == {"train": 360, **dict.fromkeys(once, 1)}
     assert after.children_user - before.children_user < 60, "seconds of processor time; it takes about five"
 
@@ -155,7 +155,7 @@ def test_the_configuration_alone_decides_what_jobs_ask_for(
     found = asked(dry.stdout)
     assert NEEDED | {"gpu": gpu} == {name: found["train"][name] for name in NEEDED}
     assert found["throughput"]["gpu"] == gpu
-    assert {found[rule]["gpu"] for rule in ("complexity", "collect", "figures", "page")} == {"0"}
+    assert {found[rule]["gpu"] for rule in ("complexity", "collect", "render")} == {"0"}
 
 
 def test_an_override_changes_what_it_names_and_nothing_else(project: Project) -> None:
@@ -181,7 +181,7 @@ def test_an_override_changes_what_it_names_and_nothing_else(project: Project) ->
 
 def test_workers_train_all_runs_in_as_many_jobs(project: Project) -> None:
     planned = project.planned("--config", "experiment=crowd", "workers=2", "seeds=[0, 1, 2]")
-    assert planned == {"work": 2, **dict.fromkeys(("complexity", "collect", "tables", "figures", "claims", "page"), 1)}
+    assert planned == {"work": 2, **dict.fromkeys(("complexity", "collect", "render"), 1)}
 
 
 def test_profile_keeps_no_incomplete_file() -> None:

@@ -20,7 +20,7 @@ from linconv.report.tables import FORMATS
 from linconv.results import RunResult, read_result
 from tests.workflow.conftest import Project
 
-DRAWING = {"tables": 1, "figures": 1, "claims": 1, "page": 1}
+DRAWING = {"render": 1}
 RENDERING = {"collect": 1, **DRAWING}
 
 
@@ -171,6 +171,7 @@ def test_report_needs_no_network(finished: Project) -> None:
         names = archive.namelist()
         page = archive.read("report/report.html").decode()
     assert FIGURES["curves"].caption in page
+    assert TABLES["table1"].caption in page
     assert f'"title": "{TABLES["table1"].label}"' in page
     for figure in ("panels", "correlations", "curves"):
         assert any(name.endswith(f"{figure}_synthetic_base.svg") for name in names), names

@@ -207,14 +207,18 @@ def inline_format():
 
 
 def captions(outputs):
-    """The captions of tables or figures by name, for workflow/report/output.rst."""
+    """The captions of tables or figures by name, for workflow/report/table.rst and figure.rst."""
     return {entry.name: entry.caption for entry in outputs.values()}
 
 
-def labels_of(wildcards, output):
+def labels_of(folder):
     """What Snakemake's report says of a table or a figure beside its caption, from the index of its folder."""
-    with open(f"{output[0]}/index.json", encoding="utf-8") as file:
-        made = json.load(file)["made"]
-    entry = next(e for e in made if e["name"] == wildcards.what + wildcards.get("where", ""))
-    format = {"format": wildcards.format} if "format" in wildcards.keys() else {}
-    return {"title": entry["title"], **entry["made for"], **format}
+
+    def labels(wildcards, output):
+        with open(f"{output[folder]}/index.json", encoding="utf-8") as file:
+            made = json.load(file)["made"]
+        entry = next(e for e in made if e["name"] == wildcards.what + wildcards.get("where", ""))
+        format = {"format": wildcards.format} if "format" in wildcards.keys() else {}
+        return {"title": entry["title"], **entry["made for"], **format}
+
+    return labels
