@@ -54,7 +54,7 @@ def test_all_variants_of_a_seed_come_before_the_next_seed(tmp_path):
 
 
 def test_side_by_side_each_run_computes_what_it_computes_alone(tmp_path):
-    config = configuration(tmp_path)
+    config = configuration(tmp_path, recipe={"overrides": [{"set": {"epochs": 1, "learning_rate": RATE}}]})
     alone, together = tmp_path / "alone", tmp_path / "together"
     done = Worker("cpu").work(find_jobs([config], alone))
     assert [job.outcome for job in done] == ["done"] * 4
@@ -134,7 +134,7 @@ def test_no_run_begins_after_its_time(tmp_path):
     assert not (tmp_path / "results").exists()
 
 
-@pytest.mark.parametrize("device_side", [None, Rerun])
+@pytest.mark.parametrize("device_side", [pytest.param(None, marks=pytest.mark.slow), Rerun])
 def test_a_run_cut_off_by_its_time_continues_to_the_same_result(tmp_path, device_side):
     recipe = {"overrides": [{"set": {"epochs": 4, "learning_rate": RATE}}]}
     config = configuration(tmp_path, variants=["conv"], seeds=[0], recipe=recipe)

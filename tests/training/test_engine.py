@@ -245,8 +245,8 @@ class StopAfter(Callback):
 
 @pytest.mark.parametrize(("variant", "architecture"), [("LSr", "base"), ("LRr", "allconv")])  # allconv: dropout
 def test_an_interrupted_training_continues_bit_for_bit(variant, architecture, synthetic, tmp_path):
-    run = resolved(variant, architecture, epochs=2, batch_size=125, schedule="cosine")
-    small = part_of(synthetic, train=250, test=50)
+    run = resolved(variant, architecture, epochs=2, batch_size=25, schedule="cosine")
+    small = part_of(synthetic, train=50, test=20)
     whole = fit(prepare(run, small, "cpu"))
 
     with pytest.raises(KeyboardInterrupt):

@@ -121,7 +121,9 @@ TIMED = 'throughput={"architectures": ["base"], "variants": ["L"], "batches": [5
 NEEDED = {"mem_mb": "16000", "runtime": "1440", "gpu": "1"}
 
 
-@pytest.mark.parametrize(("arguments", "gpu"), [((), 6), (("--resources", "gpu=2"), 2)])
+@pytest.mark.parametrize(
+    ("arguments", "gpu"), [pytest.param((), 6, marks=pytest.mark.slow), (("--resources", "gpu=2"), 2)]
+)
 def test_as_many_runs_at_once_as_there_are_places_on_gpus_and_one_timing(
     project: Project, arguments: tuple[str, ...], gpu: int
 ) -> None:
@@ -144,7 +146,11 @@ CLUSTER = ("--workflow-profile", "profiles/slurm", "--executor", "dryrun")
 
 @pytest.mark.parametrize(
     ("device", "profile", "visible", "gpu"),
-    [("auto", HERE, "", "1"), ("auto", CLUSTER, "", "1"), ("cpu", CLUSTER, "GPU-a", "0")],
+    [
+        pytest.param("auto", HERE, "", "1", marks=pytest.mark.slow),
+        ("auto", CLUSTER, "", "1"),
+        ("cpu", CLUSTER, "GPU-a", "0"),
+    ],
 )
 def test_the_configuration_alone_decides_what_jobs_ask_for(
     project: Project, device: str, profile: tuple[str, ...], visible: str, gpu: str
