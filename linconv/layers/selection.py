@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+import re
 from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import Any, NamedTuple
@@ -57,12 +57,17 @@ class Selection(NamedTuple):
 
 
 def left_plain(reasons: Mapping[str, str]) -> list[str]:
-    """How many convolutions stay plain, the first of them, and why: a line for each reason, the most frequent first."""
+    """How many convolutions stay plain, the first of them, and why: a line for each reason, the most frequent first.
+
+    Reasons that differ in their values alone, such as `groups`, are one; the first convolution's is said.
+    """
+    alike: dict[str, list[str]] = {}
+    for name, reason in reasons.items():
+        alike.setdefault(re.sub(r"\d+", "", reason), []).append(name)
     lines = []
-    for reason, number in Counter(reasons.values()).most_common():
-        first = next(name for name, why in reasons.items() if why == reason)
-        example = f" ({first or 'the model'}{', …' if number > 1 else ''})"
-        lines.append(f"{number} left plain{example}: {reason}")
+    for names in sorted(alike.values(), key=len, reverse=True):
+        example = f" ({names[0] or 'the model'}{', …' if len(names) > 1 else ''})"
+        lines.append(f"{len(names)} left plain{example}: {reasons[names[0]]}")
     return lines
 
 

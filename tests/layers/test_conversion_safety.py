@@ -54,6 +54,14 @@ def test_one_warning_says_how_many_are_replaced_and_why_the_others_are_not(caplo
     )
 
 
+def test_reasons_that_differ_in_a_value_alone_are_one(caplog):
+    model = nn.Sequential(nn.Conv2d(8, 8, 3), *(nn.Conv2d(8, 8, 3, groups=groups) for groups in (2, 4, 8)))
+    convert(model, "ghost")
+    ((_, message),) = messages(caplog)
+    assert "; 3 left plain (1, …): GhostConv2d replaces convolutions with groups=1 only, not groups=2; " in message
+    assert message.count("left plain") == 1
+
+
 def test_what_is_left_plain_as_asked_warns_nobody(caplog):
     with caplog.at_level(logging.INFO, "linconv"):
         convert(network(), "L", include=["0", "2"], skip_first=True, init="paper")
