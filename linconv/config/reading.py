@@ -41,6 +41,10 @@ def read_yaml(path: str | Path) -> Document:
     try:
         text = path.read_bytes().decode("utf-8-sig")
     except OSError as error:
+        if path.is_dir():  # Windows says that access is denied
+            inside = path / "config.yaml"
+            name = f"name {inside}" if inside.is_file() else "name the file"
+            raise ConfigError(f"{path}: a folder, where a configuration file is expected; {name}") from None
         raise ConfigError(f"{path}: {explain_unreadable(error)}") from None
     except UnicodeDecodeError as error:
         byte = error.object[error.start]

@@ -6,9 +6,12 @@ module opaque: it is then taken from a model that the reader of the file gives.
 
 from __future__ import annotations
 
+import logging
 import math
 import sys
 import types
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import torch
@@ -16,6 +19,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
 from linconv.layers.geometry import asks_for_channels_last
+
+log = logging.getLogger("linconv")
 
 FORMAT_VERSION: Literal[1] = 1
 _STATE = frozenset(vars(nn.Module()))  # what every module has: tensors, children, hooks
@@ -102,6 +107,21 @@ def describe(model: nn.Module) -> tuple[dict[str, Module], dict[str, Tensor]]:
             children={n: None if child is None else first[child] for n, child in module._modules.items()},
         )
     return found, tensors
+
+
+def warn_of_opaque(file: Path, modules: Mapping[str, Module]) -> None:
+    """Say in the log which modules of a file need a model to load them, while the code that made them is at hand."""
+    opaque = {name or "the model": said.opaque for name, said in modules.items() if said.opaque}
+    if opaque:
+        first = next(iter(opaque))
+        log.warning(
+            "save: %s loads with its plain model alone, linconv.load(file, model), for %d of its modules (%s%s): %s",
+            file,
+            len(opaque),
+            first,
+            ", …" if len(opaque) > 1 else "",
+            opaque[first],
+        )
 
 
 def path_of(thing: Any) -> str:

@@ -9,25 +9,30 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import ValidationError
 from torch import Tensor, nn
 
 from linconv.config.errors import UserError
-from linconv.deploy.description import FORMAT_VERSION, Description, Module, Stored, describe, find, path_of, unsay
+from linconv.deploy.description import (
+    FORMAT_VERSION,
+    Description,
+    Module,
+    Stored,
+    describe,
+    find,
+    path_of,
+    unsay,
+    warn_of_opaque,
+)
 from linconv.deploy.optional import needed
 from linconv.deploy.paths import readable_by_others, writable, writing
+from linconv.deploy.reading import DESCRIPTION, TENSORS, ModelFileError, read_file
 from linconv.layers.copies import copied
 from linconv.layers.options import several_names
 from linconv.layers.replacing import check_module
 from linconv.results.provenance import versions
 
-TENSORS, DESCRIPTION = "model.safetensors", "config.json"  # the names that model hubs look for
 # Modules of other packages are imported only where the reader trusts them: importing runs code.
 TRUSTED = ("torch.nn.modules", "torchvision.models", "torchvision.ops", "linconv")
-
-
-class ModelFileError(UserError):
-    """A file that is no model of `linconv.save`, or that cannot be loaded here; the message says what to do."""
 
 
 def save(model: nn.Module, path: Path | str) -> Path:
@@ -35,7 +40,8 @@ def save(model: nn.Module, path: Path | str) -> Path:
 
     Converted, pruned, folded and optimized models are saved as they are, with layout, dtype, frozen parameters and
     train/eval state. `load` rebuilds modules of torch, torchvision and linconv from the description alone. A module of
-    any other class needs its class, or a model of the same classes: see `load`.
+    any other class needs its class, or a model of the same classes: see `load`. A module that holds more than a file
+    can, as those of torchvision's detection models do, always needs such a model, and a WARNING says so.
 
     Args:
         model: any module without hooks. Tensors in several places are stored once and shared again when loaded.
@@ -64,6 +70,7 @@ def save(model: nn.Module, path: Path | str) -> Path:
             f"{path.with_suffix('').name}"
         )
     modules, tensors = describe(model)
+    warn_of_opaque(path, modules)
     description = Description(
         format="linconv",
         format_version=FORMAT_VERSION,
@@ -116,61 +123,11 @@ def load(
     trusted = several_names(trust, "trust: a list of packages", "timm")
     if model is not None and not callable(model):
         check_module(model)
-    description, tensors = _read(path, str(device))
+    description, tensors = read_file(path, str(device))
     skeleton = copied(model) if isinstance(model, nn.Module) else model() if model is not None else None
     if skeleton is not None:
         check_module(skeleton)
     return _Builder(path, description.modules, tensors, skeleton, (*TRUSTED, *trusted)).module("")
-
-
-def _read(path: Path, device: str) -> tuple[Description, dict[str, Tensor]]:
-    safetensors = needed("safetensors", "loading a model")
-    file = path / TENSORS if path.is_dir() else path
-    if not file.is_file():
-        raise ModelFileError(f"{file}: no such file")
-    try:
-        with safetensors.safe_open(str(file), framework="pt", device=device) as opened:
-            text = (opened.metadata() or {}).get("linconv")
-            if path.is_dir():
-                text = _description_beside(path)
-            description = _parse(path, text)
-            tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
-    except safetensors.SafetensorError as error:
-        raise ModelFileError(f"{file}: no safetensors file, or a damaged one: {error}") from None
-    return description, tensors
-
-
-def _description_beside(path: Path) -> str | None:
-    try:
-        return (path / DESCRIPTION).read_text(encoding="utf-8")
-    except FileNotFoundError:
-        return None
-    except UnicodeDecodeError:
-        raise ModelFileError(f"{path / DESCRIPTION}: no text in UTF-8") from None
-
-
-def _parse(path: Path, text: str | None) -> Description:
-    foreign = f"{path}: not written by linconv.save"
-    if text is None:
-        raise ModelFileError(f"{foreign}: it has no description of a model")
-    try:
-        raw = json.loads(text)
-    except (ValueError, RecursionError):
-        raise ModelFileError(f"{path}: the description is no JSON") from None
-    if not isinstance(raw, dict) or raw.get("format") != "linconv":
-        raise ModelFileError(foreign)
-    version = raw.get("format_version")
-    if isinstance(version, int) and version > FORMAT_VERSION:
-        writer = raw.get("linconv", "unknown")
-        raise ModelFileError(
-            f"{path}: written by a newer linconv ({writer}, format {version}; this one reads format {FORMAT_VERSION}): "
-            "update linconv"
-        )
-    try:
-        return Description.model_validate(raw)
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise ModelFileError(f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
 
 
 class _Builder:

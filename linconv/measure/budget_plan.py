@@ -40,7 +40,7 @@ class LayerReplacement:
         """The layer and its options, as one reads them."""
         stated = {} if self.variant.options is None else self.variant.options.model_dump(exclude_unset=True)
         options = ", ".join(f"{name}={value}" for name, value in stated.items())
-        return f"{self.variant.layer}({options})"
+        return f"{self.variant.layer}({options})" if options else self.variant.layer
 
 
 @dataclass(frozen=True)

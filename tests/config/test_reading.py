@@ -140,3 +140,12 @@ def test_aliases_of_aliases_are_walked_once(tmp_path: Path) -> None:
 def test_a_missing_file(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"c\.yaml: cannot be read \(No such file or directory\); make it or"):
         read_yaml(tmp_path / "c.yaml")
+
+
+def test_a_folder_is_named_and_the_configuration_in_it(tmp_path):
+    (tmp_path / "results").mkdir()
+    with pytest.raises(ConfigError, match=r"results: a folder, where a configuration file is expected; name the file$"):
+        read_yaml(tmp_path / "results")
+    (tmp_path / "results" / "config.yaml").write_text("experiment: a")
+    with pytest.raises(ConfigError, match=r"is expected; name .*results.config\.yaml$"):
+        read_yaml(tmp_path / "results")

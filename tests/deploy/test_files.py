@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import os
+import re
 
 import pytest
 import torch
@@ -117,7 +118,7 @@ def test_a_trusted_class_needs_no_model(tmp_path, x):
     assert_same(load(path, trust=("tests",)), model, x)
 
 
-def test_what_no_file_can_say_needs_a_model(tmp_path):
+def test_what_no_file_can_say_needs_a_model_and_save_says_so(tmp_path, caplog):
     class Local(nn.Sequential):
         pass
 
@@ -127,6 +128,14 @@ def test_what_no_file_can_say_needs_a_model(tmp_path):
         load(save(Local(nn.ReLU()), tmp_path / "a.safetensors"), trust=("tests",))
     with pytest.raises(ModelFileError, match="its attribute 'act' holds a function; give"):
         load(save(Unspeakable(), tmp_path / "b.safetensors"), trust=("tests",))
+    first, second = (record.getMessage() for record in caplog.records)
+    assert re.search(
+        r"a\.safetensors loads with its plain model alone, .* 1 of its modules \(the model\): its class", first
+    )
+    assert re.search(r"b\.safetensors loads .*: its attribute 'act' holds a function$", second)
+    caplog.clear()
+    save(Own(), tmp_path / "c.safetensors")
+    assert not caplog.records
 
 
 @pytest.mark.parametrize(
