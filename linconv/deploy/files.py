@@ -119,15 +119,22 @@ def load(
         TypeError: `model` is no module and makes none, or `trust` is no list of strings.
         MissingPackageError: safetensors is not installed.
     """
-    path = Path(path)
+    path, device = Path(path), _device(device)
     trusted = several_names(trust, "trust: a list of packages", "timm")
     if model is not None and not callable(model):
         check_module(model)
-    description, tensors = read_file(path, str(device))
+    description, tensors = read_file(path, device)
     skeleton = copied(model) if isinstance(model, nn.Module) else model() if model is not None else None
     if skeleton is not None:
         check_module(skeleton)
     return _Builder(path, description.modules, tensors, skeleton, (*TRUSTED, *trusted)).module("")
+
+
+def _device(device: torch.device | str) -> str:
+    try:
+        return str(torch.device(device))
+    except (RuntimeError, TypeError) as error:
+        raise UserError(f"device: {next(iter(str(error).splitlines()), '')}") from None
 
 
 class _Builder:

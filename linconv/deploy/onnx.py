@@ -134,7 +134,7 @@ def deviation(found: np.ndarray, expected: np.ndarray) -> float:
     return float(np.abs(found - expected).max(initial=0.0)) / largest
 
 
-def quantize_onnx(path: Path | str, calibration: Iterable[Tensor], output: Path | str) -> Path:
+def quantize_onnx(path: Path | str, calibration: Tensor | Iterable[Tensor], output: Path | str) -> Path:
     """Quantize an exported file to int8: weights by output channel, activations by tensor, from their ranges.
 
     onnxruntime and OpenVINO run the file in int8 on CPUs that have the instructions. Fold batch normalization before
@@ -143,8 +143,8 @@ def quantize_onnx(path: Path | str, calibration: Iterable[Tensor], output: Path 
 
     Args:
         path: a file of `export_onnx`.
-        calibration: batches of real images, of any number of images; a few hundred images are usual. Where the file
-            takes a fixed number, they are divided anew, and images that make up no whole batch are left out.
+        calibration: float32 tensors of real images, of any number of images; a few hundred images are usual. Where the
+            file takes a fixed number, they are divided anew, and images that make up no whole batch are left out.
         output: of the quantized file.
 
     Returns:
@@ -186,12 +186,14 @@ def _input_shape(path: Path) -> list[int | None]:
     return [d.dim_value if d.HasField("dim_value") else None for d in image.type.tensor_type.shape.dim]
 
 
-def _batches(calibration: Iterable[Tensor], shape: Sequence[int | None]) -> list[np.ndarray]:
+def _batches(calibration: Tensor | Iterable[Tensor], shape: Sequence[int | None]) -> list[np.ndarray]:
     """The images in batches of the size that a file takes."""
-    given = list(calibration)
+    given = [calibration] if isinstance(calibration, Tensor) else list(calibration)
     for batch in given:
         if not isinstance(batch, Tensor):
             raise TypeError(f"calibration: tensors of images are expected, not {type(batch).__name__}")
+        if batch.dtype != torch.float32:
+            raise ValueError(f"calibration: images of float32 are expected, not {batch.dtype}")
         if batch.dim() != len(shape) or any(
             w not in (None, g) for w, g in zip(shape[1:], batch.shape[1:], strict=True)
         ):

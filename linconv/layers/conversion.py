@@ -159,6 +159,7 @@ def replaceable(model: nn.Module, variant: str | Variant) -> Selection:
 
 def replaced_layers(model: nn.Module) -> list[str]:
     """The names of the layers that took the place of convolutions, in order of registration."""
+    check_module(model)
     found: list[str] = []
     for name, module in model.named_modules():
         if isinstance(module, ConvReplacement) and not any(name.startswith(f"{outer}.") for outer in found):

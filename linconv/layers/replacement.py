@@ -202,8 +202,11 @@ class ConvReplacement(Conv2dArguments):
 
         Raises:
             UnsupportedConvError: the method cannot replace this convolution.
+            TypeError: `conv` is no `nn.Conv2d`.
             ValueError: an option out of its range, or filters that are not finite and that `init` shall fit.
         """
+        if not isinstance(conv, nn.Conv2d):
+            raise TypeError(f"{cls.__name__} takes the place of an nn.Conv2d, not of a {type(conv).__name__}")
         init = options.get("init")
         fit = init if init in cls.fits else None
         if fit and not conv.weight.is_meta and not bool(conv.weight.isfinite().all()):

@@ -21,8 +21,8 @@ from linconv.layers.selection import Selection, blank, left_plain
 from linconv.measure.budget_plan import BudgetPlan, Cost, LayerReplacement
 from linconv.measure.complexity import complexity
 from linconv.measure.latency import layer_seconds, ratio_to_plain
-from linconv.measure.one_layer import Batches, Loss, as_variant, mean_loss, measure_layers
-from linconv.measure.shapes import ConvShapes, conv_shapes
+from linconv.measure.one_layer import Batches, Loss, as_variant, mean_loss, measure_layers, pairs
+from linconv.measure.shapes import ConvShapes, check_size, conv_shapes
 from linconv.measure.solve import Offer, cheapest_offers, fewest_offers
 
 MAX_CORRECTIONS = 3  # of the target of a latency budget, after the whole model was timed
@@ -74,11 +74,14 @@ def plan(
             several shares of primary filters and ranks, and with data low rank too.
 
     Raises:
-        ValueError: no budget or several, one outside (0, 1), `loss` without `batches`, or an unknown variant.
-        TypeError: `model` is no module, or `variants` is one string, or has something that is no variant.
-        UserError: the budget cannot be met, or there is no convolution to replace.
+        ValueError: no budget or several, one outside (0, 1), a `size` of other than three numbers, `loss` without
+            `batches`, a loss of several values, or an unknown variant.
+        TypeError: `model` is no module, `loss` no function, a batch no pair, or `variants` is one string, or has
+            something that is no variant.
+        UserError: the budget cannot be met, there is no convolution to replace, or the model does not run on `size`.
     """
     check_module(model)
+    check_size(size, "size")
     cost, budget = _budget(params=params, macs=macs, latency=latency)
     if (loss is None) != (batches is None):
         raise ValueError("plan: give `loss` and `batches` together, or neither")
@@ -92,7 +95,7 @@ def plan(
         why = "; ".join(["", *left_plain(left_out)])
         raise UserError(f"plan: the model calls no nn.Conv2d that can be replaced with a saving{why}")
     if loss is not None and batches is not None:
-        offers = _with_increases(model, wanted, offers, loss, list(batches))
+        offers = _with_increases(model, wanted, offers, loss, pairs(loss, batches))
     target, order = budget, [name for name, _ in model.named_modules()]
     for _ in range(MAX_CORRECTIONS if cost == "latency" else 1):
         chosen = _solved(offers, (1 - target) * plain, cost, plain, with_data=loss is not None)

@@ -13,6 +13,7 @@ from torch import nn
 from linconv.config import Variant
 from linconv.layers import conversion, fitting_init
 from linconv.layers.copies import copied
+from linconv.layers.replacing import check_module
 from linconv.layers.selection import Choice, left_plain
 
 log = logging.getLogger("linconv")
@@ -65,6 +66,7 @@ class BudgetPlan:
 
     def apply(self, model: nn.Module) -> nn.Module:
         """A converted copy of a model: layers start from its filters where their method can. Train it further."""
+        check_module(model)
         changed = copied(model)
         for variant, names in self._by_variant():
             init = fitting_init(variant)

@@ -20,6 +20,7 @@ from linconv.layers import ConvReplacement, Macs
 from linconv.layers.forms import Form
 from linconv.layers.replacing import check_module
 from linconv.measure.paper_flops import BIASED, PADDED, PAPER_INPUT, QUIRKS, count_flops_paper, flops_paper
+from linconv.measure.shapes import check_size
 from linconv.measure.trace import Call, Trace, is_counted, trace_work
 from linconv.results.counts import Complexity, LayerComplexity
 
@@ -138,9 +139,7 @@ def _measure_one(architecture: str, name: str, variant: Variant, options: Comple
 def _check(input_shape: tuple[int, int, int], batch_size: int) -> None:
     if not is_int(batch_size) or batch_size < 1:
         raise ValueError(f"batch_size must be an int of at least 1, not {batch_size!r}")
-    sizes = tuple(input_shape) if isinstance(input_shape, tuple | list | torch.Size) else ()
-    if len(sizes) != 3 or not all(is_int(size) and size >= 1 for size in sizes):
-        raise ValueError(f"input_shape must be (channels, height, width) of one image, not {input_shape!r}")
+    check_size(input_shape, "input_shape")
 
 
 def _warn_of_uncounted(done: Trace) -> None:

@@ -86,12 +86,13 @@ def sensitivity(model: nn.Module, loss: Loss, batches: Batches, variant: str | V
 
     Raises:
         UserError: there is no batch, or the variant can replace no convolution of the model.
-        TypeError, ValueError: `variant` or the model is what `convert` refuses.
+        TypeError, ValueError: `variant` or the model is what `convert` refuses; `loss` is no function or gives several
+            values; a batch is no pair.
     """
     check_module(model)
     variant = as_variant(variant)
     selection = replaceable(model, variant)
-    kept = list(batches)
+    kept = pairs(loss, batches)
     if not kept:
         raise UserError("sensitivity: there is no batch to measure on")
     names = list(selection.replaced.values())
@@ -156,6 +157,22 @@ def as_variant(variant: str | Variant) -> Variant:
     return VARIANTS.get(variant) or Variant(layer=variant)
 
 
+def pairs(loss: Loss, batches: Batches) -> list[tuple[Any, Any]]:
+    """The batches, read once.
+
+    Raises:
+        TypeError: `loss` is no function, or a batch no pair.
+    """
+    if not callable(loss):
+        raise TypeError(f"loss: a function of outputs and targets is expected, such as F.cross_entropy, not {loss!r}")
+    kept = list(batches)
+    for batch in kept:
+        if not (isinstance(batch, tuple | list) and len(batch) == 2):
+            size = f" of {len(batch)}" if isinstance(batch, tuple | list | dict) else ""
+            raise TypeError(f"batches: pairs of inputs and targets are expected, not a {type(batch).__name__}{size}")
+    return kept
+
+
 def _replaced(model: nn.Module, variant: Variant, *, include: Sequence[str], **options: Any) -> nn.Module:
     """What `convert` does, without a word in the log: a layer is replaced many times here."""
     return conversion(model, variant, Choice(include=include), **options).model
@@ -167,8 +184,14 @@ def mean_loss(model: nn.Module, loss: Loss, batches: Sequence[tuple[Any, Any]]) 
     training = {module: module.training for module in model.modules()}
     model.eval()
     try:
-        values = [float(loss(model(x), y)) for x, y in batches]
+        values = [_value(loss(model(x), y)) for x, y in batches]
     finally:
         for module, state in training.items():
             module.training = state
     return math.fsum(values) / len(values)
+
+
+def _value(loss: Tensor | float) -> float:
+    if isinstance(loss, Tensor) and loss.numel() != 1:
+        raise ValueError(f"loss: one value for a batch is expected, not {tuple(loss.shape)}")
+    return float(loss)

@@ -7,6 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from linconv.config.errors import UserError
+from linconv.config.rules import is_int
 from linconv.layers.copies import copied
 
 # ((h, w) of the input, (h', w') of the output) of every call of every convolution, by its first name
@@ -15,7 +17,11 @@ ConvShapes = dict[str, list[tuple[tuple[int, ...], tuple[int, ...]]]]
 
 @torch.no_grad()
 def conv_shapes(model: nn.Module, size: tuple[int, int, int]) -> ConvShapes:
-    """The sizes of one pass of a copy of the model over one image of zeros, (c, h, w)."""
+    """The sizes of one pass of a copy of the model over one image of zeros, (c, h, w).
+
+    Raises:
+        UserError: the model does not run on such an image.
+    """
     changed = copied(model).eval()
     names = {module: name for name, module in changed.named_modules()}
     sizes: ConvShapes = {}
@@ -27,11 +33,25 @@ def conv_shapes(model: nn.Module, size: tuple[int, int, int]) -> ConvShapes:
     for module in changed.modules():
         if isinstance(module, nn.Conv2d):
             module.register_forward_hook(note, with_kwargs=True)
-    changed(image_of(model, size))
+    image = image_of(model, size)
+    try:
+        changed(image)
+    except Exception as error:  # whatever a model does with an image that it was not made for
+        first = next(iter(str(error).splitlines()), "")
+        raise UserError(
+            f"the model does not run on one image of shape {tuple(size)}: {type(error).__name__}: {first}"
+        ) from error
     return sizes
 
 
 def image_of(model: nn.Module, size: tuple[int, int, int], batch: int = 1) -> Tensor:
-    """Images of zeros on the device and of the dtype of a model."""
-    like = next(model.parameters())
+    """Images of zeros on the device and of the dtype of a model, whose first floating-point parameter tells them."""
+    like = next((p for p in model.parameters() if p.is_floating_point()), torch.empty(0))
     return torch.zeros(batch, *size, device=like.device, dtype=like.dtype)
+
+
+def check_size(size: object, argument: str) -> None:
+    """Raise ValueError for what is no size of an image."""
+    sizes = tuple(size) if isinstance(size, tuple | list | torch.Size) else ()
+    if len(sizes) != 3 or not all(is_int(number) and number >= 1 for number in sizes):
+        raise ValueError(f"{argument} must be (channels, height, width) of one image, not {size!r}")

@@ -106,6 +106,10 @@ def test_calibration_takes_batches_of_any_number_of_images(tmp_path, two_images)
     quantize_onnx(two_images, [images[:5], images[5:]], others)
     first, second = (open_model(file, "onnxruntime", threads=1)(images[:2].numpy()) for file in (fitting, others))
     assert np.array_equal(first, second)  # activations have the same ranges
+    quantize_onnx(two_images, images, others)
+    assert np.array_equal(first, open_model(others, "onnxruntime", threads=1)(images[:2].numpy()))
+    with pytest.raises(ValueError, match=r"images of float32 are expected, not torch\.float64"):
+        quantize_onnx(two_images, [images.double()], tmp_path / "x.onnx")
     with pytest.raises(ValueError, match="at least one batch of images is needed"):
         quantize_onnx(two_images, [images[:1]], tmp_path / "x.onnx")
     with pytest.raises(ValueError, match=r"images of shape \(2, 3, 4, 8\), and the file takes \(2, 3, 8, 8\)"):
