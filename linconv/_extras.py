@@ -32,6 +32,7 @@ EXTRAS: Mapping[str, tuple[str, ...]] = {
     "deploy": ("safetensors", "onnx", "onnxscript", "onnxruntime", "openvino", "numpy", "pydantic"),
     "workflow": ("snakemake",),
 }
+DEPLOYING = ("deploy", "measure", "models", "config")  # rooms of which the extra `deploy` brings what users call
 
 
 class NamesTheExtra(MetaPathFinder):
@@ -46,8 +47,9 @@ class NamesTheExtra(MetaPathFinder):
         asking = _importing_modules()
         if extras and asking and asking[0].partition(".")[0] == "linconv":
             rooms = [name.split(".")[1] for name in asking if name.startswith("linconv.")]
-            # linconv.deploy asks by way of other rooms too
-            extra = next((room for room in rooms if room in extras), extras[0])
+            # where two extras bring it, the room that was asked for first decides: plans and files need no benchmark
+            asked = next((room for room in reversed(rooms) if not room.startswith("_")), "")
+            extra = "deploy" if "deploy" in extras and asked in DEPLOYING else extras[0]
             raise ModuleNotFoundError(f"{asking[0]} needs {fullname}: pip install 'linconv[{extra}]'", name=fullname)
 
 

@@ -112,6 +112,20 @@ def test_deploying_without_a_package_names_the_extra_deploy(call: str) -> None:
     assert done.stderr.splitlines()[-1].endswith("needs pydantic: pip install 'linconv[deploy]'")
 
 
+def test_planning_without_a_package_names_the_smaller_extra() -> None:
+    done = without_extras("""
+import linconv
+for name in ("plan", "sensitivity", "Variant", "build_model"):
+    try:
+        getattr(linconv, name)("base")
+    except ImportError as error:
+        print(name, error)
+""")
+    assert done.returncode == 0, done.stderr
+    extras = {line.split()[0]: line.rpartition(": ")[2] for line in done.stdout.splitlines()}
+    assert extras == dict.fromkeys(("plan", "sensitivity", "Variant", "build_model"), "pip install 'linconv[deploy]'")
+
+
 def test_what_needs_more_says_which_extra_brings_it() -> None:
     done = without_extras(EVERY_MODULE)
     assert done.returncode == 0, done.stderr

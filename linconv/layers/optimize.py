@@ -37,15 +37,15 @@ def optimize(
     """A copy of the model for inference whose replaced convolutions each run in their fastest exact form.
 
     Each layer is timed alone on the input that it gets from `sample_input`, in interleaved rounds: folded into a plain
-    convolution, in feature space, and as a product (a LinearConv as a convolution with V, then one with [I; A]). A
-    form whose outputs differ from the layer's by more than rounding is left out, and a warning names it. Then the
-    whole model is timed with the fastest form of each layer, and with one form throughout; what takes the least time
-    is kept. A layer that does not fold stays as it is; a layer without a form in feature space is folded. A layer or a
-    batch normalization with hooks stays as it is, hooks included, and a warning names the layer. What is fastest
-    depends on the device, the batch, the dtype, the memory layout and the number of threads, so optimize under the
-    conditions in which the model will run. The copy shares no tensor with `model` and does not train. Layers that
-    share parameters with each other share them afterwards: they take one form, and keep their batch normalization. A
-    layer that shares filters with anything else stays as it is, and a warning names it.
+    convolution, in feature space, and as a product (a LinearConv as a convolution with V, then one with [I; A]). A form
+    whose outputs differ from the layer's by more than rounding is left out, and a warning names it. Then, where several
+    layers have forms, the whole model is timed with the fastest form of each, and with one form throughout; what takes
+    the least time is kept. A layer that does not fold stays as it is; a layer without a form in feature space is
+    folded. A layer or a batch normalization with hooks stays as it is, hooks included, and a warning names the layer.
+    What is fastest depends on the device, the batch, the dtype, the memory layout and the number of threads, so
+    optimize under the conditions in which the model will run. The copy shares no tensor with `model` and does not
+    train. Layers that share parameters with each other share them afterwards: they take one form, and keep their batch
+    normalization. A layer that shares filters with anything else stays as it is, and a warning names it.
 
     Args:
         model: any model; it is left as it is. Layers that `sample_input` does not reach are folded.
@@ -85,7 +85,8 @@ def optimize(
     }
     for group in shared.groups:
         fastest |= {layer: _named(exact[layer], fastest[group[0]].name) for layer in group if layer in exact}
-    throughout = [{layer: _named(found, form) for layer, found in exact.items()} for form in forms]
+    several = forms if len(exact) > 1 else ()  # one layer has been timed already
+    throughout = [{layer: _named(found, form) for layer, found in exact.items()} for form in several]
     choices = [_replacements(choice, norms) for choice in _distinct([fastest, *throughout])]
     for choice in choices:
         share_tensors(shared.groups, choice)

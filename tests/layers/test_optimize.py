@@ -265,3 +265,11 @@ def test_a_layer_that_shares_filters_with_another_kind_of_module_stays(caplog):
     assert [r.getMessage() for r in caplog.records] == [
         "optimize: 0 shares parameters of its filters with 1, as another form would not, and stays as it is"
     ]
+
+
+def test_one_layer_is_timed_once(monkeypatch):
+    timed = []
+    monkeypatch.setattr(optimize_module, "_least", lambda calls, x: timed.append(len(calls)) or 0)
+    layer = linconv.LinearConv2d(3, 8, 3).eval()
+    linconv.optimize(layer, torch.randn(1, 3, 8, 8))
+    assert timed == [3, 1]  # forms; then there is one choice, which takes no time
