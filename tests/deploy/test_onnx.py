@@ -122,6 +122,29 @@ def test_calibration_takes_batches_of_any_number_of_images(tmp_path, two_images)
     assert "\n" not in str(refused.value)
 
 
+class Joined(nn.Module):
+    """Two feature maps of one scale in int8: the second one, a hundredth of the first, is lost."""
+
+    def __init__(self, factor):
+        super().__init__()
+        self.conv, self.factor = nn.Conv2d(3, 4, 1), factor
+
+    def forward(self, x):
+        y = self.conv(x)
+        return torch.cat([y, y / self.factor], 1)[:, 4:] * self.factor
+
+
+@pytest.mark.parametrize("factor", [1, 1000])
+def test_outputs_that_int8_destroys_are_a_warning(tmp_path, caplog, factor):
+    torch.manual_seed(0)
+    images = torch.randn(4, 3, 8, 8)
+    file = export_onnx(Joined(factor), images[:2], tmp_path / "m.onnx")
+    quantize_onnx(file, images, tmp_path / "q.onnx")
+    said = [record.getMessage() for record in caplog.records if record.name == "linconv"]
+    assert len(said) == (factor > 1)
+    assert all(re.search(r"q\.onnx gives other outputs than .*m\.onnx, by \d+ % .* measure", line) for line in said)
+
+
 @pytest.mark.parametrize("engine", ENGINES)
 def test_images_that_a_file_does_not_take_are_one_line(two_images, engine):
     pytest.importorskip(engine)
