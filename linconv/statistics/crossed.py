@@ -20,11 +20,14 @@ Own = dict[int, tuple[float, float]]  # variance and degrees of freedom of the v
 
 
 def two_way(table: np.ndarray, there: np.ndarray) -> tuple[np.ndarray, float, float, Own]:
-    """Means as linear functions (k, k * seeds) of the scores, the pooled variance with its freedom, and others' own."""
+    """Means as linear functions (k, k * seeds) of the scores, the pooled variance with its freedom, and others' own.
+
+    Where the rows cannot be told from the variants (see `is_crossed`), their effects are left in the variance.
+    """
     pool = list(range(table.shape[1]))
     own: Own = {}
     while True:
-        linear, seed_rows, leverage = _least_squares(there, pool)
+        linear, seed_rows, leverage = _least_squares(there, pool, crossed=is_crossed(there, pool))
         values = np.where(there, table, 0).T.ravel()
         effects = seed_rows @ values
         spread: Own = {}
@@ -42,6 +45,24 @@ def two_way(table: np.ndarray, there: np.ndarray) -> tuple[np.ndarray, float, fl
         own[widest] = (math.nan, math.nan)
 
 
+def is_crossed(there: np.ndarray, pool: Sequence[int]) -> bool:
+    """Whether the variants in `pool` tell the effects of all rows, and leave a degree of freedom for the variance.
+
+    They tell them where every row is linked to every other one by variants that have runs in both. Else the difference
+    of two variants without such a link would be whatever the solver makes of it.
+    """
+    of_pool = there[:, list(pool)]
+    used = there.any(1)
+    linked = np.zeros(len(there), dtype=bool)
+    linked[np.flatnonzero(used)[:1]] = True
+    while True:
+        reached = linked | of_pool[:, of_pool[linked].any(0)].any(1)
+        if (reached == linked).all():
+            break
+        linked = reached
+    return bool(linked[used].all()) and int(of_pool.sum()) - len(pool) - int(used.sum()) + 1 >= 1
+
+
 def _widest(spread: Own, squares: float, freedom: float) -> int | None:
     """The variant whose variance is above that of the others by Cochran's test, None if none is."""
     if len(spread) < 3:
@@ -54,17 +75,19 @@ def _widest(spread: Own, squares: float, freedom: float) -> int | None:
     return v if len(spread) * special.fdtrc(spread[v][1], left, ratio) <= COCHRAN else None
 
 
-def _least_squares(there: np.ndarray, pool: Sequence[int]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _least_squares(
+    there: np.ndarray, pool: Sequence[int], *, crossed: bool
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Means (k, k * seeds) and seed effects (seeds, k * seeds) as functions of the scores; each variant's freedom.
 
-    The effects of seeds sum to 0 and come from the variants in `pool` alone.
+    The effects of seeds sum to 0 and come from the variants in `pool` alone; they are 0 unless `crossed`.
     """
     seeds, variants = there.shape
     cells = [(v, s) for v in pool for s in range(seeds) if there[s, v]]
     design = np.zeros((len(cells), len(pool) + seeds))
     for row, (v, s) in enumerate(cells):
         design[row, pool.index(v)] = 1
-        design[row, len(pool) + s] = 1
+        design[row, len(pool) + s] = crossed
     # the row that makes the effects of seeds sum to 0 is fitted exactly: effects and means can trade a constant
     constraint = np.r_[np.zeros(len(pool)), np.ones(seeds)][None]
     inverse = np.linalg.pinv(np.vstack([design, constraint]))[:, : len(cells)]

@@ -18,8 +18,9 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from linconv.statistics.crossed import Own, run_part, two_way
+from linconv.statistics.crossed import Own, is_crossed, run_part, two_way
 from linconv.statistics.model import MOST_FREEDOM, CovariancePart, ImageVariance, Model
+from linconv.statistics.spread import ROUNDING
 
 
 def fit(
@@ -50,7 +51,7 @@ def fit(
     linear, pooled, freedom, own = two_way(table, there)
     parts = [run_part(linear, there, list(range(len(variants))), own, pooled, freedom)]
     parts += [run_part(linear, there, [v], own, own[v][0], own[v][1]) for v in own]
-    means = linear @ np.where(there, table, 0).T.ravel()
+    means = _means(linear, table, there)
     alone = _alone(table, there, pooled, freedom, own)
     if stacked is not None:
         count: int | None = next(iter(stacked.values())).shape[1]
@@ -69,6 +70,14 @@ def fit(
         count, known = None, "unknown"
     apart = tuple(variants[v] for v in own)
     return Model(variants, means, there.sum(0), tuple(parts), alone, math.sqrt(pooled), freedom, apart, known, count)
+
+
+def _means(linear: np.ndarray, table: np.ndarray, there: np.ndarray) -> np.ndarray:
+    """(k,) means of the variants. What is 0 or 100 but for rounding is so: three times 100 gives 99.99999999999999."""
+    means = linear @ np.where(there, table, 0).T.ravel()
+    for end in (0.0, 100.0):
+        means[np.abs(means - end) < ROUNDING] = end
+    return means
 
 
 def _stacked(
@@ -107,7 +116,7 @@ def _over_splits(scores: pd.DataFrame, images: int | None, tested: float | None)
         parts.append(CovariancePart("splits", beyond * (shape + overlap), beyond_freedom))
     alone, alone_freedom = _alone(table, there, pooled, freedom, own)
     alone = alone + more * np.maximum(0, alone * there.sum(0) - per_mean)
-    means = linear @ np.where(there, table, 0).T.ravel()
+    means = _means(linear, table, there)
     apart = tuple(variants[v] for v in own)
     residual = of_seeds if seed_freedom > 0 else pooled
     return Model(
@@ -178,6 +187,8 @@ def _alone(
     one = (common + (k - 1) * rest) / k if k else 0.0
     weighed = (common / k) ** 2 / (n - 1) + ((k - 1) * rest / k) ** 2 / max(freedom, 1e-9) if k and n > 1 else 0.0
     of_one = one**2 / weighed if weighed > 0 else max(seeds - 1.0, 1.0)
+    if not is_crossed(there, together):  # then the pooled variance has what seeds do to all variants in it
+        one, of_one = rest, max(freedom, 1e-9)
     variance, freedoms = np.full(variants, one), np.full(variants, of_one)
     for v in own:
         variance[v], freedoms[v] = float(np.nanvar(table[:, v], ddof=1)), there[:, v].sum() - 1.0

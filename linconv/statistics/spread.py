@@ -9,6 +9,8 @@ from typing import NamedTuple
 import numpy as np
 from scipy import special
 
+ROUNDING = 1e-9  # points; what is smaller is that of the arithmetic
+
 
 class Spread(NamedTuple):
     """Mean, sample standard deviation (ddof 1) and confidence interval of the mean of n values.
@@ -51,14 +53,15 @@ def accuracy_interval(
         accuracy: percent.
         error: its standard error in percentage points, of all sources.
         freedom: degrees of freedom of `error`.
-        images: in the test set, None if not known: what stands for `error` where every image was right or none was.
+        images: in the test set, None if not known: what stands for `error` where every image was right or none was, or
+            where nothing varies.
         level: of confidence.
 
     Source: Wilson, J. Am. Stat. Assoc. 22 (1927), 209-212; Korn & Graubard, Survey Methodology 24 (1998), 193-201.
     """
     share = min(1.0, max(0.0, accuracy / 100))
     variance = share * (1 - share)
-    count = variance / (error / 100) ** 2 if error > 0 and variance > 0 else float(images or 0)
+    count = variance / (error / 100) ** 2 if error > ROUNDING and variance > 0 else float(images or 0)
     if not count or math.isnan(count):
         return math.nan, math.nan
     if images:

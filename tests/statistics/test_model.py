@@ -167,3 +167,34 @@ def test_one_seed_has_a_mean_and_no_error_of_seeds():
     assert model.freedom == pytest.approx(0)
     assert model.error(model.contrast("b", "a")).total == 0
     assert all(math.isnan(end) for end in model.interval("a", 0.95))
+
+
+@pytest.mark.parametrize("others", [[90.0, 91.0, 90.0], None], ids=["third variant", "two variants"])
+@pytest.mark.parametrize("first", [3, 2], ids=["no seed in common", "one seed in common"])
+def test_variants_whose_seeds_do_not_meet_are_compared_by_their_plain_means(first, others):
+    """No runs tell their seeds apart: the solver once gave +12.3 points and "different" for -10."""
+    table = pd.DataFrame(index=range(6), columns=["a", "b"], dtype=float)
+    table.loc[0:2, "a"] = [90, 91, 92]
+    table.loc[first : first + 2, "b"] = [80, 81, 82]
+    if others and first == 3:
+        table.loc[0:2, "c"] = others
+    table = table.dropna(how="all")
+    model = fit(table)
+    weights = model.contrast("b", "a")
+    assert weights @ model.means == pytest.approx(-10)
+    groups = [table[v].dropna() for v in table]
+    assert model.freedom == pytest.approx(sum(len(g) - 1 for g in groups))
+    pooled = sum((len(g) - 1) * g.var() for g in groups) / model.freedom
+    assert model.error(weights).total == pytest.approx((2 * pooled / 3) ** 0.5)
+    low, high = model.interval("a", 0.95)
+    assert low < 91 < high
+
+
+def test_means_and_errors_that_are_rounding_do_not_count():
+    """The mean of three times 100 came out as 99.99999999999999: its interval was [0, 100], its error not 0."""
+    perfect = pd.DataFrame({"a": [100.0] * 3, "b": [70.0, 90.0, 100.0]})
+    for images in (200, 10_000):
+        model = fit(perfect, images=images)
+        assert model.means[0] == 100
+        assert model.interval("a", 0.95)[0] > 80
+    assert all(map(math.isnan, fit(pd.DataFrame({"a": [90.1] * 3, "b": [70.3] * 3})).interval("a", 0.95)))
