@@ -81,6 +81,7 @@ def make_run(config: Config, key: RunKey, *, status: str = "ok", top1: float | N
                 penalty=None if bad or key.variant in ("conv", "L") else 0.02,
                 test_loss=None if bad else float(1.1 * loss),
                 test_top1=10.0 if bad else float(accuracy),
+                val_top1=float(accuracy) if resolved.report_epoch == "best_validation" else None,
             )
         )
     diverged = status == "diverged"
@@ -99,6 +100,7 @@ def make_run(config: Config, key: RunKey, *, status: str = "ok", top1: float | N
             train_loss=history[-1].train_loss,
             train_top1=history[-1].train_top1,
             epoch=epochs,
+            selection="last" if diverged else resolved.report_epoch,
             params=params,
             params_nonzero=params - 15_000 if key.variant == "LSr" else params,
             coefficient_sparsity=0.62 if key.variant == "LSr" else None,

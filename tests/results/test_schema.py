@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
-from linconv.config import RunKey
+from linconv.config import RunKey, resolve_run
 from linconv.results import ComplexityResult, ResultError, RunResult, read_result, write_result
 from linconv.results.kinds import COLUMNS, KINDS
 from linconv.results.manifest import Manifest
@@ -121,3 +121,48 @@ def test_a_file_that_is_not_text_or_not_there(tmp_path):
     for name, said in {"binary": "file: is no UTF-8 text", "nowhere": "cannot be read"}.items():
         with pytest.raises(ResultError, match=f"{name}: {said}"):
             read_result(tmp_path / name, RunResult)
+
+
+@pytest.mark.parametrize(
+    ("at", "value", "said"),
+    [
+        (("data", "name"), "cifar10", "data.name is 'cifar10', the run is of 'digits'"),
+        (("data", "split"), 3, "data.split is 3, the run is of 0"),
+        (("metrics", "selection"), "best_validation", "config asks for 'last'"),
+        (("history", 0, "train_loss"), None, "a loss is null in history"),
+    ],
+)
+def test_a_run_that_contradicts_itself_is_refused(at, value, said):
+    """With the right digest too: data of another name, another choice of the epoch, a loss that was not finite."""
+    run = make_run(make_config(splits=[0, 1]), RunKey("digits", "base", "conv", 0)).model_dump(mode="json")
+    *path, last = at
+    place = run
+    for name in path:
+        place = place[name]
+    place[last] = value
+    with pytest.raises(ValueError, match=re.escape(said)):
+        RunResult.model_validate(run)
+
+
+def test_the_reported_epoch_is_the_best_on_the_validation_part():
+    config = make_config(report_epoch="best_validation", validation={"share": 0.2})
+    key = RunKey("digits", "base", "conv", 0)
+    run = make_run(make_config(), key).model_dump(mode="json")
+    resolved = resolve_run(config, key)
+    run |= {"config": resolved.model_dump(mode="json"), "config_hash": resolved.hash}
+    for epoch, top1 in zip(run["history"], (60.0, 70.0, 70.0), strict=False):
+        epoch["val_top1"] = top1
+    of = {}
+    for number in range(1, len(run["history"]) + 1):
+        chosen = run["history"][number - 1]
+        top1 = {"top1": chosen["test_top1"], "test_loss": chosen["test_loss"], "epoch": number}
+        train = {name: chosen[name] for name in ("train_top1", "train_loss")}
+        run["metrics"] |= {**top1, **train, "selection": "best_validation"}
+        run["outcomes"] = None
+        try:
+            of[number] = RunResult.model_validate(run).metrics.epoch
+        except ValueError as error:
+            of[number] = "a later one is better" in str(error)
+    assert len(of) > 1
+    assert of[1] is True
+    assert of[2] == 2

@@ -206,6 +206,8 @@ class RunResult(Record):
         self._check_rates(run)
         self._check_history(run.recipe.epochs)
         self._check_metrics()
+        self._check_selection(run)
+        self._check_data()
         if self.outcomes is not None and self.outcomes.top1 != self.metrics.top1:
             raise ValueError(f"outcomes give a top-1 of {self.outcomes.top1}, metrics.top1 is {self.metrics.top1}")
         return self
@@ -223,6 +225,8 @@ class RunResult(Record):
     def _check_history(self, epochs: int) -> None:
         if [epoch.epoch for epoch in self.history] != list(range(1, len(self.history) + 1)):
             raise ValueError("the epochs of history are not 1, 2, ...")
+        if self.status == "ok" and any(None in (epoch.train_loss, epoch.test_loss) for epoch in self.history):
+            raise ValueError("a loss is null in history, and status is ok")
         if len(self.history) > epochs or (self.status == "ok" and len(self.history) < epochs):
             raise ValueError(f"history has {len(self.history)} epochs, the recipe {epochs}")
 
@@ -240,3 +244,22 @@ class RunResult(Record):
                 raise ValueError(
                     f"metrics.{name} is {getattr(metrics, name)}, in epoch {epoch.epoch} of history it is {value}"
                 )
+
+    def _check_selection(self, run: ResolvedRun) -> None:
+        metrics, wanted = self.metrics, "last" if self.status == "diverged" else run.report_epoch
+        if metrics.selection != wanted:
+            raise ValueError(f"metrics.selection is {metrics.selection!r}, config asks for {wanted!r}")
+        if metrics.selection == "best_validation":
+            # from there on: what came before may have been another network, before a change of it
+            chosen, *later = [-1.0 if e.val_top1 is None else e.val_top1 for e in self.history[metrics.epoch - 1 :]]
+            if chosen < max((0.0, *later)):
+                raise ValueError(f"metrics.epoch is {metrics.epoch}, a later one is better on the validation part")
+
+    def _check_data(self) -> None:
+        if self.data is None:
+            return
+        for name, found, wanted in (("name", self.data.name, self.dataset), ("split", self.data.split, self.split)):
+            if found != wanted:
+                raise ValueError(f"data.{name} is {found!r}, the run is of {wanted!r}")
+        if self.outcomes is not None and self.outcomes.count != self.data.test.images:
+            raise ValueError(f"outcomes are of {self.outcomes.count} images, the test part has {self.data.test.images}")
