@@ -31,6 +31,12 @@ class DeviceError(UserError):
     """The device asked for is not there."""
 
 
+def check_device(device: str) -> None:
+    """Raise a DeviceError unless `device` is "auto", "cpu" or "cuda": any other word would run on the CPU."""
+    if device not in ("auto", "cpu", "cuda"):
+        raise DeviceError(f"device '{device}' is not known; use 'auto', 'cpu' or 'cuda'")
+
+
 def visible_gpus() -> list[str]:
     """Identifiers of the CUDA devices this process may use: CUDA_VISIBLE_DEVICES, else what the driver lists."""
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
@@ -50,9 +56,10 @@ def device_slot(device: str, runs_per_gpu: int = 1, poll_seconds: float = 0.5) -
         runs_per_gpu: places on each GPU.
 
     Raises:
-        DeviceError: "cuda" was asked for and no device is visible; or this is one of several processes of a run, and
-            its GPU is not there or taken.
+        DeviceError: the word is another one; "cuda" was asked for and no device is visible; or this is one of several
+            processes of a run, and its GPU is not there or taken.
     """
+    check_device(device)
     if "torch" not in sys.modules:
         log.info("importing torch")  # takes seconds, and nothing else is written before
     gpus = [] if device == "cpu" else visible_gpus()

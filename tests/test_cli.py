@@ -294,3 +294,19 @@ def test_help_ends_with_an_example_that_the_command_takes(path, command, tmp_pat
     monkeypatch.chdir(tmp_path)  # nothing that an example names needs to be there to be understood
     command.main(words[len(path) :], standalone_mode=False)
     assert called
+
+
+def test_collect_leaves_the_configuration_that_its_data_are_of(tmp_path, linconv):
+    """Rendered by the earlier file, the data of this one were shown with its margins and as runs that are missing."""
+    written = yaml.safe_dump({**CONFIG, "seeds": [0, 1, 2]})
+    config = tmp_path / "first.yaml"
+    config.write_text(written)
+    assert linconv("collect", config, "--results", tmp_path, "--partial").code == 0
+    kept = tmp_path / CONFIG["experiment"] / "config.yaml"
+    before = kept.read_bytes()
+    assert linconv("collect", config, "--results", tmp_path, "--partial").code == 0
+    assert kept.read_bytes() == before
+    config.write_text(yaml.safe_dump({**CONFIG, "seeds": [0], "statistics": {"margin": 3}}))
+    assert linconv("collect", config, "--results", tmp_path, "--partial").code == 0
+    found = yaml.safe_load(kept.read_text())
+    assert (found["seeds"], found["statistics"]["margin"]) == ([0], 3)

@@ -199,3 +199,10 @@ class TestFolder:
         (tmp_path / f"linconv-gpu-slots-{os.getuid()}").symlink_to(tmp_path / "elsewhere")
         with pytest.raises(DeviceError, match="is no folder"), device_slot("cuda"):
             pass
+
+
+@pytest.mark.parametrize("word", ["tpu", "gpu", "CPU", "cuda:0", ""])
+def test_a_word_that_is_no_device_is_refused(two_gpus, word):
+    """It trained on the CPU without a word."""
+    with pytest.raises(DeviceError, match=f"device '{word}' is not known"), device_slot(word):
+        pass

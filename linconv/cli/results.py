@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from linconv.cli.options import ConfigFile, ResultsOption, Workers
-from linconv.config import load_config
+from linconv.config import Config, ConfigError, load_config
 from linconv.config.writing import config_text
 from linconv.results import write_text
 
@@ -29,8 +29,16 @@ def collect(
     for marker in (folder / "data").glob(".config-*"):  # of the pipeline: which configuration the data are of
         marker.unlink()
     typer.echo(str(collect_results(settings, folder, partial=partial)))
-    if not (folder / "config.yaml").exists():  # the pipeline writes it before its first job
+    if not _is_of(folder / "config.yaml", settings):  # the pipeline writes it before its first job
         write_text(folder / "config.yaml", config_text(settings, defaults=True))
+
+
+def _is_of(file: Path, settings: Config) -> bool:
+    """Whether a file holds this configuration: what is rendered is these data by that file."""
+    try:
+        return load_config(file) == settings
+    except ConfigError:
+        return False
 
 
 @app.command("merge")

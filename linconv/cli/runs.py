@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 import yaml
@@ -116,7 +116,7 @@ def session(
     config: ConfigFile,
     output: Annotated[Path, typer.Option(help="folder of all results; a second session there continues")],
     budget: Annotated[str, typer.Option(help="the time until everything has ended, such as 20m")] = "20m",
-    device: Annotated[str, typer.Option(help="cpu or cuda")] = "cuda",
+    device: Annotated[Literal["cpu", "cuda"], typer.Option()] = "cuda",
     train: Annotated[
         list[Path] | None,
         typer.Option(help="configuration to train instead of CONFIG; may be repeated", show_default=False),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -24,7 +24,9 @@ def work(
         typer.Option(min=1, help="runs at the same time on a GPU; else runs_per_gpu of the first file"),
     ] = None,
     device: Annotated[str | None, typer.Option(help="cpu, cuda or auto; by default that of the first file")] = None,
-    form: Annotated[str, typer.Option(help="exact form LinearConv trains in: auto, weight or feature")] = "auto",
+    form: Annotated[
+        Literal["auto", "weight", "feature"], typer.Option(help="exact form LinearConv trains in")
+    ] = "auto",
 ) -> None:
     """Train the runs that have no result yet, one after another, until none is left or the time is over.
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+import math
+from collections.abc import Collection, Iterable, Iterator
 
 import pandas as pd
 
@@ -16,6 +17,7 @@ from linconv.results.folders import Results
 from linconv.results.kinds.run import Runs
 from linconv.results.notes import mixtures
 from linconv.statistics import Spread, spread
+from linconv.statistics.spread import ROUNDING
 
 _CAPTION = "Top-1 accuracy (%) on the test set: mean [95 % interval] (runs), and B minus A in percentage points."
 _COLUMNS = (
@@ -59,8 +61,8 @@ def accuracies_compared(a: Results, b: Results, equal: Collection[RunKey]) -> Ta
         same = sum(key in equal for key in common)
         rows.add(
             *cell,
-            _mean(spread(ours.values()), _diverged(a, cell)),
-            _mean(spread(theirs.values()), _diverged(b, cell)),
+            _mean(_accuracies(ours.values()), _diverged(a, cell)),
+            _mean(_accuracies(theirs.values()), _diverged(b, cell)),
             "equal" if same and ours == theirs else _with_interval(found, signed=True),
             _how(found, len(ours), len(theirs)),
             f"{same} of {len(common)}" if common else MISSING,
@@ -87,6 +89,14 @@ def _by_draw(results: Results, cell: CellKey) -> dict[Draw, float]:
 
 def _diverged(results: Results, cell: CellKey) -> int:
     return sum(run.status == "diverged" for key, run in results.runs.items() if key[:3] == cell)
+
+
+def _accuracies(values: Iterable[float]) -> Spread:
+    """Mean and interval of accuracies; an interval ends where accuracies do, and runs that are all alike have none."""
+    found = spread(values)
+    if found.sd < ROUNDING:  # not at all known by the runs alone
+        return found._replace(low=math.nan, high=math.nan)
+    return found._replace(low=max(0.0, found.low), high=min(100.0, found.high))
 
 
 def _mean(values: Spread, diverged: int) -> str:

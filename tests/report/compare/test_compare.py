@@ -269,3 +269,13 @@ def test_commands_without_torch(tmp_path):
         assert done.returncode == 0, done.stderr
     assert (tmp_path / "c" / "data" / "runs.csv").exists()
     assert (tmp_path / "c.md").read_text() == compare_folders(a, b)
+
+
+def test_the_interval_of_an_accuracy_stays_one(tmp_path):
+    """It was [-1.41, 134.41] for three runs, and [100.00, 100.00] for three that are alike."""
+    a = machine(tmp_path, "a", top1={key("conv", 0): 20.0, **{key("Lr", seed): 100.0 for seed in range(5)}})
+    text = compare_folders(a, a)
+    found = re.findall(r"\[(-?[\d.]+), (-?[\d.]+)\] \(\d", text)
+    assert found
+    for low, high in found:
+        assert 0 <= float(low) < float(high) <= 100
