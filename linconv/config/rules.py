@@ -75,3 +75,10 @@ def share_of(share: float, total: int) -> int:
 def rank_of(rank: int | float, total: int) -> int:
     """The rank, from 1 to `total`, that a `Rank` means for so many filters or channels; a float is a share of them."""
     return min(total, int(rank) if is_int(rank) else max(1, share_of(rank, total)))
+
+
+def check_size(size: object, argument: str) -> None:
+    """Raise ValueError for what is no size of an image."""
+    sizes = tuple(size) if isinstance(size, tuple | list) else ()
+    if len(sizes) != 3 or not all(is_int(number) and number >= 1 for number in sizes):
+        raise ValueError(f"{argument} must be (channels, height, width) of one image, not {size!r}")

@@ -11,6 +11,7 @@ from torch import nn
 
 from linconv.config import Variant
 from linconv.config.errors import UserError
+from linconv.config.rules import check_size
 from linconv.layers import method_class, replaceable
 from linconv.layers.forms import Form
 from linconv.layers.options import several_names
@@ -22,7 +23,7 @@ from linconv.measure.budget_plan import BudgetPlan, Cost, LayerReplacement
 from linconv.measure.complexity import complexity
 from linconv.measure.latency import layer_seconds, ratio_to_plain
 from linconv.measure.one_layer import Batches, Loss, as_variant, mean_loss, measure_layers, pairs
-from linconv.measure.shapes import ConvShapes, check_size, conv_shapes
+from linconv.measure.shapes import ConvShapes, conv_shapes
 from linconv.measure.solve import Offer, cheapest_offers, fewest_offers
 
 MAX_CORRECTIONS = 3  # of the target of a latency budget, after the whole model was timed

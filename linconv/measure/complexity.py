@@ -15,12 +15,11 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
-from linconv.config.rules import is_int
+from linconv.config.rules import check_size, is_int
 from linconv.layers import ConvReplacement, Macs
 from linconv.layers.forms import Form
 from linconv.layers.replacing import check_module
 from linconv.measure.paper_flops import BIASED, PADDED, PAPER_INPUT, QUIRKS, count_flops_paper, flops_paper
-from linconv.measure.shapes import check_size
 from linconv.measure.trace import Call, Trace, is_counted, trace_work
 from linconv.results.counts import Complexity, LayerComplexity
 

@@ -8,7 +8,6 @@ import torch
 from torch import Tensor, nn
 
 from linconv.config.errors import UserError
-from linconv.config.rules import is_int
 from linconv.layers.copies import copied
 
 # ((h, w) of the input, (h', w') of the output) of every call of every convolution, by its first name
@@ -48,10 +47,3 @@ def image_of(model: nn.Module, size: tuple[int, int, int], batch: int = 1) -> Te
     """Images of zeros on the device and of the dtype of a model, whose first floating-point parameter tells them."""
     like = next((p for p in model.parameters() if p.is_floating_point()), torch.empty(0))
     return torch.zeros(batch, *size, device=like.device, dtype=like.dtype)
-
-
-def check_size(size: object, argument: str) -> None:
-    """Raise ValueError for what is no size of an image."""
-    sizes = tuple(size) if isinstance(size, tuple | list | torch.Size) else ()
-    if len(sizes) != 3 or not all(is_int(number) and number >= 1 for number in sizes):
-        raise ValueError(f"{argument} must be (channels, height, width) of one image, not {size!r}")

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from linconv.config.errors import UserError
+from linconv.config.rules import check_size
 from linconv.layers import ConvReplacement
 from linconv.layers.copies import copied
 from linconv.layers.options import several_names
@@ -53,12 +54,14 @@ def channel_groups(
             has layers stands for all of them.
 
     Raises:
+        ValueError: `input_shape` is no size of an image.
         TypeError: `model` is no module, or `exclude` no list of strings.
         UserError: the model has no layer of a name in `exclude`, nothing to cut, a convolution that has channel groups
             and is not depthwise, a layer that shares parameters with another one or is of a kind that cannot be cut, or
             connections that torch-pruning does not understand.
     """
     check_module(model)
+    check_size(input_shape, "input_shape")
     exclude = several_names(exclude, "exclude: a list of names of layers", "classifier")
     _check_plain(model)
     model = copied(model)  # tracing sets it to eval mode

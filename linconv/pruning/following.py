@@ -18,7 +18,7 @@ def followed(model: nn.Module, image: Tensor, names: Mapping[nn.Module, str]) ->
     """torch-pruning's graph of the dependencies of a model, which this call sets to evaluation mode.
 
     Raises:
-        UserError: torch-pruning is not installed, or does not understand the model.
+        UserError: torch-pruning is not installed, or does not understand the model, or the model does not run.
     """
     try:
         import torch_pruning  # by no other part needed
@@ -29,12 +29,22 @@ def followed(model: nn.Module, image: Tensor, names: Mapping[nn.Module, str]) ->
         with torch.enable_grad():
             graph.build_dependency(model, image, verbose=False)
     except Exception as error:
+        _check_runs(model, image)
         near = next(_layers_near(error, names), "(unknown)")
         raise UserError(
             f"pruning: torch-pruning cannot follow the channels behind layer {near} "
             f"({line_of(error)}); leave this network out"
         ) from error
     return graph
+
+
+@torch.no_grad()
+def _check_runs(model: nn.Module, image: Tensor) -> None:
+    try:
+        model(image)
+    except Exception as error:
+        shape = tuple(image.shape[1:])
+        raise UserError(f"pruning: the network does not run on one image of shape {shape}: {line_of(error)}") from error
 
 
 def tied_channels(graph: Any, names: Mapping[nn.Module, str], excluded: set[nn.Module]) -> Iterator[Any]:

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from linconv.config.errors import UserError
+from linconv.config.rules import is_number
 from linconv.layers.copies import copied
 from linconv.pruning.channels import Cut, Group, channel_groups, cut_channels
 from linconv.pruning.verify import check_cut
@@ -37,9 +38,12 @@ def make_plan(
         exclude: as of `channel_groups`.
 
     Raises:
+        ValueError: `params` or `input_shape` out of its range.
         UserError: the nearest such network has 2 % more or fewer parameters than that, or the model cannot be cut: a
             network with random ones of these channels is made, and has to compute what the network without them does.
     """
+    if not is_number(params) or not 0 < params <= 1:
+        raise ValueError(f"pruning: params={params!r}: a share of the parameters in (0, 1] is expected")
     groups = channel_groups(model, input_shape, exclude=exclude)
     wanted = params * sum(p.numel() for p in model.parameters())
     low, high = 0.0, 1.0
@@ -78,7 +82,7 @@ def pruned_network(
         exclude: as of `channel_groups`.
 
     Raises:
-        UserError: as `make_plan`.
+        ValueError, UserError: as `make_plan`.
     """
     groups, left = make_plan(model, input_shape, params, exclude=exclude)
     kept = [torch.arange(n) for n in left]

@@ -161,6 +161,23 @@ def test_the_name_of_a_module_excludes_every_layer_in_it():
     assert small.head[0].out_channels == 8
 
 
+@pytest.mark.parametrize("params", [0, -1, 1.5, float("nan"), "0.5", None, True])
+def test_a_share_is_a_number_between_0_and_1(params):
+    with pytest.raises(ValueError, match=r"params=.*: a share of the parameters in \(0, 1\] is expected"):
+        pruned_network(build_model("base"), (3, 32, 32), params)
+
+
+@pytest.mark.parametrize("size", [32, (32, 32), (1, 3, 32, 32), (3, 32.0, 32)])
+def test_a_size_is_three_numbers(size):
+    with pytest.raises(ValueError, match=r"input_shape must be \(channels, height, width\) of one image, not "):
+        pruned_network(build_model("base"), size, 0.5)
+
+
+def test_a_network_that_does_not_run_is_not_blamed_on_its_layers():
+    with pytest.raises(UserError, match=r"the network does not run on one image of shape \(1, 32, 32\): RuntimeError"):
+        pruned_network(build_model("base"), (1, 32, 32), 0.5)
+
+
 def test_names_to_exclude_are_no_string():
     with pytest.raises(TypeError, match=r"exclude: a list of names of layers is expected, .* not 'fc'"):
         pruned_network(build_model("base"), (3, 32, 32), 0.5, exclude="fc")
