@@ -27,7 +27,13 @@ def part_of(whole: Dataset, *, train: int, test: int) -> Dataset:
     """The first images of both parts, the test images in the order in which they are."""
     sizes = {"train_images": train, "train_labels": train, "test_images": test, "test_labels": test}
     first = {name: getattr(whole, name)[:size] for name, size in sizes.items()}
-    return dataclasses.replace(whole, **first, test_order=torch.arange(test))
+    parts = {}
+    for part in ("train", "test"):
+        classes = first[f"{part}_labels"].bincount(minlength=len(whole.content.classes)).tolist()
+        counts = {"images": sum(classes), "per_class": tuple(classes)}
+        parts[part] = getattr(whole.content, part).model_copy(update=counts)
+    content = whole.content.model_copy(update=parts)
+    return dataclasses.replace(whole, **first, content=content, test_order=torch.arange(test))
 
 
 class Interrupt(Callback):
