@@ -70,9 +70,9 @@ class Project:
         """Run Snakemake in the copy, on the copy's package; stdout holds both streams."""
         return self._run("snakemake", *arguments, **environment)
 
-    def linconv(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+    def linconv(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
         """Run a command that must succeed."""
-        done = self._run("linconv.cli", *arguments)
+        done = self._run("linconv.cli", *arguments, **environment)
         assert done.returncode == 0, done.stdout
         return done
 

@@ -28,8 +28,10 @@ def test_a_method_from_outside_gets_its_row(project: Project, tmp_path: Path) ->
     subprocess.run([*pip, "--target", str(site), str(source)], check=True, capture_output=True, text=True)
     define = {"upside_down": {"layer": "mirrored", "options": {"vertical": True}}}
     project.write_config(variants=list(define), define=define, ranking=None)
-    done = project.snakemake("results/fast/tables", PYTHONPATH=f"{project.root}:{site}")
+    installed = {"PYTHONPATH": f"{project.root}:{site}"}
+    done = project.snakemake("--until", "collect", **installed)
     assert done.returncode == 0, done.stdout
+    project.linconv("render", "tables", str(project.results()), **installed)
     with (project.results() / "data/runs.csv").open(newline="", encoding="utf-8") as file:
         rows = {row["variant"]: row for row in csv.DictReader(file)}
     assert {name: row["status"] for name, row in rows.items()} == dict.fromkeys(define, "ok")
