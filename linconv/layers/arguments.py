@@ -58,6 +58,8 @@ class Conv2dArguments(nn.Module):
     dilation: tuple[int, int]
     groups: int
     padding_mode: str
+    transposed: ClassVar[bool] = False
+    output_padding: ClassVar[tuple[int, int]] = (0, 0)
     filter_shape: tuple[int, ...]
     pad_widths: list[int]
     bias: nn.Parameter | None
@@ -94,6 +96,10 @@ class Conv2dArguments(nn.Module):
             groups=groups,
             padding_mode=padding_mode,
         )
+        sizes = {"in_channels": in_channels, "out_channels": out_channels, "kernel_size": min(self.kernel_size)}
+        for name, size in sizes.items():
+            if size < 1:
+                raise ValueError(f"{name} must be at least 1, not {size}")
         factory = Factory(device, dtype)
         if bias:
             self.bias = factory.parameter(out_channels)

@@ -153,11 +153,14 @@ def test_weight_is_v_over_a_times_v(options):
         ({"groups": 3}, "divisible by groups"),
         ({"padding": "same", "stride": 2}, "strided"),
         ({"padding_mode": "mirror"}, "padding_mode"),
+        ({"in_channels": 0}, "in_channels must be at least 1, not 0"),
+        ({"out_channels": 0}, "out_channels must be at least 1, not 0"),
+        ({"kernel_size": (3, 0)}, "kernel_size must be at least 1, not 0"),
     ],
 )
 def test_wrong_options_are_refused_by_name(options, message):
     with pytest.raises(ValueError, match=message):
-        LinearConv2d(4, 8, 3, **options)
+        LinearConv2d(**{"in_channels": 4, "out_channels": 8, "kernel_size": 3} | options)
 
 
 def test_mode_may_change_later_but_not_to_feature_with_groups():
