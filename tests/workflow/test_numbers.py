@@ -207,6 +207,7 @@ EQUALITY = re.compile(
 )
 NEGATED = re.compile(r"\b(?:not|no|never|undecided|nothing is|none|neither)\b", re.IGNORECASE)
 SHOWN = {
+    "Lr equals the plain network within 0.10 points": ("mnist-short", "Lr", "conv"),
     "Lr is within one point of the narrower network": ("cifar10-short", "Lr", "narrow"),
     "Low rank of the same size is within one point of the narrower network": ("cifar10-short", "lowrank", "narrow"),
 }
