@@ -31,7 +31,7 @@ class DeviceError(UserError):
     """The device asked for is not there."""
 
 
-def check_device(device: str) -> None:
+def _check_word(device: str) -> None:
     """Raise a DeviceError unless `device` is "auto", "cpu" or "cuda": any other word would run on the CPU."""
     if device not in ("auto", "cpu", "cuda"):
         raise DeviceError(f"device '{device}' is not known; use 'auto', 'cpu' or 'cuda'")
@@ -59,7 +59,7 @@ def device_slot(device: str, runs_per_gpu: int = 1, poll_seconds: float = 0.5) -
         DeviceError: the word is another one; "cuda" was asked for and no device is visible; or this is one of several
             processes of a run, and its GPU is not there or taken.
     """
-    check_device(device)
+    _check_word(device)
     if "torch" not in sys.modules:
         log.info("importing torch")  # takes seconds, and nothing else is written before
     gpus = [] if device == "cpu" else visible_gpus()

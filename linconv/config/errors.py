@@ -48,3 +48,9 @@ def remedy_of(error: OSError) -> str:
     """What to do about it."""
     found = (words for words, numbers in _REMEDIES.items() if error.errno in numbers)
     return next(found, f"check the disk and its connection, {AGAIN}")
+
+
+def first_line(error: BaseException) -> str:
+    """The kind of an error and its first line that says something."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return ": ".join([type(error).__name__, *lines[:1]])

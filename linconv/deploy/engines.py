@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from linconv.config.errors import UserError
+from linconv.config.errors import UserError, first_line
 from linconv.deploy.optional import needed
-from linconv.deploy.paths import first_line, readable
+from linconv.deploy.paths import readable
 
 Run = Callable[[np.ndarray], np.ndarray]
 ENGINES = ("onnxruntime", "openvino")

@@ -15,10 +15,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from linconv.config.errors import UserError
+from linconv.config.errors import UserError, first_line
 from linconv.deploy.engines import open_model
 from linconv.deploy.optional import needed
-from linconv.deploy.paths import first_line, readable, writable, writing
+from linconv.deploy.paths import readable, writable, writing
 from linconv.layers.copies import copied
 from linconv.layers.replacing import check_module
 

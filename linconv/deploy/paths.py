@@ -50,9 +50,3 @@ def readable_by_others(path: Path) -> Iterator[Path]:
             path.unlink(missing_ok=True)
         raise
     path.chmod(mode)
-
-
-def first_line(error: BaseException) -> str:
-    """The kind of an error and its first line that says something."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return ": ".join([type(error).__name__, *lines[:1]])

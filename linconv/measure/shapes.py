@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from linconv.config.errors import UserError
+from linconv.config.errors import UserError, first_line
 from linconv.layers.copies import copied
 
 # ((h, w) of the input, (h', w') of the output) of every call of every convolution, by its first name
@@ -36,11 +37,13 @@ def conv_shapes(model: nn.Module, size: tuple[int, int, int]) -> ConvShapes:
     try:
         changed(image)
     except Exception as error:  # whatever a model does with an image that it was not made for
-        first = next(iter(str(error).splitlines()), "")
-        raise UserError(
-            f"the model does not run on one image of shape {tuple(size)}: {type(error).__name__}: {first}"
-        ) from error
+        raise not_run(size, error) from error
     return sizes
+
+
+def not_run(size: Sequence[int], error: Exception) -> UserError:
+    """The error that names the size of an image, (c, h, w), on which a model does not run."""
+    return UserError(f"the model does not run on one image of shape {tuple(size)}: {first_line(error)}")
 
 
 def image_of(model: nn.Module, size: tuple[int, int, int], batch: int = 1) -> Tensor:

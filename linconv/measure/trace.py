@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from linconv.config.errors import UserError
 from linconv.layers import ConvReplacement
 from linconv.layers.copies import copied, copied_to_meta, unwrapped
+from linconv.measure.shapes import not_run
 from linconv.measure.work import WorkCounter
 
 CONVOLUTIONS: tuple[type[nn.Module], ...] = (nn.modules.conv._ConvNd, ConvReplacement)
@@ -73,10 +73,7 @@ def trace_work(model: nn.Module, input_shape: tuple[int, ...]) -> Trace:
     try:
         return _trace(model, copied(model), torch.zeros(1, *input_shape, device=device, dtype=dtype))
     except Exception as error:
-        first = next(iter(str(error).splitlines()), "")
-        raise UserError(
-            f"the model does not run on one image of shape {input_shape}: {type(error).__name__}: {first}"
-        ) from error
+        raise not_run(input_shape, error) from error
 
 
 def _trace(model: nn.Module, copy: nn.Module, image: Tensor) -> Trace:
