@@ -1,7 +1,6 @@
 """The commands, in the process and as a process."""
 
 import csv
-import inspect
 import json
 import subprocess
 import sys
@@ -10,14 +9,11 @@ import time
 import numpy as np
 import pytest
 import torch
-import typer
 import yaml
 from PIL import Image
 from typer.testing import CliRunner
 
 from linconv import build_model
-from linconv.catalogue.measurements import MEASUREMENTS
-from linconv.cli import measure
 from linconv.cli.commands import app
 from linconv.config import load_config
 from linconv.measure.redundancy import filter_banks, redundancy
@@ -254,53 +250,14 @@ def test_complexity_as_text_and_as_a_file(tmp_path):
     assert [row["params_trainable"] for row in csv.DictReader(rows.open())] == ["4649770"]
 
 
-def test_a_command_takes_a_budget_where_the_catalogue_says_so():
-    takes = {c.name: "budget" in inspect.signature(c.callback).parameters for c in measure.app.registered_commands}
-    assert takes == {name: entry.limited for name, entry in MEASUREMENTS.items() if name != "run"}
-
-
-def test_every_measurement_has_a_command_and_needs_none_of_its_own(config, tmp_path, monkeypatch):
-    assert {command.name for command in measure.app.registered_commands} == set(MEASUREMENTS) - {"run"}
-    monkeypatch.setattr(measure, "app", typer.Typer())
-    measure._planned_only("complexity", "Counts")
-    options = ["--config", str(config), "--results", str(tmp_path)]
-    done = CliRunner().invoke(measure.app, options)
-    assert done.exit_code == 0, done.output
-    assert (tmp_path / "tiny" / "complexity.json").exists()
-    assert "base" in done.output
-
-
-def commands(group=None, path=()):
-    """Every command with the words that call it."""
-    group = group or typer.main.get_command(app)
-    for name, command in group.commands.items():
-        if hasattr(command, "commands"):
-            yield from commands(command, (*path, name))
-        else:
-            yield (*path, name), command
-
-
-@pytest.mark.parametrize(
-    ("path", "command"), list(commands()), ids=lambda value: " ".join(value) if isinstance(value, tuple) else ""
-)
-def test_help_ends_with_an_example_that_the_command_takes(path, command, tmp_path, monkeypatch):
-    shown = CliRunner().invoke(app, [*path, "--help"])
-    lines = [line.strip() for line in shown.stdout.splitlines() if line.strip()]
-    start = next(i for i, line in enumerate(lines) if line.startswith("Example: linconv"))
-    words = " ".join(lines[start:]).removeprefix("Example: linconv ").split(" > ")[0].split()
-    assert tuple(words[: len(path)]) == path
-    called = {}
-    monkeypatch.setattr(command, "callback", lambda **given: called.update(given))
-    monkeypatch.chdir(tmp_path)  # nothing that an example names needs to be there to be understood
-    command.main(words[len(path) :], standalone_mode=False)
-    assert called
-
-
 def test_collect_leaves_the_configuration_that_its_data_are_of(tmp_path, linconv):
     """Rendered by the earlier file, the data of this one were shown with its margins and as runs that are missing."""
     written = yaml.safe_dump({**CONFIG, "seeds": [0, 1, 2]})
     config = tmp_path / "first.yaml"
     config.write_text(written)
+    refused = linconv("collect", config, "--results", tmp_path, "--partial")
+    assert_refused(refused, f"{tmp_path / 'tiny'}: no such folder; name with --results the folder that holds it")
+    (tmp_path / "tiny").mkdir()
     assert linconv("collect", config, "--results", tmp_path, "--partial").code == 0
     kept = tmp_path / CONFIG["experiment"] / "config.yaml"
     before = kept.read_bytes()

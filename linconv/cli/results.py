@@ -11,6 +11,7 @@ from linconv.cli.options import ConfigFile, ResultsOption, Workers
 from linconv.config import Config, ConfigError, load_config
 from linconv.config.writing import config_text
 from linconv.results import write_text
+from linconv.results.record import ResultError
 
 app = typer.Typer()
 
@@ -26,6 +27,8 @@ def collect(
 
     settings = load_config(config)
     folder = results / settings.experiment
+    if partial and not folder.is_dir():
+        raise ResultError(f"{folder}: no such folder; name with --results the folder that holds it")
     for marker in (folder / "data").glob(".config-*"):  # of the pipeline: which configuration the data are of
         marker.unlink()
     typer.echo(str(collect_results(settings, folder, partial=partial)))

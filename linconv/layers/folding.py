@@ -10,9 +10,9 @@ from torch import nn
 from linconv.layers.copies import copied
 from linconv.layers.replacement import ConvReplacement
 from linconv.layers.replacing import (
+    address_of,
     check_module,
     owners_of,
-    place_of,
     refuse_hooks,
     refuse_wrappers,
     replace_modules,
@@ -56,7 +56,7 @@ def _share(model: nn.Module, layers: Mapping[ConvReplacement, str], convs: Mappi
     """
     owners = owners_of(model)
     for layer in layers:
-        if layer.bias is not None and len(owners[place_of(layer.bias)]) > 1:
+        if layer.bias is not None and len(owners[address_of(layer.bias)]) > 1:
             convs[layer].bias = layer.bias
     shared = find_shared(model)
     for layer, other in shared.others.items():

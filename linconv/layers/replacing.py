@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import torch
@@ -23,7 +23,7 @@ MODULE_HOOKS = (
 TENSOR_HOOKS = ("_backward_hooks", "_post_accumulate_grad_hooks")
 HOOKED = "has hooks, which the new layer would not have"
 MAX_DEPTH = 4  # of lists and dictionaries in each other, which may also contain themselves
-Place = tuple[Any, ...]
+Address = tuple[Any, ...]
 DATA_PARALLEL = ("DistributedDataParallel", "FullyShardedDataParallel", "FSDPModule")
 
 
@@ -96,32 +96,58 @@ def refuse_hooks(named: Iterable[tuple[str, nn.Module]]) -> None:
 
 
 def tied(model: nn.Module) -> dict[nn.Module, str]:
-    """The modules that share a parameter with another module, and the name of one that they share it with."""
-    return {
-        module: next(name for other, name in sharing.items() if other is not module)
-        for sharing in owners_of(model).values()
-        if len(sharing) > 1
-        for module in sharing
-    }
+    """The modules that share values of a parameter with another module, and the name of one of these.
+
+    Two parameters that are views of one memory share the values where they overlap.
+    """
+    found: dict[nn.Module, str] = {}
+    before: list[tuple[Any, int, nn.Module, str]] = []  # what may reach into the next extent, in order of the start
+    for space, start, end, module, name in sorted(_extents(model), key=lambda extent: (str(extent[0]), extent[1])):
+        before = [entry for entry in before if entry[0] == space and entry[1] > start]
+        for _, _, other, its_name in before:
+            if other is not module:
+                found.setdefault(module, its_name)
+                found.setdefault(other, name)
+        before.append((space, end, module, name))
+    return found
 
 
-def owners_of(model: nn.Module) -> dict[Place, dict[nn.Module, str]]:
+def _extents(model: nn.Module) -> Iterator[tuple[Any, int, int, nn.Module, str]]:
+    """Where the values of each parameter lie (device, first address, the one behind the last), its owner and name."""
+    for name, module in model.named_modules():
+        for parameter in module._parameters.values():
+            if parameter is None or nn.parameter.is_lazy(parameter) or parameter.numel() == 0:
+                continue
+            if start := _first_address(parameter):
+                steps = zip(parameter.shape, parameter.stride(), strict=True)
+                values = 1 + sum((size - 1) * step for size, step in steps)
+                yield parameter.device, start, start + values * parameter.element_size(), module, name
+            else:
+                yield "of its own", id(parameter), id(parameter) + 1, module, name
+
+
+def owners_of(model: nn.Module) -> dict[Address, dict[nn.Module, str]]:
     """The modules that have a parameter themselves, with their names, by where its values lie."""
-    owners: dict[Place, dict[nn.Module, str]] = {}
+    owners: dict[Address, dict[nn.Module, str]] = {}
     for name, module in model.named_modules():
         for parameter in module._parameters.values():
             if parameter is not None and not nn.parameter.is_lazy(parameter):
-                owners.setdefault(place_of(parameter), {})[module] = name
+                owners.setdefault(address_of(parameter), {})[module] = name
     return owners
 
 
-def place_of(tensor: Tensor) -> Place:
-    """Where a tensor lies; the same for two parameters that were given one tensor."""
-    try:
-        address = tensor.data_ptr()
-    except RuntimeError:  # a tensor of another kind has no place of its own
-        address = 0
+def address_of(tensor: Tensor) -> Address:
+    """Where a tensor lies: the same for two parameters that were given one tensor."""
+    address = _first_address(tensor)
     return (tensor.device, address, tensor.shape) if address else (id(tensor),)
+
+
+def _first_address(tensor: Tensor) -> int:
+    """Where the values of a tensor begin; 0 for a tensor that has none, on "meta" or of another kind."""
+    try:
+        return tensor.data_ptr()
+    except RuntimeError:
+        return 0
 
 
 def replace_modules(model: nn.Module, replacements: Mapping[Any, nn.Module]) -> nn.Module:

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from linconv.layers.replacement import ConvReplacement
-from linconv.layers.replacing import Place, owners_of, place_of
+from linconv.layers.replacing import Address, address_of, owners_of
 
 
 class Shared(NamedTuple):
@@ -30,14 +30,14 @@ def find_shared(model: nn.Module) -> Shared:
     """The layers and plain convolutions of a model that share parameters with others."""
     owners = {place: found for place, found in owners_of(model).items() if len(found) > 1}
     modules: set[nn.Module] = set()
-    alike: dict[tuple[type, tuple[Place, ...]], list[ConvReplacement]] = {}
+    alike: dict[tuple[type, tuple[Address, ...]], list[ConvReplacement]] = {}
     for layer in model.modules():
         if isinstance(layer, nn.Conv2d | ConvReplacement):
             inside = set(layer.modules())
-            if any(owners.get(place_of(p), {}).keys() - inside for p in layer.parameters()):
+            if any(owners.get(address_of(p), {}).keys() - inside for p in layer.parameters()):
                 modules.add(layer)
             if isinstance(layer, ConvReplacement):
-                filters = tuple(place_of(p) for name, p in layer.named_parameters() if name != "bias")
+                filters = tuple(address_of(p) for name, p in layer.named_parameters() if name != "bias")
                 if any(owners.get(place, {}).keys() - inside for place in filters):
                     alike.setdefault((type(layer), filters), []).append(layer)
     groups, others = [], dict[ConvReplacement, str]()

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from linconv.config.errors import UserError
+from linconv.config.errors import UserError, first_line
 
 MOST_POSITIONS = 64  # of the channels of a layer, relative to the largest dimension of all parameters
 
@@ -33,7 +33,7 @@ def followed(model: nn.Module, image: Tensor, names: Mapping[nn.Module, str]) ->
         near = next(_layers_near(error, names), "(unknown)")
         raise UserError(
             f"pruning: torch-pruning cannot follow the channels behind layer {near} "
-            f"({line_of(error)}); leave this network out"
+            f"({first_line(error)}); leave this network out"
         ) from error
     return graph
 
@@ -44,7 +44,9 @@ def _check_runs(model: nn.Module, image: Tensor) -> None:
         model(image)
     except Exception as error:
         shape = tuple(image.shape[1:])
-        raise UserError(f"pruning: the network does not run on one image of shape {shape}: {line_of(error)}") from error
+        raise UserError(
+            f"pruning: the network does not run on one image of shape {shape}: {first_line(error)}"
+        ) from error
 
 
 def tied_channels(graph: Any, names: Mapping[nn.Module, str], excluded: set[nn.Module]) -> Iterator[Any]:
@@ -64,7 +66,7 @@ def tied_channels(graph: Any, names: Mapping[nn.Module, str], excluded: set[nn.M
         except Exception as error:
             raise UserError(
                 f"pruning: torch-pruning does not understand where the channels of layer {names[module]} go "
-                f"({line_of(error)}); leave this network out"
+                f"({first_line(error)}); leave this network out"
             ) from error
         outputs = {
             dep.target.module
@@ -104,11 +106,6 @@ def _check_growth(graph: Any, root: nn.Conv2d, prune: Any, name: str, limit: int
                     "network out"
                 )
             pending.append((dependency.target, dependency.handler, there))
-
-
-def line_of(error: Exception | None) -> str:
-    """The kind of an error and its first line."""
-    return f"{type(error).__name__}: {next(iter(str(error).splitlines()), '')}"
 
 
 def _layers_near(error: Exception, names: Mapping[nn.Module, str]) -> Iterator[str]:

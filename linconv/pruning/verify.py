@@ -11,10 +11,9 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
-from linconv.config.errors import UserError
+from linconv.config.errors import UserError, first_line
 from linconv.layers.copies import copied
 from linconv.pruning.channels import Cut, Group, Kept, cut_channels
-from linconv.pruning.following import line_of
 
 DTYPES = ((torch.float64, 1e-6), (torch.float32, 1e-2))  # and how far the outputs may differ, relative to the largest
 
@@ -83,7 +82,8 @@ def _runnable(model: nn.Module, input_shape: tuple[int, int, int]) -> tuple[Tens
                     "checked; prune a part of the network, such as its backbone"
                 )
             return image, whole, tolerance
-    raise UserError(f"pruning: the network does not run on one image of shape {input_shape}: {line_of(error)}")
+    assert error is not None  # of the last precision
+    raise UserError(f"pruning: the network does not run on one image of shape {input_shape}: {first_line(error)}")
 
 
 @torch.no_grad()
@@ -107,7 +107,7 @@ def _fault(whole: nn.Module, image: Tensor, groups: Sequence[Group], kept: Kept,
     try:
         cut = cut_channels(small, groups, kept)
     except IndexError as error:
-        return f"its channels are not where they were expected: {line_of(error)}"
+        return f"its channels are not where they were expected: {first_line(error)}"
     running, last = [""], [""]
     for name, module in small.named_modules():
         module.register_forward_pre_hook(lambda *_, name=name: running.append(name))
@@ -116,7 +116,7 @@ def _fault(whole: nn.Module, image: Tensor, groups: Sequence[Group], kept: Kept,
         found = _outputs(small, image)
     except Exception as error:
         where = f"in {running[-1]}" if running[-1] else f"behind {last[-1]}"
-        return f"without some of them the network does not run, {where}: {line_of(error)}"
+        return f"without some of them the network does not run, {where}: {first_line(error)}"
     for ours, theirs in zip(found, _outputs(_unread(whole, cut), image), strict=True):
         if ours.shape != theirs.shape:
             return f"they are outputs of the network, {tuple(theirs.shape)} becomes {tuple(ours.shape)}"

@@ -20,7 +20,7 @@ from linconv.results.manifest import write_manifest
 from linconv.results.outcomes import COLLECTED as OUTCOMES
 from linconv.results.outcomes import FILE, pack, read_outcomes
 from linconv.results.planned import Problem, Reason, last_word, read_planned
-from linconv.results.record import ResultError
+from linconv.results.record import RETRAIN, ResultError
 from linconv.results.run_folder import remove_spent_checkpoints
 from linconv.results.tidy import write_csv
 
@@ -159,7 +159,7 @@ def _correlations(
     for key in _shown(config, results):
         file = key.path / "correlations.npz"
         try:
-            stored = read_npz(root / file, remedy="delete the run's folder and train it again")
+            stored = read_npz(root / file, remedy=RETRAIN)
         except ResultError as error:
             reason: Reason = "damaged" if (root / file).exists() else "missing"
             detail = f"{file.name}: {str(error).removeprefix(f'{root / file}: ')}"

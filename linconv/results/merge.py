@@ -11,13 +11,15 @@ from typing import Any
 
 from linconv.config import Config, ConfigError, RunKey, parse_config, plan_cells, plan_runs, resolve_run
 from linconv.config.writing import config_text
+from linconv.results.arrays import read_npz
 from linconv.results.collect import collect
 from linconv.results.files import temporary_folder, write_result, write_text
 from linconv.results.folders import Results, read_experiment
 from linconv.results.kinds import KINDS
 from linconv.results.kinds.complexity import Complexity, ComplexityResult, complexity_hash, counted_variants
 from linconv.results.kinds.run_record import RunResult
-from linconv.results.record import ResultError
+from linconv.results.outcomes import read_outcomes
+from linconv.results.record import RETRAIN, ResultError
 
 _KEPT = (
     "result.json",
@@ -190,6 +192,9 @@ def _check_runs(source: Results) -> None:
                 f"{source.root / key.path / 'result.json'}: made with configuration {result.config_hash}, its folder's "
                 f"is {expected}; delete it or run again"
             )
+        read_outcomes(source.root / key.path, result)
+        if (correlations := source.root / key.path / "correlations.npz").is_file():
+            read_npz(correlations, remedy=RETRAIN)
 
 
 def _strangers(source: Results) -> Iterator[str]:

@@ -16,7 +16,7 @@ import numpy as np
 from linconv.config import RunKey
 from linconv.results.arrays import read_npz, write_npz
 from linconv.results.kinds.run_record import RunOutcomes, RunResult
-from linconv.results.record import ResultError
+from linconv.results.record import RETRAIN, ResultError
 
 FILE = COLLECTED = "outcomes.npz"  # beside a result, and of all runs in the collected data
 LOWEST = -60000.0  # float16 ends at -65504
@@ -50,11 +50,10 @@ def read_outcomes(folder: Path, result: RunResult) -> Outcomes | None:
     if (wanted := result.outcomes) is None:
         return None
     path = folder / wanted.file
-    remedy = "delete the run's folder and train it again"
-    stored = read_npz(path, remedy=remedy, sha256=wanted.sha256, names=("correct", "log_prob", "n"))
+    stored = read_npz(path, remedy=RETRAIN, sha256=wanted.sha256, names=("correct", "log_prob", "n"))
     outcomes = unpack(stored)
     if int(outcomes.correct.sum()) != wanted.correct or len(outcomes.correct) != wanted.count:
-        raise ResultError(f"{path}: holds other outcomes than result.json says; {remedy}")
+        raise ResultError(f"{path}: holds other outcomes than result.json says; {RETRAIN}")
     return outcomes
 
 

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from linconv.config.errors import UserError, explain_unreadable
 
 SCHEMA_VERSION: Literal[2] = 2
+RETRAIN = "delete the run's folder and train it again"  # the remedy for a bad file of a run
 
 Percent = Annotated[float, Field(ge=0, le=100)]
 UnitInterval = Annotated[float, Field(ge=0, le=1)]

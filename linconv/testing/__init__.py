@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 import torch
 
 from linconv.config import Variant
+from linconv.config.errors import first_line
 from linconv.layers import ConvReplacement
 from linconv.testing import network, state, values
 from linconv.testing.subject import Subject, subject_of
@@ -116,7 +117,7 @@ def check_method(method: Method, **options: Any) -> Report:
         try:
             Check(name, subject)()
         except Exception as error:
-            failed[name] = _first_line(error)
+            failed[name] = first_line(error).removeprefix("AssertionError: ")
         else:
             passed.append(name)
     try:
@@ -140,8 +141,3 @@ def parametrize(*methods: Method | tuple[Method, dict[str, Any]]) -> Any:
     pairs = [method if isinstance(method, tuple) else (method, {}) for method in methods]
     subjects = [subject_of(method, **options) for method, options in pairs]
     return pytest.mark.parametrize("check", [Check(name, s) for s in subjects for name in CHECKS], ids=str)
-
-
-def _first_line(error: Exception) -> str:
-    line = next((line.strip() for line in str(error).splitlines() if line.strip()), "")
-    return line if isinstance(error, AssertionError) and line else f"{type(error).__name__}: {line}"

@@ -151,6 +151,23 @@ def test_a_lone_convolution_a_shared_one_and_subclasses():
     assert converted(model) == []
 
 
+def test_convolutions_whose_filters_overlap_in_memory_stay_plain(caplog):
+    memory = torch.randn(12, 4, 3, 3)
+    model = nn.Sequential(*(nn.Conv2d(4, 8, 3) for _ in range(3)), nn.Conv2d(4, 4, 3))
+    for conv, start in zip(model, (0, 4, 0, 8), strict=True):
+        if conv is not model[2]:
+            conv.weight = nn.Parameter(memory[start : start + conv.out_channels])
+    assert converted(convert(model, "L")) == ["2"]
+    assert "it shares its parameters with another module" in caplog.text
+
+    beside = torch.randn(16, 4, 3, 3)  # one memory, and no value in two layers
+    model = nn.Sequential(nn.Conv2d(4, 8, 3), nn.Conv2d(4, 8, 3))
+    for conv, filters in zip(model, beside.chunk(2), strict=True):
+        conv.weight = nn.Parameter(filters)
+    assert converted(convert(model, "L")) == ["0", "1"]
+    assert converted(convert(nn.Sequential(nn.Conv2d(4, 8, 3), nn.Conv2d(4, 8, 3)).to("meta"), "L")) == ["0", "1"]
+
+
 def test_hooks_and_lazy_layers_are_refused_before_anything_is_replaced():
     model = small()
     model[1][0].register_forward_hook(lambda *_: None)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from linconv.config import RunKey, load_config, plan_runs, resolve_run
 from linconv.results import ComplexityResult, ResultError, RunResult, read_result, write_result
 from linconv.results.collect import collect
 from linconv.results.merge import merge
+from linconv.results.outcomes import Outcomes, write_outcomes
 from tests.results.factory import make_config, make_run, read_rows, write_experiment
 
 
@@ -165,6 +167,24 @@ def damaged(tmp_path):
     return folders, ["b/toy/runs/digits/base/L/seed0/result.json: file: Invalid JSON"]
 
 
+def damaged_outcomes(tmp_path):
+    folders = [machine(tmp_path, "a"), machine(tmp_path, "b")]
+    place = folders[1] / key("L").path
+    record = write_outcomes(place, Outcomes(np.arange(100) < 97, np.zeros(100, np.float32)))
+    run = make_run(make_config(), key("L"), top1=97)
+    write_result(place / "result.json", RunResult(**run.model_dump() | {"outcomes": record}))
+    file = place / record.file
+    file.write_bytes(file.read_bytes()[:-9])
+    return folders, ["b/toy/runs/digits/base/L/seed0/outcomes.npz: is not the file that was written with its result"]
+
+
+def damaged_correlations(tmp_path):
+    folders = [machine(tmp_path, "a"), machine(tmp_path, "b")]
+    file = folders[1] / key("L").path / "correlations.npz"
+    file.write_bytes(file.read_bytes()[:-9])
+    return folders, ["b/toy/runs/digits/base/L/seed0/correlations.npz: is damaged"]
+
+
 def stale(tmp_path):
     folders = [machine(tmp_path, "a"), machine(tmp_path, "b")]
     old = make_run(make_config(augment=False), key("L"))
@@ -207,6 +227,8 @@ REFUSED = [
     another_recipe,
     another_definition,
     damaged,
+    damaged_outcomes,
+    damaged_correlations,
     stale,
     in_another_place,
     newer,
