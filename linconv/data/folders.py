@@ -105,7 +105,7 @@ def describe_imagefolder(name: str, options: ImageFolderOptions, images: Images,
     mean, std = (options.mean, options.std) if options.mean and options.std else _statistics(images)
     if min(std) == 0:
         raise DataError(
-            f"data set '{name}': a colour channel has one value in all training images (transparency is not read); "
+            f"data set '{name}': a color channel has one value in all training images (transparency is not read); "
             f"give mean and std, or replace the files in {options.path}"
         )
     return DatasetInfo(

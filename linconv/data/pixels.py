@@ -145,7 +145,7 @@ def read_pixels(file: str, channels: int) -> np.ndarray:
         pixels = pixels[:, :, :3]
     if channels == 1:
         if (pixels != pixels[:, :, :1]).any():
-            raise DataError(f"{shown(file)} has colours, and the data set is grey; replace it")
+            raise DataError(f"{shown(file)} has colors, and the data set is gray; replace it")
         return pixels[:, :, :1]
     return pixels
 

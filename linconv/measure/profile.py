@@ -50,14 +50,14 @@ OperationKind = Literal[
     "activation",
     "pooling",
     "classifier",
-    "regulariser",
-    "optimiser",
+    "regularizer",
+    "optimizer",
     "augmentation",
     "rest",
     "between operations",
 ]
 OPERATION_KINDS: tuple[OperationKind, ...] = get_args(OperationKind)
-CALL, BATCH, PENALTY = "linconv: call", "linconv: batch", "linconv: regulariser"
+CALL, BATCH, PENALTY = "linconv: call", "linconv: batch", "linconv: regularizer"
 # Operations of the forward pass, and nodes of the backward one by the names that autograd derives from them.
 _BY_NAME: tuple[tuple[str, OperationKind], ...] = (
     (r"aten::(mm|bmm|matmul|eye)|(Mm|Bmm)Backward\d*", "matrix products"),
@@ -66,9 +66,9 @@ _BY_NAME: tuple[tuple[str, OperationKind], ...] = (
     (r"aten::(relu6?|hardtanh|clamp_min)_?|(Relu|Hardtanh|ClampMin)Backward\d*", "activation"),
     (r"aten::(adaptive_)?(max|avg)_pool2d|\w*(Max|Avg)Pool2D\w*Backward\d*|MeanBackward1", "pooling"),
     (r"aten::(cat|copy_|contiguous|clone)|(Cat|Copy|Clone|Slice)Backwards?\d*", "joining and copies"),
-    (r"Optimizer\..*", "optimiser"),
+    (r"Optimizer\..*", "optimizer"),
     (rf"{BATCH}", "augmentation"),
-    (rf"{PENALTY}", "regulariser"),
+    (rf"{PENALTY}", "regularizer"),
     (rf"{CALL}", "between operations"),
 )
 _CONVOLUTIONS = {"aten::conv2d": 1, "aten::convolution": 1, "aten::convolution_backward": 2}  # place of the filters
@@ -192,7 +192,7 @@ def summarise(
 def _kind(event: Any, penalties: range) -> OperationKind | None:
     """The kind that an event gives to all below it; None where that is for each of them to say."""
     if event.sequence_nr in penalties and event.fwd_thread:
-        return "regulariser"
+        return "regularizer"
     if (place := _CONVOLUTIONS.get(event.name)) is not None:
         return "1 x 1 convolutions" if event.input_shapes[place][2:] == [1, 1] else "k x k convolutions"
     if re.fullmatch(r"aten::(add_?|mean|sum|sub|to)|AddBackward\d*", event.name):

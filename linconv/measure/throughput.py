@@ -76,7 +76,7 @@ def planned_arms(
     Only inference has folded forms. A smaller plain network has one form.
     """
     forms: list[str] = [f for f in options.forms if f != "folded" or key.activity == "inference"]
-    extra = ["optimised"] if options.optimized and key.activity == "inference" else []
+    extra = ["optimized"] if options.optimized and key.activity == "inference" else []
     named = [
         (f"{name} {form}", name, form)
         for name in options.variants
@@ -158,7 +158,7 @@ def _make(key: ThroughputKey, options: ThroughputOptions, definition: Variant, f
         set_mode(model, form)
     elif form == "folded":
         model = fold(model).to(memory_format=layout)
-    elif form == "optimised":
+    elif form == "optimized":
         model = optimize(model, x)
     return [Part(_inference(key, model, x))]
 

@@ -71,9 +71,9 @@ class SqueezeNet(nn.Module):
             channels = 2 * expand
         self.drop = nn.Dropout(0.5)
         self.classifier = nn.Conv2d(channels, num_classes, 1)  # plain in every variant
-        self._initialise()
+        self._initialize()
 
-    def _initialise(self) -> None:
+    def _initialize(self) -> None:
         # torch's default shrinks the signal layer by layer; without batch norm, training never leaves chance
         for module in self.modules():
             if isinstance(module, nn.Conv2d) and module.bias is not None:

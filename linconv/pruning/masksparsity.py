@@ -45,7 +45,7 @@ class MaskSparsity(Criterion):
         for group in self.plan.groups:
             if not any(True for _ in self._norms(model, group)):
                 raise UserError(
-                    f"pruning: masksparsity shrinks the scales of batch normalisation, and none follows {group.name}; "
+                    f"pruning: masksparsity shrinks the scales of batch normalization, and none follows {group.name}; "
                     "choose another criterion for this network"
                 )
 

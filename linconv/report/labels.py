@@ -18,8 +18,6 @@ _METHODS = {
 }
 _SHARES = {"half": "1/2", "quarter": "1/4", "eighth": "1/8"}
 _SPELLINGS = {"normalised": "normalized"}  # names of configurations are kept, since hashes contain them
-# Forms whose stored name is spelled otherwise, for the same reason.
-_FORMS = {"optimised": "optimized"}
 
 
 def dataset_label(name: str) -> str:
@@ -68,11 +66,6 @@ def variant_of(architecture: str, variant: str) -> str:
     if variant == PLAIN:
         return network
     return f"{network}-{label}" if label.split()[0] in VARIANTS else f"{network} {label}"
-
-
-def form_label(form: str) -> str:
-    """A form of a timing, as readers know it."""
-    return _FORMS.get(form, form)
 
 
 def shortened(name: str, length: int = 20) -> str:

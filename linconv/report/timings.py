@@ -9,7 +9,7 @@ import pandas as pd
 from linconv.report.labels import variant_label
 from linconv.report.source import Experiment
 
-TIMED_FORMS = ("auto", "feature", "weight", "folded", "optimised")
+TIMED_FORMS = ("auto", "feature", "weight", "folded", "optimized")
 # The columns that name a call: what was timed, of which the forms of the variants are compared with each other.
 CALL = ["backend", "precision", "architecture", "activity", "batch_size"]
 # The count of complexity.csv that a form's time is set beside; a folded network has the plain one's.

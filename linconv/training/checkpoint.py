@@ -221,7 +221,7 @@ def _apply(state: _State, training: Training) -> None:
         callback.before_load(training, saved)
     _check_fit(state.model, training.model.state_dict())
     if state.step and not state.optimizer and _keeps_moments(training):
-        raise ValueError("its optimiser has no moments")
+        raise ValueError("its optimizer has no moments")
     # how the optimizer works is the recipe's and this machine's affair: a GPU's checkpoint continues on a CPU
     groups = training.optimizer.state_dict()["param_groups"]
     training.optimizer.load_state_dict({"state": state.optimizer, "param_groups": groups})
@@ -229,7 +229,7 @@ def _apply(state: _State, training: Training) -> None:
         if not isinstance(parameter, Tensor) or any(
             isinstance(m, Tensor) and m.dim() and m.shape != parameter.shape for m in moments.values()
         ):
-            raise ValueError("its optimiser belongs to another model")
+            raise ValueError("its optimizer belongs to another model")
     torch.set_rng_state(state.rng_cpu)
     training.stepper.scaler.load_state_dict(state.scaler)
     for callback, saved in zip(training.callbacks, state.callbacks, strict=True):

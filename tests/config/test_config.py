@@ -186,7 +186,7 @@ def test_an_override_may_name_an_image_folder():
     assert config.recipe.resolve("base", "digits").epochs == 250
 
 
-def test_regularisers_of_plain_convolutions_and_their_identity():
+def test_regularizers_of_plain_convolutions_and_their_identity():
     def definition(**changes):
         return parse_config(raw(**plain("conv_orthogonal", **changes))).known_variants["X"]
 

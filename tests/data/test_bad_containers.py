@@ -82,7 +82,7 @@ FOLDERS: dict[str, tuple[str, Change, str]] = {
     "colors in a gray set": (
         "fashionmnist",
         image("test/3/0000.png", "RGB", (28, 28), (1, 2, 3)),
-        r"test/3/0000\.png has colours, and the data set is grey; replace it",
+        r"test/3/0000\.png has colors, and the data set is gray; replace it",
     ),
     "transparency": ("cifar10", half_transparent, r"0000\.png has transparent pixels; replace it by a copy without"),
     "16 bits": ("cifar10", deep_png(FILE, 2, 3), r"0000\.png has more than 8 bits, not 8 bits per channel; replace it"),

@@ -47,17 +47,17 @@ def test_outputs_are_equal_whatever_is_chosen(monkeypatch, wanted, batch_norm, v
     model = trained(linconv.convert(torchvision.models.resnet18(num_classes=10), variant).double())
     before = copy.deepcopy(model.state_dict())
     x = torch.randn(1, 3, 32, 32, dtype=torch.float64)
-    optimised = linconv.optimize(model, x, batch_norm=batch_norm)
+    optimized = linconv.optimize(model, x, batch_norm=batch_norm)
     assert model.training
     assert all(torch.equal(before[k], v) for k, v in model.state_dict().items())
     expected = model.eval()(x)
-    assert (optimised(x) - expected).abs().max() < 1e-10 * expected.abs().max()
-    kinds = Counter(type(m) for m in optimised.modules())
+    assert (optimized(x) - expected).abs().max() < 1e-10 * expected.abs().max()
+    kinds = Counter(type(m) for m in optimized.modules())
     assert kinds[nn.BatchNorm2d] == (0 if batch_norm else 20)
     assert kinds[FeatureSpace2d] == (20 if wanted == "feature" else 0)
     assert kinds[LinearConv2d] == 0
     assert kinds[nn.Conv2d] == {"folded": 20, "feature": 40 + 20 * (variant == "LRr"), "product": 40}[wanted]
-    assert not any(p.requires_grad for p in optimised.parameters())
+    assert not any(p.requires_grad for p in optimized.parameters())
 
 
 def test_the_choice_is_made_layer_by_layer(monkeypatch):
@@ -65,8 +65,8 @@ def test_the_choice_is_made_layer_by_layer(monkeypatch):
         return float((getattr(call, "name", "folded") != "folded") == (x.shape[1] < 100)) + 1
 
     monkeypatch.setattr(optimize_module, "_seconds", seconds)
-    optimised = linconv.optimize(linconv.build_model("base", "Lr"), torch.randn(2, 3, 32, 32))
-    chosen = [type(m) for name, m in optimised.features.named_children() if name.startswith("conv")]
+    optimized = linconv.optimize(linconv.build_model("base", "Lr"), torch.randn(2, 3, 32, 32))
+    chosen = [type(m) for name, m in optimized.features.named_children() if name.startswith("conv")]
     assert chosen == [nn.Conv2d, nn.Conv2d, nn.Conv2d, FeatureSpace2d]
 
 
@@ -86,9 +86,9 @@ def test_the_whole_model_is_timed_before_layers_are_mixed(monkeypatch):
 
     monkeypatch.setattr(optimize_module, "_seconds", seconds)
     model, x = linconv.build_model("base", "Lr"), torch.randn(2, 3, 32, 32)
-    optimised = linconv.optimize(model, x)
-    assert sum(type(m) is FeatureSpace2d for m in optimised.modules()) == 4
-    assert torch.allclose(optimised(x), model.eval()(x), atol=1e-4)
+    optimized = linconv.optimize(model, x)
+    assert sum(type(m) is FeatureSpace2d for m in optimized.modules()) == 4
+    assert torch.allclose(optimized(x), model.eval()(x), atol=1e-4)
 
 
 def test_one_form_alone_is_taken_untimed(monkeypatch):
@@ -138,20 +138,20 @@ def test_grouped_and_unreached_layers_are_folded(monkeypatch):
         def forward(self, x):
             return self.used(input=self.grouped(x))
 
-    optimised = linconv.optimize(Two(), torch.randn(1, 4, 8, 8))
-    assert type(optimised.grouped) is nn.Conv2d
-    assert type(optimised.unused) is nn.Conv2d
-    assert type(optimised.used) is FeatureSpace2d
+    optimized = linconv.optimize(Two(), torch.randn(1, 4, 8, 8))
+    assert type(optimized.grouped) is nn.Conv2d
+    assert type(optimized.unused) is nn.Conv2d
+    assert type(optimized.used) is FeatureSpace2d
 
 
 def test_the_memory_layout_is_kept(monkeypatch):
     faster(monkeypatch, "folded")
     model = linconv.build_model("base", "Lr").to(memory_format=torch.channels_last)
     x = torch.randn(2, 3, 32, 32).contiguous(memory_format=torch.channels_last)
-    optimised = linconv.optimize(model, x)
-    inner = [m for m in optimised.modules() if isinstance(m, nn.Conv2d)][1:]
+    optimized = linconv.optimize(model, x)
+    inner = [m for m in optimized.modules() if isinstance(m, nn.Conv2d)][1:]
     assert all(m.weight.is_contiguous(memory_format=torch.channels_last) for m in inner)
-    assert torch.allclose(optimised(x), model.eval()(x), atol=1e-4)
+    assert torch.allclose(optimized(x), model.eval()(x), atol=1e-4)
 
 
 def test_a_single_layer_is_a_model():

@@ -119,7 +119,7 @@ def test_parts_count_by_their_weight():
     assert [(o.operation, o.calls) for o in summary.operations] == [("a", 1.0), ("b", 0.1)]
 
 
-def test_the_regulariser_is_the_penalty_and_its_backward_pass_and_nothing_else():
+def test_the_regularizer_is_the_penalty_and_its_backward_pass_and_nothing_else():
     torch.manual_seed(0)
     model = nn.Sequential(LinearConv2d(3, 8, 3, mode="feature"), nn.ReLU(), LinearConv2d(8, 8, 3, mode="feature"))
     (term,) = (profile._labelled(term) for term in penalty_terms(VARIANTS["Lr"].regularizers))
@@ -129,7 +129,7 @@ def test_the_regulariser_is_the_penalty_and_its_backward_pass_and_nothing_else()
         (model(x).square().sum() + term.weight * term.penalty(model)).backward()
 
     _, found = events_of(call)
-    names = Counter(event.operation for event in found if event.kind == "regulariser" and event.outermost)
+    names = Counter(event.operation for event in found if event.kind == "regularizer" and event.outermost)
     assert names[profile.PENALTY] == 1
     assert names["autograd::engine::evaluate_function: _AbsCorrelationSumBackward"] == 2
     network = ("Convolution", "Relu", "Cat", "Pow")
@@ -158,8 +158,8 @@ def test_the_command(activity, tmp_path, monkeypatch, capsys):
     assert (result.activity, result.batch_size, result.channels_last) == (activity, 2, False)
     assert result.provenance.command.startswith("linconv measure profile --architecture base")
     times = {n.name: {kind.kind: kind.milliseconds for kind in n.kinds} for n in result.networks}
-    assert times["plain"]["1 x 1 convolutions"] == times["plain"]["regulariser"] == 0
-    assert (times["Lr"]["regulariser"] > 0) == (times["Lr"]["optimiser"] > 0) == (activity == "training")
+    assert times["plain"]["1 x 1 convolutions"] == times["plain"]["regularizer"] == 0
+    assert (times["Lr"]["regularizer"] > 0) == (times["Lr"]["optimizer"] > 0) == (activity == "training")
     for network in result.networks:
         assert sum(kind.share for kind in network.kinds) == pytest.approx(1)
         calls = Counter()
@@ -183,5 +183,5 @@ def test_a_profile_on_a_gpu():
     result = profile.measure_profile(config, key, device="cuda", threads=1, command="")
     for network in result.networks:
         times = {kind.kind: kind.milliseconds for kind in network.kinds}
-        assert min(times["k x k convolutions"], times["batch norm"], times["optimiser"]) > 0
+        assert min(times["k x k convolutions"], times["batch norm"], times["optimizer"]) > 0
         assert times["between operations"] == 0

@@ -78,7 +78,7 @@ def test_what_is_timed():
     key = ThroughputKey("base", "inference", 2, "fp32", "eager")
     options = quick(forms=["auto", "folded"])
     arms = throughput.planned_arms(key, options, VARIANTS)
-    assert [name for name, _, _ in arms] == ["plain", "plain again", "Lr auto", "Lr folded", "Lr optimised"]
+    assert [name for name, _, _ in arms] == ["plain", "plain again", "Lr auto", "Lr folded", "Lr optimized"]
     arms = throughput.planned_arms(key._replace(activity="training"), options, VARIANTS)
     assert [name for name, _, _ in arms] == ["plain", "plain again", "Lr auto"]
     narrow = {"narrow": Variant(layer="conv", narrow_to=VARIANTS["LRr"])}
@@ -111,7 +111,7 @@ def test_a_cell_for_real(tmp_path, activity, precision):
     assert path.stem == f"base_{activity}_b2_{precision}_eager"
     assert all(len(arm.seconds_per_call) == 3 and min(arm.seconds_per_call) > 0 for arm in result.arms)
     assert {arm.form for arm in result.arms} == {"plain", "auto", "weight"} | (
-        {"folded", "optimised"} if activity == "inference" else set()
+        {"folded", "optimized"} if activity == "inference" else set()
     )
     peaks = {arm.form: arm.peak_allocated_mib for arm in result.arms}
     kept = 4 if activity == "training" else 1  # parameters, gradients, two moments
@@ -123,7 +123,7 @@ def test_a_cell_for_real(tmp_path, activity, precision):
     assert result.machine["before"]["load_average"] is not None
 
 
-def test_a_training_step_trains_with_the_regulariser_at_its_period(monkeypatch):
+def test_a_training_step_trains_with_the_regularizer_at_its_period(monkeypatch):
     calls = []
     monkeypatch.setattr(steps, "EagerStep", lambda *a: lambda x, y, terms: calls.append((x, y, len(terms))))
     key = ThroughputKey("base", "training", 4, "fp32", "eager")

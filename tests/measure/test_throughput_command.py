@@ -42,7 +42,7 @@ def test_timings_are_collected_into_one_table(tmp_path):
     details = [row["detail"] for row in read_rows(tmp_path / "data" / "failures.csv")]
     assert details == [f"throughput/{key}.json: not timed yet"]
     rows = read_rows(tmp_path / "data" / "throughput.csv")
-    assert [row["form"] for row in rows] == ["plain", "plain", "auto", "weight", "folded", "optimised"]
+    assert [row["form"] for row in rows] == ["plain", "plain", "auto", "weight", "folded", "optimized"]
     assert rows[0]["ratio"] == "1"
     assert rows[0]["difference"] == ""
     assert {row["batch_size"] for row in rows} == {"2"}

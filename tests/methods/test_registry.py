@@ -62,7 +62,7 @@ def test_an_unknown_layer_or_option_is_one_message_with_the_nearest_name():
         check_methods(parsed.planned_variants)
 
 
-def test_a_regulariser_on_what_the_layer_does_not_have_is_refused():
+def test_a_regularizer_on_what_the_layer_does_not_have_is_refused():
     class Bare(ConvReplacement):
         folds = False
 

@@ -79,9 +79,9 @@ def test_a_pruned_variant_is_timed(tmp_path, monkeypatch, trained):
     measure_planned("throughput", config, tmp_path, device="cpu", threads=1, command="")
     cells = {path.stem: read_result(path, ThroughputResult) for path in (tmp_path / "throughput").iterdir()}
     assert [t.arm.name for t in timings(cells["base_inference_b2_fp32_eager"])] == [
-        *("plain", "plain again", "X auto", "X weight", "X folded", "X optimised")
+        *("plain", "plain again", "X auto", "X weight", "X folded", "X optimized")
     ]
-    # plain twice; auto, weight, folded; optimised, whose batch norms are folded as well
+    # plain twice; auto, weight, folded; optimized, whose batch norms are folded as well
     assert inferred == {399_050: 2, 209_445: 3, 208_753: 1}
     assert len(timings(cells["base_training_b2_fp32_eager"])) == 4
     assert trained.keys() == {399_050, 209_445}
@@ -103,7 +103,7 @@ def test_a_pruned_variant_is_profiled(activity, pruned, monkeypatch, trained):
     assert not idle
 
 
-def test_the_regulariser_of_a_pruned_variant_is_timed_on_what_the_cut_leaves(pruned, trained):
+def test_the_regularizer_of_a_pruned_variant_is_timed_on_what_the_cut_leaves(pruned, trained):
     result = measure("regularizer", regularizer.measure_regularizer)
     small = built(pruned)
     convolutions = [getattr(small.features, f"conv{i}") for i in (1, 2, 3, 4)]

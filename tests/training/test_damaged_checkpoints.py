@@ -67,11 +67,11 @@ CHECKPOINTS: dict[str, tuple[Callable[[Path], object], str]] = {
     ),
     "an optimizer of another shape": (
         rewrite(lambda s: s["optimizer"][0].update(exp_avg=torch.zeros(2, 2))),
-        r"its optimiser belongs to another model",
+        r"its optimizer belongs to another model",
     ),
     "an optimizer of other parameters": (
         rewrite(lambda s: s["optimizer"].update({999: s["optimizer"][0]})),
-        r"its optimiser belongs to another model",
+        r"its optimizer belongs to another model",
     ),
     "a history without a field": (
         rewrite(lambda s: s["history"][0].pop("test_loss")),
@@ -85,7 +85,7 @@ CHECKPOINTS: dict[str, tuple[Callable[[Path], object], str]] = {
         rewrite(lambda s: s["model"]["classifier.weight"].fill_(float("nan"))),
         r"its weights are not finite",
     ),
-    "no moments": (rewrite(lambda s: s.update(optimizer={})), r"its optimiser has no moments"),
+    "no moments": (rewrite(lambda s: s.update(optimizer={})), r"its optimizer has no moments"),
     "a random state of another kind": (rewrite(lambda s: s.update(rng_cpu=torch.zeros(3))), r".+"),
     "a key too many": (rewrite(lambda s: s.update(more=1)), r"more: Extra inputs are not permitted"),
 }

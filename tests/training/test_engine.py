@@ -149,7 +149,7 @@ def test_evaluation_advances_neither_the_sparse_schedule_nor_any_parameter(synth
     assert all(torch.equal(v, before[k]) for k, v in training.model.state_dict().items()), "running statistics too"
 
 
-def test_the_variants_schedule_and_regulariser_options_reach_the_training(synthetic):
+def test_the_variants_schedule_and_regularizer_options_reach_the_training(synthetic):
     training = prepare(resolved("LSr"), synthetic, "cpu")
     schedule = training.callbacks[0].schedule
     assert (schedule.period, schedule.step_size) == (3, 0.02)

@@ -13,7 +13,7 @@ from tests.results.factory import make_config
 from tests.training.short import few_images
 
 
-def test_every_regulariser_acts_where_it_is_told_to():
+def test_every_regularizer_acts_where_it_is_told_to():
     layers = nn.Sequential(LinearConv2d(3, 8, 3), LinearConv2d(8, 8, 3))
     functions = {
         "correlation": lambda on: correlation_penalty(layers, on=on),

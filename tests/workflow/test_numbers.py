@@ -157,7 +157,7 @@ def sizes() -> dict[str, str]:
 def latencies() -> dict[str, str]:
     """Times of inference: in engines on a CPU, and where nothing is gained."""
     timed = [pd.read_csv(REFERENCE / name / "data" / "throughput.csv") for name in ("mnist", "cifar10-short")]
-    found = timed[0][(timed[0]["batch_size"] == 1) & (timed[0]["form"] == "optimised")].set_index("architecture")
+    found = timed[0][(timed[0]["batch_size"] == 1) & (timed[0]["form"] == "optimized")].set_index("architecture")
     assert set(found["device"]) == {"cpu"}
     assert (1 - found.loc[["base"], "ratio"] < found.loc[["base"], "band"]).all(), "base gains"
     assert not ((timed[1]["batch_size"] == 1) & (timed[1]["device"] == "cuda")).any(), "a GPU was timed at batch 1"

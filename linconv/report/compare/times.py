@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pandas as pd
 
-from linconv.report.labels import form_label
 from linconv.report.table import NETWORK, VARIANT, Column, Rows, Table
 from linconv.report.text import number
 from linconv.report.timings import CALL, how_label, where_timed
@@ -23,7 +22,7 @@ _COLUMNS = (
     Column("batch"),
     Column("precision", align="l"),
     VARIANT,
-    Column("form", align="l", label=form_label),
+    Column("form", align="l"),
     Column("A", "images/s"),
     Column("B", "images/s"),
     Column("B / A", "images/s"),

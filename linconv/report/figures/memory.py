@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from linconv.report.figures.drawing import batch_axis, say_instead
 from linconv.report.figures.style import GUIDE, Style, joined, legend_below, variant_dots, variant_styles
-from linconv.report.labels import architecture_label, form_label
+from linconv.report.labels import architecture_label
 from linconv.report.source import Experiment
 from linconv.report.timings import TIMED_FORMS, how_label, shown_variants, usual_batch, where_timed
 from linconv.report.wording import detail_note
@@ -90,7 +90,7 @@ def _by_form(axes: Axes, title: str, arms: pd.DataFrame, styles: Mapping[str, St
         own = arms[arms["variant"] == variant]
         x = [forms.index(form) + place for form in own["form"]]
         axes.plot(x, own["share"], "o", color=style.color, ms=4.5, mew=0)
-    axes.set_xticks(range(len(forms)), [form_label(form) for form in forms], rotation=20)
+    axes.set_xticks(range(len(forms)), forms, rotation=20)
     axes.set_xlim(-0.5, len(forms) - 0.5)
     mib = arms["plain_mib"].iloc[0]
     axes.set_xlabel(f"plain: {mib:.{0 if mib >= 100 else 1}f} MiB")

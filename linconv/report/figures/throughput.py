@@ -11,13 +11,13 @@ from matplotlib.lines import Line2D
 
 from linconv.report.figures.drawing import batch_axis, log_ticks, say_instead
 from linconv.report.figures.style import BLACK, Style, joined, legend_below, variant_styles
-from linconv.report.labels import architecture_label, form_label, variant_label
+from linconv.report.labels import architecture_label, variant_label
 from linconv.report.source import Experiment
 from linconv.report.timings import how_label, shown_variants, where_timed
 from linconv.report.wording import detail_note
 
 # The forms that are drawn: what runs by default, and the faster exact form of every layer.
-_LINES = {"plain": "-", "auto": "-", "optimised": "--"}
+_LINES = {"plain": "-", "auto": "-", "optimized": "--"}
 _CAPTION = (
     "{network}: images per second over images per call, both on logarithmic axes, for the plain network and for "
     "the variants in the form auto, medians over rounds; a training step is a whole one.{dashed}{left_out} Ratios to "
@@ -46,11 +46,9 @@ def throughput_figure(experiment: Experiment, architecture: str) -> tuple[Figure
             axes.set_title(f"{activity.capitalize()}, {how_label(backend, precision)}")
             _panel(axes, own[at & (own["status"] == "ok")], styles)
     handles = [Line2D([], [], color=styles[v].color, marker="o", ms=4, label=variant_label(v)) for v in drawn]
-    dashed = "optimised" in set(own["form"])
+    dashed = "optimized" in set(own["form"])
     if dashed:
-        handles.append(
-            Line2D([], [], color=BLACK, ls="--", marker="o", ms=4, mfc="white", label=form_label("optimised"))
-        )
+        handles.append(Line2D([], [], color=BLACK, ls="--", marker="o", ms=4, mfc="white", label="optimized"))
     legend_below(figure, handles)
     caption = _CAPTION.format(
         network=architecture_label(architecture),
@@ -75,7 +73,7 @@ def _panel(axes: Axes, timed: pd.DataFrame, styles: Mapping[str, Style]) -> None
             color=styles[str(variant)].color,
             ls=_LINES[str(form)] if joined(len(ordered)) else "",
             marker="o",
-            mfc="white" if form == "optimised" else None,
+            mfc="white" if form == "optimized" else None,
             ms=3.5,
             lw=1.6 if form == "plain" else 1,
             zorder=3 if form == "plain" else 2,

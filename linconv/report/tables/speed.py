@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from linconv.report.labels import architecture_label, form_label, variant_label
+from linconv.report.labels import architecture_label, variant_label
 from linconv.report.source import Experiment
 from linconv.report.table import NETWORK, VARIANT, Column, Rows, Table, TableCell, numeric
 from linconv.report.timings import CALL, TIMED_FORMS, how_label, macs_ratio, pruned_note, where_timed
@@ -36,7 +36,7 @@ def speed_table(experiment: Experiment) -> tuple[Table, pd.DataFrame]:
     timed = frame[frame["status"] == "ok"]
     forms = [form for form in TIMED_FORMS if form in set(frame["form"])]
     rows = Rows(
-        [*_LEFT, *(Column(form_label(form), "time") for form in forms)],
+        [*_LEFT, *(Column(form, "time") for form in forms)],
         group=["network", "activity", "batch", "precision"],
     )
     call: Any
@@ -78,6 +78,6 @@ def _notes(frame: pd.DataFrame) -> Iterator[str]:
     for keys, arms in frame[frame["status"] != "ok"].groupby(["status", *CALL], sort=False):
         status, backend, precision, architecture, activity, batch = keys
         pairs = dict.fromkeys(zip(arms["variant"], arms["form"], strict=True))
-        names = ", ".join(f"{variant_label(variant)} {form_label(form)}" for variant, form in pairs)
+        names = ", ".join(f"{variant_label(variant)} {form}" for variant, form in pairs)
         network, how = architecture_label(architecture), how_label(backend, precision)
         yield f"{network}, {activity}, batch {batch}, {how}: {status}: {names}."

@@ -65,7 +65,7 @@ def kinds(experiment):
 
 
 def test_images_per_second_against_the_batch(timed):
-    experiment = timed(ratios=RATIOS | {"optimised": 0.4})
+    experiment = timed(ratios=RATIOS | {"optimized": 0.4})
     figure, caption = draw(experiment, throughput_figure, "base")
     inference, training = figure.axes
     assert [axes.get_title("left") for axes in figure.axes] == ["Inference, fp32", "Training, fp32"]
