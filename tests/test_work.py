@@ -13,6 +13,8 @@ import yaml
 from linconv.config import RunKey, load_config, plan_runs
 from linconv.config.errors import UserError
 from linconv.results import RunResult, read_result
+from linconv.results.collect import collect
+from linconv.results.planned import last_word
 from linconv.results.run_folder import locked
 from linconv.training.checkpoint import CURRENT
 from linconv.training.graphs import Rerun
@@ -80,6 +82,14 @@ def test_a_failed_run_leaves_the_others(tmp_path):
         ("synthetic", "done"),
     ]
     assert "SVHN: missing" in done[0].detail
+    root = tmp_path / "results" / "few"
+    collected = collect(load_config(config), root, partial=True)
+    lacking = [problem for problem in collected.problems if problem.kind == "run"]
+    assert [problem.key.dataset for problem in lacking] == ["svhn", "svhn"]
+    assert all(problem.detail.startswith("error: DataError: SVHN: missing in ") for problem in lacking)
+    assert not list(root.glob("logs/train/synthetic/**/*.log"))
+    find_jobs([config], tmp_path / "results")[0].note("outcome: done")
+    assert last_word(root / done[0].key.log) == "outcome: done", "of the last attempt alone"
 
 
 def test_workers_share_the_runs_and_train_none_twice(tmp_path):

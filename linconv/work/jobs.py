@@ -13,6 +13,7 @@ from torch import nn
 from linconv.config import Config, ResolvedRun, RunKey, load_config, resolve_runs
 from linconv.models import build_model
 from linconv.results.commands import shown_command
+from linconv.results.planned import LOG_BEGINS
 from linconv.results.run_folder import finished
 
 JobOutcome = Literal["done", "failed", "stopped", "no time", "elsewhere"]
@@ -26,6 +27,17 @@ class Job(NamedTuple):
     run: ResolvedRun
     folder: Path
     command: str
+
+    def note(self, outcome: str) -> None:
+        """Append what became of an attempt to the run's log, where `collect` and the report look for a reason.
+
+        What went well is noted only after an attempt that did not.
+        """
+        log = self.folder.parents[len(self.run.key.path.parts) - 1] / self.run.key.log
+        if outcome.startswith("error: ") or log.exists():
+            log.parent.mkdir(parents=True, exist_ok=True)
+            with log.open("a", encoding="utf-8", errors="backslashreplace") as file:
+                file.write(f"{LOG_BEGINS}{self.command}\n{outcome}\n")
 
 
 class Done(NamedTuple):

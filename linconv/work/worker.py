@@ -15,7 +15,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -146,6 +146,8 @@ class Worker:
                 self.done.append(Done(job.run.experiment, job.run.key, outcome, seconds, detail))
                 if outcome not in ("no time", "elsewhere"):
                     log.info("%s: %s after %.1f s %s", job.run.key, outcome, seconds, detail)
+                    with suppress(OSError):  # such as a full disk, which may be why the run failed
+                        job.note(f"error: {detail}" if outcome == "failed" else f"outcome: {outcome}")
 
     def _attempt(self, job: Job, count: int) -> tuple[JobOutcome, str]:
         try:
