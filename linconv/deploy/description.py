@@ -1,7 +1,7 @@
 """A model as JSON: the class and the plain attributes of every module, and the names of its tensors.
 
-What cannot be said in JSON (a class defined in a function, an attribute that holds a function or a tensor) makes its
-module opaque: it is then taken from a model that the reader of the file gives.
+What cannot be said in JSON (a class defined in a function, an attribute that holds a function or a tensor, a hook)
+makes its module opaque: it is then taken from a model that the reader of the file gives.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ log = logging.getLogger("linconv")
 
 FORMAT_VERSION: Literal[1] = 1
 _STATE = frozenset(vars(nn.Module()))  # what every module has: tensors, children, hooks
+HOOKED = "has hooks, which a file does not hold"
 _HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 
 
@@ -73,7 +74,7 @@ def describe(model: nn.Module) -> tuple[dict[str, Module], dict[str, Tensor]]:
     """Every module of a model by its first name, and the tensors by the names that the modules use.
 
     Raises:
-        ValueError: a module has hooks, which no file holds, or a tensor has no values.
+        ValueError: a module of linconv has hooks, which no file holds, or a tensor has no values.
     """
     first = {module: name for name, module in model.named_modules()}
     tensors: dict[str, Tensor] = {}
@@ -93,9 +94,11 @@ def describe(model: nn.Module) -> tuple[dict[str, Module], dict[str, Tensor]]:
 
     found = {}
     for module, owner in first.items():
-        if any(getattr(module, hooks) for hooks in _HOOKS):
-            raise ValueError(f"{owner or 'the model'} has hooks, which a file does not hold; remove them before saving")
         said = _say_module(module)
+        if any(getattr(module, hooks) for hooks in _HOOKS):
+            if type(module).__module__.startswith("linconv."):  # no plain model has it, with hooks of its own
+                raise ValueError(f"{owner or 'the model'} {HOOKED}; remove them before saving")
+            said = {"opaque": HOOKED}
         found[owner] = Module(
             **{"class": path_of(type(module))},
             **said,
@@ -111,6 +114,13 @@ def describe(model: nn.Module) -> tuple[dict[str, Module], dict[str, Tensor]]:
 
 def warn_of_opaque(file: Path, modules: Mapping[str, Module]) -> None:
     """Say in the log which modules of a file need a model to load them, while the code that made them is at hand."""
+    if hooked := [name or "the model" for name, said in modules.items() if said.opaque == HOOKED]:
+        log.warning(
+            "save: the hooks of %s%s are not in the file; loaded, it has the hooks of the model that linconv.load is "
+            "given",
+            hooked[0],
+            f" and of {len(hooked) - 1} more" if hooked[1:] else "",
+        )
     opaque = {name or "the model": said.opaque for name, said in modules.items() if said.opaque}
     if opaque:
         first = next(iter(opaque))

@@ -41,10 +41,11 @@ def save(model: nn.Module, path: Path | str) -> Path:
     Converted, pruned, folded and optimized models are saved as they are, with layout, dtype, frozen parameters and
     train/eval state. `load` rebuilds modules of torch, torchvision and linconv from the description alone. A module of
     any other class needs its class, or a model of the same classes: see `load`. A module that holds more than a file
-    can, as those of torchvision's detection models do, always needs such a model, and a WARNING says so.
+    can, as those of torchvision's detection models do, or that has hooks, as those of Hugging Face have after a call,
+    always needs such a model, and a WARNING says so.
 
     Args:
-        model: any module without hooks. Tensors in several places are stored once and shared again when loaded.
+        model: any module. Tensors in several places are stored once and shared again when loaded.
         path: a name that ends in ".safetensors", for one file that has the description in its header; a name without
             a suffix is a folder, made where it is missing, which gets "model.safetensors" and "config.json", the
             layout of model hubs.
@@ -53,7 +54,7 @@ def save(model: nn.Module, path: Path | str) -> Path:
         `path`.
 
     Raises:
-        ValueError: a module has hooks, or a tensor no values.
+        ValueError: a layer of linconv has hooks, or a tensor no values.
         UserError: `model` is no module, or `path` cannot be written: its folder is missing, or it has the suffix of
             another kind of file, such as ".pt".
         MissingPackageError: safetensors is not installed.

@@ -12,7 +12,54 @@ from linconv.layers.geometry import geometry
 from linconv.layers.linear_conv import LinearConv2d
 
 
-class FeatureSpace2d(nn.Module):
+class _TwoConvolutions(nn.Module):
+    """A plain convolution and what combines its feature maps, with the attributes of the `nn.Conv2d` that both equal.
+
+    Models ask a convolution for its stride, its kernel size or the dtype of its weight, such as those that pad by hand.
+
+    Attributes:
+        primary: the convolution with the P primary filters; it has the geometry.
+        combine: one or two convolutions of 1x1 pixels.
+    """
+
+    transposed = False
+    output_padding = (0, 0)
+    __jit_unused_properties__ = ("weight", "bias")
+
+    def __init__(self, primary: nn.Conv2d, combine: nn.Module) -> None:
+        super().__init__()
+        self.primary, self.combine = primary, combine
+        for name, value in geometry(primary).items():
+            setattr(self, name, value)
+        self.out_channels = len(self.weight)
+
+    @property
+    def weight(self) -> Tensor:
+        """(N, c/g, kh, kw): the filters of the convolution, computed."""
+        filters = self.primary.weight
+        columns = filters.flatten(1)[None, :, :, None]  # (1, P, D, 1)
+        return (self._joined(columns) - self._joined(torch.zeros_like(columns)))[0].reshape(-1, *filters.shape[1:])
+
+    @property
+    def bias(self) -> Tensor | None:
+        """(N,), computed; None without one."""
+        last = list(self.combine.modules())[-1]
+        if self.primary.bias is None and last.bias is None:
+            return None
+        filters = self.primary.weight
+        first = filters.new_zeros(len(filters)) if self.primary.bias is None else self.primary.bias
+        return self._joined(first[None, :, None, None]).flatten()
+
+    def _joined(self, features: Tensor) -> Tensor:
+        """(n, P, h, w) -> (n, N, h, w), or without n."""
+        raise NotImplementedError
+
+    def forward(self, input: Tensor) -> Tensor:
+        """(n, c, h, w) -> (n, N, h', w'), or without n."""
+        return self._joined(self.primary(input))
+
+
+class FeatureSpace2d(_TwoConvolutions):
     """y = V * x + b1, then [y; A y + (b2 - A b1)]: a LinearConv whose biases are in its convolutions.
 
     Attributes:
@@ -20,14 +67,21 @@ class FeatureSpace2d(nn.Module):
         combine: A as a 1x1 convolution (P to S), or as two of them (P to r to S) for low-rank coefficients.
     """
 
-    def __init__(self, primary: nn.Conv2d, combine: nn.Module) -> None:
-        super().__init__()
-        self.primary, self.combine = primary, combine
-
-    def forward(self, input: Tensor) -> Tensor:
-        """(n, c, h, w) -> (n, N, h', w'), or without n."""
-        features = self.primary(input)
+    def _joined(self, features: Tensor) -> Tensor:
         return torch.cat([features, self.combine(features)], dim=-3)
+
+
+class Product2d(_TwoConvolutions):
+    """[I; A] (V * x) + b: a LinearConv as one convolution behind another.
+
+    Attributes:
+        primary: the convolution with the P primary filters, without a bias.
+        combine: [I; A] as a 1x1 convolution (P to N), with the bias.
+    """
+
+    def _joined(self, features: Tensor) -> Tensor:
+        output: Tensor = self.combine(features)
+        return output
 
 
 @torch.no_grad()
@@ -48,7 +102,7 @@ def feature_space(layer: LinearConv2d) -> FeatureSpace2d:
 
 
 @torch.no_grad()
-def product_form(layer: LinearConv2d, scale: Tensor | None = None, shift: Tensor | None = None) -> nn.Sequential:
+def product_form(layer: LinearConv2d, scale: Tensor | None = None, shift: Tensor | None = None) -> Product2d:
     """A LinearConv without groups, then g y + t by channel: a convolution with V and one with G [I; A].
 
     It takes P P multiply-accumulates per pixel more than feature space and joins nothing: engines keep it in int8,
@@ -62,9 +116,8 @@ def product_form(layer: LinearConv2d, scale: Tensor | None = None, shift: Tensor
     bias = None if layer.bias is None else layer.bias.double()
     if scale is not None and shift is not None:
         stacked, bias = scale[:, None] * stacked, shift if bias is None else scale * bias + shift
-    both = nn.Sequential(_primary(layer, layer.primary_filters, None), _pointwise(stacked, bias))
-    both[1].to(layer.primary_filters.dtype)
-    return both.train(layer.training)
+    combine = _pointwise(stacked, bias).to(layer.primary_filters.dtype)
+    return Product2d(_primary(layer, layer.primary_filters, None), combine).train(layer.training)
 
 
 def _primary(layer: LinearConv2d, filters: Tensor, bias: Tensor | None) -> nn.Conv2d:

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import copy
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from linconv.config.errors import first_line
 from linconv.config.names import check_known
-from linconv.layers.batch_norm import find_norms, fold_into_conv, fold_into_linear, scale_and_shift
+from linconv.layers.batch_norm import find_norms
 from linconv.layers.copies import copied
-from linconv.layers.feature_space import feature_space, product_form
-from linconv.layers.geometry import in_channels_last
-from linconv.layers.linear_conv import LinearConv2d
+from linconv.layers.exact_forms import Form, equal, exact_forms
 from linconv.layers.options import several_names
 from linconv.layers.progress import watched
 from linconv.layers.replacement import ConvReplacement
@@ -77,7 +74,7 @@ def optimize(
     exact = {
         layer: found
         for name, layer in model.named_modules()
-        if layer not in staying and (found := _exact_forms(name, layer, norms.get(layer), inputs.get(layer), forms))
+        if layer not in staying and (found := exact_forms(name, layer, norms.get(layer), inputs.get(layer), forms))
     }
     _offer_alike(exact, shared)
     fastest = {
@@ -85,15 +82,17 @@ def optimize(
     }
     for group in shared.groups:
         fastest |= {layer: _named(exact[layer], fastest[group[0]].name) for layer in group if layer in exact}
-    several = forms if len(exact) > 1 else ()  # one layer has been timed already
-    throughout = [{layer: _named(found, form) for layer, found in exact.items()} for form in several]
+    throughout = [{layer: _named(found, form) for layer, found in exact.items()} for form in forms]
     choices = [_replacements(choice, norms) for choice in _distinct([fastest, *throughout])]
     for choice in choices:
         share_tensors(shared.groups, choice)
-    optimized = replace_modules(model, _fastest_whole(model, choices, sample_input)).requires_grad_(False)
-    if norms and not _agrees(optimized, original, sample_input):
+    chosen = _fastest_whole(model, choices, sample_input, timed=len(exact) > 1)  # one layer has been timed already
+    optimized = replace_modules(model, chosen or {}).requires_grad_(False)
+    if norms and not (chosen and _agrees(optimized, original, sample_input)):
         log.warning("optimize: batch normalization stays, for the model's outputs change without its modules")
         return optimize(original, sample_input, batch_norm=False, forms=forms)
+    if chosen is None:
+        log.warning("optimize: every layer stays as it is, for the model does not run with %s", " or ".join(forms))
     return optimized
 
 
@@ -115,7 +114,7 @@ def _staying(model: nn.Module, shared: Shared) -> set[nn.Module]:
     return staying
 
 
-def _offer_alike(exact: dict[nn.Module, list[_Form]], shared: Shared) -> None:
+def _offer_alike(exact: dict[nn.Module, list[Form]], shared: Shared) -> None:
     """Leave to layers with the same parameters the forms that all of them have; without one they stay as they are."""
     for group in shared.groups:
         names = set.intersection(*({form.name for form in exact.get(layer, ())} for layer in group))
@@ -124,103 +123,26 @@ def _offer_alike(exact: dict[nn.Module, list[_Form]], shared: Shared) -> None:
                 exact[layer] = common
 
 
-def _named(found: Sequence[_Form], name: str) -> _Form:
+def _named(found: Sequence[Form], name: str) -> Form:
     """The form of a name, or the first one."""
     return next((form for form in found if form.name == name), found[0])
 
 
-@dataclass(frozen=True)
-class _Form:
-    """One exact form of a layer; `norm` is the batch normalization that still has to follow it."""
-
-    name: str
-    module: nn.Module
-    norm: nn.Module | None = None
-
-    def __call__(self, input: Tensor) -> Tensor:
-        output: Tensor = self.module(input)
-        return output if self.norm is None else self.norm(output)
-
-
-def _exact_forms(
-    name: str, layer: nn.Module, norm: nn.Module | None, x: Tensor | None, forms: Sequence[str]
-) -> list[_Form]:
-    """The forms that may take the place of a layer; none where the layer stays as it is."""
-    if type(layer) is nn.Conv2d and norm is not None:
-        return [_Form("folded", fold_into_conv(layer, norm))]
-    if not isinstance(layer, ConvReplacement) or not layer.folds:
-        return []
-    candidates = _feature_forms(layer, norm, forms) if x is not None and "feature" in layer.forms else []
-    if "folded" in forms or not candidates:
-        candidates.append(_folded(layer, norm))
-    if x is None:
-        return candidates
-    if in_channels_last(x):
-        candidates = [replace(form, module=form.module.to(memory_format=torch.channels_last)) for form in candidates]
-    return _exact(name, _Form("as it is", layer, norm), candidates, x)
-
-
-def _distinct(choices: Sequence[Mapping[nn.Module, _Form]]) -> list[Mapping[nn.Module, _Form]]:
+def _distinct(choices: Sequence[Mapping[nn.Module, Form]]) -> list[Mapping[nn.Module, Form]]:
     return [choice for i, choice in enumerate(choices) if choice not in choices[:i]]
 
 
-def _replacements(
-    choice: Mapping[nn.Module, _Form], norms: Mapping[nn.Module, nn.Module]
-) -> dict[nn.Module, nn.Module]:
+def _replacements(choice: Mapping[nn.Module, Form], norms: Mapping[nn.Module, nn.Module]) -> dict[nn.Module, nn.Module]:
     """The modules to replace for a choice of forms, each by its own new one."""
     found: dict[nn.Module, nn.Module] = {layer: form.module for layer, form in choice.items()}
     return found | {norms[layer]: nn.Identity() for layer in choice if layer in norms and choice[layer].norm is None}
-
-
-def _folded(layer: ConvReplacement, norm: nn.Module | None) -> _Form:
-    conv = layer.to_conv2d()
-    return _Form("folded", conv if norm is None else fold_into_conv(conv, norm))
-
-
-def _feature_forms(layer: ConvReplacement, norm: nn.Module | None, forms: Sequence[str]) -> list[_Form]:
-    """The layer in feature space, with the batch normalization folded in wherever the algebra allows it."""
-    if not isinstance(layer, LinearConv2d):
-        kept = copy.deepcopy(layer)
-        kept.mode = "feature"
-        return [_Form("feature", kept, norm)] if "feature" in forms else []
-    found = []
-    if "feature" in forms:
-        absorbed = layer if norm is None else fold_into_linear(layer, norm)
-        found += [] if absorbed is None else [_Form("feature", feature_space(absorbed))]
-        found += [] if norm is None else [_Form("feature", feature_space(layer), norm)]
-    if "product" in forms:
-        found.append(_Form("product", product_form(layer, *((None, None) if norm is None else scale_and_shift(norm)))))
-    return found
-
-
-@torch.inference_mode()
-def _exact(name: str, reference: _Form, candidates: list[_Form], x: Tensor) -> list[_Form]:
-    """The first candidate of every name whose outputs equal the layer's; a warning names the forms that have none."""
-    expected = reference(x)
-    exact: dict[str, _Form] = {}
-    for form in candidates:
-        if form.name not in exact and _equal(form(x), expected):
-            exact[form.name] = form
-    for lost in dict.fromkeys(form.name for form in candidates if form.name not in exact):
-        log.warning("optimize: %s: the %s form gives other outputs than the layer and is left out", name or "it", lost)
-    return list(exact.values())
-
-
-def _equal(found: object, expected: object) -> bool:
-    """Whether two outputs are equal up to rounding in their dtype: tensors by their largest value, else always."""
-    if not (isinstance(found, Tensor) and isinstance(expected, Tensor)) or not found.is_floating_point():
-        return True
-    if found.shape != expected.shape:
-        return False
-    scale = expected.abs().max().clamp_min(torch.finfo(expected.dtype).tiny) if expected.numel() else 1.0
-    return bool(((found - expected).abs() <= torch.finfo(expected.dtype).eps ** 0.5 * scale).all())
 
 
 @torch.inference_mode()
 def _agrees(optimized: nn.Module, original: nn.Module, sample_input: Tensor) -> bool:
     training = {module: module.training for module in original.modules()}
     try:
-        return _equal(optimized(sample_input), original.eval()(sample_input))
+        return equal(optimized(sample_input), original.eval()(sample_input))
     except (AttributeError, TypeError, RuntimeError):  # the model asks a module that is gone for something
         return False
     finally:
@@ -246,15 +168,18 @@ def _inputs(model: nn.Module, sample_input: Tensor) -> dict[nn.Module, Tensor]:
     return inputs
 
 
-def _fastest(forms: Sequence[_Form], x: Tensor | None) -> _Form:
+def _fastest(forms: Sequence[Form], x: Tensor | None) -> Form:
     return forms[0] if x is None else forms[_least(forms, x)]
 
 
 @torch.inference_mode()
 def _fastest_whole(
-    model: nn.Module, choices: Sequence[dict[nn.Module, nn.Module]], sample_input: Tensor
-) -> dict[nn.Module, nn.Module]:
-    """The replacements with which a pass of the whole model takes the least time."""
+    model: nn.Module, choices: Sequence[dict[nn.Module, nn.Module]], sample_input: Tensor, *, timed: bool
+) -> dict[nn.Module, nn.Module] | None:
+    """The replacements with which a pass of the whole model takes the least time; None where it runs with none.
+
+    Without `timed` the first ones with which it runs.
+    """
 
     def with_choice(choice: dict[nn.Module, nn.Module]) -> Callable[[Tensor], Any]:
         def call(x: Tensor) -> Any:
@@ -266,7 +191,21 @@ def _fastest_whole(
 
         return call
 
-    return choices[_least([with_choice(choice) for choice in choices], sample_input)]
+    calls = {i: call for i, choice in enumerate(choices) if _runs(call := with_choice(choice), sample_input)}
+    if not calls:
+        return None
+    running = list(calls)
+    return choices[running[_least(list(calls.values()), sample_input) if timed else 0]]
+
+
+def _runs(call: Callable[[Tensor], Any], x: Tensor) -> bool:
+    """Whether a model runs with other modules: its own code may ask them for what they do not have."""
+    try:
+        call(x)
+    except Exception as error:
+        log.info("optimize: a choice of forms is left out: %s", first_line(error))
+        return False
+    return True
 
 
 @torch.inference_mode()

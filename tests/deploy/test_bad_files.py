@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import nn
 
+from linconv import convert
 from linconv.config.errors import UserError
 from linconv.deploy import MissingPackageError, ModelFileError, load, save
 
@@ -16,11 +17,24 @@ safetensors = pytest.importorskip("safetensors.torch")
 safetensors_errors = pytest.importorskip("safetensors")
 
 
-def test_hooks_are_refused(tmp_path):
-    model = nn.Sequential(nn.Conv2d(1, 1, 1))
+def test_hooks_come_from_the_given_model_and_those_of_layers_are_refused(tmp_path, caplog):
+    def hooked():
+        model = nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.utils.weight_norm(nn.Conv2d(4, 4, 1)))
+        model[1].register_forward_hook(lambda *given: 2 * given[-1])
+        return model
+
+    model, x = convert(hooked(), "L").eval(), torch.randn(1, 1, 5, 5)
+    save(model, tmp_path / "m.safetensors")
+    assert "save: the hooks of 1 and of 1 more are not in the file" in caplog.text
+    with pytest.raises(ModelFileError, match="1: has hooks, which a file does not hold; give linconv.load a plain mod"):
+        load(tmp_path / "m.safetensors")
+    assert torch.equal(load(tmp_path / "m.safetensors", hooked())(x), model(x))
     model[0].register_forward_hook(lambda *_: None)
-    with pytest.raises(ValueError, match="0 has hooks, which a file does not hold"):
+    with pytest.raises(ValueError, match="0 has hooks, which a file does not hold; remove them before saving"):
         save(model, tmp_path / "m.safetensors")
+
+
+def test_a_model_without_values_is_refused(tmp_path):
     with pytest.raises(ValueError, match=r"0\.weight is on the meta device and has no values"):
         save(nn.Sequential(nn.Conv2d(1, 1, 1, device="meta")), tmp_path / "m.safetensors")
 

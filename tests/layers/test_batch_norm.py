@@ -11,7 +11,7 @@ from torch import nn
 
 import linconv
 from linconv.layers.batch_norm import find_norms, fold_into_conv, fold_into_linear, scale_and_shift
-from linconv.layers.feature_space import FeatureSpace2d, feature_space, product_form
+from linconv.layers.feature_space import FeatureSpace2d, Product2d, feature_space, product_form
 from linconv.layers.linear_conv import LinearConv2d
 
 
@@ -70,7 +70,7 @@ def test_a_primary_scale_of_zero_folds_by_the_product_with_the_identity():
     x = torch.randn(2, 4, 9, 9, dtype=torch.float64)
     assert fold_into_linear(layer, norm) is None
     model = nn.Sequential(layer, norm)
-    for form, kinds in (("product", [nn.Sequential, nn.Identity]), ("feature", [FeatureSpace2d, nn.BatchNorm2d])):
+    for form, kinds in (("product", [Product2d, nn.Identity]), ("feature", [FeatureSpace2d, nn.BatchNorm2d])):
         optimized = linconv.optimize(model, x, forms=(form,))
         assert [type(m) for m in optimized] == kinds
         assert largest(optimized(x), model(x)) < 1e-12
