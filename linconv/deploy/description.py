@@ -84,8 +84,6 @@ def describe(model: nn.Module) -> tuple[dict[str, Module], dict[str, Tensor]]:
         if tensor is None:
             return None
         full = f"{owner}.{name}" if owner else name
-        if tensor.is_meta:
-            raise ValueError(f"{full} is on the meta device and has no values to save")
         key = names.setdefault(id(tensor), full)  # a tensor in several places is stored once
         tensors.setdefault(key, tensor)
         last = asks_for_channels_last(tensor)

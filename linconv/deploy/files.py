@@ -27,6 +27,7 @@ from linconv.deploy.optional import needed
 from linconv.deploy.paths import readable_by_others, writable, writing
 from linconv.deploy.reading import DESCRIPTION, TENSORS, ModelFileError, read_file
 from linconv.layers.copies import copied
+from linconv.layers.images import check_values
 from linconv.layers.options import several_names
 from linconv.layers.replacing import check_module
 from linconv.results.provenance import versions
@@ -54,13 +55,14 @@ def save(model: nn.Module, path: Path | str) -> Path:
         `path`.
 
     Raises:
-        ValueError: a layer of linconv has hooks, or a tensor no values.
+        ValueError: a layer of linconv has hooks, or a tensor no values: it is lazy, or on the meta device.
         UserError: `model` is no module, or `path` cannot be written: its folder is missing, or it has the suffix of
             another kind of file, such as ".pt".
         MissingPackageError: safetensors is not installed.
     """
     safetensors = needed("safetensors.torch", "saving a model")
     check_module(model)
+    check_values(model, "save")
     path = Path(path)
     single = path.suffix == ".safetensors"
     if single:

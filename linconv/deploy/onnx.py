@@ -20,6 +20,7 @@ from linconv.deploy.engines import open_model
 from linconv.deploy.optional import needed
 from linconv.deploy.paths import readable, writable, writing
 from linconv.layers.copies import copied
+from linconv.layers.images import check_sample, check_values, not_run, the_sample
 from linconv.layers.replacing import check_module
 
 log = logging.getLogger("linconv")
@@ -59,9 +60,9 @@ def export_onnx(
     for package in ("onnx", "onnxscript", *(["onnxruntime"] if check else [])):
         needed(package, "exporting to ONNX")
     check_module(model)
-    if not isinstance(sample_input, Tensor):
-        raise TypeError(f"sample_input must be a tensor, not {type(sample_input).__name__}")
+    check_sample(sample_input)
     path = writable(path)
+    check_values(model, "export_onnx")
     model = copied(model).eval().requires_grad_(False)
     sample = sample_input.detach()
     _check_runs(model, sample)
@@ -101,9 +102,7 @@ def _check_runs(model: nn.Module, sample: Tensor) -> None:
         with torch.inference_mode():
             output = model(sample)
     except Exception as error:  # whatever a model does with images that it was not made for
-        raise ExportError(
-            f"the model does not run on the sample, {sample.dtype} of shape {tuple(sample.shape)}: {first_line(error)}"
-        ) from error
+        raise ExportError(str(not_run(the_sample(sample), error))) from error
     if not isinstance(output, Tensor):
         raise ExportError(
             f"export_onnx takes a model that returns one tensor, not a {type(output).__name__}; wrap it in a module "

@@ -265,7 +265,7 @@ def _redrawn(
     if options.get("init") in fits or all(parameter.is_meta for parameter in model.parameters()):
         return None
     statistics = [buffer for name, buffer in model.named_buffers() if name.rpartition(".")[2] == "running_mean"]
-    if any(not buffer.is_meta and bool(buffer.any()) for buffer in statistics):
+    if any(not (buffer.is_meta or nn.parameter.is_lazy(buffer)) and bool(buffer.any()) for buffer in statistics):
         remedy = f"init={fits[0]!r} starts from them" if fits else f"{layer_class.__name__} cannot start from them"
         return f"the model is trained (its batch norms have seen batches) and its filters are drawn anew: {remedy}"
     if statistics or init_stated:  # new batch norms are those of a new model

@@ -48,6 +48,9 @@ def _copy(model: nn.Module, of: Callable[[Tensor], Tensor]) -> nn.Module:
 def _like(tensor: Tensor, of: Callable[[Tensor], Tensor]) -> Tensor:
     """The copy of a tensor: a parameter again where it is one, with the attributes that others gave it."""
     if nn.parameter.is_lazy(tensor):
+        if isinstance(tensor, nn.UninitializedBuffer):  # copy.deepcopy refuses those of LazyBatchNorm
+            again: Any = nn.UninitializedBuffer  # whose arguments its stub does not know
+            return again(device=tensor.device, dtype=tensor.dtype, persistent=tensor.persistent)
         return copy.deepcopy(tensor)
     made = of(tensor)
     if isinstance(tensor, nn.Parameter):

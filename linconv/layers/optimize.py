@@ -15,6 +15,7 @@ from linconv.config.names import check_known
 from linconv.layers.batch_norm import find_norms
 from linconv.layers.copies import copied
 from linconv.layers.exact_forms import Form, equal, exact_forms
+from linconv.layers.images import check_sample, check_values, not_run, the_sample
 from linconv.layers.options import several_names
 from linconv.layers.progress import watched
 from linconv.layers.replacement import ConvReplacement
@@ -56,16 +57,18 @@ def optimize(
         TypeError: `model` is no module, `sample_input` no tensor, or `forms` is no list of strings.
         ValueError: an unknown form, or none; a model with convolutions inside DistributedDataParallel, FSDP,
             torch.compile or TorchScript.
+        UserError: the model does not run on `sample_input`, is lazy, or is on the meta device.
     """
     check_module(model)
-    if not isinstance(sample_input, Tensor):
-        raise TypeError(f"sample_input must be a tensor, not {type(sample_input).__name__}")
+    check_sample(sample_input)
     forms = several_names(forms, "forms: a list of forms", "feature")
     check_known(forms, FORMS, "form")
     if not forms:
         raise ValueError(f"forms: name at least one of {', '.join(FORMS)}")
     refuse_wrappers(model, (ConvReplacement, nn.Conv2d), "optimize")
+    check_values(model, "optimize")
     original, model = model, copied(model).eval()
+    _check_runs(model, sample_input)
     shared = find_shared(model)
     staying = _staying(model, shared)
     found_norms = find_norms(model, sample_input) if batch_norm else {}
@@ -94,6 +97,14 @@ def optimize(
     if chosen is None:
         log.warning("optimize: every layer stays as it is, for the model does not run with %s", " or ".join(forms))
     return optimized
+
+
+@torch.no_grad()
+def _check_runs(model: nn.Module, sample_input: Tensor) -> None:
+    try:
+        model(sample_input)
+    except Exception as error:  # whatever a model does with images that it was not made for
+        raise not_run(the_sample(sample_input), error) from error
 
 
 def _staying(model: nn.Module, shared: Shared) -> set[nn.Module]:

@@ -14,6 +14,7 @@ from linconv.config.errors import UserError
 from linconv.config.rules import check_size
 from linconv.layers import method_class, replaceable
 from linconv.layers.forms import Form
+from linconv.layers.images import check_values
 from linconv.layers.options import several_names
 from linconv.layers.progress import watched
 from linconv.layers.replacement import ConvReplacement
@@ -79,13 +80,15 @@ def plan(
             `batches`, a loss of several values, or an unknown variant.
         TypeError: `model` is no module, `loss` no function, a batch no pair, or `variants` is one string, or has
             something that is no variant.
-        UserError: the budget cannot be met, there is no convolution to replace, or the model does not run on `size`.
+        UserError: the budget cannot be met, there is no convolution to replace, or the model does not run on `size`,
+            is lazy, or is on the meta device where a loss or a time is measured; what `linconv.sensitivity` raises.
     """
     check_module(model)
     check_size(size, "size")
     cost, budget = _budget(params=params, macs=macs, latency=latency)
     if (loss is None) != (batches is None):
         raise ValueError("plan: give `loss` and `batches` together, or neither")
+    check_values(model, "plan", meta=loss is None and cost != "latency")
     given = several_names(variants or (), "variants: a list of variants", "L", (str, Variant))
     wanted = [as_variant(v) for v in given] or [*LINEAR, *(LOW_RANK if batches is not None else ())]
     selections = [replaceable(model, variant) for variant in wanted]

@@ -14,8 +14,8 @@ from linconv.config import Variant
 from linconv.layers import conversion, optimize
 from linconv.layers.copies import copied
 from linconv.layers.geometry import geometry, in_channels_last
+from linconv.layers.images import image_of
 from linconv.layers.progress import watched
-from linconv.measure.shapes import image_of
 from linconv.measure.timing import interleave
 
 ROUNDS = 7

@@ -13,11 +13,12 @@ import torch
 from torch import Tensor, nn
 
 from linconv.config import VARIANTS, Variant
-from linconv.config.errors import UserError
+from linconv.config.errors import UserError, first_line
 from linconv.config.methods import known_methods
 from linconv.config.names import check_known
 from linconv.layers import conversion, fitting_init, replaceable
 from linconv.layers.copies import copied
+from linconv.layers.images import check_values, inputs_of_batch, not_run
 from linconv.layers.progress import watched
 from linconv.layers.replacement import ConvReplacement
 from linconv.layers.replacing import check_module
@@ -85,11 +86,13 @@ def sensitivity(model: nn.Module, loss: Loss, batches: Batches, variant: str | V
             effect is measured. Convolutions that `convert` leaves plain, or refuses, are left out.
 
     Raises:
-        UserError: there is no batch, or the variant can replace no convolution of the model.
+        UserError: there is no batch, the variant can replace no convolution of the model, the model does not run on the
+            inputs or has no values (it is lazy, or on the meta device), or the loss fails on its outputs.
         TypeError, ValueError: `variant` or the model is what `convert` refuses; `loss` is no function or gives several
             values; a batch is no pair.
     """
     check_module(model)
+    check_values(model, "sensitivity")
     variant = as_variant(variant)
     selection = replaceable(model, variant)
     kept = pairs(loss, batches)
@@ -184,11 +187,28 @@ def mean_loss(model: nn.Module, loss: Loss, batches: Sequence[tuple[Any, Any]]) 
     training = {module: module.training for module in model.modules()}
     model.eval()
     try:
-        values = [_value(loss(model(x), y)) for x, y in batches]
+        values = [_value(_loss(loss, _outputs(model, x), y)) for x, y in batches]
     finally:
         for module, state in training.items():
             module.training = state
     return math.fsum(values) / len(values)
+
+
+def _outputs(model: nn.Module, x: Any) -> Any:
+    try:
+        return model(x)
+    except Exception as error:  # whatever a model does with inputs that it was not made for
+        raise not_run(inputs_of_batch(x), error) from error
+
+
+def _loss(loss: Loss, outputs: Any, targets: Any) -> Tensor:
+    try:
+        return loss(outputs, targets)
+    except Exception as error:  # a function of the user's
+        raise UserError(
+            f"loss: it fails on the outputs of the model, a {type(outputs).__name__}, and the targets of a batch, a "
+            f"{type(targets).__name__}: {first_line(error)}; give a function of these two"
+        ) from error
 
 
 def _value(loss: Tensor | float) -> float:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from linconv.config.errors import UserError, first_line
 from linconv.layers.copies import copied
+from linconv.layers.images import image_of, not_run, one_image
 
 # ((h, w) of the input, (h', w') of the output) of every call of every convolution, by its first name
 ConvShapes = dict[str, list[tuple[tuple[int, ...], tuple[int, ...]]]]
@@ -37,16 +36,5 @@ def conv_shapes(model: nn.Module, size: tuple[int, int, int]) -> ConvShapes:
     try:
         changed(image)
     except Exception as error:  # whatever a model does with an image that it was not made for
-        raise not_run(size, error) from error
+        raise not_run(one_image(size), error) from error
     return sizes
-
-
-def not_run(size: Sequence[int], error: Exception) -> UserError:
-    """The error that names the size of an image, (c, h, w), on which a model does not run."""
-    return UserError(f"the model does not run on one image of shape {tuple(size)}: {first_line(error)}")
-
-
-def image_of(model: nn.Module, size: tuple[int, int, int], batch: int = 1) -> Tensor:
-    """Images of zeros on the device and of the dtype of a model, whose first floating-point parameter tells them."""
-    like = next((p for p in model.parameters() if p.is_floating_point()), torch.empty(0))
-    return torch.zeros(batch, *size, device=like.device, dtype=like.dtype)

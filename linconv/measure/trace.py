@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any, NamedTuple
 
 import torch
@@ -9,7 +10,7 @@ from torch import Tensor, nn
 
 from linconv.layers import ConvReplacement
 from linconv.layers.copies import copied, copied_to_meta, unwrapped
-from linconv.measure.shapes import not_run
+from linconv.layers.images import check_values, image_of, not_run, one_image
 from linconv.measure.work import WorkCounter
 
 CONVOLUTIONS: tuple[type[nn.Module], ...] = (nn.modules.conv._ConvNd, ConvReplacement)
@@ -57,7 +58,7 @@ def trace(model: nn.Module, input_shape: tuple[int, ...]) -> list[Call]:
     itself does not run.
 
     Raises:
-        UserError: the model does not run on such an image.
+        UserError: the model does not run on such an image, or is lazy.
     """
     return trace_work(model, input_shape).calls
 
@@ -65,15 +66,13 @@ def trace(model: nn.Module, input_shape: tuple[int, ...]) -> list[Call]:
 def trace_work(model: nn.Module, input_shape: tuple[int, ...]) -> Trace:
     """The calls of `trace`, and the work outside of them."""
     model = unwrapped(model)
-    dtype = next((p.dtype for p in model.parameters() if p.is_floating_point()), torch.get_default_dtype())
+    check_values(model, "complexity", meta=True)
+    with contextlib.suppress(Exception):  # whatever a forward raises that meets meta tensors
+        return _trace(model, copied_to_meta(model), image_of(model, input_shape, "meta"))
     try:
-        return _trace(model, copied_to_meta(model), torch.empty(1, *input_shape, device="meta", dtype=dtype))
-    except Exception:  # whatever a forward raises that meets meta tensors
-        device = next((t.device for t in (*model.parameters(), *model.buffers())), None)
-    try:
-        return _trace(model, copied(model), torch.zeros(1, *input_shape, device=device, dtype=dtype))
+        return _trace(model, copied(model), image_of(model, input_shape))
     except Exception as error:
-        raise not_run(input_shape, error) from error
+        raise not_run(one_image(input_shape), error) from error
 
 
 def _trace(model: nn.Module, copy: nn.Module, image: Tensor) -> Trace:

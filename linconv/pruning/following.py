@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from linconv.config.errors import UserError, first_line
+from linconv.layers.images import not_run, one_image
 
 MOST_POSITIONS = 64  # of the channels of a layer, relative to the largest dimension of all parameters
 
@@ -43,10 +44,7 @@ def _check_runs(model: nn.Module, image: Tensor) -> None:
     try:
         model(image)
     except Exception as error:
-        shape = tuple(image.shape[1:])
-        raise UserError(
-            f"pruning: the network does not run on one image of shape {shape}: {first_line(error)}"
-        ) from error
+        raise UserError(f"pruning: {not_run(one_image(image.shape[1:]), error)}") from error
 
 
 def tied_channels(graph: Any, names: Mapping[nn.Module, str], excluded: set[nn.Module]) -> Iterator[Any]:

@@ -13,6 +13,7 @@ from torch.utils._pytree import tree_leaves
 
 from linconv.config.errors import UserError, first_line
 from linconv.layers.copies import copied
+from linconv.layers.images import not_run, one_image
 from linconv.pruning.channels import Cut, Group, Kept, cut_channels
 
 DTYPES = ((torch.float64, 1e-6), (torch.float32, 1e-2))  # and how far the outputs may differ, relative to the largest
@@ -83,7 +84,7 @@ def _runnable(model: nn.Module, input_shape: tuple[int, int, int]) -> tuple[Tens
                 )
             return image, whole, tolerance
     assert error is not None  # of the last precision
-    raise UserError(f"pruning: the network does not run on one image of shape {input_shape}: {first_line(error)}")
+    raise UserError(f"pruning: {not_run(one_image(input_shape), error)}")
 
 
 @torch.no_grad()

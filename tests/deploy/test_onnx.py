@@ -208,7 +208,7 @@ class Gives(nn.Module):
         ),
         (Gives(lambda y: y).double(), {}, r"not run on the sample, torch\.float32 of shape \(2, 3, 4, 4\): Runtime"),
         (nn.Conv2d(4, 4, 1), {}, "the model does not run on the sample, .* RuntimeError: .* to have 4 channels"),
-        (nn.Conv2d(3, 4, 1, device="meta"), {}, "takes a model and a sample on the CPU, not on cpu, meta"),
+        (nn.Conv2d(3, 4, 1, device="meta"), {}, "weight is on the meta device and has no values; give"),
         (nn.Conv2d(3, 4, 1).state_dict(), {}, "model must be an nn.Module, not an OrderedDict"),
     ],
 )

@@ -78,3 +78,19 @@ def test_a_device_that_is_none_is_named(tmp_path):
     file = linconv.save(network(), tmp_path / "m.safetensors")
     with pytest.raises(UserError, match=r"^device: .*cudaa"):
         linconv.load(file, device="cudaa")
+
+
+def test_a_loss_that_does_not_take_the_outputs_is_said():
+    class Named(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.net = nn.Sequential(nn.Conv2d(3, 16, 3), nn.Flatten(), nn.Linear(576, 4))
+
+        def forward(self, x):
+            return {"logits": self.net(x)}
+
+    batches = [(torch.zeros(2, 3, 8, 8), torch.zeros(2, dtype=torch.long))]
+    with pytest.raises(UserError, match=r"^loss: it fails on the outputs of the model, a dict, and .*: TypeError"):
+        linconv.sensitivity(Named(), nn.functional.cross_entropy, batches)
+    found = linconv.sensitivity(Named(), lambda out, y: nn.functional.cross_entropy(out["logits"], y), batches)
+    assert [layer.layer for layer in found.layers] == ["net.0"]

@@ -115,7 +115,7 @@ def test_sensitivity_of_nothing_is_refused(trained):
     with pytest.raises(UserError, match="there is no batch to measure on"):
         sensitivity(model, F.cross_entropy, [])
     with pytest.raises(UserError, match="'linear' can replace no convolution of the model"):
-        sensitivity(nn.Sequential(nn.Flatten(), nn.LazyLinear(3)), F.cross_entropy, batches)
+        sensitivity(nn.Sequential(nn.Flatten(), nn.Linear(768, 3)), F.cross_entropy, batches)
     with pytest.raises(ValueError, match="unknown variant 'X'"):
         sensitivity(model, F.cross_entropy, batches, "X")
     assert LayerLoss("a", 1, 1, 1.0, float("nan")).increase == float("inf")
