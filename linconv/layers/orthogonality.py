@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from linconv.layers.regularizers import CONVOLUTIONS, On, filters_of, total
+from linconv.layers.regularizers import CONVOLUTIONS, On, filters_of, total, without_autocast
 
 
 def orthogonal_penalty(model: nn.Module, on: On = "primaries") -> Tensor:
@@ -62,7 +62,8 @@ def conv_orthogonal_penalty(model: nn.Module, on: On = "primaries", *, skip_stem
             size = group_size(module, filters)
             blocks = _by_group(filters, size)
             norms.append(_norm([d for block in blocks for d in _deviations(block, effective_stride(module))]))
-    nothing = None if found else f"conv_orthogonal_penalty: the model has no {on}"
+    where = " outside of its first convolution, which skip_stem leaves out" if found else ""
+    nothing = f"conv_orthogonal_penalty: the model has no {on}{where}"
     return total(model, norms, nothing)
 
 
@@ -117,7 +118,7 @@ def _self_convolution(filters: Tensor, stride: tuple[int, int]) -> list[Tensor]:
     for dh, dw in _half_of_shifts(kh, kw, sh, sw):
         ahead = filters[..., dh:, max(dw, 0) : kw + min(dw, 0)].flatten(2)
         behind = filters[..., : kh - dh, max(-dw, 0) : kw - max(dw, 0)].flatten(2)
-        with torch.autocast(filters.device.type, enabled=False):
+        with without_autocast(filters):
             products = ahead @ behind.mT  # (g, R, R)
         deviations.append(products - identity if dh == dw == 0 else math.sqrt(2) * products)
     return deviations

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Literal
 
 import torch
@@ -96,13 +97,18 @@ def full_precision(filters: Tensor) -> Tensor:
     return filters.float() if filters.dtype in (torch.float16, torch.bfloat16) else filters
 
 
+def without_autocast(tensor: Tensor) -> AbstractContextManager[Any]:
+    """Autocast is off for the tensor's device; the meta device has none."""
+    return nullcontext() if tensor.is_meta else torch.autocast(tensor.device.type, enabled=False)
+
+
 def abs_correlation_sum(filters: Tensor, eps: float = 1e-6) -> Tensor:
     """Sum over i != j of the absolute Pearson correlation between rows i and j of (P, D) filters; a scalar.
 
     The backward pass is exact, one matrix product, and keeps P^2 + P values between the passes. Where it is
     itself differentiated it computes these values again.
     """
-    with torch.autocast(filters.device.type, enabled=False):
+    with without_autocast(filters):
         return _AbsCorrelationSum.apply(full_precision(filters), eps)[0]
 
 
@@ -155,7 +161,7 @@ class _AbsCorrelationSum(torch.autograd.Function):
         if grad is None:
             return None, None
         filters, toward, mean = ctx.saved_tensors
-        with torch.autocast(filters.device.type, enabled=False):
+        with without_autocast(filters):
             if torch.is_grad_enabled():  # the saved ones are constants to autograd
                 toward, mean = _parts(filters, ctx.eps)[1:]
             toward = 2 * grad * toward

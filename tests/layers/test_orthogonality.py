@@ -258,3 +258,9 @@ def test_a_basis_of_more_filters_than_outputs_is_one_group():
     found = conv_orthogonal_penalty(layer, skip_stem=False)
     torch.testing.assert_close(found, conv_orthogonal_penalty(equal, "filters", skip_stem=False))
     assert never_orthogonal(layer) == []
+
+
+def test_a_penalty_of_a_first_convolution_alone_is_no_penalty():
+    with pytest.warns(UserWarning, match="no primaries outside of its first convolution, .*; the penalty is 0"):
+        assert conv_orthogonal_penalty(LinearConv2d(3, 8, 3)) == 0
+    assert conv_orthogonal_penalty(LinearConv2d(3, 8, 3), skip_stem=False) > 0

@@ -180,3 +180,10 @@ def test_l1_sums_sparse_coefficients_only():
 def test_a_penalty_that_acts_on_nothing_says_so(penalty):
     with pytest.warns(UserWarning, match=f"{penalty.__name__}: the model has no .*; the penalty is 0"):
         assert penalty(nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU())).item() == 0
+
+
+@pytest.mark.parametrize("penalty", [correlation_penalty, orthogonal_penalty, conv_orthogonal_penalty])
+def test_penalties_of_the_meta_device_have_gradients(penalty):
+    layer = LinearConv2d(3, 8, 3, device="meta")
+    penalty(nn.Sequential(nn.Conv2d(3, 3, 1, device="meta"), layer)).backward()
+    assert layer.primary_filters.grad.is_meta
