@@ -7,6 +7,7 @@ cut itself is a selection of rows and columns, so that an optimizer's moments ca
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from fnmatch import fnmatchcase
 from typing import Literal, NamedTuple
 
 import torch
@@ -17,11 +18,13 @@ from linconv.config.errors import UserError
 from linconv.config.rules import check_size
 from linconv.layers import ConvReplacement
 from linconv.layers.copies import copied
+from linconv.layers.images import check_values, image_of
 from linconv.layers.options import several_names
 from linconv.layers.replacing import check_module, tied
 from linconv.pruning.following import followed, tied_channels
 
 Side = Literal["out", "in"]
+NOTHING = "pruning: the network has no nn.Conv2d whose channels can be cut"
 Kept = Sequence[Tensor]  # the channels that stay, ascending, one tensor for each group
 
 
@@ -50,8 +53,8 @@ def channel_groups(
     Args:
         model: a plain network, not changed.
         input_shape: of one image, (c, h, w).
-        exclude: names of layers whose outputs must stay: those that give the class scores. The name of a module that
-            has layers stands for all of them.
+        exclude: names of layers whose outputs must stay, or patterns (`fnmatch`) of them: those that give the class
+            scores. The name of a module that has layers stands for all of them.
 
     Raises:
         ValueError: `input_shape` is no size of an image.
@@ -66,11 +69,8 @@ def channel_groups(
     _check_plain(model)
     model = copied(model)  # tracing sets it to eval mode
     names = {module: name for name, module in model.named_modules()}
-    if missing := sorted(set(exclude) - set(names.values())):
-        raise UserError(f"pruning: no layer {missing[0]} in the network; `exclude` names those of the class scores")
-    image = torch.zeros(1, *input_shape, device=next(model.parameters()).device, dtype=next(model.parameters()).dtype)
-    graph = followed(model, image, names)
-    excluded = {layer for name in exclude for layer in model.get_submodule(name).modules()}
+    excluded = _named(model, exclude)
+    graph = followed(model, image_of(model, input_shape), names)
     found = tied_channels(graph, names, excluded)
     order = {name: i for i, name in enumerate(names.values())}
     shared = tied(model)
@@ -79,6 +79,8 @@ def channel_groups(
         members: dict[tuple[str, Side], Member] = {}
         for item in items:
             module = item.dep.target.module
+            if isinstance(module, nn.Module):
+                _check_weight(names.get(module, ""), module)
             if not isinstance(module, nn.Module) or not any(True for _ in module.parameters(recurse=False)):
                 continue
             side: Side = "out" if graph.is_out_channel_pruning_fn(item.dep.handler) else "in"
@@ -93,11 +95,32 @@ def channel_groups(
         _check_channels(root, ordered)
         groups.append(Group(root.layer, len(root.channels), ordered))
     if not groups:
-        raise UserError("pruning: the network has no nn.Conv2d whose channels can be cut")
+        raise UserError(NOTHING)
     return tuple(sorted(groups, key=lambda g: order[g.name]))
 
 
+def _named(model: nn.Module, patterns: Sequence[str]) -> set[nn.Module]:
+    """The modules whose names are, or match, one of the patterns, with all that they contain."""
+    found = set[nn.Module]()
+    for pattern in patterns:
+        matching = [m for name, m in model.named_modules() if name == pattern or fnmatchcase(name, pattern)]
+        if not matching:
+            last = [name for name, m in model.named_modules() if any(True for _ in m.parameters(recurse=False))][-1:]
+            example = f", such as {last[0]!r}" if last and last[0] else ""
+            raise UserError(
+                f"pruning: no layer {pattern} in the network; `exclude` names those of the class scores{example}"
+            )
+        found.update(layer for module in matching for layer in module.modules())
+    return found
+
+
 def _check_plain(model: nn.Module) -> None:
+    check_values(model, "pruning", meta=True)
+    if not any(isinstance(module, nn.Conv2d | ConvReplacement) for module in model.modules()):
+        raise UserError(NOTHING)
+    for name, parameter in model.named_parameters():
+        if parameter.is_complex():
+            raise UserError(f"pruning: {name} is complex, and only real channels can be cut; leave this network out")
     for name, module in model.named_modules():
         if isinstance(module, ConvReplacement):
             raise UserError(
@@ -187,6 +210,18 @@ def cut_channels(model: nn.Module, groups: Sequence[Group], kept: Kept) -> Cut:
     for (layer, side), positions in cut.sides.items():
         _set_size(model.get_submodule(layer), side, len(positions))
     return cut
+
+
+def _check_weight(name: str, module: nn.Module) -> None:
+    made = (
+        "is parametrized; remove the parametrization first"
+        if nn.utils.parametrize.is_parametrized(module)
+        else "is made by a hook (weight norm, spectral norm or pruning); remove the hook first"
+        if isinstance(module, nn.Conv2d | nn.Linear | _BatchNorm) and "weight" not in module._parameters
+        else None
+    )
+    if made:
+        raise UserError(f"pruning: the weight of layer {name} {made}")
 
 
 def _check(name: str, module: nn.Module, shared: str | None) -> None:

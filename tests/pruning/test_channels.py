@@ -174,7 +174,7 @@ def test_a_size_is_three_numbers(size):
 
 
 def test_a_network_that_does_not_run_is_not_blamed_on_its_layers():
-    with pytest.raises(UserError, match=r"the network does not run on one image of shape \(1, 32, 32\): RuntimeError"):
+    with pytest.raises(UserError, match=r"the model does not run on one image of shape \(1, 32, 32\): RuntimeError"):
         pruned_network(build_model("base"), (1, 32, 32), 0.5)
 
 
@@ -189,3 +189,43 @@ def test_what_cannot_be_cut_is_refused():
     for plan in (make_plan, pruned_network):
         with pytest.raises(UserError, match=r"params 0\.0001 asks for .* choose another share"):
             plan(network("vgg"), SHAPE, 1e-4)
+
+
+def test_names_of_layers_may_be_patterns():
+    model = torchvision.models.squeezenet1_1()
+    found = [channel_groups(model, (3, 64, 64), exclude=[layer]) for layer in ("classifier.1", "class*.1")]
+    assert [group.name for group in found[0]] == [group.name for group in found[1]]
+    assert "classifier.1" not in [group.name for group in found[1]]
+    with pytest.raises(UserError, match=r"no layer fc\* in the network; .* class scores, such as 'classifier.1'"):
+        channel_groups(model, (3, 64, 64), exclude=["fc*"])
+
+
+@pytest.mark.parametrize(
+    ("normalize", "reason"),
+    [
+        (nn.utils.parametrizations.weight_norm, "is parametrized; remove the parametrization"),
+        (nn.utils.parametrizations.spectral_norm, "is parametrized; remove the parametrization"),
+        (nn.utils.spectral_norm, "is made by a hook .*; remove the hook"),
+    ],
+)
+@pytest.mark.parametrize("layer", ["2", "5"])
+def test_a_weight_that_is_made_anew_is_named(layer, normalize, reason):
+    model = nn.Sequential(
+        nn.Conv2d(3, 16, 3), nn.ReLU(), nn.Conv2d(16, 8, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 4)
+    )
+    normalize(model.get_submodule(layer))
+    with pytest.raises(UserError, match=rf"^pruning: the weight of layer {layer} {reason}"):
+        pruned_network(model, (3, 8, 8), 0.8, exclude=["5"])
+
+
+@pytest.mark.parametrize(
+    ("model", "reason"),
+    [
+        (nn.Flatten(), "has no nn.Conv2d whose channels can be cut"),
+        (nn.Sequential(nn.Linear(4, 4)), "has no nn.Conv2d whose channels can be cut"),
+        (nn.Sequential(nn.Conv2d(3, 8, 3, dtype=torch.complex64)), "0.weight is complex"),
+    ],
+)
+def test_what_has_no_channels_to_cut_is_one_line(model, reason):
+    with pytest.raises(UserError, match=reason):
+        pruned_network(model, (3, 8, 8), 0.8, exclude=[])
