@@ -51,6 +51,15 @@ def read_yaml(path: str | Path) -> Document:
         raise ConfigError(
             f"{path}: is not UTF-8 text (byte 0x{byte:02x} at position {error.start}); save it as UTF-8"
         ) from None
+    return parse_yaml(text, str(path))
+
+
+def parse_yaml(text: str, source: str) -> Document:
+    """Read a text as `read_yaml` reads a file; messages name `source`.
+
+    Raises:
+        ConfigError: it is no YAML of plain values.
+    """
     try:
         loader = yaml.SafeLoader(text)
         node = loader.get_single_node()
@@ -59,11 +68,11 @@ def read_yaml(path: str | Path) -> Document:
         lines = _Check(node).lines
         return Document(loader.construct_document(node), lines)
     except _RefusalError as refusal:
-        raise ConfigError(f"{path}:{refusal}") from None
+        raise ConfigError(f"{source}:{refusal}") from None
     except yaml.YAMLError as error:
-        raise ConfigError(f"{path}{_explained(error)}") from None
+        raise ConfigError(f"{source}{_explained(error)}") from None
     except RecursionError:
-        raise ConfigError(f"{path}: values are nested too deeply") from None
+        raise ConfigError(f"{source}: values are nested too deeply") from None
 
 
 class _RefusalError(Exception):

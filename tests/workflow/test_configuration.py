@@ -171,9 +171,9 @@ def test_an_override_changes_what_it_names_and_nothing_else(project: Project) ->
         "slurm_partition=main",
         "mem_mb=1",
         "runtime=1",
-        "slurm_extra='--reservation=us'",
+        "slurm_extra='--constraint=\"a&b\" --nice=' + str(attempt)",
     )
-    needs = 'needs={"complexity": {"mem_mb": 2000}}'
+    needs = 'needs={"complexity": {"mem_mb": 2000}, "profile": {"gpu": 0}}'
     dry = project.snakemake("-n", "--cores", "4", *overrides, "--config", "device=auto", needs, TIMED)
     assert dry.returncode == 0, dry.stdout
     found = asked(dry.stdout)
@@ -182,7 +182,8 @@ def test_an_override_changes_what_it_names_and_nothing_else(project: Project) ->
     expected = {"mem_mb": "2000", "runtime": "60", "gpu": "0", "threads": "1", "slurm_partition": "main"}
     assert expected == {name: found["complexity"][name] for name in expected}
     extra = {rule: found[rule]["slurm_extra"] for rule in ("train", "throughput")}
-    assert extra == {"train": "--reservation=us", "throughput": "--reservation=us --exclusive"}
+    given = '--constraint="a&b" --nice=1'
+    assert extra == {"train": given, "throughput": f"{given} --exclusive"}
 
 
 def test_workers_train_all_runs_in_as_many_jobs(project: Project) -> None:

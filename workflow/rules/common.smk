@@ -8,12 +8,14 @@ import re
 import sys
 from pathlib import Path
 
+from snakemake.resources import Resources
 
 from linconv.catalogue.figures import FIGURES
 from linconv.catalogue.tables import TABLES
 from linconv.cli.apart import checked_config
 from linconv.cli.origin import requirement
 from linconv.config import ConfigError, RunKey, plan_cells, plan_runs, resolve_run, run_hashes
+from linconv.config.command_line import with_types
 from linconv.config.jobs import needs_of
 from linconv.config.parts import run_parts
 from linconv.config.runs import digest
@@ -31,7 +33,11 @@ FILES = [] if workflow.modifier.skip_configfile else [os.path.relpath(file) for 
 
 # No job starts with a wrong configuration.
 try:
-    settings = checked_config(config, FILES, Path(".snakemake/linconv") if workflow.is_main_process else None)
+    settings = checked_config(
+        with_types(config, workflow.config_settings.config_args or ()),
+        FILES,
+        Path(".snakemake/linconv") if workflow.is_main_process else None,
+    )
 except ConfigError as error:
     leave(error)
 
@@ -176,15 +182,15 @@ def resources_of(rule):
     needs = needs_of(settings, rule)
     asked = {"mem_mb": needs.mem_mb, "runtime": needs.runtime, "gpu": needs.gpu, "machine": 1}
     if needs.alone:
-        asked |= {"machine": SHARES, "slurm_extra": " ".join([*given_to_all("slurm_extra"), "--exclusive"])}
+        asked |= {"machine": SHARES, "slurm_extra": exclusive}
     return asked
 
 
-def given_to_all(resource):
-    """The words of `--default-resources` about a resource, as a list: empty where there are none."""
-    given = workflow.resource_settings.default_resources
-    texts = dict(arg.split("=", 1) for arg in given.args) if given else {}
-    return [text.strip("'\"") for name, text in texts.items() if name == resource]
+def exclusive(wildcards, **job):
+    """`--exclusive` after what `--default-resources`, which may hold expressions, says to sbatch for this job."""
+    given = Resources.from_mapping(workflow.resource_settings.default_resources or {})
+    words = given["slurm_extra"].evaluate(wildcards, **job).value if "slurm_extra" in given else None
+    return f"{words or ''} --exclusive".strip()
 
 
 # `gpu` counts places on GPUs. Without a limit on the command line there are as many as this machine has.
