@@ -62,6 +62,7 @@ class SharedStep(EagerStep):
         super().__init__(model, self._logits, optimizer, recipe)
         self._team = team
         self._parallel: DistributedDataParallel | None = None
+        self._images = 0  # of whole batches: a third of one is no number that a float holds
 
     def _logits(self, x: Tensor) -> Tensor:
         if self._parallel is None:  # at the first step, where all processes are: it copies the first one's parameters
@@ -71,6 +72,7 @@ class SharedStep(EagerStep):
         return logits
 
     def _mean_loss(self, logits: Tensor, y: Tensor) -> tuple[Tensor, float]:
+        self._images += self._team.part.whole
         share = self._team.part.whole / self._team.size  # the parallel model takes the mean over the processes
         return F.cross_entropy(logits, y, reduction="sum") / share, share
 
@@ -78,7 +80,9 @@ class SharedStep(EagerStep):
         with torch.no_grad():
             sums = self._sums.clone()
             dist.all_reduce(sums)
-        return sums.tolist()
+        loss, right, _, penalty, steps = sums.tolist()
+        images, self._images = self._images, 0
+        return [loss, right, images, penalty, steps]
 
 
 class WholeBatch(TorchFunctionMode):

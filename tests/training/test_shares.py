@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
+from torch import nn
 
+from linconv.config import Recipe
 from linconv.config.errors import UserError
 from linconv.data import BatchSource, Share
 from linconv.launch import Launch, launch
 from linconv.training.distributed import SeveralProcesses, Team
+from linconv.training.shared_step import Part, SharedStep
 from tests.training.several import INFO
 
 
@@ -36,6 +40,25 @@ def test_shares_have_the_order_crops_and_flips_of_whole_batches():
         counted = [(x, y) for rank, (x, y) in enumerate(parts) if Share(rank, 3).counted(len(whole[1]))]
         assert torch.equal(torch.cat([x for x, _ in counted]), whole[0])
         assert torch.equal(torch.cat([y for _, y in counted]), whole[1])
+
+
+def test_three_processes_that_are_right_about_all_images_are_right_about_100_percent(monkeypatch):
+    """A third of 50 images is no number that a float holds: summed up, it made more than 100 percent of them."""
+    model = nn.Linear(2, 2)
+    recipe = Recipe(learning_rate=1e-3, epochs=1, batch_size=50)
+    steps = []
+    for share in (Share(rank, 3) for rank in range(3)):
+        here = share.of_batch(50)
+        team = SimpleNamespace(size=3, part=Part(here.start, here.stop, share.counted(50), 50))
+        step = SharedStep(team, model, model, torch.optim.SGD(model.parameters(), lr=1e-3), recipe)
+        step._parallel = model  # in place of the one that talks to the others
+        x = torch.randn(here.stop - here.start, 2)
+        for _ in range(10):
+            step(x, model(x).argmax(1))
+        steps.append(step)
+    total = sum(step._sums for step in steps)
+    monkeypatch.setattr("torch.distributed.all_reduce", lambda sums: sums.copy_(total))
+    assert [step.read_metrics().top1 for step in steps] == [100.0] * 3
 
 
 def test_pieces_are_the_shares_of_all_processes_one_after_the_other():
