@@ -12,6 +12,7 @@ from linconv.results.reading import read_result
 from linconv.results.record import ResultError, UnreadableError
 
 LOG_BEGINS = "command: "  # what every attempt begins a log with
+JOB_BEGINS = "== "  # before it, what a job of the pipeline begins a log with
 Reason = Literal["missing", "damaged", "stale", "diverged"]
 
 
@@ -72,9 +73,9 @@ def read_one(kind: Kind[K, R], key: K, expected: str, root: Path, *, readable: b
 
 
 def last_word(log: Path) -> str | None:
-    """Why a job ended, by its log: the last error it names, else the last line ("" when empty); None without a log.
+    """Why a job ended, by its log: the last error it names, else the last line ("" without one); None without a log.
 
-    Of a log of several attempts the last one counts.
+    Of a log of several attempts the last one counts, also where it was killed before it wrote its command.
     """
     try:
         text = log.read_text(encoding="utf-8", errors="replace")
@@ -83,5 +84,7 @@ def last_word(log: Path) -> str | None:
     lines = [line.strip()[:300] for line in text.rpartition(LOG_BEGINS)[2].splitlines() if line.strip()]
     if LOG_BEGINS in text:
         lines = lines[1:] or lines  # the first one is the command
+    jobs = [i for i, line in enumerate(lines) if line.startswith(JOB_BEGINS)]
+    lines = lines[jobs[-1] + 1 :] if jobs else lines
     errors = [line for line in lines if "error: " in line]  # a message may go on over several lines
     return shown_text((errors or lines or [""])[-1])

@@ -17,7 +17,7 @@ from linconv.report.page.sections import _log_end
 from linconv.report.table import Column, Table
 from linconv.results.collect import collect
 from linconv.results.merge import merge
-from linconv.results.planned import LOG_BEGINS, last_word
+from linconv.results.planned import JOB_BEGINS, LOG_BEGINS, last_word
 from linconv.results.tidy import write_csv
 from tests.results.factory import make_config, write_experiment
 
@@ -67,6 +67,12 @@ def test_of_a_log_of_several_attempts_the_last_one_counts(tmp_path: Path) -> Non
     attempts = ["error: the disk is full", "interrupted; the same command continues it"]
     log.write_text("".join(f"12:00:00 {LOG_BEGINS}linconv train\n12:00:01 {a}\n" for a in attempts), encoding="utf-8")
     assert last_word(log) == "12:00:01 interrupted; the same command continues it"
+    with log.open("a", encoding="utf-8") as file:
+        file.write(f"{JOB_BEGINS}2026-11-27T16:06:18Z job 8\n")
+    assert last_word(log) == "", "killed before its first line: nothing of the attempt before counts"
+    with log.open("a", encoding="utf-8") as file:
+        file.write("error: ended by SIGKILL\n")
+    assert last_word(log) == "error: ended by SIGKILL"
 
 
 TEXTS = {

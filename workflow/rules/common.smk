@@ -24,6 +24,7 @@ from linconv.devices import visible_gpus
 from linconv.results import write_text
 from linconv.results.code import code_hash
 from linconv.results.kinds import COLUMNS, KINDS
+from linconv.results.planned import JOB_BEGINS
 
 # Jobs find the commands of the environment that runs Snakemake, whether or not it is activated.
 os.environ.update(PATH=os.pathsep.join([os.path.dirname(sys.executable), os.environ.get("PATH", "")]))
@@ -84,12 +85,14 @@ def appended(command):
     """The command, whose log goes on after those of earlier attempts.
 
     Snakemake removes the log before each attempt. A second name keeps it until results are collected, since a job may
-    fail after its command has ended.
+    fail after its command has ended. What is killed, as it happens where memory runs out, says nothing: the log does.
     """
     return (
         "touch {log}.kept; ln -f {log}.kept {log} 2> /dev/null; "
-        'echo "== $(date -u +%FT%TZ)${{SLURM_JOB_ID:+ job $SLURM_JOB_ID}}" >> {log}; '
-        f"{command} >> {{log}} 2>&1"
+        f'echo "{JOB_BEGINS}$(date -u +%FT%TZ)${{{{SLURM_JOB_ID:+ job $SLURM_JOB_ID}}}}" >> {{log}}; '
+        f"{command} >> {{log}} 2>&1 || {{{{ code=$?; [ $code -le 128 ] || "
+        'echo "error: ended by SIG$(kill -l $code); if memory ran out, ask for more than {resources.mem_mb} MB by the '
+        'key needs" >> {log}; exit $code; }}'
     )
 
 
