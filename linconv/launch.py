@@ -35,10 +35,12 @@ def launch() -> Launch:
     if missing := [name for name in NEEDED if name not in found]:
         raise UserError(f"started as one of several processes, but without {', '.join(missing)}; start it by torchrun")
     try:
-        rank, processes, local = (int(found[name]) for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK"))
+        rank, processes, local, port = (
+            int(found[name]) for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_PORT")
+        )
     except ValueError:
-        rank = processes = local = -1
-    if not 0 <= local <= rank < processes:
+        rank = processes = local = port = -1
+    if not (0 <= local <= rank < processes and 0 <= port < 65_536):
         told = ", ".join(f"{name}={value}" for name, value in found.items())
         raise UserError(f"these are no places among several processes: {told}; start them by torchrun")
     return Launch(rank, processes, local)

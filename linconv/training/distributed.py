@@ -21,8 +21,9 @@ from torch import Tensor
 from linconv.config import Config, ResolvedRun
 from linconv.config.errors import UserError
 from linconv.data import BatchSource, Share
-from linconv.launch import Launch, launch
+from linconv.launch import launch
 from linconv.stopping import StopRequested, deferred
+from linconv.training.meeting import meet
 from linconv.training.shared_step import Part, SharedStep, WholeBatch
 from linconv.training.step import EagerStep
 
@@ -243,7 +244,10 @@ def joined(device: str) -> Iterator[Team]:
     team: SeveralProcesses | None = None
     try:
         with deferred():
-            team = _join(started, "nccl" if device == "cuda" else "gloo")
+            found = meet(started.processes, "nccl" if device == "cuda" else "gloo", PATIENCE)
+            if found is not None:
+                team = SeveralProcesses(started.rank, started.processes, *found)
+        assert team is not None, "else the request to stop has been raised"
         yield team
     except StopRequested:
         if team is not None:
@@ -260,14 +264,6 @@ def joined(device: str) -> Iterator[Team]:
             "last epoch saved"
         ) from None
     dist.destroy_process_group()
-
-
-def _join(started: Launch, backend: str) -> SeveralProcesses:
-    store, rank, size = next(iter(dist.rendezvous("env://")))
-    dist.init_process_group(backend, store=store, rank=rank, world_size=size)
-    host = dist.new_group(backend="gloo", timeout=PATIENCE)
-    assert isinstance(host, dist.ProcessGroup)
-    return SeveralProcesses(started.rank, started.processes, host, store)
 
 
 def _is_of_the_team(error: RuntimeError) -> bool:

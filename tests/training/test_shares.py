@@ -104,6 +104,7 @@ def test_the_environment_says_which_of_several_a_process_is(places, found, monke
         ({"RANK": "4"}, "no places among several processes: RANK=4, WORLD_SIZE=4"),
         ({"WORLD_SIZE": "many"}, "WORLD_SIZE=many"),
         ({"LOCAL_RANK": "2"}, "LOCAL_RANK=2"),
+        ({"MASTER_PORT": "65536"}, "MASTER_PORT=65536"),
     ],
 )
 def test_places_that_cannot_be_are_refused(changes, message, monkeypatch):
