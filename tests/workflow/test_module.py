@@ -21,7 +21,7 @@ configfile: "cfg.yaml"
 module first:
     snakefile: "{clone}/workflow/Snakefile"
     config: config | {{"variants": ["conv"]}}
-    prefix: "inner"
+    prefix: "in ner"
 
 use rule * from first as first_*
 
@@ -50,16 +50,16 @@ def using(tmp_path_factory: pytest.TempPathFactory) -> Project:
 
 
 def test_every_experiment_is_complete_in_its_folder(using: Project) -> None:
-    for folder in (using.root / "inner/results/fast", using.root / "results/second"):
+    for folder in (using.root / "in ner/results/fast", using.root / "results/second"):
         written = yaml.safe_load((folder / "config.yaml").read_text())
         assert written["experiment"] == folder.name
         rows = (folder / "data/runs.csv").read_text(encoding="utf-8").splitlines()[1:]
         assert len(rows) == len(written["variants"])
-    inner = using.root / "inner/results/fast"
+    inner = using.root / "in ner/results/fast"
     assert (inner / "tables" / "table1.md").stat().st_size
     assert "1 of 1 finished" in (inner / "report.html").read_text(encoding="utf-8")
     names = sorted(path.name for path in using.root.iterdir() if not path.name.startswith("."))
-    assert names == ["Snakefile", "cfg.yaml", "inner", "results"]
+    assert names == ["Snakefile", "cfg.yaml", "in ner", "results"]
 
 
 def test_a_second_call_does_nothing_and_a_lost_result_is_made_again(using: Project) -> None:

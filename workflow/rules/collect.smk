@@ -22,8 +22,8 @@ rule collect:
         logs=f"{FOLDER}/logs",
         code_hash=lambda _: code_hash("collect"),
     shell:
-        "linconv collect {params.config} --results {params.root} > {log} 2>&1 "
-        "&& find {params.logs} -name '*.log.kept' -delete"
+        "linconv collect {params.config:q} --results {params.root:q} > {log:q} 2>&1 "
+        "&& find {params.logs:q} -name '*.log.kept' -delete"
 
 
 # Without outputs it runs whenever it is asked for; without inputs it trains nothing.
@@ -41,5 +41,5 @@ rule partial:
         root=lambda _: ROOT,
         results=FOLDER,
     shell:
-        "(linconv collect {params.config} --results {params.root} --partial "
-        "&& linconv render all {params.results} --workers {threads}) > {log} 2>&1"
+        "(linconv collect {params.config:q} --results {params.root:q} --partial "
+        "&& linconv render all {params.results:q} --workers {threads}) > {log:q} 2>&1"

@@ -88,11 +88,11 @@ def appended(command):
     fail after its command has ended. What is killed, as it happens where memory runs out, says nothing: the log does.
     """
     return (
-        "touch {log}.kept; ln -f {log}.kept {log} 2> /dev/null; "
-        f'echo "{JOB_BEGINS}$(date -u +%FT%TZ)${{{{SLURM_JOB_ID:+ job $SLURM_JOB_ID}}}}" >> {{log}}; '
-        f"{command} >> {{log}} 2>&1 || {{{{ code=$?; [ $code -le 128 ] || "
+        "touch {log:q}.kept; ln -f {log:q}.kept {log:q} 2> /dev/null; "
+        f'echo "{JOB_BEGINS}$(date -u +%FT%TZ)${{{{SLURM_JOB_ID:+ job $SLURM_JOB_ID}}}}" >> {{log:q}}; '
+        f"{command} >> {{log:q}} 2>&1 || {{{{ code=$?; [ $code -le 128 ] || "
         'echo "error: ended by SIG$(kill -l $code); if memory ran out, ask for more than {resources.mem_mb} MB by the '
-        'key needs" >> {log}; exit $code; }}'
+        'key needs" >> {log:q}; exit $code; }}'
     )
 
 

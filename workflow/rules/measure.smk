@@ -25,5 +25,5 @@ for kind in MEASURED:
             code_hash=lambda wildcards, kind=kind: kind.code_hash(settings, planned(kind.name)[wildcards.key]),
         shell:
             appended(
-                "linconv measure {params.kind} --config {params.config} --results {params.root} --only {wildcards.key}"
+                "linconv measure {params.kind} --config {params.config:q} --results {params.root:q} --only {wildcards.key}"
             )

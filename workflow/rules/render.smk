@@ -46,4 +46,4 @@ rule render:
         figure_captions=captions(FIGURES),
         code_hash=lambda _: code_hash("report"),
     shell:
-        "linconv render all {params.results} --workers {threads} > {log} 2>&1"
+        "linconv render all {params.results:q} --workers {threads} > {log:q} 2>&1"

@@ -20,7 +20,7 @@ if not settings.workers:
             code_hash=run_code,
         shell:
             appended(
-                "linconv train {params.config} --results {params.root} --dataset {wildcards.dataset} "
+                "linconv train {params.config:q} --results {params.root:q} --dataset {wildcards.dataset} "
                 "--architecture {wildcards.architecture} --variant {wildcards.variant} {params.draw}"
             )
 
@@ -46,5 +46,5 @@ else:
             lost=lost_runs,
         shell:
             appended(
-                "linconv work {params.config} --results {params.root} --budget $(( {resources.runtime} * 57 ))s"
+                "linconv work {params.config:q} --results {params.root:q} --budget $(( {resources.runtime} * 57 ))s"
             )
