@@ -45,7 +45,7 @@ def inputs_of_batch(inputs: Any) -> str:
     """The name of the inputs of a batch in a message, whatever they are."""
     if isinstance(inputs, Tensor):
         return f"the inputs of a batch, {inputs.dtype} of shape {tuple(inputs.shape)}"
-    return f"the inputs of a batch, a {type(inputs).__name__}"
+    return f"the inputs of a batch ({type(inputs).__name__})"
 
 
 def not_run(what: str, error: Exception) -> UserError:

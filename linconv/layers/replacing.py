@@ -143,7 +143,9 @@ def address_of(tensor: Tensor) -> Address:
 
 
 def _first_address(tensor: Tensor) -> int:
-    """Where the values of a tensor begin; 0 for a tensor that has none, on "meta" or of another kind."""
+    """Where the values of a tensor begin; 0 for a tensor that has none: lazy, on "meta" or of another kind."""
+    if nn.parameter.is_lazy(tensor):
+        return 0
     try:
         return tensor.data_ptr()
     except RuntimeError:

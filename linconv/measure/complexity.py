@@ -53,12 +53,14 @@ def complexity(
         UserError: `model` is no module, or does not run on such an image.
 
     Warns:
-        UserWarning: torch's FLOP counter sees work that is not counted here, or work of which neither knows.
+        UserWarning: torch's FLOP counter sees work that is not counted here, or work of which neither knows; a module
+            is quantized.
     """
     check_module(model)
     _check(input_shape, batch_size)
     done = trace_work(model, input_shape)
     _warn_of_uncounted(done)
+    _warn_of_quantized(model)
     everything = done.calls
     calls = [call for call in everything if is_counted(call.module)]
 
@@ -139,6 +141,17 @@ def _check(input_shape: tuple[int, int, int], batch_size: int) -> None:
     if not is_int(batch_size) or batch_size < 1:
         raise ValueError(f"batch_size must be an int of at least 1, not {batch_size!r}")
     check_size(input_shape, "input_shape")
+
+
+def _warn_of_quantized(model: nn.Module) -> None:
+    # such modules of torch hold their filters in a form of their own, which a method `weight` unpacks
+    packed = [name for name, module in model.named_modules() if callable(getattr(type(module), "weight", None))]
+    if packed:
+        warnings.warn(
+            f"complexity: neither parameters nor work of {len(packed)} quantized module(s) are counted: "
+            f"{_first(packed)}; count the model before it is quantized",
+            stacklevel=3,
+        )
 
 
 def _warn_of_uncounted(done: Trace) -> None:

@@ -206,8 +206,8 @@ def _loss(loss: Loss, outputs: Any, targets: Any) -> Tensor:
         return loss(outputs, targets)
     except Exception as error:  # a function of the user's
         raise UserError(
-            f"loss: it fails on the outputs of the model, a {type(outputs).__name__}, and the targets of a batch, a "
-            f"{type(targets).__name__}: {first_line(error)}; give a function of these two"
+            f"loss: it fails on the outputs of the model ({type(outputs).__name__}) and the targets of a batch "
+            f"({type(targets).__name__}): {first_line(error)}; give a function of these two"
         ) from error
 
 

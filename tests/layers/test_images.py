@@ -105,6 +105,11 @@ def test_images_have_the_dtype_of_the_network():
     assert image_of(nn.Flatten(), (3, 9, 9), "meta").shape == (1, 3, 9, 9)
 
 
+def test_a_lazy_model_is_folded_as_it_is():
+    folded = linconv.fold(nn.Sequential(nn.LazyConv2d(3, 3), lazy()))
+    assert folded(IMAGES).shape == (2, 4)
+
+
 def test_complex_networks_are_counted():
     model = nn.Sequential(nn.Conv2d(3, 8, 3, dtype=torch.complex64), nn.Conv2d(8, 4, 1, dtype=torch.complex64))
     with pytest.warns(UserWarning, match="17,856 of the 26,784 MACs"):  # torch makes three real products of each

@@ -290,3 +290,10 @@ def test_a_module_in_several_places_and_tied_parameters_stay_as_they_are():
     assert model[0].weight is model[2].weight is model[3].weight is conv.weight
     for name, value in model.state_dict().items():
         assert torch.equal(value, before[name]), name
+
+
+def test_quantized_modules_are_said_to_be_left_out():
+    q = torch.ao.nn.quantized
+    model = nn.Sequential(q.Quantize(1.0, 0, torch.quint8), q.Linear(8, 4), q.DeQuantize())
+    with pytest.warns(UserWarning, match=r"parameters nor work of 1 quantized module\(s\) are counted: 1; count the"):
+        assert complexity(model, (1, 1, 8)).params == 0
