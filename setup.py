@@ -58,7 +58,8 @@ def urls(address: str | None) -> dict[str, str]:
 
 ADDRESS = repository()
 setup(
-    packages=[*find_packages(include=["linconv*"]), "linconv.examples"],
+    # folders without code are named, for setuptools means to leave them out
+    packages=[*find_packages(include=["linconv*"]), "linconv.report.paper", "linconv.examples"],
     package_dir={"linconv.examples": "config"},
     long_description=readme(ADDRESS),
     long_description_content_type="text/markdown",

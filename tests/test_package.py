@@ -69,3 +69,12 @@ def test_a_file_that_grows_becomes_two():
     }
     assert len(lengths) > 300
     assert [str(path) for path, lines in lengths.items() if lines > 300] == []
+
+
+def test_setuptools_is_told_of_every_folder():
+    """One without code would be left out: setuptools warns of it today."""
+    files = [p for p in (ROOT / "linconv").rglob("*") if p.is_file() and "__pycache__" not in p.parts]
+    bare = {folder for folder in (p.parent for p in files) if not (folder / "__init__.py").exists()}
+    setup = (ROOT / "setup.py").read_text(encoding="utf-8")
+    assert bare
+    assert all(f'"{".".join(folder.relative_to(ROOT).parts)}"' in setup for folder in bare)
