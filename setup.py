@@ -22,6 +22,8 @@ def repository() -> str | None:
         return address.rstrip("/")
     if name := os.environ.get("GITHUB_REPOSITORY"):
         return f"{os.environ.get('GITHUB_SERVER_URL', 'https://github.com')}/{name}"
+    if not (ROOT / ".git").exists():  # unpacked from an archive, maybe inside of another repository
+        return None
     command = ["git", "-C", str(ROOT), "remote", "get-url", "origin"]
     try:
         found = subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()

@@ -1,6 +1,8 @@
 """The package: its public names, and what importing it must not do."""
 
 import json
+import runpy
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -78,3 +80,19 @@ def test_setuptools_is_told_of_every_folder():
     setup = (ROOT / "setup.py").read_text(encoding="utf-8")
     assert bare
     assert all(f'"{".".join(folder.relative_to(ROOT).parts)}"' in setup for folder in bare)
+
+
+def test_links_of_the_package_do_not_lead_to_a_repository_around_it(tmp_path, monkeypatch):
+    for name in ("LINCONV_REPOSITORY", "GITHUB_REPOSITORY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("setuptools.setup", lambda **_: None)
+    address = "https://example.org/someone/else"
+    for command in (["init", "-q"], ["remote", "add", "origin", address]):
+        subprocess.run(["git", "-C", str(tmp_path), *command], check=True)
+    inner = tmp_path / "vendored"
+    inner.mkdir()
+    for folder in (tmp_path, inner):
+        shutil.copy(ROOT / "setup.py", folder)
+        shutil.copy(ROOT / "README.md", folder)
+    assert runpy.run_path(str(tmp_path / "setup.py"))["ADDRESS"] == address
+    assert runpy.run_path(str(inner / "setup.py"))["ADDRESS"] is None
