@@ -5,6 +5,7 @@ Both give the same batches: a file is decoded by the same function, and the orde
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
 import sys
@@ -20,6 +21,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from linconv.config.errors import reason_of
 from linconv.data.errors import DataError
 from linconv.data.memory import host_memory
 from linconv.data.pixels import decode_rgb, undecodable
@@ -126,7 +128,7 @@ class StreamedImages:
         The workers end with the iterator, also where it is closed early.
 
         Raises:
-            DataError: a file cannot be decoded.
+            DataError: a file cannot be decoded, or the workers cannot be started.
         """
         wanted = [some.tolist() for some in indices]
         if self.workers == 0:
@@ -142,9 +144,9 @@ class StreamedImages:
             generator=torch.Generator(),  # the loader draws a seed; drawn globally it would shift dropout's draws
         )
         try:
-            for batch in loader:
-                if isinstance(batch, str):
-                    raise DataError(batch)
+            for batch in _started(loader):  # under no name, which a traceback would keep, and the workers with it
+                if isinstance(batch, DataError):
+                    raise batch
                 yield batch.to(self.device)
         except (ConnectionError, EOFError, FileNotFoundError) as error:
             # A worker has ended with a batch that waits: only it can hand it over. The system's word of the end comes
@@ -189,17 +191,42 @@ def fits_in_memory(wanted: int, device: torch.device | str) -> bool:
     return 2 * wanted <= min(available)
 
 
-class _DecodedBatches(Dataset[Tensor | str]):
-    """Batches by lists of indices; an error comes as its message, since torch would wrap it in a stack."""
+def _started(loader: DataLoader[Tensor | DataError]) -> Iterator[Tensor | DataError]:
+    """The batches of a loader whose workers have been started."""
+    try:
+        multiprocessing.Queue()  # what it begins with; where that fails, torch would also show a stack
+        return iter(loader)
+    except (OSError, ImportError) as error:
+        reason = reason_of(error) if isinstance(error, OSError) else " ".join(str(error).split())[:200]
+        raise LoaderError(
+            f"the processes that decode images cannot be started ({reason}): they need shared memory (/dev/shm) and "
+            "open files (ulimit -n); loader_workers: 0 needs no such processes"
+        ) from None
+
+
+class _DecodedBatches(Dataset[Tensor | DataError]):
+    """Batches by lists of indices, in shared memory; an error is returned, since torch would wrap it in a stack.
+
+    Where a batch went to shared memory on its way to the training, a lack of that would be no error there, and the
+    training would wait for ever.
+    """
 
     def __init__(self, files: ImageFiles) -> None:
         self._files = files
 
-    def __getitem__(self, indices: list[int]) -> Tensor | str:
+    def __getitem__(self, indices: list[int]) -> Tensor | DataError:
         try:
-            return self._files.read(indices)
+            pixels = self._files.read(indices)
         except DataError as error:
-            return str(error)
+            return error
+        try:
+            return pixels.share_memory_()
+        except RuntimeError as error:
+            reason = " ".join(str(error).split())[:200]
+            return LoaderError(
+                f"no shared memory for a batch of {pixels.nbytes / 2**20:.1f} MiB ({reason}); make /dev/shm larger, or "
+                "lower loader_workers (0: no processes that decode images)"
+            )
 
 
 def _leave_the_process_group(worker: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import multiprocessing
 import os
 import signal
@@ -175,6 +176,32 @@ def test_a_worker_that_is_killed_is_one_message(root: Path) -> None:
             kill_the_worker()
     assert len(str(caught.value).splitlines()) == 1
     del caught
+
+
+@pytest.mark.parametrize("place", ["multiprocessing.Queue", "torch.utils.data.DataLoader.__iter__"])
+@pytest.mark.parametrize("error", [OSError(errno.EROFS, os.strerror(errno.EROFS)), ImportError("no sem_open")])
+def test_workers_that_cannot_be_started_are_one_message(
+    root: Path, monkeypatch: pytest.MonkeyPatch, place: str, error: Exception
+) -> None:
+    """As in a container without /dev/shm: no disk is full and no file is missing."""
+
+    def fail(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(place, fail)
+    with pytest.raises(LoaderError, match=r"cannot be started \((Read-only.*|no sem_open)\): they need shared memory"):
+        next(pets(root, 1, stream=True).train_images.batches([torch.arange(2)]))
+
+
+def test_a_batch_without_shared_memory_is_one_message_and_no_waiting(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_: torch.Tensor) -> None:
+        raise RuntimeError("unable to allocate shared memory(shm): No space left on device (28)")
+
+    monkeypatch.setattr(torch.Tensor, "share_memory_", fail)  # in the worker, which is forked
+    with pytest.raises(LoaderError, match=r"^no shared memory for a batch of 0\.\d MiB \(unable.*make /dev/shm larger"):
+        next(pets(root, 1, stream=True).train_images.batches([torch.arange(45)]))
 
 
 def test_a_signal_to_the_process_group_does_not_reach_the_workers(root: Path) -> None:
