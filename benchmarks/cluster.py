@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import argparse
 import re
+import sys
 import tempfile
 import time
 from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from tests.workflow.cluster import missing, running_cluster
 from tests.workflow.conftest import Project
