@@ -31,7 +31,7 @@ class _TwoConvolutions(nn.Module):
         self.primary, self.combine = primary, combine
         for name, value in geometry(primary).items():
             setattr(self, name, value)
-        self.out_channels = len(self.weight)
+        self.out_channels = len(self._joined(primary.weight.new_zeros(primary.out_channels, 1, 1)))
 
     @property
     def weight(self) -> Tensor:
