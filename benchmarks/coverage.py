@@ -124,7 +124,7 @@ def _fitted(setting: Setting, seeds: int, outcomes: bool, rng: np.random.Generat
     chances = failures(setting, seeds, setting.images, rng)
     right = rng.random(chances.shape, dtype=np.float32) >= chances
     scores = pd.DataFrame(100 * right.mean(2).T, columns=list(VARIANTS[: setting.variants]))
-    correct = {(v, s): right[i, s] for i, v in enumerate(scores) for s in range(seeds)}
+    correct = {(str(v), s): right[i, s] for i, v in enumerate(scores) for s in range(seeds)}
     return fit(scores, correct if outcomes else None, setting.images)
 
 

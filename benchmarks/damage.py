@@ -94,13 +94,13 @@ class Experiment:
     def _loaded(self) -> dict[str, list[object]]:
         """What rendering reads of the collected data."""
         experiment = load_experiment(self.root)
-        frames = {name: [frame.to_csv()] for name, frame in experiment.frames.items()}
+        frames: dict[str, list[object]] = {name: [frame.to_csv()] for name, frame in experiment.frames.items()}
         networks = experiment.runs[["dataset", "architecture"]].drop_duplicates().itertuples(index=False)
-        arrays = {f"{place}": [*experiment.correlations(*place).items()] for place in networks}
-        outcomes = [
+        arrays: dict[str, list[object]] = {f"{place}": [*experiment.correlations(*place).items()] for place in networks}
+        outcomes: list[object] = [
             (key, array) for key, found in read_collected_outcomes(self.root / "data").items() for array in found
         ]
-        return frames | arrays | {"outcomes": outcomes}  # type: ignore[operator]
+        return frames | arrays | {"outcomes": outcomes}
 
 
 def same(one: dict[str, list[object]], other: dict[str, list[object]]) -> bool:

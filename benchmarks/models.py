@@ -145,7 +145,7 @@ def run(subject: Subject, variant: str) -> tuple[str, str, dict[str, str]]:
     assert all(p.grad.isfinite().all() for p in model.parameters() if p.grad is not None), "gradients are not finite"
 
     check_saved(subject, model, size)
-    plain, error = folded_and_compared(model.eval(), size)
+    plain, distance = folded_and_compared(model.eval(), size)
     assert not linconv.replaced_layers(plain), "a layer is not folded"
     folded = counted(plain, size)
     # regions depend on the weights' last bits; everything else counts the same
@@ -155,7 +155,7 @@ def run(subject: Subject, variant: str) -> tuple[str, str, dict[str, str]]:
     text = (
         f"{size} px, {len(new)} of {convolutions} convolutions, parameters {before.params / 1e6:.2f} -> "
         f"{after.params / 1e6:.2f} M, MACs {before.macs_folded / 1e6:.1f} -> {after.macs_feature / 1e6:.1f} M, "
-        f"folded within {error:.0e}"
+        f"folded within {distance:.0e}"
     )
     return "ok", text, without
 
@@ -190,9 +190,10 @@ def main() -> int:
     logging.getLogger("linconv").setLevel(logging.ERROR)
     outcomes: Counter[str] = Counter()
     exceptions: dict[str, list[str]] = {tool: [] for tool in TOOLS}
-    for name, make in subjects().items():
-        if not fnmatch.fnmatch(name, options.only):
-            continue
+    chosen = {name: make for name, make in subjects().items() if fnmatch.fnmatch(name, options.only)}
+    if not chosen:
+        parser.error(f"--only {options.only}: no model has such a name (--list shows them)")
+    for name, make in chosen.items():
         if options.list:
             print(name)
             continue

@@ -21,6 +21,7 @@ import statistics
 import sys
 import time
 from multiprocessing.connection import Connection
+from typing import Any
 
 IMAGE = (3, 32, 32)
 ARMS = ("one after the other", "again (A/A)", "at the same time")
@@ -39,7 +40,7 @@ def train(options: argparse.Namespace, seed: int, pipe: Connection) -> None:
     set_numerics(options.threads)
     torch.manual_seed(seed)
     recipe = Recipe(batch_size=options.batch)
-    model = build_model(options.architecture, options.variant).to(options.device, memory_format=torch.channels_last)
+    model = build_model(options.architecture, options.variant).to(options.device).to(memory_format=torch.channels_last)
     x = torch.randn(options.batch, *IMAGE).to(options.device, memory_format=torch.channels_last)
     y = torch.randint(10, (options.batch,)).to(options.device)
     terms = penalty_terms(VARIANTS[options.variant].regularizers)
@@ -60,10 +61,12 @@ def train(options: argparse.Namespace, seed: int, pipe: Connection) -> None:
     steps(options.warm_up)
     pipe.send("ready")
     while (count := pipe.recv()) is not None:
-        pipe.send(steps(count) if count else weights())
+        if count:
+            steps(count)
+        pipe.send("done" if count else weights())
 
 
-def _no_batches(epoch: int) -> object:
+def _no_batches(epoch: int) -> Any:
     raise NotImplementedError("the steps here have their batch already")
 
 

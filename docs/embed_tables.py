@@ -18,7 +18,7 @@ import re
 import sys
 import types
 import typing
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -82,7 +82,7 @@ def _result(name: str, page: str) -> Iterator[str]:
         yield _table("field, type, meaning", fields)
 
 
-def _table(header: str, rows: list[tuple[str, ...]]) -> str:
+def _table(header: str, rows: Sequence[tuple[str, ...]]) -> str:
     names = header.split(", ")
     return "\n".join(f"| {' | '.join(row)} |" for row in (names, ["---"] * len(names), *rows))
 

@@ -55,10 +55,10 @@ def rows(found: pd.DataFrame) -> Iterator[str]:
         new = f"{number(row['difference_mean'], 2, signed=True)} {ends}"
         yield _line(row["experiment"], network, f"{old} {row['verdict']}", f"{new} {row['outcome']}", why(row))
     others = found[~found["experiment"].isin(LISTED)]
-    for (experiment, old, new), group in others.groupby(["experiment", "verdict", "outcome"], sort=False):
+    for (name, before, after), group in others.groupby(["experiment", "verdict", "outcome"], sort=False):
         widths = (group["difference_high"] - group["difference_low"]) / 2
-        said = f"{new}, intervals of ±{widths.min():.1f} to ±{widths.max():.1f} points"
-        yield _line(experiment, f"{len(group)} variants of Base", old, said, why(group.iloc[0]))
+        said = f"{after}, intervals of ±{widths.min():.1f} to ±{widths.max():.1f} points"
+        yield _line(str(name), f"{len(group)} variants of Base", str(before), said, why(group.iloc[0]))
 
 
 def _line(*cells: str) -> str:

@@ -87,7 +87,7 @@ def make_run(config: Config, key: RunKey, *, status: str = "ok", top1: float | N
     diverged = status == "diverged"
     params = 402_000 if key.variant == "conv" else 231_000
     return RunResult(
-        status=status,  # type: ignore[arg-type]
+        status=status,
         **key._asdict(),
         experiment=config.experiment,
         config_hash=resolved.hash,
@@ -216,7 +216,7 @@ def write_experiment(
             continue
         status = "diverged" if key in diverged else "ok"
         write_result(folder / "result.json", make_run(config, key, status=status, top1=(top1 or {}).get(key)))
-        np.savez(folder / "correlations.npz", **make_correlations(key.variant, key.seed))
+        np.savez(folder / "correlations.npz", allow_pickle=True, **make_correlations(key.variant, key.seed))
         write_text(root / key.log, f"epoch 6\nfinished: {status}\n")
     return root
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+import statistics
 import subprocess
 import sys
 
@@ -249,3 +251,21 @@ def test_equality_is_recognized(text, count):
 def test_the_verdicts_before_and_after_are_current():
     found = subprocess.run([sys.executable, REPOSITORY / "docs/verdicts.py", "--check"], capture_output=True, text=True)
     assert found.returncode == 0, found.stderr
+
+
+def test_the_rates_of_training_on_a_gpu_are_those_of_the_results():
+    page = (REPOSITORY / "docs" / "engine.md").read_text(encoding="utf-8")
+    folder = REFERENCE / "cifar10-short"
+    counts = counted("digits")["macs_train_auto"]
+    for network, name in (("resnet18", "ResNet-18"), ("vgg11", "VGG11")):
+        timings = json.loads((folder / "throughput" / f"{network}_training_b50_fp32_cuda_graph.json").read_text())
+        (plain,) = (arm for arm in timings["arms"] if arm["name"] == "plain")
+        rate = timings["batch_size"] / statistics.median(plain["seconds_per_call"])
+        tera = 2 * counts[network, "conv"] * rate / 1e12
+        assert f"| {name}, one training | {round(rate, -1):,.0f} | {tera:.0f} |" in page
+    runs = pd.read_csv(folder / "data" / "runs.csv")
+    rates = runs[(runs["seed"] == 0)].set_index("variant")["images_per_second"]
+    tera = 2 * counts["base", "conv"] * rates["conv"] / 1e12
+    assert f"| {round(rates.sum(), -2):,.0f} | |" in page
+    assert f"one of the six | {round(rates['conv'], -2):,.0f} | {tera:.1f} |" in page
+    assert f"{32.3e3 / (7 * 60):.0f} TFLOP/s" in page
