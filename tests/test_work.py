@@ -152,7 +152,7 @@ def test_a_run_cut_off_by_its_time_continues_to_the_same_result(tmp_path, device
     Worker("cpu", **options).work(find_jobs([config], tmp_path / "whole"))
 
     class Impatient(Worker):
-        def _ends(self):
+        def ends(self):
             return time.monotonic() - self._started > 0 and bool(self.asked.append(1) or len(self.asked) > 2)
 
     impatient = Impatient("cpu", **options)
@@ -167,6 +167,42 @@ def test_a_run_cut_off_by_its_time_continues_to_the_same_result(tmp_path, device
     wanted, found = (read_result(tmp_path / n / "few" / key.path / "result.json", RunResult) for n in ("whole", "cut"))
     assert found.history == wanted.history
     assert [p.epochs for p in found.provenance.earlier_processes] == [2]
+
+
+def test_a_long_epoch_ends_at_once_and_the_run_continues_to_the_same_result(tmp_path, monkeypatch):
+    """Whoever asks a process to stop kills it before long; an epoch on a CPU can take minutes."""
+    monkeypatch.setattr("linconv.work.worker.CHECKPOINT_SECONDS", 0.0)
+    recipe = {"overrides": [{"set": {"epochs": 3, "learning_rate": RATE}}]}
+    config = configuration(tmp_path, variants=["conv"], seeds=[0], recipe=recipe)
+    Worker("cpu").work(find_jobs([config], tmp_path / "whole"))
+    (job,) = find_jobs([config], tmp_path / "cut")
+    steps = []
+
+    class AfterOneStepMore(Worker):
+        def ends(self):
+            within_the_second_epoch = (job.folder / CURRENT).exists()
+            steps.append(within_the_second_epoch)
+            return within_the_second_epoch and steps.count(True) > 2  # the first is the end of the first epoch
+
+    (cut,) = AfterOneStepMore("cpu").work([job])
+    assert (cut.outcome, cut.detail) == ("stopped", "interrupted after epoch 1/3")
+    assert steps.count(True) == 3
+    (continued,) = Worker("cpu").work([job])
+    assert continued.outcome == "done"
+    key = RunKey("synthetic", "base", "conv", 0)
+    wanted, found = (read_result(tmp_path / n / "few" / key.path / "result.json", RunResult) for n in ("whole", "cut"))
+    assert found.history == wanted.history
+
+
+def test_no_epoch_begins_for_which_the_time_is_too_short(tmp_path):
+    class Late(Worker):
+        seconds_left = 1e-3  # less than an epoch takes, but not over
+
+    done = Late("cpu").work(find_jobs([configuration(tmp_path, variants=["conv"])], tmp_path / "results"))
+    assert [(job.outcome, job.detail) for job in done] == [
+        ("stopped", "interrupted after epoch 1/2"),
+        ("no time", ""),
+    ]
 
 
 def test_a_cpu_takes_one_run_at_a_time():

@@ -43,13 +43,28 @@ PROGRESS_SECONDS = 30.0
 
 
 class StopWhen(Callback):
-    """Stops a training after the epoch in progress; it comes before the callback that saves checkpoints."""
+    """Stops a training when its worker ends; it comes before the callback that saves checkpoints.
 
-    def __init__(self, wanted: Callable[[], bool]) -> None:
-        self._wanted = wanted
+    A short epoch ends first, so that it is saved. One that has taken `CHECKPOINT_SECONDS` ends after the step in
+    progress: who asks a process to stop kills it before long. No epoch begins for which the time is too short, as far
+    as the one before tells.
+    """
+
+    only_watches = True
+
+    def __init__(self, worker: Worker) -> None:
+        self._worker = worker
+
+    def on_epoch_start(self, training: Training) -> None:
+        self._began = time.monotonic()
+
+    def on_step_end(self, training: Training) -> None:
+        if time.monotonic() - self._began > CHECKPOINT_SECONDS and self._worker.ends():
+            training.stop = True
 
     def on_epoch_end(self, training: Training) -> None:
-        training.stop = training.epoch < training.recipe.epochs and self._wanted()
+        self._worker.stop |= time.monotonic() - self._began > self._worker.seconds_left
+        training.stop = training.epoch < training.recipe.epochs and self._worker.ends()
 
 
 class Progress(Callback):
@@ -98,7 +113,7 @@ class Worker:
         return float("inf") if self.budget_seconds is None else self.budget_seconds - (time.monotonic() - self._started)
 
     def work(self, jobs: Sequence[Job]) -> list[Done]:
-        """Train the jobs in their order; SIGTERM and SIGINT end it after the epochs in progress."""
+        """Train the jobs in their order; SIGTERM and SIGINT end it after the epochs in progress, or in long ones."""
         with listening(), deferred(self._end):
             self._pass_over(jobs)
             # what another process had at first may have been left by it
@@ -116,7 +131,8 @@ class Worker:
     def _end(self) -> None:
         self.stop = True
 
-    def _ends(self) -> bool:
+    def ends(self) -> bool:
+        """Whether it was asked to end, or its time is over."""
         return self.stop or self.seconds_left <= 0
 
     def _work_on(self, queue: deque[Job]) -> None:
@@ -140,7 +156,7 @@ class Worker:
                 began = time.monotonic()
                 outcome: JobOutcome = "no time"
                 detail = ""
-                if not self._ends():
+                if not self.ends():
                     outcome, detail = self._attempt(job, count)
                 seconds = round(time.monotonic() - began, 1)
                 self.done.append(Done(job.run.experiment, job.run.key, outcome, seconds, detail))
@@ -155,8 +171,8 @@ class Worker:
                 if is_done(job):  # by another worker, since the jobs were listed
                     return "elsewhere", ""
                 self._perform(job, count)
-        except TrainingStoppedError:
-            return "stopped", ""
+        except TrainingStoppedError as stopped:
+            return "stopped", str(stopped).partition(";")[0]
         except InUseError as busy:
             return "elsewhere", str(busy)
         except Exception as error:  # one run's failure must not end the others
@@ -185,7 +201,7 @@ class Worker:
             return found | {"numerics": found["numerics"] | how}
 
         processes = ProcessLog(process)
-        callbacks = [StopWhen(self._ends), AfterEachStep(self._turns)]  # always both: a checkpoint fits both devices
+        callbacks = [StopWhen(self), AfterEachStep(self._turns)]  # always both: a checkpoint fits both devices
         training = train(
             run,
             config,
