@@ -20,7 +20,7 @@ from linconv.deploy.engines import open_model
 from linconv.deploy.optional import needed
 from linconv.deploy.paths import readable, writable, writing
 from linconv.layers.copies import copied
-from linconv.layers.images import check_sample, check_values, not_run, the_sample
+from linconv.layers.images import check_sample, check_values, running_on, the_sample
 from linconv.layers.replacing import check_module
 
 log = logging.getLogger("linconv")
@@ -98,11 +98,8 @@ def _check_runs(model: nn.Module, sample: Tensor) -> None:
     devices = {tensor.device.type for tensor in (sample, *model.parameters(), *model.buffers())}
     if devices != {"cpu"}:
         raise ExportError(f"export_onnx takes a model and a sample on the CPU, not on {', '.join(sorted(devices))}")
-    try:
-        with torch.inference_mode():
-            output = model(sample)
-    except Exception as error:  # whatever a model does with images that it was not made for
-        raise ExportError(str(not_run(the_sample(sample), error))) from error
+    with torch.inference_mode(), running_on(the_sample(sample), ExportError):
+        output = model(sample)
     if not isinstance(output, Tensor):
         raise ExportError(
             f"export_onnx takes a model that returns one tensor, not a {type(output).__name__}; wrap it in a module "

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -53,6 +54,15 @@ def not_run(what: str, error: Exception) -> UserError:
     missing = isinstance(error, TypeError) and "required positional argument" in str(error)
     remedy = f"; {WRAP}" if missing else ""
     return UserError(f"the model does not run on {what}: {first_line(error)}{remedy}")
+
+
+@contextmanager
+def running_on(what: str, raises: type[UserError] = UserError, before: str = "") -> Iterator[None]:
+    """Name, in the error of this class, what a model does not run on, for whatever the block raises."""
+    try:
+        yield
+    except Exception as error:  # whatever a model does with inputs that it was not made for
+        raise raises(f"{before}{not_run(what, error)}") from error
 
 
 def check_sample(sample: object) -> None:

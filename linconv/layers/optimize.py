@@ -15,7 +15,7 @@ from linconv.config.names import check_known
 from linconv.layers.batch_norm import find_norms
 from linconv.layers.copies import copied
 from linconv.layers.exact_forms import Form, equal, exact_forms
-from linconv.layers.images import check_sample, check_values, not_run, the_sample
+from linconv.layers.images import check_sample, check_values, running_on, the_sample
 from linconv.layers.options import several_names
 from linconv.layers.progress import watched
 from linconv.layers.replacement import ConvReplacement
@@ -68,7 +68,8 @@ def optimize(
     refuse_wrappers(model, (ConvReplacement, nn.Conv2d), "optimize")
     check_values(model, "optimize")
     original, model = model, copied(model).eval()
-    _check_runs(model, sample_input)
+    with torch.no_grad(), running_on(the_sample(sample_input)):
+        model(sample_input)
     shared = find_shared(model)
     staying = _staying(model, shared)
     found_norms = find_norms(model, sample_input) if batch_norm else {}
@@ -97,14 +98,6 @@ def optimize(
     if chosen is None:
         log.warning("optimize: every layer stays as it is, for the model does not run with %s", " or ".join(forms))
     return optimized
-
-
-@torch.no_grad()
-def _check_runs(model: nn.Module, sample_input: Tensor) -> None:
-    try:
-        model(sample_input)
-    except Exception as error:  # whatever a model does with images that it was not made for
-        raise not_run(the_sample(sample_input), error) from error
 
 
 def _staying(model: nn.Module, shared: Shared) -> set[nn.Module]:

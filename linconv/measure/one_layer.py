@@ -18,7 +18,7 @@ from linconv.config.methods import known_methods
 from linconv.config.names import check_known
 from linconv.layers import conversion, fitting_init, replaceable
 from linconv.layers.copies import copied
-from linconv.layers.images import check_values, inputs_of_batch, not_run
+from linconv.layers.images import check_values, inputs_of_batch, running_on
 from linconv.layers.progress import watched
 from linconv.layers.replacement import ConvReplacement
 from linconv.layers.replacing import check_module
@@ -195,10 +195,8 @@ def mean_loss(model: nn.Module, loss: Loss, batches: Sequence[tuple[Any, Any]]) 
 
 
 def _outputs(model: nn.Module, x: Any) -> Any:
-    try:
+    with running_on(inputs_of_batch(x)):
         return model(x)
-    except Exception as error:  # whatever a model does with inputs that it was not made for
-        raise not_run(inputs_of_batch(x), error) from error
 
 
 def _loss(loss: Loss, outputs: Any, targets: Any) -> Tensor:

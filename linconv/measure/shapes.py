@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from linconv.layers.copies import copied
-from linconv.layers.images import image_of, not_run, one_image
+from linconv.layers.images import image_of, one_image, running_on
 
 # ((h, w) of the input, (h', w') of the output) of every call of every convolution, by its first name
 ConvShapes = dict[str, list[tuple[tuple[int, ...], tuple[int, ...]]]]
@@ -33,8 +33,6 @@ def conv_shapes(model: nn.Module, size: tuple[int, int, int]) -> ConvShapes:
         if isinstance(module, nn.Conv2d):
             module.register_forward_hook(note, with_kwargs=True)
     image = image_of(model, size)
-    try:
+    with running_on(one_image(size)):
         changed(image)
-    except Exception as error:  # whatever a model does with an image that it was not made for
-        raise not_run(one_image(size), error) from error
     return sizes

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from linconv.layers import ConvReplacement
 from linconv.layers.copies import copied, copied_to_meta, unwrapped
-from linconv.layers.images import check_values, image_of, not_run, one_image
+from linconv.layers.images import check_values, image_of, one_image, running_on
 from linconv.measure.work import WorkCounter
 
 CONVOLUTIONS: tuple[type[nn.Module], ...] = (nn.modules.conv._ConvNd, ConvReplacement)
@@ -69,10 +69,8 @@ def trace_work(model: nn.Module, input_shape: tuple[int, ...]) -> Trace:
     check_values(model, "complexity", meta=True)
     with contextlib.suppress(Exception):  # whatever a forward raises that meets meta tensors
         return _trace(model, copied_to_meta(model), image_of(model, input_shape, "meta"))
-    try:
+    with running_on(one_image(input_shape)):
         return _trace(model, copied(model), image_of(model, input_shape))
-    except Exception as error:
-        raise not_run(one_image(input_shape), error) from error
 
 
 def _trace(model: nn.Module, copy: nn.Module, image: Tensor) -> Trace:

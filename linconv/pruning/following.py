@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from linconv.config.errors import UserError, first_line
-from linconv.layers.images import not_run, one_image
+from linconv.layers.images import one_image, running_on
 
 MOST_POSITIONS = 64  # of the channels of a layer, relative to the largest dimension of all parameters
 
@@ -30,21 +30,14 @@ def followed(model: nn.Module, image: Tensor, names: Mapping[nn.Module, str]) ->
         with torch.enable_grad():
             graph.build_dependency(model, image, verbose=False)
     except Exception as error:
-        _check_runs(model, image)
+        with torch.no_grad(), running_on(one_image(image.shape[1:]), before="pruning: "):
+            model(image)
         near = next(_layers_near(error, names), "(unknown)")
         raise UserError(
             f"pruning: torch-pruning cannot follow the channels behind layer {near} "
             f"({first_line(error)}); leave this network out"
         ) from error
     return graph
-
-
-@torch.no_grad()
-def _check_runs(model: nn.Module, image: Tensor) -> None:
-    try:
-        model(image)
-    except Exception as error:
-        raise UserError(f"pruning: {not_run(one_image(image.shape[1:]), error)}") from error
 
 
 def tied_channels(graph: Any, names: Mapping[nn.Module, str], excluded: set[nn.Module]) -> Iterator[Any]:
