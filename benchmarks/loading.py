@@ -42,11 +42,14 @@ from torchvision import transforms
 from linconv.config import RunKey, parse_config, resolve_run
 from linconv.data import DATASETS, Dataset, batches, load
 from linconv.models import build_model
+from linconv.training.device_loop import DeviceLoop
 from linconv.training.engine import fit
+from linconv.training.graphs import CudaCapture
 from linconv.training.numerics import keep_freed_memory, set_numerics
 from linconv.training.run import prepare
 
 BATCH = 50
+DEVICE_SIDE = CudaCapture
 
 
 class Pictures(torch.utils.data.Dataset[tuple[torch.Tensor, int]]):
@@ -121,13 +124,15 @@ def our_training(name: str, data: Dataset, arm: str, options: argparse.Namespace
     network = options.architecture
     values = {"experiment": "x", "datasets": [name], "architectures": [network], "variants": ["conv"], "seeds": [0]}
     config = parse_config({**values, "recipe": {"overrides": [{"set": {"epochs": 10_000}}]}})
+    graphs = arm == "linconv, CUDA graph"
     training = prepare(
         resolve_run(config, RunKey(name, network, "conv", 0)),
         data,
         options.device,
         channels_last=arm == "linconv",
-        cuda_graph=arm == "linconv, CUDA graph",
+        cuda_graph=graphs,
     )
+    training.loop = DeviceLoop(device_side=DEVICE_SIDE) if graphs else training.loop
     every_epoch = training.recipe
 
     def epoch() -> None:
