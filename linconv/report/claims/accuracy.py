@@ -70,7 +70,8 @@ def on_par(experiments: Sequence[Experiment]) -> Iterator[Claim]:
         rule=f"Over the cells of the paper's layer and start with {100 * COMPLETE:.0f} % or more of the paper's epochs "
         f"and {MIN_RUNS} or more runs. Not supported where a variant is below Conv, different and not equivalent; "
         "supported where every cell is equivalent, or different and above, and no run diverged; undecided otherwise. "
-        "Intervals are simultaneous over these cells of an experiment, whose configuration gives margin and level.",
+        "Intervals are simultaneous over these cells of an experiment, whose configuration gives margin and level; the "
+        "spread of the seeds is that of these cells alone, so the tables' intervals can be others.",
         quote=ON_PAR,
         preliminary=_preliminary(compared),
     )

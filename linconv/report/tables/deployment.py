@@ -63,7 +63,7 @@ def deployment_ratios(frame: pd.DataFrame) -> Table:
                 *(_ratio(own[own["form"] == form]) for form in forms),
             )
     versions = frame[["engine", "engine_version"]].dropna().drop_duplicates().itertuples(index=False)
-    engines = ", ".join(f"{engine} {version}" for engine, version in versions)
+    engines = ", ".join(f"{engine} {version}" for engine, version in versions if engine != "torch")
     notes = [f"Timed on {where_timed(frame)}{f', {engines}' if engines else ''}.", "MB: of the smallest exported file."]
     return rows.table(_CAPTION, notes)
 

@@ -1,0 +1,70 @@
+"""Numbers and verdicts of docs/comparison.md are those of the ranking on CIFAR-10."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from linconv.config import load_config
+from tests.workflow.conftest import REPOSITORY
+from tests.workflow.test_numbers import REFERENCE, comparisons, prose, word
+
+
+def sentences() -> set[str]:
+    """Sentences of docs/comparison.md with the values that the results give."""
+    frame = pd.read_csv(REFERENCE / "cifar10-ranking/tables/ranking_parameters.csv").set_index("variant")
+    planned, vgg11, quick = (
+        load_config(REPOSITORY / "config" / name) for name in ("cifar10-ranking.yaml", "peers-vgg11.yaml", "peers.yaml")
+    )
+    assert set(frame["top1_n"]) == {len(planned.seeds)}
+    to_plain = comparisons("cifar10-ranking").xs("conv", level="reference")
+    assert (to_plain["difference_high"] < 0).all()
+    assert set(to_plain["outcome"]) == {"different"}
+
+    def beside(variant: str, reference: str, verdict: str) -> str:
+        row = frame.loc[variant]
+        assert row[f"{reference}_verdict"] == verdict
+        ends = (row[f"{reference}_difference_{end}"] for end in ("low", "high"))
+        return f"{row[f'{reference}_difference_mean']:+.2f} [{', '.join(f'{end:+.2f}' for end in ends)}]"
+
+    timed = pd.read_csv(REFERENCE / "cifar10-ranking/data/throughput.csv")
+    plain = timed[timed["variant"] == "conv"].iloc[0]
+    ratio = timed[timed["variant"] != "conv"].set_index("variant")["ratio"]
+    assert set(timed[timed["variant"].isin(["hetconv_half", "wconv"])]["difference"]) == {"no difference"}
+
+    def between(*variants: str) -> str:
+        return f"{ratio[[*variants]].min():.2f} to {ratio[[*variants]].max():.2f}"
+
+    pruned = [v for v in planned.variants if planned.known_variants[v].pruning is not None]
+    return {
+        f"trains {len(planned.variants)} variants of `base` on CIFAR-10 with {word(len(planned.seeds))} seeds",
+        f"{word(len(frame)).capitalize()} of them are finished",
+        f"{len(quick.variants)} variants of `base` on the digits",
+        f"compares {word(len(vgg11.variants))} variants",
+        f"All {word(len(to_plain))} are below it, from {-to_plain['difference_mean'].max():.2f} to "
+        f"{-to_plain['difference_mean'].min():.2f} points",
+        f"network of its size**: {beside('LRr', 'narrow', 'worse')}",
+        f"Tucker is less accurate as well: {beside('tucker_half', 'narrow', 'worse')}",
+        f"within one point**: {beside('lowrank_svd_half', 'narrow', 'equivalent')} and "
+        f"{beside('cp_half', 'narrow', 'equivalent')}",
+        f"Low rank is more accurate than LRr: {beside('lowrank_svd_half', 'LRr', 'better')}",
+        f"a third of the parameters fewer**: {beside('spatial', 'LRr', 'equivalent')}, at "
+        f"{100 * frame.loc['spatial', 'parameters_ratio']:.0f} % of the plain network's parameters instead of "
+        f"{100 * frame.loc['LRr', 'parameters_ratio']:.0f} %, and {100 * ratio['spatial']:.0f} % of its time instead "
+        f"of {100 * ratio['LRr']:.0f} %",
+        f"their own size within one point: {beside('spatial', 'narrow', 'equivalent')}",
+        f"At {100 * frame.loc['bsconv_u', 'parameters_ratio']:.0f} % of the parameters BSConv-U is more accurate than "
+        f"the narrower network: {beside('bsconv_u', 'narrow', 'better')}. It takes {ratio['bsconv_u']:.2f} of the "
+        f"plain network's time, the narrower one {ratio['narrow_bsconv_u']:.2f}",
+        f"takes {plain['latency_ms']:.1f} ms for 50 images",
+        f"an A/A band of {100 * plain['band']:.1f} %. Of all {len(ratio)} variants",
+        f"networks of that size take {between('LRr', 'narrow_half', 'lowrank_half', *pruned)} of it, Ghost "
+        f"{ratio['ghost_half']:.2f}, L and Lr {ratio['L']:.2f}, Tucker {ratio['tucker_half']:.2f}, CP "
+        f"{ratio['cp_half']:.2f}",
+        f"atoms take {between('warehouse_half', 'kronecker_half', 'atoms_half')}, octave {ratio['octconv']:.2f}, the "
+        f"filter basis {between('basis_half', 'basis_linear_half')}, DCLS {ratio['dcls_third']:.2f}",
+    }
+
+
+def test_numbers_in_the_comparison_are_those_of_the_results():
+    text = prose("docs/comparison.md")
+    assert [sentence for sentence in sentences() if sentence not in text] == []
