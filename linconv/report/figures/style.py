@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from matplotlib.artist import Artist
@@ -63,20 +63,33 @@ def variant_styles(experiment: Experiment) -> dict[str, Style]:
     tell variants of one color apart.
     """
     config = experiment.config
-    return styles_of([*experiment.shown_in_detail(config.variants), *config.variants, *config.known_variants])
+    return styles_of([*experiment.shown_in_detail(config.variants), *config.variants], config.known_variants)
 
 
-def styles_of(variants: Sequence[str]) -> dict[str, Style]:
-    """The styles of some variants, in the order in which they take the spare colors."""
-    names = list(dict.fromkeys(variants))
+def styles_of(variants: Sequence[str], defined: Iterable[str] = ()) -> dict[str, Style]:
+    """The styles of some variants, in the order in which they take the spare colors.
+
+    Args:
+        variants: that figures show. They share no color as long as there are enough.
+        defined: others, which keep the color of their kind where it is left.
+    """
+    shown = list(dict.fromkeys(variants))
+    names = list(dict.fromkeys([*shown, *defined]))
     styles = {v: Style(color, "-") for v, color in COLORS.items()}
     kinds: dict[str, str] = {}
     for name in (v for v in names if v not in COLORS):
         kinds.setdefault(name.partition("_")[0], name)
     own = {name: Style(_OF_KIND[kind], "-") for kind, name in kinds.items() if kind in _OF_KIND}
-    styles |= own
-    free = (style for style in itertools.cycle(_STYLES) if style not in own.values())
-    styles |= {name: next(free) for name in names if name not in styles}
+    styles |= {name: style for name, style in own.items() if name in shown}
+    reserved = [style for name, style in own.items() if name not in shown]
+    ranks = sorted(_STYLES, key=lambda style: (style.dashes != "-", style in reserved))  # stable: the palette's order
+    free = (style for style in itertools.cycle(ranks) if style not in own.values() or style in reserved)
+    styles |= {name: next(free) for name in shown if name not in styles}
+    taken = {styles[v] for v in shown}
+    styles |= {name: style for name, style in own.items() if name not in shown and style not in taken}
+    taken |= set(own.values())
+    rest = itertools.cycle([style for style in _STYLES if style not in taken] or _STYLES)
+    styles |= {name: next(rest) for name in names if name not in styles}
     return {v: styles[v] for v in names}
 
 

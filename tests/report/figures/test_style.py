@@ -81,6 +81,15 @@ def test_variants_read_well(name, label, network):
     assert variant_of("base", name) == network
 
 
+def test_what_is_only_defined_takes_no_color_from_what_is_shown():
+    shown = ["conv", "LRr", "narrow_half", "lowrank_half", "tucker_half", "cp", "ghost", "spatial", "mine", "bsconv_u"]
+    defined = ["basis_half", "l1_half", "narrow_quarter", *(f"v{i}" for i in range(50))]
+    styles = styles_of(shown, [*shown, *defined])
+    assert len({styles[v].color for v in shown}) == len(shown)
+    assert {v: styles[v] for v in ("narrow_half", "tucker_half")} == styles_of(["narrow_half", "tucker_half"])
+    assert styles_of(["conv"], ["mine", "narrow"])["narrow"] == styles_of(["narrow"])["narrow"]
+
+
 def test_styles_of_many_variants_differ():
     assert len(set(styles_of(["conv", "L", "Lr", "LRr", "LSr", *(f"v{i}" for i in range(36))]).values())) == 41
 
