@@ -32,7 +32,8 @@ def sentences() -> set[str]:
     assert set(timed[timed["variant"].isin(["hetconv_half", "wconv"])]["difference"]) == {"no difference"}
 
     def between(*variants: str) -> str:
-        return f"{ratio[[*variants]].min():.2f} to {ratio[[*variants]].max():.2f}"
+        low, high = (f"{value:.2f}" for value in (ratio[[*variants]].min(), ratio[[*variants]].max()))
+        return low if low == high else f"{low} to {high}"
 
     pruned = [v for v in planned.variants if planned.known_variants[v].pruning is not None]
     return {
