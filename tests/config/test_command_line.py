@@ -36,9 +36,9 @@ def test_a_value_is_what_it_is_in_a_file(argument: str, value: Any) -> None:
     assert with_types({"other": "1", **read}, [argument]) == {"other": "1", next(iter(read)): value}
 
 
-@pytest.mark.parametrize("name", ["mnist-short", "peers"])
+@pytest.mark.parametrize("name", ["mnist-short", "cifar10-ranking"])
 def test_every_key_of_a_configuration_can_be_given_so(name: str) -> None:
-    """mnist-short has nulls everywhere, peers options of methods, which no schema types."""
+    """mnist-short has nulls everywhere, cifar10-ranking options of methods, which no schema types."""
     text = (REPOSITORY / f"results/reference/{name}/config.yaml").read_text(encoding="utf-8")
     values = yaml.safe_load(text)
     dumped = {key: yaml.safe_dump(value, default_flow_style=True, width=10**6) for key, value in values.items()}
