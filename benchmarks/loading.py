@@ -44,12 +44,10 @@ from linconv.data import DATASETS, Dataset, batches, load
 from linconv.models import build_model
 from linconv.training.device_loop import DeviceLoop
 from linconv.training.engine import fit
-from linconv.training.graphs import CudaCapture
 from linconv.training.numerics import keep_freed_memory, set_numerics
 from linconv.training.run import prepare
 
 BATCH = 50
-DEVICE_SIDE = CudaCapture
 
 
 class Pictures(torch.utils.data.Dataset[tuple[torch.Tensor, int]]):
@@ -132,7 +130,8 @@ def our_training(name: str, data: Dataset, arm: str, options: argparse.Namespace
         channels_last=arm == "linconv",
         cuda_graph=graphs,
     )
-    training.loop = DeviceLoop(device_side=DEVICE_SIDE) if graphs else training.loop
+    if graphs:
+        training.loop = DeviceLoop()
     every_epoch = training.recipe
 
     def epoch() -> None:

@@ -73,24 +73,24 @@ def styles_of(variants: Sequence[str], defined: Iterable[str] = ()) -> dict[str,
         variants: that figures show. They share no color as long as there are enough.
         defined: others, which keep the color of their kind where it is left.
     """
-    shown = list(dict.fromkeys(variants))
-    names = list(dict.fromkeys([*shown, *defined]))
-    styles = {v: Style(color, "-") for v, color in COLORS.items()}
+    names = list(dict.fromkeys([*variants, *defined]))
+    own = {v: Style(color, "-") for v, color in COLORS.items()}
     kinds: dict[str, str] = {}
     for name in (v for v in names if v not in COLORS):
         kinds.setdefault(name.partition("_")[0], name)
-    own = {name: Style(_OF_KIND[kind], "-") for kind, name in kinds.items() if kind in _OF_KIND}
-    styles |= {name: style for name, style in own.items() if name in shown}
-    reserved = [style for name, style in own.items() if name not in shown]
-    ranks = sorted(_STYLES, key=lambda style: (style.dashes != "-", style in reserved))  # stable: the palette's order
-    free = (style for style in itertools.cycle(ranks) if style not in own.values() or style in reserved)
-    styles |= {name: next(free) for name in shown if name not in styles}
-    taken = {styles[v] for v in shown}
-    styles |= {name: style for name, style in own.items() if name not in shown and style not in taken}
-    taken |= set(own.values())
-    rest = itertools.cycle([style for style in _STYLES if style not in taken] or _STYLES)
-    styles |= {name: next(rest) for name in names if name not in styles}
+    own |= {name: Style(_OF_KIND[kind], "-") for kind, name in kinds.items() if kind in _OF_KIND}
+    styles = {v: own[v] for v in variants if v in own}
+    # what is only defined gives its color up before dashes are needed
+    _add_spare(styles, variants, sorted(_STYLES, key=lambda style: (style.dashes != "-", style in own.values())))
+    styles |= {v: style for v, style in own.items() if v in names and style not in styles.values()}
+    _add_spare(styles, names, _STYLES)
     return {v: styles[v] for v in names}
+
+
+def _add_spare(styles: dict[str, Style], names: Iterable[str], spare: Sequence[Style]) -> None:
+    """Give each of these variants without a style the next of the spare ones that no other has; again, once all do."""
+    free = itertools.cycle([style for style in spare if style not in styles.values()] or _STYLES)
+    styles |= {name: next(free) for name in dict.fromkeys(names) if name not in styles}
 
 
 def detail_colors(experiment: Experiment, variants: Sequence[str]) -> dict[str, str]:
