@@ -55,6 +55,12 @@ def test_all_variants_of_a_seed_come_before_the_next_seed(tmp_path):
     )
 
 
+def test_all_seeds_of_a_variant_can_come_before_the_next_variant(tmp_path):
+    config = configuration(tmp_path, variants=["LRr", "conv"], seeds=[1, 0])
+    jobs = find_jobs([config], tmp_path / "results", "variant")
+    assert [(j.run.key.variant, j.run.key.seed) for j in jobs] == [("LRr", 1), ("LRr", 0), ("conv", 1), ("conv", 0)]
+
+
 def test_side_by_side_each_run_computes_what_it_computes_alone(tmp_path):
     config = configuration(tmp_path, recipe={"overrides": [{"set": {"epochs": 1, "learning_rate": RATE}}]})
     alone, together = tmp_path / "alone", tmp_path / "together"

@@ -24,6 +24,10 @@ def work(
         typer.Option(min=1, help="runs at the same time on a GPU; else runs_per_gpu of the first file"),
     ] = None,
     device: Annotated[str | None, typer.Option(help="cpu, cuda or auto; by default that of the first file")] = None,
+    order: Annotated[
+        Literal["seed", "variant"],
+        typer.Option(help="all variants of a seed before the next, or all seeds of a variant: verdicts come earlier"),
+    ] = "seed",
     form: Annotated[
         Literal["auto", "weight", "feature"], typer.Option(help="exact form LinearConv trains in")
     ] = "auto",
@@ -46,7 +50,7 @@ def work(
         limit = None if budget is None else seconds(budget)
         many = side_by_side or (settings[0].runs_per_gpu if here == "cuda" else 1)
         with deferred():
-            done = Worker(here, many, limit, form).work(find_jobs(configs, results))
+            done = Worker(here, many, limit, form).work(find_jobs(configs, results, order))
             log = logging.getLogger("linconv")
             for name in OUTCOMES:
                 log.info("%s: %d runs", name, sum(job.outcome == name for job in done))

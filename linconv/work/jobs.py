@@ -17,6 +17,7 @@ from linconv.results.planned import LOG_BEGINS
 from linconv.results.run_folder import finished
 
 JobOutcome = Literal["done", "failed", "stopped", "no time", "elsewhere"]
+Order = Literal["seed", "variant"]
 OUTCOMES: tuple[JobOutcome, ...] = ("done", "failed", "stopped", "no time", "elsewhere")
 
 
@@ -50,12 +51,12 @@ class Done(NamedTuple):
     detail: str = ""
 
 
-def find_jobs(configs: Sequence[Path], results: Path) -> list[Job]:
-    """The runs without a result of their configuration and this code, file by file, in the order of `_by_seed`."""
+def find_jobs(configs: Sequence[Path], results: Path, order: Order = "seed") -> list[Job]:
+    """The runs without a result of their configuration and this code, file by file, in the order of `_in_order`."""
     found = []
     for path in configs:
         config = load_config(path)
-        for run in _by_seed(config):
+        for run in _in_order(config, order):
             key = run.key
             where = ["--dataset", key.dataset, "--architecture", key.architecture, "--variant", key.variant]
             words = ["linconv", "train", str(path), *where, *key.options, "--results", str(results)]
@@ -65,15 +66,21 @@ def find_jobs(configs: Sequence[Path], results: Path) -> list[Job]:
     return found
 
 
-def _by_seed(config: Config) -> list[ResolvedRun]:
-    """The runs by data set and network, as listed, and in these all variants of a split and seed before the next."""
+def _in_order(config: Config, order: Order) -> list[ResolvedRun]:
+    """The runs by data set and network, as listed, and in these all variants of a split and seed before the next.
+
+    With order "variant" all seeds of a variant come before the next variant.
+    """
+    runs = list(resolve_runs(config).values())  # by data set, network and variant
+    if order == "variant":
+        return runs
     datasets = {name: i for i, name in enumerate(config.datasets)}
     architectures = {name: i for i, name in enumerate(config.architectures)}
 
     def place(run: ResolvedRun) -> tuple[int, int, int, int]:
         return datasets[run.dataset], architectures[run.architecture], run.split, run.seed
 
-    return sorted(resolve_runs(config).values(), key=place)
+    return sorted(runs, key=place)
 
 
 def is_done(job: Job) -> bool:
