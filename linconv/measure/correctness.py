@@ -17,6 +17,8 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.overrides import TorchFunctionMode
 
 from linconv.config import Config, RunKey, Variant, parse_config, resolve_run
 from linconv.config.methods import known_methods
@@ -47,7 +49,8 @@ FORMS = ("weight", "feature", "folded")
 TOLERANCES = {"fp64": 1e-10, "fp32": 1e-4, "tf32": 1e-2, "bf16": 6e-2}
 CHANNELS, FILTERS, BATCH, SIZE = 16, 22, 4, 12
 METHOD_GEOMETRIES = {name: GEOMETRIES[name] for name in ("3x3", "3x3, stride 2, no bias")}
-METHOD_TOLERANCES = TOLERANCES | {"bf16": 0.1}  # rounding opens and closes the ReLUs inside some methods
+COARSE = ("tf32", "bf16")
+METHOD_TOLERANCES = TOLERANCES | {"bf16": 0.1}  # the gradient of a normalization is a difference of close numbers
 METHOD_FILTERS = 24  # some methods need a multiple of their ratio
 
 
@@ -71,6 +74,17 @@ def measure_correctness(
         **Correctness().identity(config, key),
         provenance=origin(device, command, began),
     )
+
+
+class SmoothReLU(TorchFunctionMode):
+    """Within it `relu` is `softplus`.
+
+    The slope of ReLU jumps at zero. Where a rounded input has the other sign, its gradient is there or not: TF32 moves
+    the gradients of `basis` by 1.2e-2 although every sum is as exact as TF32 is, and by 2e-3 without the jump.
+    """
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        return F.softplus(args[0]) if func in (F.relu, torch.relu) else func(*args, **(kwargs or {}))
 
 
 def _checks(device: str) -> Iterator[FormCheck]:
@@ -98,7 +112,10 @@ def _checks(device: str) -> Iterator[FormCheck]:
 
 
 def _method_checks(device: str) -> Iterator[FormCheck]:
-    """Every method but LinearConv with its default options, in the form that it chooses."""
+    """Every method but LinearConv with its default options, in the form that it chooses.
+
+    At coarse precisions ReLUs are smooth, see `SmoothReLU`.
+    """
     for name, (geometry, arguments) in itertools.product(known_methods(), METHOD_GEOMETRIES.items()):
         if name == "linear":
             continue
@@ -106,18 +123,20 @@ def _method_checks(device: str) -> Iterator[FormCheck]:
         plain = nn.Sequential(nn.Conv2d(CHANNELS, METHOD_FILTERS, **arguments))
         reference = convert(plain, Variant(layer=name)).double()
         x = torch.randn(BATCH, CHANNELS, SIZE, SIZE, dtype=torch.float64)
-        wanted = _outcome(reference, x, nullcontext())
+        wanted = {kind: _outcome(reference, x, kind()) for kind in (nullcontext, SmoothReLU)}
         for precision, channels_last in itertools.product(TOLERANCES, (False, True)):
             if precision == "tf32" and device != "cuda":
                 continue
-            found = _outcome(*_placed(reference, x, device, precision, channels_last))
+            kind = SmoothReLU if precision in COARSE else nullcontext
+            with kind():
+                found = _outcome(*_placed(reference, x, device, precision, channels_last))
             yield FormCheck(
                 coefficients=name,
                 geometry=geometry,
                 form="auto",
                 precision=precision,
                 channels_last=channels_last,
-                error=_distance(found, wanted),
+                error=_distance(found, wanted[kind]),
                 tolerance=METHOD_TOLERANCES[precision],
             )
 
@@ -184,6 +203,7 @@ def _form_outcome(layer: nn.Module, x: Tensor, form: str, context: AbstractConte
 def _outcome(module: nn.Module, x: Tensor, context: AbstractContextManager[Any]) -> dict[str, Tensor]:
     """The output and the gradients of a fixed weighted sum of it."""
     x = x.clone().requires_grad_()
+    module.zero_grad()
     with context:
         y = module(x)
     weights = torch.linspace(-1, 1, y.numel(), dtype=torch.float64).view(y.shape)

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import copy
+from contextlib import nullcontext
+
 import pytest
 import torch
+from torch import nn
+from torch.nn import functional as F
+from torch.overrides import TorchFunctionMode
 
+from linconv.config import Variant
 from linconv.config.methods import known_methods
-from linconv.layers import LinearConv2d
+from linconv.layers import LinearConv2d, convert
 from linconv.measure import correctness
-from linconv.measure.correctness import measure_correctness
+from linconv.measure.correctness import TOLERANCES, SmoothReLU, measure_correctness
 from tests.results.factory import make_config
 
 CONFIG = make_config(correctness={})
@@ -57,6 +64,44 @@ def test_a_wrong_gradient_is_found(monkeypatch):
     failed = measure_correctness(CONFIG, device="cpu", command="").failed
     assert {check.form for check in failed} == {"feature"}
     assert {check.precision for check in failed} == {"fp64", "fp32", "bf16"}
+
+
+class AsTF32(TorchFunctionMode):
+    """Convolutions read ten bits of each number behind the first, forward and backward, as TF32 does on a GPU."""
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        if func is not F.conv2d:
+            return func(*args, **(kwargs or {}))
+        batch, weight, *others = args
+        return Rounded.apply(func(Rounded.apply(batch), Rounded.apply(weight), *others, **(kwargs or {})), True)
+
+
+class Rounded(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, tensor, backward=False):
+        ctx.backward = backward
+        return tensor.view_as(tensor) if backward else ten_bits(tensor)
+
+    @staticmethod
+    def backward(ctx, gradient):
+        return ten_bits(gradient) if ctx.backward else gradient, None
+
+
+def ten_bits(tensor):
+    return ((tensor.detach().contiguous().view(torch.int32) + 0x1000) & ~0x1FFF).view(torch.float32)
+
+
+def test_at_ten_bits_the_jump_of_relu_is_what_moves_gradients():
+    torch.manual_seed(0)
+    reference = convert(nn.Sequential(nn.Conv2d(16, 24, 3, padding=1)), Variant(layer="basis")).double()
+    x = torch.randn(4, 16, 12, 12, dtype=torch.float64)
+    found = {}
+    for kind in (nullcontext, SmoothReLU):
+        with kind():
+            wanted = correctness._outcome(reference, x, nullcontext())
+            layer = copy.deepcopy(reference).float()
+            found[kind] = correctness._distance(correctness._outcome(layer, x.float(), AsTF32()), wanted)
+    assert found[nullcontext] > TOLERANCES["tf32"] > 2 * found[SmoothReLU]
 
 
 def test_a_number_that_is_not_finite_is_an_error():
