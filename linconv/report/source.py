@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import Any, Concatenate, NamedTuple, ParamSpec, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -41,6 +41,14 @@ DRAW = ["split", "seed"]  # and those that name a run of it
 RUN = [*CELL, *DRAW]
 CellKey = tuple[str, str, str]
 IN_DETAIL = 9  # variants that colors alone distinguish
+
+
+class Difference(NamedTuple):
+    """A variant minus another one."""
+
+    cell: CellKey
+    reference: str
+    comparison: Comparison
 
 
 @dataclass(frozen=True)

@@ -28,8 +28,9 @@ HOW_TO_READ = (
     f"fifth of it and at least {LEAST_MARGIN:g} points.",
     "**P(worse), P(equivalent), P(better)** are the probabilities that the difference is below, within and above the "
     "margin. They are not adjusted for the number of comparisons; p-values say whether they are.",
-    "**Ranks** count the variants that a test shows to be better; variants that no test separates share a rank. Bold "
-    "accuracies are above all others of their group by test; counts are exact.",
+    "**A rank** is one more than the number of variants of the budget that a test shows to be better. So a test need "
+    "not tell the variants of two ranks apart. Bold accuracies are above all others of their group by test; counts are "
+    "exact.",
     "**Seeds that would decide** are the runs of each side with which every open verdict would close, if means and "
     "spreads stay as they are. Where the test images alone leave too wide an interval, no number of seeds will.",
 )

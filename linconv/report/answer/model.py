@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from linconv.config.methods import PLAIN
 from linconv.report.costs import Cost, deployed_time_cost, macs_cost, parameter_cost, timed_form
+from linconv.report.families import families
 from linconv.report.inference import Cell, Place, control_of
 from linconv.report.source import CellKey, Experiment, once
 from linconv.statistics import Comparison
@@ -139,13 +140,13 @@ def _answer(experiment: Experiment, place: Place) -> Answer:
 def _to_narrow(
     experiment: Experiment, place: Place, narrow: str | None, cells: Sequence[Cell]
 ) -> Mapping[CellKey, Comparison]:
-    """Differences to the narrower network: those of the tables, where these have them."""
+    """Differences to the narrower network: those of the tables, else, where these lack some, of a family of its own."""
     if narrow is None or all(cell.variant != narrow for cell in cells):
         return {}
-    if narrow == control_of(experiment.config):
-        return experiment.controls
-    pairs = [(place, (cell.variant, narrow)) for cell in cells if cell.variant not in (PLAIN, narrow)]
-    return {(*place, variant): c for (_, (variant, _)), c in experiment.compare(pairs).items()}
+    found = {cell: c for family in families(experiment) for cell, c in family.minus(narrow).items()}
+    lacking = [c.variant for c in cells if c.variant not in (PLAIN, narrow) and c[:3] not in found]
+    pairs = [(place, (variant, narrow)) for variant in lacking]
+    return found | {(*place, variant): c for (_, (variant, _)), c in experiment.compare(pairs).items()}
 
 
 def _row(experiment: Experiment, cell: Cell, to_narrow: Mapping[CellKey, Comparison]) -> Row:

@@ -10,13 +10,13 @@ import pandas as pd
 from linconv.report.answer.model import Answer, leading, weight
 from linconv.report.answer.sentences import missing, sentences
 from linconv.report.answer.times import engine_sentences
+from linconv.report.families import Family, families
 from linconv.report.formats import to_markdown
-from linconv.report.inference import control_of
 from linconv.report.labels import architecture_label, dataset_label, place_label, variant_label
 from linconv.report.source import CellKey, Experiment
 from linconv.report.tables import make_table
 from linconv.report.verdicts import open_notes
-from linconv.statistics import MIN_RUNS, Comparison
+from linconv.statistics import MIN_RUNS
 
 _LISTED = 12  # names in a sentence; the configuration has all
 
@@ -119,31 +119,28 @@ def _table(experiment: Experiment, name: str) -> str:
 
 
 def _open(experiment: Experiment) -> Iterator[str]:
-    families = {"conv": experiment.comparisons}
-    if control := control_of(experiment.config):
-        families[control] = experiment.controls
-    for reference, found in families.items():
-        notes = list(open_notes(found.values()))
-        if not any(c.tested for c in found.values()):
-            yield f"Minus {variant_label(reference)}: nothing could be tested; {MIN_RUNS} runs of each are needed."
+    for family in families(experiment):
+        notes = list(open_notes(family.comparisons))
+        if not any(c.tested for c in family.comparisons):
+            yield f"{family.label}: nothing could be tested; {MIN_RUNS} runs of each are needed."
         elif not notes:
-            yield f"Minus {variant_label(reference)}: every difference is decided."
+            yield f"{family.label}: every difference is decided."
         for note in notes:
-            runs = runs_to_close(experiment, reference, found)
+            runs = runs_to_close(experiment, family)
             more = f" These are {runs:,} more runs." if runs else ""
-            yield f"Minus {variant_label(reference)}: {note[0].lower()}{note[1:]}{more}"
+            yield f"{family.label}: {note[0].lower()}{note[1:]}{more}"
     answer = leading(experiment)
     if answer is not None and (lacks := missing(answer)).startswith("For"):
         yield lacks
 
 
-def runs_to_close(experiment: Experiment, reference: str, found: dict[CellKey, Comparison]) -> int:
+def runs_to_close(experiment: Experiment, family: Family) -> int:
     """How many more runs close every open verdict that some number of seeds decides, references counted once."""
     needed: dict[CellKey, int] = {}
-    for cell, comparison in found.items():
-        if comparison.outcome == "undecided" and comparison.tested and comparison.seeds_needed is not None:
+    for cell, reference, found in family.differences:
+        if found.outcome == "undecided" and found.tested and found.seeds_needed is not None:
             for key in (cell, (*cell[:2], reference)):
-                needed[key] = max(needed.get(key, 0), comparison.seeds_needed)
+                needed[key] = max(needed.get(key, 0), found.seeds_needed)
     have = {cell[:3]: cell.value.n for cell in experiment.cells}
     return sum(max(0, seeds - have.get(key, 0)) for key, seeds in needed.items())
 

@@ -13,7 +13,7 @@ from linconv.report.verdicts import difference_text, open_notes
 from linconv.statistics import MIN_RUNS, Comparison
 
 CLEARLY = 0.05  # of the plain network's time, as the claims about time
-SAME_SIZE = 1.02  # a variant of up to so many times the narrower network's parameters is of its size
+SAME_SIZE = (0.95, 1.02)  # a variant with so many times the narrower network's parameters is of its size
 
 
 def sentences(answer: Answer) -> list[str]:
@@ -56,21 +56,37 @@ def _verdict(answer: Answer, rows: Sequence[Row]) -> str:
     against = [(row, row.to_narrow) for row in rows if row.to_narrow is not None and row.to_narrow.tested]
     if narrow is None or not against:
         return _without_narrow(answer, rows)
-    same = [(row, c) for row, c in against if _same_size(row, narrow)]
-    larger = [(row, c) for row, c in against if not _same_size(row, narrow)]
-    better, worse = _of(same, 1), _of(same, -1)
+    sizes = {row.variant: row.parameters.value / narrow.parameters.value for row, _ in against}
+    larger = [(row, c) for row, c in against if sizes[row.variant] > SAME_SIZE[1]]
+    smaller = [(row, c) for row, c in against if sizes[row.variant] < SAME_SIZE[0]]
+    better = _of([pair for pair in against if pair not in larger], 1)
+    worse = _of([pair for pair in against if pair not in smaller], -1)
+    alike = all(SAME_SIZE[0] <= sizes[row.variant] <= SAME_SIZE[1] for row in better or worse)
+    beside = f"a plain network {'of the same size' if alike else 'with fewer channels'}"
     if better:
-        return (
-            f"Use LinearConv here: {_names(better)} {_is(better)} more accurate than a plain network of the same size."
-        )
+        return f"Use LinearConv here: {_names(better)} {_is(better)} more accurate than {beside}."
     if worse:
         return (
-            f"Use fewer channels rather than LinearConv: {_names(worse)} {_is(worse)} less accurate than a plain "
-            f"network of the same size{_with_more_parameters(larger)}{_faster(narrow, worse)}."
+            f"Use fewer channels rather than LinearConv: {_names(worse)} {_is(worse)} less accurate than "
+            f"{beside}{_with_more_parameters(larger)}{_faster(narrow, worse)}."
         )
+    beside = "a plain network with fewer channels"
     if all(c.outcome == "equivalent" for _, c in against):
-        return "LinearConv and a plain network with fewer channels are equally accurate here: choose by cost."
-    return "Not decided: LinearConv is neither shown to be better nor worse than a plain network with fewer channels."
+        return f"LinearConv and {beside} are equally accurate here{_within(against)}: choose by cost."
+    if rows := _of(larger, 1):
+        return f"{_names(rows)} {_is(rows)} more accurate than {beside}, but larger: choose by cost."
+    if rows := _of(smaller, -1):
+        return f"{_names(rows)} {_is(rows)} less accurate than {beside}, but smaller: choose by cost."
+    return f"Not decided: LinearConv is neither shown to be better nor worse than {beside}."
+
+
+def _within(against: Sequence[tuple[Row, Comparison]]) -> str:
+    """The differences that are shown but lie within the margin."""
+    shown = [(row, c) for row, c in against if c.differs]
+    if not shown:
+        return ""
+    parts = [f"{_names([row])} {'better' if c.mean > 0 else 'worse'}" for row, c in shown]
+    return f" within ±{number(shown[0][1].margin.points, 2)} points ({_and(parts)} by less)"
 
 
 def _with_more_parameters(larger: Sequence[tuple[Row, Comparison]]) -> str:
@@ -98,13 +114,9 @@ def _without_narrow(answer: Answer, rows: Sequence[Row]) -> str:
     return f"No answer yet: {what}, and a plain network of LinearConv's size was not compared."
 
 
-def _same_size(row: Row, narrow: Row) -> bool:
-    return not row.parameters.value > SAME_SIZE * narrow.parameters.value
-
-
 def _of(found: Sequence[tuple[Row, Comparison]], sign: int) -> list[Row]:
-    """The variants shown to be better (1) or worse (-1)."""
-    return [row for row, c in found if c.differs and sign * c.mean > 0]
+    """The variants shown to be better (1) or worse (-1), and not within the margin."""
+    return [row for row, c in found if c.outcome == "different" and sign * c.mean > 0]
 
 
 def _names(rows: Sequence[Row]) -> str:

@@ -19,7 +19,7 @@ from linconv.report.costs import (
     parameter_cost,
 )
 from linconv.report.inference import Cell, Place
-from linconv.report.source import CellKey, Experiment
+from linconv.report.source import CellKey, Difference, Experiment
 from linconv.report.text import percent
 from linconv.statistics import Comparison
 
@@ -64,7 +64,7 @@ LATENCY = RankedBy("latency", "measured latency", (CostColumn("latency", "ms per
 
 
 class BudgetRank(NamedTuple):
-    """One more than the variants that a test shows to be better; `shared` by variants that no test separates."""
+    """One more than the variants that a test shows to be better; `shared` where others of the budget have as many."""
 
     place: int
     shared: bool
@@ -164,6 +164,18 @@ class Ranking:
         }
         found = self.experiment.compare(list(pairs.values()))
         return {key: found[pair] for key, pair in pairs.items()}
+
+    @cached_property
+    def differences(self) -> tuple[Difference, ...]:
+        """`comparisons`, reference by reference; a pair that two have in both directions once."""
+        found: dict[tuple[object, ...], Difference] = {}
+        for name, rows in itertools.product(self.options.references, self.places):
+            for row in rows:
+                comparison, other = self.comparisons.get((row.cell[:3], name)), self.reference(row, name, rows)
+                if comparison is not None and other is not None:
+                    pair = (row.cell.place, frozenset((row.cell.variant, other)))
+                    found.setdefault(pair, Difference(row.cell[:3], other, comparison))
+        return tuple(found.values())
 
     def reference(self, row: Ranked, name: str, rows: Sequence[Ranked]) -> str | None:
         """What a row is compared with: the one variant, or of several the nearest to the middle of the row's budget."""

@@ -1,14 +1,14 @@
-"""Every difference that was tested, with all that is known of it: to the plain network, and to the narrow one."""
+"""Every difference that was tested, with all that is known of it: to the plain network, and to the references."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 import pandas as pd
 
-from linconv.report.inference import control_of
+from linconv.report.families import families
 from linconv.report.labels import variant_label
-from linconv.report.source import CELL, CellKey, Experiment
+from linconv.report.source import CELL, Difference, Experiment
 from linconv.report.table import DATASET, NETWORK, VARIANT, Column, Rows, Table, TableCell, numeric
 from linconv.report.tables.cells import comparison_record
 from linconv.report.text import MISSING, number
@@ -34,26 +34,19 @@ _COLUMNS = [
 
 
 def comparisons_table(experiment: Experiment) -> tuple[Table, pd.DataFrame]:
-    """The comparisons with the plain network and, as a second family, with the one narrow network if there is one."""
-    families = {"conv": experiment.comparisons}
-    control = control_of(experiment.config)
-    if control is not None:
-        families[control] = experiment.controls
+    """The differences of all families of tests, see `linconv.report.families`."""
     rows = Rows(_COLUMNS, group=["data set", "network", "minus"])
     records = []
-    for reference, found in families.items():
-        for cell, comparison in found.items():
-            rows.add(*_cells(cell, reference, comparison))
-            own = dict(zip(CELL, cell, strict=True)) | {"reference": reference}
-            records.append(own | comparison_record(comparison))
-    return rows.table(_caption(experiment, families), list(_notes(experiment, families))), pd.DataFrame(records)
+    for family in families(experiment):
+        for found in family.differences:
+            rows.add(*_cells(found))
+            own = dict(zip(CELL, found.cell, strict=True)) | {"reference": found.reference}
+            records.append(own | comparison_record(found.comparison))
+    return rows.table(_caption(experiment), list(_notes(experiment))), pd.DataFrame(records)
 
 
-def _caption(experiment: Experiment, families: Mapping[str, Mapping[CellKey, Comparison]]) -> str:
-    texts = [
-        f"Minus {variant_label(reference)}: {_lower(tested_text(experiment, found.values()))}"
-        for reference, found in families.items()
-    ]
+def _caption(experiment: Experiment) -> str:
+    texts = [f"{f.label}: {_lower(tested_text(experiment, f.comparisons))}" for f in families(experiment)]
     return (
         f"Differences of the top-1 accuracy in percentage points [simultaneous interval]. {' '.join(texts)} Raw p and "
         "the probabilities P of worse, equivalent and better are not adjusted."
@@ -64,8 +57,9 @@ def _lower(text: str) -> str:
     return text[0].lower() + text[1:]
 
 
-def _cells(cell: CellKey, reference: str, found: Comparison) -> Iterator[str | TableCell]:
-    yield from (*cell, reference)
+def _cells(difference: Difference) -> Iterator[str | TableCell]:
+    yield from (*difference.cell, difference.reference)
+    found = difference.comparison
     yield TableCell(difference_text(found), found.mean) if found.runs else MISSING
     yield _p(found.p)
     yield _p(found.p_adjusted)
@@ -87,10 +81,11 @@ def _needed(found: Comparison) -> str:
     return "no number" if found.seeds_needed is None else str(found.seeds_needed)
 
 
-def _notes(experiment: Experiment, families: Mapping[str, Mapping[CellKey, Comparison]]) -> Iterator[str]:
-    every = {(*cell[:2], f"{cell[2]} {name}"): c for name, found in families.items() for cell, c in found.items()}
-    yield from margin_notes(experiment, dict.fromkeys(cell[:2] for cell, c in every.items() if c.runs))
-    yield from noise_notes(experiment, every)
-    for reference, found in families.items():
-        for note in open_notes(found.values()):
-            yield note if len(families) == 1 else f"Minus {variant_label(reference)}: {_lower(note)}"
+def _notes(experiment: Experiment) -> Iterator[str]:
+    every = [found for family in families(experiment) for found in family.differences]
+    yield from margin_notes(experiment, dict.fromkeys(d.cell[:2] for d in every if d.comparison.runs))
+    named = {(*d.cell[:2], f"{d.cell[2]} {d.reference}"): d.comparison for d in every}
+    yield from noise_notes(experiment, named)
+    for family in families(experiment):
+        for note in open_notes(family.comparisons):
+            yield note if len(families(experiment)) == 1 else f"{family.label}: {_lower(note)}"

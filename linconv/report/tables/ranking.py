@@ -125,22 +125,11 @@ def _caption(ranking: Ranking) -> str:
         what=ranking.by.what,
         tolerance=percent(ranking.tolerance),
         alpha=experiment.config.statistics.alpha,
-        tests=tested_text(experiment, _tested(ranking)) if ranking.options.references else "",
+        tests=tested_text(experiment, [d.comparison for d in ranking.differences])
+        if ranking.options.references
+        else "",
         pairs=sum(c.tested for c in ranking.pairs.values()),
     ).replace("  ", " ")
-
-
-def _tested(ranking: Ranking) -> list[Comparison]:
-    """The comparisons with references, a pair that two columns have in both directions once."""
-    found: dict[tuple[object, ...], Comparison] = {}
-    for rows in ranking.places:
-        for row in rows:
-            for name in ranking.options.references:
-                comparison = ranking.comparisons.get((row.cell[:3], name))
-                other = ranking.reference(row, name, rows)
-                if comparison is not None:
-                    found.setdefault((row.cell.place, frozenset((row.cell.variant, other))), comparison)
-    return list(found.values())
 
 
 def _notes(ranking: Ranking) -> Iterator[str]:
@@ -152,10 +141,10 @@ def _notes(ranking: Ranking) -> Iterator[str]:
         how = "whatever the cost" if isinstance(chosen, str) else "the one that belongs to the row's budget"
         yield f"minus {name}: {labels}, {how}."
     if ranking.options.references:
-        found = {(*key[0][:2], key[0][2]): c for key, c in ranking.comparisons.items()}
+        found = {cell: comparison for (cell, _), comparison in ranking.comparisons.items()}
         yield from margin_notes(ranking.experiment, dict.fromkeys(cell[:2] for cell in found))
         yield from noise_notes(ranking.experiment, found)
-        yield from open_notes(_tested(ranking))
+        yield from open_notes(d.comparison for d in ranking.differences)
     yield from _found_in_training(ranking)
 
 

@@ -8,6 +8,8 @@ import pytest
 
 from linconv.report.answer import answers, leading, missing, sentences, weight
 from linconv.report.answer.pages import experiment_markdown, experiments_markdown, runs_to_close
+from linconv.report.families import Family, families
+from linconv.report.tables.ranking import ranking_parameters_table
 from linconv.report.verdicts import difference_text
 from tests.report.conftest import key, written
 
@@ -52,12 +54,44 @@ def test_a_narrower_network_that_is_better_is_the_answer(tmp_path):
     [
         ({"LRr": 90.0, "narrow": 50.0}, 15.0, "Use LinearConv here: LRr (low-rank coefficients) is more accurate"),
         ({}, 25.0, "equally accurate here: choose by cost"),
+        ({"LRr": 60.0}, 25.0, "equally accurate here within ±25.00 points (LRr (low-rank coefficients) worse by less)"),
         ({}, 0.01, "Not decided: LinearConv is neither shown to be better nor worse"),
         ({"Lr": 97.0, "LRr": 40.0}, 15.0, "; Lr (full coefficients) is more accurate than it, with more parameters"),
     ],
 )
 def test_the_verdict_follows_the_tests(means, margin, said, tmp_path):
     assert said in sentences(leading(experiment(tmp_path, margin=margin, **means)))[0]
+
+
+@pytest.mark.parametrize(
+    ("parameters", "accuracy", "said"),
+    [
+        (250, 40.0, "LRr (low-rank coefficients) is less accurate than a plain network with fewer channels, but small"),
+        (250, 97.0, "Use LinearConv here: LRr (low-rank coefficients) is more accurate than a plain network with few"),
+        (900, 97.0, "LRr (low-rank coefficients) is more accurate than a plain network with fewer channels, but larg"),
+        (900, 40.0, "Use fewer channels rather than LinearConv: LRr (low-rank coefficients) is less accurate than a "),
+        (530, 97.0, "Use LinearConv here: LRr (low-rank coefficients) is more accurate than a plain network of the s"),
+    ],
+)
+def test_of_the_same_size_is_said_of_equal_sizes_alone(parameters, accuracy, said, tmp_path, monkeypatch):
+    monkeypatch.setitem(COSTS, "LRr", (parameters, 1100))
+    found = leading(experiment(tmp_path, variants=["conv", "LRr", "narrow"], LRr=accuracy))
+    assert sentences(found)[0].startswith(said)
+
+
+def test_of_ranked_experiments_the_answer_has_the_intervals_of_the_ranking(tmp_path):
+    define = NARROW | {"small": {"layer": "conv", "narrow_to": "Lr"}}
+    variants = ["conv", "Lr", "LRr", "narrow", "small"]
+    ranking = {"budgets": [0.55], "references": {"narrow": ["narrow", "small"], "LRr": "LRr"}}
+    top1 = accuracies(variants, LRr=30.0)
+    costs = COSTS | {"small": (568, 1150)}
+    changes = {"variants": variants, "define": define, "seeds": list(range(5)), "ranking": ranking}
+    found = leading(written(tmp_path, top1=top1, costs=costs, **changes))
+    _, table = ranking_parameters_table(found.experiment)
+    row = table.set_index("variant").loc["LRr"]
+    assert found.narrow == row["narrow_reference"]
+    assert found.row("LRr").to_narrow.low == pytest.approx(row["narrow_difference_low"])
+    assert "Minus narrow or LRr: " in experiment_markdown(found.experiment)
 
 
 def test_what_is_missing_is_one_line(tmp_path):
@@ -118,8 +152,13 @@ def test_the_page_of_an_experiment_has_its_differences_and_what_would_close_the_
 def test_runs_that_would_close_open_verdicts_count_the_reference_once(tmp_path):
     found = experiment(tmp_path)
     needed = {"Lr": 9, "LRr": 7, "narrow": None}
-    opened = {
-        cell: replace(c, outcome="undecided", seeds_needed=needed[cell[2]]) for cell, c in found.comparisons.items()
-    }
-    assert all(c.tested for c in opened.values())
-    assert runs_to_close(found, "conv", opened) == (9 - 5) + (7 - 5) + (9 - 5)  # Lr, LRr, and conv with the most
+    family = families(found)[0]
+    opened = Family(
+        family.label,
+        tuple(
+            one._replace(comparison=replace(one.comparison, outcome="undecided", seeds_needed=needed[one.cell[2]]))
+            for one in family.differences
+        ),
+    )
+    assert all(c.tested for c in opened.comparisons)
+    assert runs_to_close(found, opened) == (9 - 5) + (7 - 5) + (9 - 5)  # Lr, LRr, and conv with the most

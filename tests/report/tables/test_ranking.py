@@ -12,6 +12,7 @@ from linconv.report.costs import found_in_training, macs_cost, parameter_cost
 from linconv.report.plan import plan_outputs
 from linconv.report.source import load_experiment
 from linconv.report.tables.budgets import LATENCY, MACS, PARAMETERS
+from linconv.report.tables.comparisons import comparisons_table
 from linconv.report.tables.ranking import ranking_latency_table, ranking_macs_table, ranking_parameters_table
 from linconv.results.collect import collect
 from linconv.results.manifest import write_manifest
@@ -179,6 +180,15 @@ def test_verdicts_are_adjusted_over_the_whole_table(peers):
     verdicts = frame["narrow_verdict"].dropna().to_dict()
     assert verdicts == {"cheap": "better", "LRr": "better", "tiny": "undecided"}
     assert frame.loc[["narrow_quarter", "large"], "LRr_verdict"].tolist() == ["worse", "better"]
+
+
+def test_the_differences_to_references_are_those_of_the_other_tables(peers):
+    _, frame = ranking_parameters_table(peers)
+    _, every = comparisons_table(peers)
+    frame = frame.set_index("variant")
+    found = every[every["reference"] != "conv"].set_index(["variant", "reference"])
+    assert len(found) == 7, "a pair in both directions once"
+    assert found.loc[("LRr", "narrow_half"), "difference_low"] == frame.loc["LRr", "narrow_difference_low"]
 
 
 def test_what_has_no_run_is_listed_last_without_a_rank(collected):
