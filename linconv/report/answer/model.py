@@ -86,7 +86,13 @@ class Answer:
 def answers(experiment: Experiment) -> tuple[Answer, ...]:
     """The answer of every network on a data set with a run, the weightiest first."""
     places = dict.fromkeys(cell.place for cell in experiment.cells if cell.value.n)
-    return tuple(sorted((_answer(experiment, place) for place in places), key=lambda a: a.weight, reverse=True))
+    subjects = [_subject(experiment, place) for place in places]
+    to_narrow = _to_narrow(experiment, subjects)
+    found = [
+        Answer(experiment, s.place, tuple(_row(experiment, c, to_narrow) for c in s.cells), s.linear, s.narrow)
+        for s in subjects
+    ]
+    return tuple(sorted(found, key=lambda a: a.weight, reverse=True))
 
 
 def leading(experiment: Experiment) -> Answer | None:
@@ -126,27 +132,36 @@ def main_variants(experiment: Experiment, planned: Sequence[str]) -> tuple[str, 
     return tuple(sizes.values() or linear)[:VARIANTS_NAMED]
 
 
-def _answer(experiment: Experiment, place: Place) -> Answer:
+class _Subject(NamedTuple):
+    """What an answer is about; see `Answer`."""
+
+    place: Place
+    cells: tuple[Cell, ...]
+    linear: tuple[str, ...]
+    narrow: str | None
+
+
+def _subject(experiment: Experiment, place: Place) -> _Subject:
     planned = [c for c in experiment.cells_of(*place) if c.value.n]
     shown = experiment.shown_in_detail([c.variant for c in planned])
     linear = main_variants(experiment, shown)
     narrow = narrow_of(experiment, linear)
-    cells = [c for c in planned if c.variant in (*shown, narrow)]
-    to_narrow = _to_narrow(experiment, place, narrow, cells)
-    rows = [_row(experiment, cell, to_narrow) for cell in cells]
-    return Answer(experiment, place, tuple(rows), linear, narrow)
+    return _Subject(place, tuple(c for c in planned if c.variant in (*shown, narrow)), linear, narrow)
 
 
-def _to_narrow(
-    experiment: Experiment, place: Place, narrow: str | None, cells: Sequence[Cell]
-) -> Mapping[CellKey, Comparison]:
-    """Differences to the narrower network: those of the tables, else, where these lack some, of a family of its own."""
-    if narrow is None or all(cell.variant != narrow for cell in cells):
-        return {}
-    found = {cell: c for family in families(experiment) for cell, c in family.minus(narrow).items()}
-    lacking = [c.variant for c in cells if c.variant not in (PLAIN, narrow) and c[:3] not in found]
-    pairs = [(place, (variant, narrow)) for variant in lacking]
-    return found | {(*place, variant): c for (_, (variant, _)), c in experiment.compare(pairs).items()}
+def _to_narrow(experiment: Experiment, subjects: Sequence[_Subject]) -> Mapping[CellKey, Comparison]:
+    """Differences to the narrower networks: those of the tables, and what these lack as one family over all places."""
+    found: dict[CellKey, Comparison] = {}
+    pairs = []
+    for place, cells, _, narrow in subjects:
+        variants = [cell.variant for cell in cells]
+        if narrow is None or narrow not in variants:
+            continue
+        for family in families(experiment):
+            found |= {cell: c for cell, c in family.minus(narrow).items() if cell[:2] == place}
+        others = [variant for variant in variants if variant not in (PLAIN, narrow)]
+        pairs += [(place, (variant, narrow)) for variant in others if (*place, variant) not in found]
+    return found | {(*place, variant): c for (place, (variant, _)), c in experiment.compare(pairs).items()}
 
 
 def _row(experiment: Experiment, cell: Cell, to_narrow: Mapping[CellKey, Comparison]) -> Row:

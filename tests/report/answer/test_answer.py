@@ -113,6 +113,24 @@ def test_of_several_narrower_networks_that_of_the_size_of_linearconv_is_taken(tm
     assert found.row("LRr").to_narrow.differs
 
 
+def test_differences_to_narrower_networks_are_one_family_over_all_places(tmp_path):
+    other = {"narrow": {"layer": "conv", "narrow_to": "LRr"}, "small": {"layer": "conv", "narrow_to": "L"}}
+    variants = ["conv", "LRr", "narrow", "small"]
+    top1 = {
+        key(v, s, a): 70.0 + SPREAD[(s + i) % 5]
+        for i, v in enumerate(variants)
+        for s in range(5)
+        for a in ("base", "vgg11")
+    }
+    changes = {"variants": variants, "define": other, "seeds": list(range(5))}
+    both = answers(written(tmp_path / "two", top1=top1, architectures=["base", "vgg11"], **changes))
+    (one,) = answers(written(tmp_path / "one", top1={k: v for k, v in top1.items() if k[1] == "base"}, **changes))
+    (beside,) = (answer for answer in both if answer.place == one.place)
+    wide, narrow = (answer.row("LRr").to_narrow for answer in (beside, one))
+    assert wide.mean == narrow.mean
+    assert wide.high - wide.low > narrow.high - narrow.low
+
+
 def test_evidence_that_decides_weighs_more(tmp_path):
     decided = experiment(tmp_path / "decided", LRr=30.0, margin=25.0)
     undecided = experiment(tmp_path / "undecided", margin=0.01)
