@@ -21,6 +21,8 @@ ROOT = Path(__file__).resolve().parent.parent
 LINK = re.compile(r"(!?)\[((?:[^\[\]]|\[[^\]]*\])*)\]\((?!\w+:|#)([^)\s#]+)(#[^)\s]*)?\)")
 CODE = re.compile(r"^ *```.*?^ *```$", re.MULTILINE | re.DOTALL)
 embedded = run_path(str(ROOT / "docs" / "embed_tables.py"))["embedded"]
+FENCED = re.compile(r"(<mo>&#x0005B;</mo><mtable>.*?</mtable><mo>&#x0005D;</mo>)")
+WIDE = re.compile(r"^(\|[^|\n]*){10,}\|$", re.MULTILINE)
 FORMULA = re.compile(r"^\$\$\n(.*?)\n\$\$$", re.MULTILINE | re.DOTALL)
 
 
@@ -95,21 +97,37 @@ def on_page_markdown(markdown: str, page: Any, config: Any, files: Files) -> str
     if place == "index.md":
         page.meta["hide"] = ["navigation"]  # it has the tabs, and leaves room for the code
 
+    def there(link: str) -> str:
+        target = posixpath.normpath(posixpath.join(posixpath.dirname(source), link))
+        return posixpath.relpath(place_of(target), posixpath.dirname(place) or ".")
+
     def lead(found: re.Match[str]) -> str:
         mark, text, link, anchor = found.groups()
         target = posixpath.normpath(posixpath.join(posixpath.dirname(source), link))
         if (ROOT / target).is_dir():
             return f"[{text}]({repository()}/tree/main/{target})" if repository() else text
-        there = posixpath.relpath(place_of(target), posixpath.dirname(place) or ".")
-        return f"{mark}[{text}]({there}{anchor or ''})"
+        narrow = link.removesuffix(".png") + "-tall.png"
+        if mark and (ROOT / posixpath.dirname(source) / narrow).is_file():  # there is a version for small screens
+            return (
+                f'<picture>\n<source media="(max-width: 40em)" srcset="{there(narrow)}">\n'
+                f'<img src="{there(link)}" alt="{text}">\n</picture>'
+            )
+        return f"{mark}[{text}]({there(link)}{anchor or ''})"
 
+    if WIDE.search(markdown):
+        page.meta["hide"] = [*page.meta.get("hide", []), "toc"]  # room for the columns
     parts = []
     end = 0
     for code in CODE.finditer(markdown):
         parts += [LINK.sub(lead, markdown[end : code.start()]), code[0]]
         end = code.end()
     text = "".join([*parts, LINK.sub(lead, markdown[end:])])
-    return FORMULA.sub(lambda found: convert(" ".join(found[1].split()), display="block"), text)
+    return FORMULA.sub(lambda found: formula(found[1]), text)
+
+
+def formula(tex: str) -> str:
+    """MathML of a formula; brackets around a matrix have a row of their own, in which they stretch."""
+    return FENCED.sub(r"<mrow>\1</mrow>", convert(" ".join(tex.split()), display="block"))
 
 
 def _title(path: Path) -> str:

@@ -53,3 +53,24 @@ def test_a_link_to_a_folder_needs_the_address_of_the_repository(monkeypatch: pyt
     monkeypatch.setenv("LINCONV_REPOSITORY", "https://example.org/linconv")
     led = hooks.on_page_markdown(line, page, None, None)
     assert led.startswith("[tests](https://example.org/linconv/tree/main/tests/methods)")
+
+
+def test_pages_for_the_phone_have_the_tall_picture_and_brackets_stretch() -> None:
+    hooks = pytest.importorskip("docs.site_hooks", reason="the packages of the site are not installed")
+    page = SimpleNamespace(file=SimpleNamespace(src_uri="index.md"), meta={})
+    led = hooks.on_page_markdown("![answer](docs/answer/answer.png)\n", page, None, None)
+    assert '<source media="(max-width: 40em)" srcset="answer/answer-tall.png">' in led
+    assert '<img src="answer/answer.png" alt="answer">' in led
+    assert page.meta["hide"] == ["navigation"]
+    assert re.search(
+        "<mrow><mo>&#x0005B;</mo><mtable>", hooks.formula(r"W = \begin{bmatrix} V \\ A V \end{bmatrix}")
+    )
+
+
+def test_a_page_with_many_columns_gives_them_the_room_of_its_contents() -> None:
+    hooks = pytest.importorskip("docs.site_hooks", reason="the packages of the site are not installed")
+    page = SimpleNamespace(file=SimpleNamespace(src_uri="comparison.md"), meta={})
+    hooks.on_page_markdown("| a | b |\n", page, None, None)
+    assert "hide" not in page.meta
+    hooks.on_page_markdown(f"|{'x |' * 12}\n", page, None, None)
+    assert page.meta["hide"] == ["toc"]

@@ -47,11 +47,12 @@ def answer_figure(experiment: Experiment, dataset: str, architecture: str, *, ta
     figure = Figure(figsize=size)
     figure.suptitle(f"{place}: accuracy minus Conv's{'' if tall else ' (points)'}")
     shape = (len(measures), 1) if tall else (1, len(measures))
-    panels = figure.subplots(*shape, sharey=True, squeeze=False).ravel()
+    panels = figure.subplots(*shape, sharex=True, sharey=True, squeeze=False).ravel()
     styles = variant_styles(experiment)
     for axes, (title, measure) in zip(panels, measures, strict=True):
         _panel(axes, answer, styles, measure)
         axes.set_title(title)
+        axes.tick_params(labelbottom=True)
         axes.set_xlabel("% of Conv's")
     for axes in panels if tall else panels[:1]:
         axes.set_ylabel("points")
@@ -80,9 +81,11 @@ def _caption(answer: Answer, place: str, *, timed: bool) -> str:
     margin = experiment.margins.get(answer.place)
     shaded = f"; shaded: the margin of ±{margin.points:.2f} points" if margin and margin.meaningful else ""
     alone = [variant_label(row.variant) for row in answer.rows if row.to_plain is not None and not row.to_plain.tested]
+    absent = len(experiment.cells_of(*answer.place)) - len(answer.rows)
+    more = f" Not drawn: {absent} further variants of the experiment." if absent else ""
     few = f" Too few runs for an interval: {', '.join(alone)}." if alone else ""
     level = percent(1 - experiment.config.statistics.alpha)
-    return _CAPTION.format(place=place, time=time, level=level, shaded=shaded, few=few)
+    return _CAPTION.format(place=place, time=time, level=level, shaded=shaded, few=few + more)
 
 
 def _panel(axes: Axes, answer: Answer, styles: dict[str, Style], measure: Callable[[Row], Cost]) -> None:
