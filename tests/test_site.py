@@ -62,9 +62,7 @@ def test_pages_for_the_phone_have_the_tall_picture_and_brackets_stretch() -> Non
     assert '<source media="(max-width: 40em)" srcset="answer/answer-tall.png">' in led
     assert '<img src="answer/answer.png" alt="answer">' in led
     assert page.meta["hide"] == ["navigation"]
-    assert re.search(
-        "<mrow><mo>&#x0005B;</mo><mtable>", hooks.formula(r"W = \begin{bmatrix} V \\ A V \end{bmatrix}")
-    )
+    assert re.search("<mrow><mo>&#x0005B;</mo><mtable>", hooks.formula(r"W = \begin{bmatrix} V \\ A V \end{bmatrix}"))
 
 
 def test_a_page_with_many_columns_gives_them_the_room_of_its_contents() -> None:

@@ -39,10 +39,20 @@ def where_timed(frame: pd.DataFrame) -> str:
     """The hardware, threads, layout and versions of timings."""
     texts = []
     columns = ["hardware", "device", "threads", "torch", "channels_last"]
-    for hardware, device, threads, torch, layout in frame[columns].drop_duplicates().itertuples(index=False):
-        cores = f", {threads:g} thread{'s' * (threads != 1)}" if device == "cpu" and not pd.isna(threads) else ""
-        texts.append(f"{hardware}{cores}, torch {torch}{', channels_last' if layout else ''}")
+    for *where, torch, layout in frame[columns].drop_duplicates().itertuples(index=False):
+        texts.append(f"{_hardware(*where)}, torch {torch}{', channels_last' if layout else ''}")
     return "; ".join(texts)
+
+
+def hardware_of(frame: pd.DataFrame) -> str:
+    """The hardware and threads of timings."""
+    rows = frame.dropna(subset=["hardware"])[["hardware", "device", "threads"]].drop_duplicates()
+    return "; ".join(_hardware(*row) for row in rows.itertuples(index=False))
+
+
+def _hardware(name: str, device: str, threads: float) -> str:
+    cores = f", {threads:g} thread{'s' * (threads != 1)}" if device == "cpu" and not pd.isna(threads) else ""
+    return f"{name}{cores}"
 
 
 def usual_batch(timed: pd.DataFrame) -> int:

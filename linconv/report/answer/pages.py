@@ -41,7 +41,7 @@ def experiment_markdown(experiment: Experiment) -> str:
     parts += [
         "## The runs",
         "\n".join(f"* {text}" for text in _runs(experiment)),
-        "The same again, in any folder, with the configuration of this experiment:",
+        "The same again, in any folder, with [the configuration of this experiment](config.yaml):",
         "<!-- not run: it trains every run -->\n```console\nlinconv plan config.yaml --estimate\n"
         "linconv run config.yaml\n```",
     ]

@@ -9,6 +9,7 @@ from linconv.report.answer.model import Answer, Row
 from linconv.report.costs import latency_timings, timed_at
 from linconv.report.labels import place_label, variant_label
 from linconv.report.text import number
+from linconv.report.timings import hardware_of
 from linconv.report.verdicts import difference_text, open_notes
 from linconv.statistics import MIN_RUNS, Comparison
 
@@ -191,6 +192,5 @@ def _timing(answer: Answer, rows: Sequence[Row]) -> str:
     at, forms = timed_at(answer.experiment), dict.fromkeys(row.form for row in rows if row.form)
     if at is None or not forms:
         return ""
-    timed = latency_timings(answer.experiment)
-    hardware = ", ".join(dict.fromkeys(timed["hardware"].dropna()))
+    hardware = hardware_of(latency_timings(answer.experiment))
     return f" (time: inference of {at.batch_size} images, {' or '.join(forms)}, {hardware})"
