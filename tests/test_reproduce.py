@@ -169,6 +169,19 @@ def test_images_are_counted():
     assert compare_runs(run(), run(), before, before).differences == []
 
 
+def test_streamed_images_are_not_held_to_those_in_memory():
+    part = PartContent(images=2, per_class=(1, 1), digest="0" * 64)
+    content = DataContent(
+        name="digits", container="image folder", decoder="x", known=None, classes=("a", "b"), train=part, test=part
+    )
+    streamed = content.model_copy(update=dict.fromkeys(("train", "test"), part.model_copy(update={"digest": None})))
+    outcomes = [Outcomes(np.array(right), np.zeros(2, np.float32)) for right in ([True, False], [False, True])]
+    assert compare_runs(run(data=content), run(data=streamed), *outcomes).differences == []
+    for data in (content, streamed):
+        (line,) = compare_runs(run(data=data), run(data=data), *outcomes).differences
+        assert line == "outcomes: 2 of 2 test images (1 right before, 1 now)"
+
+
 def test_the_settings_are_the_original_s():
     asked = {"threads": 2, "channels_last": False, "deterministic": False, "cuda_graph": True, "runs_per_gpu": 3}
     original = run(hardware={"cpu": "x", "gpu": "H100"}, numerics={"asked": asked | {"precision": "bf16"}})

@@ -86,16 +86,25 @@ def _images(
 ) -> tuple[dict[tuple[str, int], np.ndarray] | None, int | None]:
     """Outcomes that can be paired image by image, and the number of test images, as far as either is known.
 
-    Over several splits there are no such outcomes, and the number is that of all images.
+    Outcomes of other images are not paired. Over several splits there are none to pair, and the number is that of all
+    images.
     """
     own, correct = _finished(runs, place), _correct(table, place, outcomes)
     known = DATASETS[place[0]].images if place[0] in DATASETS else None
     if table.index.nlevels > 1:
         return None, sum(known) if known else None
     counts = {len(values) for values in correct.values()}
-    if len(counts) > 1 or own["data"].nunique() > 1:  # other images: nothing to pair
+    if len(counts) > 1 or not _same_images(own):
         return None, min(counts, default=None)
     return correct or None, next(iter(counts), known and known[1])
+
+
+def _same_images(runs: pd.DataFrame) -> bool:
+    """Whether the outcomes of runs are of the same images in the same order.
+
+    Streamed images have no digest and another order: they are none of those in memory, even where the files are.
+    """
+    return bool(runs["data"].nunique(dropna=False) <= 1)
 
 
 def tested_share(runs: pd.DataFrame, place: Place) -> float | None:
@@ -126,6 +135,8 @@ def joint_model(runs: pd.DataFrame, config: Config, outcomes: Mapping[RunKey, Ou
         tested = tested or tested_share(runs, place)
         correct |= {(f"{architecture}/{variant}", seed): values for (variant, seed), values in (own or {}).items()}
         tables.append(table.set_axis([f"{architecture}/{variant}" for variant in table], axis=1))
+    if not _same_images(done):
+        correct = {}
     joined = pd.concat(tables, axis=1).sort_index()
     return None if joined.empty else fit(joined, correct, count, tested)
 

@@ -103,10 +103,13 @@ def compare_runs(
     outcomes_before: Outcomes | None = None,
     outcomes_now: Outcomes | None = None,
 ) -> Reproduction:
-    """Hold a run that was made again to the original; what the original did not record is left out."""
+    """Hold a run that was made again to the original; what the original did not record is left out.
+
+    So are the outcomes of test images that were streamed by one of the two: they are in another order.
+    """
     other_data = _data_differ(before, now)
     differences = [*_differences(before, now)]
-    if outcomes_before is not None and outcomes_now is not None:
+    if outcomes_before is not None and outcomes_now is not None and _is_ordered(before) == _is_ordered(now):
         differences += _images(outcomes_before, outcomes_now)
     return Reproduction([*_changes(before, now)], differences, (before.metrics.top1, now.metrics.top1), other_data)
 
@@ -116,6 +119,11 @@ def _data_differ(before: RunResult, now: RunResult) -> bool:
         return False
     parts = ((getattr(before.data, p).digest, getattr(now.data, p).digest) for p in ("train", "test"))
     return any(a is not None and b is not None and a != b for a, b in parts)
+
+
+def _is_ordered(result: RunResult) -> bool:
+    """Whether the outcomes are in the order of the images' hashes: streamed images have none."""
+    return result.data is None or result.data.test.digest is not None
 
 
 def _changes(before: RunResult, now: RunResult) -> Iterator[Change]:
