@@ -22,6 +22,7 @@ from linconv.config.writing import config_text
 from linconv.results import write_text
 from linconv.results.code import code_hash
 from linconv.results.kinds import KINDS
+from linconv.results.missing import read_runs
 from linconv.results.planned import Problem, read_planned
 from linconv.stopping import INTERRUPTED
 
@@ -39,8 +40,8 @@ class Missing(NamedTuple):
 
     @property
     def runs(self) -> int:
-        """The number of runs without a usable result."""
-        return len(self.problems["run"])
+        """The number of runs without a usable result, or without a file that belongs to it."""
+        return len({problem.key for problem in self.problems["run"]})
 
     @property
     def measurements(self) -> list[str]:
@@ -56,9 +57,14 @@ class Missing(NamedTuple):
 def find_missing(settings: Config, root: Path) -> Missing:
     """The planned results below `root`, results/<experiment>, that are not there or cannot be used.
 
-    A run that diverged has its result.
+    A run that diverged has its result, and so has one of other code. What lies beside a run's result counts too.
     """
-    return Missing({name: read_planned(kind, settings, root)[1] for name, kind in KINDS.items()})
+    return Missing(
+        {
+            name: read_runs(settings, root)[1] if name == "run" else read_planned(kind, settings, root)[1]
+            for name, kind in KINDS.items()
+        }
+    )
 
 
 def run_pipeline(
@@ -89,7 +95,7 @@ def run_pipeline(
         if stopped or (left is not None and left <= 0):
             stopped = True
             break
-        log.info("%s: %s missing", name, len(missing.problems[name]))
+        log.info("%s: %s missing", name, len({problem.key for problem in missing.problems[name]}))
         limit = () if left is None or not MEASUREMENTS[name].limited else ("--budget", f"{left:.0f}s")
         codes = _run_together([(*command, *limit) for command in commands])
         # a worker that found nothing but runs of other workers may say that it was stopped

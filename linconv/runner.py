@@ -30,7 +30,16 @@ from linconv.results.code import code_hash
 from linconv.results.files import check_writable
 from linconv.results.outcomes import FILE
 from linconv.results.provenance import git_state, now_utc, peak_memory_mib, versions
-from linconv.results.run_folder import CORRELATIONS, PREVIOUS, RESULT, WEIGHTS, finished, locked, remove_checkpoints
+from linconv.results.run_folder import (
+    CORRELATIONS,
+    PREVIOUS,
+    RESULT,
+    WEIGHTS,
+    finished,
+    is_of_this_code,
+    locked,
+    remove_checkpoints,
+)
 from linconv.stopping import listening
 from linconv.training.callbacks import BestEpoch, ProcessLog
 from linconv.training.checkpoint import write_torch
@@ -96,6 +105,9 @@ def _begun(run: ResolvedRun, config: Config, folder: Path, force: bool) -> RunRe
     """The result that is there; None, and a folder that is ready for a training."""
     if not force and (result := finished(folder, run, weights=config.keep_weights)) is not None:
         return result
+    there = None if force else finished(folder, run, other_code=True)
+    if there is not None and not is_of_this_code(there, run):
+        log.info("%s: the result that is there is of other code; a new one will replace it", run.key)
     check_writable(folder, (RESULT, CORRELATIONS, WEIGHTS, FILE))  # which also removes leftovers
     if force:
         remove_checkpoints(folder)

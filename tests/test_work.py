@@ -12,14 +12,19 @@ import yaml
 
 from linconv.config import RunKey, load_config, plan_runs
 from linconv.config.errors import UserError
-from linconv.results import RunResult, read_result
+from linconv.config.parts import run_parts
+from linconv.pipeline import find_missing
+from linconv.results import RunResult, read_result, write_result
+from linconv.results.arrays import write_npz
+from linconv.results.code import code_hash
 from linconv.results.collect import collect
 from linconv.results.planned import last_word
 from linconv.results.run_folder import locked
 from linconv.training.checkpoint import CURRENT
 from linconv.training.graphs import Rerun
-from linconv.work import Worker, find_jobs
+from linconv.work import Worker, find_jobs, is_done
 from linconv.work.turns import Turns
+from tests.results.factory import make_run
 
 RATE = 2**-10  # exact in single precision, which the device holds the rate in
 
@@ -250,3 +255,40 @@ def test_a_capture_waits_for_the_launches_of_other_threads():
     for thread in threads:
         thread.join(5)
     assert order == ["launched", "captured"]
+
+
+def written(folder, run, **changes):
+    """A whole result of a run, as other code has made it unless `changes` say otherwise."""
+    made = make_run(load_config(folder.parents[len(run.key.path.parts) + 1] / "few.yaml"), run.key)
+    write_result(folder / "result.json", made.model_copy(update=changes))
+    write_npz(folder / "correlations.npz", {})
+
+
+def test_results_of_other_code_are_kept_unless_they_are_to_be_renewed(tmp_path, caplog):
+    caplog.set_level("INFO", logger="linconv")
+    config = configuration(tmp_path)
+    first, second, third, fourth = find_jobs([config], tmp_path / "results")
+    for job in (first, second):
+        written(job.folder, job.run)
+    written(third.folder, third.run, code_hash=code_hash("run", run_parts(third.run)))
+    assert [job.run for job in find_jobs([config], tmp_path / "results")] == [fourth.run]
+    assert "few: 2 results of other code are kept; --renew trains them again" in caplog.text
+    assert is_done(first)
+    assert not is_done(fourth)
+    again = find_jobs([config], tmp_path / "results", renew=True)
+    assert [job.run for job in again] == [first.run, second.run, fourth.run]
+    assert not any(is_done(job) for job in again)
+
+
+def test_a_pipeline_trains_what_a_worker_finds(tmp_path):
+    config = configuration(tmp_path)
+    jobs = find_jobs([config], tmp_path / "results")
+    for job in jobs[:3]:
+        written(job.folder, job.run)
+    write_result(jobs[0].folder / "result.json", make_run(load_config(config), jobs[1].run.key))
+    (jobs[2].folder / "correlations.npz").unlink()
+    missing = find_missing(load_config(config), tmp_path / "results" / "few").problems["run"]
+    found = [job.run.key for job in find_jobs([config], tmp_path / "results")]
+    assert sorted(problem.key for problem in missing) == sorted(found)
+    assert found[0] == jobs[0].run.key
+    assert found[-1] == jobs[3].run.key

@@ -31,8 +31,11 @@ def work(
     form: Annotated[
         Literal["auto", "weight", "feature"], typer.Option(help="exact form LinearConv trains in")
     ] = "auto",
+    renew: Annotated[bool, typer.Option("--renew", help="train again what was trained by other code")] = False,
 ) -> None:
     """Train the runs that have no result yet, one after another, until none is left or the time is over.
+
+    A result of other code stays as it is, unless --renew is given.
 
     Several workers, on one machine or on several with a common folder of results, share the runs: a run that another
     process trains is left to it. On a GPU several runs train side by side in one process. Unfinished runs leave
@@ -50,7 +53,7 @@ def work(
         limit = None if budget is None else seconds(budget)
         many = side_by_side or (settings[0].runs_per_gpu if here == "cuda" else 1)
         with deferred():
-            done = Worker(here, many, limit, form).work(find_jobs(configs, results, order))
+            done = Worker(here, many, limit, form).work(find_jobs(configs, results, order, renew=renew))
             log = logging.getLogger("linconv")
             for name in OUTCOMES:
                 log.info("%s: %d runs", name, sum(job.outcome == name for job in done))

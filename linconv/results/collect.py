@@ -20,7 +20,7 @@ from linconv.results.manifest import write_manifest
 from linconv.results.outcomes import COLLECTED as OUTCOMES
 from linconv.results.outcomes import FILE, pack, read_outcomes
 from linconv.results.planned import Problem, Reason, last_word, read_planned
-from linconv.results.record import RETRAIN, ResultError
+from linconv.results.record import RETRAIN, ResultError, UnreadableError
 from linconv.results.run_folder import remove_spent_checkpoints
 from linconv.results.tidy import write_csv
 
@@ -150,8 +150,19 @@ def _refusal(config: Config, failures: Sequence[Problem]) -> str:
     )
 
 
+def unreadable_files(
+    config: Config, root: Path, results: Mapping[RunKey, RunResult], *, readable: bool = False
+) -> list[Problem]:
+    """The files beside the results of runs that `collect` asks for and that cannot be read.
+
+    Args:
+        readable: raise UnreadableError for one that the system does not give, which may be good.
+    """
+    return _correlations(config, root, results, readable)[1] + _outcomes(root, results, readable)[1]
+
+
 def _correlations(
-    config: Config, root: Path, results: Mapping[RunKey, RunResult]
+    config: Config, root: Path, results: Mapping[RunKey, RunResult], readable: bool = False
 ) -> tuple[dict[str, np.ndarray], list[Problem]]:
     """The filter correlations that the heat maps show, and the files of them that cannot be read."""
     arrays: dict[str, np.ndarray] = {}
@@ -161,6 +172,8 @@ def _correlations(
         try:
             stored = read_npz(root / file, remedy=RETRAIN)
         except ResultError as error:
+            if readable and isinstance(error, UnreadableError):
+                raise
             reason: Reason = "damaged" if (root / file).exists() else "missing"
             detail = f"{file.name}: {str(error).removeprefix(f'{root / file}: ')}"
             failures.append(Problem("run", key, reason, file.as_posix(), detail))
@@ -169,7 +182,9 @@ def _correlations(
     return arrays, failures
 
 
-def _outcomes(root: Path, results: Mapping[RunKey, RunResult]) -> tuple[dict[str, np.ndarray], list[Problem]]:
+def _outcomes(
+    root: Path, results: Mapping[RunKey, RunResult], readable: bool = False
+) -> tuple[dict[str, np.ndarray], list[Problem]]:
     """The outcomes of every test image of every run, and the files of them that cannot be read."""
     arrays: dict[str, np.ndarray] = {}
     failures: list[Problem] = []
@@ -177,6 +192,8 @@ def _outcomes(root: Path, results: Mapping[RunKey, RunResult]) -> tuple[dict[str
         try:
             found = read_outcomes(root / key.path, result)
         except ResultError as error:
+            if readable and isinstance(error, UnreadableError):
+                raise
             file = key.path / FILE
             detail = str(error).removeprefix(f"{root / key.path}/")
             reason: Reason = "damaged" if (root / file).exists() else "missing"

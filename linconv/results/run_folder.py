@@ -92,18 +92,19 @@ def _take(path: Path, wait: bool) -> int:
         os.close(descriptor)
 
 
-def finished(folder: Path, run: ResolvedRun, *, weights: bool = False) -> RunResult | None:
+def finished(folder: Path, run: ResolvedRun, *, weights: bool = False, other_code: bool = False) -> RunResult | None:
     """The result in `folder` where it is whole and of this configuration and this code, with all that belongs to it.
 
     Args:
         weights: they belong to it too.
+        other_code: a result of other code is one too.
 
     Raises:
         UnreadableError: the system does not give a file, which may be good.
     """
     try:
         result = read_result(folder / RESULT, RunResult)
-        if (result.config_hash, result.code_hash) != (run.hash, code_hash("run", run_parts(run))):
+        if result.config_hash != run.hash or not (other_code or is_of_this_code(result, run)):
             return None
         read_outcomes(folder, result)
         read_npz(folder / CORRELATIONS, remedy="")
@@ -112,6 +113,11 @@ def finished(folder: Path, run: ResolvedRun, *, weights: bool = False) -> RunRes
     except ResultError:
         return None
     return None if weights and not (folder / WEIGHTS).is_file() else result
+
+
+def is_of_this_code(result: RunResult, run: ResolvedRun) -> bool:
+    """Whether the code of this installation would make the result of a run again."""
+    return result.code_hash == code_hash("run", run_parts(run))
 
 
 def remove_checkpoints(folder: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import logging
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -13,31 +14,37 @@ from torch import nn
 from linconv.config import Config, ResolvedRun, RunKey, load_config, resolve_runs
 from linconv.models import build_model
 from linconv.results.commands import shown_command
+from linconv.results.missing import read_runs
 from linconv.results.planned import LOG_BEGINS
-from linconv.results.run_folder import finished
+from linconv.results.run_folder import finished, is_of_this_code
 
+log = logging.getLogger("linconv")
 JobOutcome = Literal["done", "failed", "stopped", "no time", "elsewhere"]
 Order = Literal["seed", "variant"]
 OUTCOMES: tuple[JobOutcome, ...] = ("done", "failed", "stopped", "no time", "elsewhere")
 
 
 class Job(NamedTuple):
-    """A run without a result, where its result goes, and the command that trains it alone."""
+    """A run without a result, where its result goes, and the command that trains it alone.
+
+    With `renew`, a result of other code is none.
+    """
 
     config: Config
     run: ResolvedRun
     folder: Path
     command: str
+    renew: bool = False
 
     def note(self, outcome: str) -> None:
         """Append what became of an attempt to the run's log, where `collect` and the report look for a reason.
 
         What went well is noted only after an attempt that did not.
         """
-        log = self.folder.parents[len(self.run.key.path.parts) - 1] / self.run.key.log
-        if outcome.startswith("error: ") or log.exists():
-            log.parent.mkdir(parents=True, exist_ok=True)
-            with log.open("a", encoding="utf-8", errors="backslashreplace") as file:
+        path = self.folder.parents[len(self.run.key.path.parts) - 1] / self.run.key.log
+        if outcome.startswith("error: ") or path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with path.open("a", encoding="utf-8", errors="backslashreplace") as file:
                 file.write(f"{LOG_BEGINS}{self.command}\n{outcome}\n")
 
 
@@ -51,18 +58,34 @@ class Done(NamedTuple):
     detail: str = ""
 
 
-def find_jobs(configs: Sequence[Path], results: Path, order: Order = "seed") -> list[Job]:
-    """The runs without a result of their configuration and this code, file by file, in the order of `_in_order`."""
+def find_jobs(configs: Sequence[Path], results: Path, order: Order = "seed", *, renew: bool = False) -> list[Job]:
+    """The runs without a whole result of their configuration, file by file, in the order of `_in_order`.
+
+    Results of other code are kept, with one line in the log.
+
+    Args:
+        renew: train these runs again too.
+
+    Raises:
+        UnreadableError: the system does not give a file, which may be good.
+    """
     found = []
     for path in configs:
         config = load_config(path)
-        for run in _in_order(config, order):
-            key = run.key
+        runs = _in_order(config, order)
+        done, problems = read_runs(config, results / config.experiment, readable=True)
+        missing = {problem.key for problem in problems}
+        other = {run.key for run in runs if run.key in done and not is_of_this_code(done[run.key], run)} - missing
+        if renew:
+            missing |= other
+        elif other:
+            log.info("%s: %d results of other code are kept; --renew trains them again", config.experiment, len(other))
+        for run in runs:
+            if (key := run.key) not in missing:
+                continue
             where = ["--dataset", key.dataset, "--architecture", key.architecture, "--variant", key.variant]
             words = ["linconv", "train", str(path), *where, *key.options, "--results", str(results)]
-            job = Job(config, run, results / config.experiment / key.path, shown_command(words))
-            if not is_done(job):
-                found.append(job)
+            found.append(Job(config, run, results / config.experiment / key.path, shown_command(words), renew))
     return found
 
 
@@ -84,8 +107,8 @@ def _in_order(config: Config, order: Order) -> list[ResolvedRun]:
 
 
 def is_done(job: Job) -> bool:
-    """Whether the job's result is there, whole, of its configuration and of this code."""
-    return finished(job.folder, job.run) is not None
+    """Whether the job's result is there, whole and of its configuration; with `renew`, also of this code."""
+    return finished(job.folder, job.run, other_code=not job.renew) is not None
 
 
 def groups(jobs: Sequence[Job]) -> Iterator[list[Job]]:

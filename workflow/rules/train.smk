@@ -46,5 +46,6 @@ else:
             lost=lost_runs,
         shell:
             appended(
-                "linconv work {params.config:q} --results {params.root:q} --budget $(( {resources.runtime} * 57 ))s"
+                "linconv work {params.config:q} --results {params.root:q} --renew "
+                "--budget $(( {resources.runtime} * 57 ))s"
             )
