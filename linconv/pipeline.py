@@ -16,19 +16,22 @@ from pathlib import Path
 from typing import NamedTuple
 
 from linconv.catalogue.measurements import MEASUREMENTS
-from linconv.config import Config
+from linconv.config import Config, plan_runs
 from linconv.config.runs import digest
 from linconv.config.writing import config_text
 from linconv.results import write_text
 from linconv.results.code import code_hash
 from linconv.results.kinds import KINDS
 from linconv.results.missing import read_runs
+from linconv.results.outcomes import FILE as OUTCOMES
 from linconv.results.planned import Problem, read_planned
+from linconv.results.run_folder import CORRELATIONS
 from linconv.stopping import INTERRUPTED
 
 log = logging.getLogger("linconv")
 PROGRAM = (sys.executable, "-m", "linconv.cli")
 RENDERED = ".rendered"  # in an experiment's folder: what the tables, figures and page there were made of
+_MADE = ("report.html", "claims.md", "data/*", "tables/*", "figures/*")  # by collecting and rendering
 FAILED = 1
 _GRACE_SECONDS = 600.0  # for processes to end the step or the epoch in progress
 
@@ -136,7 +139,7 @@ def _finish(settings: Config, config: Path, results: Path, stopped: bool) -> int
             (code,) = _run_together([command])
             if code:
                 return code
-        write_text(marker, state)
+        write_text(marker, _state(settings, root, missing))
     log.info("%s", root / "report.html")
     if stopped:
         return INTERRUPTED
@@ -144,13 +147,15 @@ def _finish(settings: Config, config: Path, results: Path, stopped: bool) -> int
 
 
 def _state(settings: Config, root: Path, missing: Missing) -> str:
-    """What decides the rendered files: the configuration, the code, what is missing, result files by time and size."""
-    files = {}
-    for kind in KINDS.values():
-        for key in kind.plan(settings):
-            path = root / kind.path(key)
-            if path.exists():
-                files[kind.path(key).as_posix()] = [path.stat().st_mtime_ns, path.stat().st_size]
+    """What decides the rendered files: the configuration, the code, what is missing, result files by time and size.
+
+    And these files themselves, so that they are made again where one is gone or another.
+    """
+    results = [kind.path(key) for kind in KINDS.values() for key in kind.plan(settings)]
+    results += [key.path / name for key in plan_runs(settings) for name in (OUTCOMES, CORRELATIONS)]
+    made = [path for name in _MADE for path in root.glob(name)]
+    states = {path: path.stat() for path in (*(root / name for name in results), *sorted(made)) if path.is_file()}
+    files = {path.relative_to(root).as_posix(): [s.st_mtime_ns, s.st_size] for path, s in states.items()}
     shown = settings.model_dump(mode="json")
     return (
         digest(

@@ -16,7 +16,8 @@ import yaml
 
 from linconv import pipeline
 from linconv.config import Config, parse_config, plan_runs
-from linconv.results import write_result
+from linconv.pipeline import find_missing
+from linconv.results import RunOutcomes, RunResult, read_result, write_result
 from tests.results.factory import make_run
 
 RAW = {
@@ -105,6 +106,38 @@ def test_a_second_call_repeats_no_run_and_renders_only_what_is_new(act, tmp_path
     os.utime(path)
     _, calls = act()
     assert [call.split()[0] for call in calls] == ["measure", "measure", "collect", "render"]
+
+
+@pytest.mark.parametrize("file", ["report.html", "tables/table1.md", "figures/index.json", "data/runs.csv"])
+def test_what_was_rendered_and_is_gone_is_rendered_again(act, tmp_path, file):
+    made = {str(tmp_path / "results" / "toy" / name): "x" for name in ("report.html", file)}
+    act(train=results_of_every_run(tmp_path) | made)
+    assert [call.split()[0] for call in act()[1]] == ["measure", "measure"]
+    for change in (Path.unlink, Path.touch):
+        change(tmp_path / "results" / "toy" / file)
+        assert [call.split()[0] for call in act()[1]] == ["measure", "measure", "collect", "render"]
+
+
+@pytest.mark.parametrize("name", ["outcomes.npz", "correlations.npz"])
+def test_a_run_whose_other_files_are_gone_is_trained_again(act, tmp_path, name):
+    """Of the filters, those that are shown count."""
+    every = results_of_every_run(tmp_path)
+    act(train=every)
+    config = parse_config(RAW)
+    folder = tmp_path / "results" / "toy" / plan_runs(config)[1].path
+    if name == "outcomes.npz":
+        run = read_result(folder / "result.json", RunResult)
+        record = RunOutcomes(file=name, count=10, correct=9, sha256="0" * 64)
+        metrics = run.metrics.model_copy(update={"top1": 90.0})
+        history = [*run.history[:-1], run.history[-1].model_copy(update={"test_top1": 90.0})]
+        changes = {"outcomes": record, "metrics": metrics, "history": history}
+        write_result(folder / "result.json", run.model_copy(update=changes))
+    else:
+        (folder / name).unlink()
+    code, calls = act(jobs=1)
+    assert [call.split()[0] for call in calls] == ["work", "measure", "measure", "collect", "render"]
+    assert code == 1
+    assert find_missing(config, tmp_path / "results" / "toy").runs == 1
 
 
 def test_a_run_that_was_stopped_meanwhile_is_rendered_as_such(act, tmp_path):
