@@ -40,6 +40,8 @@ def atomic_path(path: str | Path, *, previous: Path | None = None) -> Iterator[P
         OSError: of whatever was done in the block; it names `path`, also where the system named no file.
     """
     path = Path(path)
+    if not path.name:  # "." or "/", which have no name that a temporary one can be made of
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), os.fspath(path))
     path.parent.mkdir(parents=True, exist_ok=True)
     remove_leftovers(path.parent)
     temporary = path.with_name(temporary_name(path.name))

@@ -52,7 +52,7 @@ def merge(folders: Sequence[Path], output: Path) -> Merged:
 
     Args:
         folders: two or more experiment folders, each with its config.yaml.
-        output: a folder that does not exist or is empty.
+        output: a folder that does not exist or is empty, and is not the current one.
 
     Raises:
         ResultError: other experiments, configurations that make one run two things, damaged or stale files, one
@@ -62,6 +62,10 @@ def merge(folders: Sequence[Path], output: Path) -> Merged:
         raise ResultError("merge needs at least two folders of one experiment")
     if output.exists() and (not output.is_dir() or any(output.iterdir())):
         raise ResultError(f"{output}: is not empty; name a new folder")
+    if output.name in ("", ".."):  # which no path beside it can be made of
+        output = output.resolve()
+    if output == Path.cwd():
+        raise ResultError(f"{output}: is the current folder, which cannot be replaced; name a new folder in it")
     sources = [read_experiment(folder, strict=True) for folder in folders]
     config = common_config(sources)
     for source in sources:

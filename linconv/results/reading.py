@@ -38,6 +38,13 @@ def read_result(path: str | Path, kind: type[R]) -> R:
             f"{path}: schema_version: written by a newer linconv (schema {version}; this one reads up to "
             f"{SCHEMA_VERSION}); update linconv"
         )
+    wanted = kind.model_fields["kind"].default if "kind" in kind.model_fields else None
+    other = isinstance(values, dict) and values.get("kind", wanted) != wanted
+    if other and values.get(DIGEST) == record_digest(values):
+        raise ResultError(
+            f"{path}: kind: holds a result of the kind '{values['kind']}', and '{wanted}' is expected; name a file of "
+            "that kind"
+        )
     content = {k: v for k, v in values.items() if k != DIGEST} if isinstance(values, dict) else values
     try:
         result = kind.model_validate_json(json.dumps(content), strict=True)

@@ -147,3 +147,15 @@ def test_every_stage_removes_what_a_killed_one_left(tmp_path: Path) -> None:
     assert leftovers(tmp_path) == ["some"]  # that beside claims.md
     render_claims(tmp_path)
     assert leftovers(tmp_path) == []
+
+
+@pytest.mark.parametrize("path", [".", "/", ".."])
+def test_a_folder_without_a_name_is_not_written_over(
+    path: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    with pytest.raises(OSError, match=r"directory|busy|not empty") as error:
+        write_text(path, "x")
+    assert error.value.filename == path
+    assert list((tmp_path / "here").iterdir()) == []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -51,6 +52,16 @@ def test_variants_and_networks_of_two_machines_plan_no_cell_that_nobody_planned(
     # each machine counted its own variants; together they have not all of the grid's
     counted = read_result(tmp_path / "c" / "complexity.json", ComplexityResult)
     assert {m.variant for m in counted.models} == {"conv", "L", "Lr"}
+
+
+@pytest.mark.parametrize("output", [".", "new/..", "/", ".."])
+def test_the_current_folder_is_no_new_folder(output, tmp_path, monkeypatch):
+    folders = [machine(tmp_path, name, variants=["conv"], seeds=[seed]) for seed, name in enumerate("ab")]
+    (tmp_path / "empty").mkdir()
+    monkeypatch.chdir(tmp_path / "empty")
+    with pytest.raises(ResultError, match="name a new folder"):
+        merge(folders, Path(output))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "b", "empty"]
 
 
 def test_equal_duplicates_are_one_run(tmp_path):

@@ -116,6 +116,16 @@ def test_damage_is_named_with_file_and_field(damage, message, result, tmp_path):
     assert "delete the file" in str(error.value)
 
 
+def test_a_good_file_of_another_kind_is_not_to_be_deleted(tmp_path):
+    write_result(tmp_path / "manifest.json", Manifest(files={}))
+    with pytest.raises(ResultError) as error:
+        read_result(tmp_path / "manifest.json", RunResult)
+    assert str(error.value) == (
+        f"{tmp_path / 'manifest.json'}: kind: holds a result of the kind 'manifest', and 'run' is expected; "
+        "name a file of that kind"
+    )
+
+
 def test_a_file_that_is_not_text_or_not_there(tmp_path):
     (tmp_path / "binary").write_bytes(b"\xff\xfe\x00")
     for name, said in {"binary": "file: is no UTF-8 text", "nowhere": "cannot be read"}.items():
