@@ -182,6 +182,33 @@ def test_a_damaged_cache_is_built_again(
     assert "is damaged" not in caplog.text
 
 
+def test_files_of_one_size_and_time_that_change_are_told_apart(tmp_path: Path) -> None:
+    one, other, third = (tmp_path / name for name in "abc")
+
+    def start() -> str:
+        for file, text in ((one, b"1"), (other, b"2")):
+            file.unlink(missing_ok=True)
+            file.write_bytes(text)
+            os.utime(file, (1, 1))
+        return cache.files_key([str(one), str(other)])
+
+    def exchange() -> None:
+        one.rename(third)
+        other.rename(one)
+        third.rename(other)
+
+    def overwrite() -> None:
+        time.sleep(0.05)  # longer than the clock of a file system takes to tick
+        one.write_bytes(b"3")
+        os.utime(one, (1, 1))
+
+    for change in (exchange, overwrite):
+        before = start()
+        assert cache.files_key([str(one), str(other)]) == before
+        change()
+        assert cache.files_key([str(one), str(other)]) != before, change.__name__
+
+
 def test_runs_that_start_together_decode_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_columns("cifar10", tmp_path, *parts_of("cifar10"), monkeypatch)
     decoded: list[str] = []
