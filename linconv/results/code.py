@@ -3,6 +3,8 @@
 The code of a result is the import closure of the module that makes it: what that module imports, what those modules
 import, and so on. `EXCEPTIONS` are not entered. What is named by a string in the catalogue is no import: a result adds
 the modules of the network, data set, method and so on that it uses, so a new method leaves all other results valid.
+Of a method of another package, all modules of the package count, and those that these import of the same distribution
+or, of no distribution, of the same folder. What is imported by a name that is computed is not seen.
 """
 
 from __future__ import annotations
@@ -12,12 +14,16 @@ import functools
 import hashlib
 import importlib.util
 import json
+import sys
 from collections.abc import Iterable, Iterator, Mapping
+from importlib.machinery import ModuleSpec
+from importlib.metadata import packages_distributions
 from pathlib import Path
 from typing import Any
 
 from linconv.catalogue._entry import Entry
 from linconv.catalogue.measurements import MEASUREMENTS
+from linconv.config.errors import UserError
 from linconv.results.syntax import syntax_text
 
 PACKAGE = Path(__file__).resolve().parent.parent
@@ -91,18 +97,27 @@ class SourceCode:
         return digest.hexdigest()[:16]
 
     def files(self, kind: str, parts: Iterable[Entry] = ()) -> list[tuple[str, Path]]:
-        """Name and path of every file that decides a result of a kind, sorted by name."""
+        """Name and path of every file that decides a result of a kind, sorted by name.
+
+        Raises:
+            UserError: a method of another package cannot be found.
+        """
+        outside: dict[str, Path] = {}
         if kind in STAGES:
             roots = [root for stage in STAGES[kind] for root in (stage, *self._below(stage))]
             modules = self.closure(roots, exceptions=())
         else:
-            roots = [MEASUREMENTS[kind].module, *(part.module for part in parts)]
-            modules = self.closure((root for root in roots if root.startswith("linconv.")), exceptions=EXCEPTIONS)
+            roots = [MEASUREMENTS[kind].module]
+            for part in parts:
+                if part.module.startswith("linconv."):
+                    roots.append(part.module)
+                else:
+                    files, used = self._outside(part)
+                    outside |= files
+                    roots += used
+            modules = self.closure(roots, exceptions=EXCEPTIONS)
         found = {path.relative_to(self.package).as_posix(): path for module in modules for path in self._files(module)}
-        for part in parts:
-            if not part.module.startswith("linconv."):
-                found |= _outside(part)
-        return sorted(found.items())
+        return sorted((found | outside).items())
 
     def closure(self, roots: Iterable[str], exceptions: Iterable[str] = ()) -> set[str]:
         """The modules of this package that `roots` import, directly or not, themselves included."""
@@ -158,6 +173,35 @@ class SourceCode:
         else:
             yield module
 
+    def _outside(self, part: Entry) -> tuple[dict[str, Path], set[str]]:
+        """The files of an entry of another package, and the modules of this package that they import."""
+        own = part.module.partition(".")[0]
+        files: dict[str, Path] = {}
+        used: set[str] = set()
+        seen = {own}
+        waiting = [own]
+        while waiting:
+            spec = _find(waiting.pop())
+            found = {} if spec is None else _all_files(spec)
+            files |= found
+            imported = {pair for name, path in found.items() for pair in self._imported_by(name, path)}
+            known = {module for source, name in imported for module in self._defining(source, name)}
+            used |= {module for module in known if self.path(module).exists()}  # of this version
+            others = {source.partition(".")[0] for source, _ in imported} - seen - sys.stdlib_module_names - {""}
+            seen |= others
+            waiting += [other for other in others - {self.package.name} if _belong_together(own, other)]
+        if not files:
+            raise UserError(
+                f"the method '{part.name}' is {part.module}, which cannot be found; install its package again"
+            )
+        return files, used
+
+    def _imported_by(self, name: str, path: Path) -> Iterator[tuple[str, str | None]]:
+        """What a file of another package imports, as `_imported`; nothing where it is no source that can be read."""
+        module = name.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+        if path.suffix == ".py" and (tree := self._parsed(path)) is not None:
+            yield from _imported(tree, module, path.name == "__init__.py")
+
     def _is_package(self, module: str) -> bool:
         return self.path(module).name == "__init__.py"
 
@@ -186,9 +230,17 @@ class SourceCode:
             self._trees[path] = ast.parse(path.read_bytes(), filename=str(path))
         return self._trees[path]
 
+    def _parsed(self, path: Path) -> ast.Module | None:
+        """The tree of a module, None where this Python cannot read it, as of a template or for another version."""
+        try:
+            return self._tree(path)
+        except (SyntaxError, ValueError):
+            return None
+
     def _digest(self, path: Path) -> bytes:
         if path not in self._digests:
-            content = syntax_text(self._tree(path)).encode() if path.suffix == ".py" else path.read_bytes()
+            tree = self._parsed(path) if path.suffix == ".py" else None
+            content = path.read_bytes() if tree is None else syntax_text(tree).encode()
             self._digests[path] = hashlib.sha256(content).digest()
         return self._digests[path]
 
@@ -218,13 +270,38 @@ def _name(node: ast.expr) -> str:
     return node.id if isinstance(node, ast.Name) else node.attr if isinstance(node, ast.Attribute) else ""
 
 
-def _outside(part: Entry) -> dict[str, Path]:
-    """The files of an entry of another package: all of its modules count."""
-    top = part.module.partition(".")[0]
-    found = importlib.util.find_spec(top)
-    if found is None or found.origin is None:
-        raise ValueError(f"the method '{part.name}' is {part.module}, which cannot be found; install its package again")
-    origin = Path(found.origin)
-    if not found.submodule_search_locations:
-        return {origin.name: origin}
-    return {path.relative_to(origin.parent.parent).as_posix(): path for path in origin.parent.rglob("*.py")}
+def _find(module: str) -> ModuleSpec | None:
+    """Where a module at the top lies; it is not imported."""
+    try:
+        return importlib.util.find_spec(module)
+    except ValueError:  # a module without a place, such as `__main__`
+        return None
+
+
+def _all_files(spec: ModuleSpec) -> dict[str, Path]:
+    """The file of a module, or those of all modules of a package, by their places below the folder that it lies in."""
+    places = [Path(place) for place in spec.submodule_search_locations or ()]  # several of a package without __init__
+    if not places:
+        return {Path(spec.origin).name: Path(spec.origin)} if spec.has_location and spec.origin else {}
+    return {path.relative_to(place.parent).as_posix(): path for place in places for path in place.rglob("*.py")}
+
+
+def _belong_together(own: str, other: str) -> bool:
+    """Whether two modules are of one distribution, or of one folder and the other of no distribution at all."""
+    known = _distributions()
+    if other in known:
+        return not known[other].isdisjoint(known.get(own, ()))
+    return _folder(own) == _folder(other)
+
+
+@functools.cache
+def _distributions() -> dict[str, set[str]]:
+    return {module: set(names) for module, names in packages_distributions().items()}
+
+
+def _folder(module: str) -> Path | None:
+    """The folder that a module at the top lies in; None where that is not one."""
+    spec = _find(module)
+    if spec is None or spec.submodule_search_locations is None:
+        return Path(spec.origin).parent if spec is not None and spec.has_location and spec.origin else None
+    return next((Path(place).parent for place in spec.submodule_search_locations), None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import shutil
 import subprocess
 import sys
@@ -16,9 +17,11 @@ import pytest
 
 from linconv.catalogue.datasets import DATASETS
 from linconv.catalogue.measurements import MEASUREMENTS
+from linconv.catalogue.methods import MethodEntry
 from linconv.config import VARIANTS, Pruning, Variant, parse_config, resolve_runs
+from linconv.config.errors import UserError
 from linconv.config.parts import grid_parts, run_parts
-from linconv.results.code import COUNTED, EXCEPTIONS, PACKAGE, STAGES, SourceCode, code_hash
+from linconv.results.code import COUNTED, EXCEPTIONS, PACKAGE, STAGES, SourceCode, _distributions, code_hash
 
 MEASURED = set(MEASUREMENTS)
 MADE_OF_RESULTS = set(STAGES)
@@ -196,6 +199,68 @@ def test_a_name_that_a_package_passes_on_counts_as_the_module_that_defines_it(tm
     assert source.closure(["linconv.user"]) == {"linconv.user", "linconv.room.one", "linconv.room.three"}
     assert source.closure(["linconv.checked"]) == {"linconv.checked"}
     assert source.closure(["linconv.renamed"]) == {"linconv.renamed", "linconv.room.two"}
+
+
+def brought(package: str, files: dict[str, str], folder: Path, distribution: str = "") -> MethodEntry:
+    """A method of a package whose files are written to a folder, and that a distribution has where it is named."""
+    for name, text in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text, encoding="utf-8")
+    if distribution:
+        info = folder / f"{distribution}-1.0.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {distribution}\nVersion: 1.0\n", encoding="utf-8")
+        (info / "RECORD").write_text("".join(f"{name},,\n" for name in files), encoding="utf-8")
+    _distributions.cache_clear()
+    importlib.invalidate_caches()
+    return MethodEntry(name=package, label=package, target=f"{package}:Mine")
+
+
+def files_of(method: MethodEntry) -> set[str]:
+    own = {name for name, _ in SourceCode(PACKAGE).files("run")}
+    return {name for name, _ in SourceCode(PACKAGE).files("run", [method])} - own
+
+
+@pytest.fixture
+def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A folder that packages are installed in."""
+    monkeypatch.syspath_prepend(tmp_path)
+    yield tmp_path
+    _distributions.cache_clear()
+
+
+@pytest.mark.parametrize("distribution", ["", "mine"])
+def test_what_a_method_of_another_package_imports_of_its_own_counts(site: Path, distribution: str) -> None:
+    brought("xq_other", {"xq_other.py": ""}, site, "other")
+    files = {
+        "xq_layer.py": "import numpy, xq_other\nfrom xq_helper import a\nfrom linconv.methods import normalized\n",
+        "xq_helper.py": "def f():\n    from xq_tools.deep import b\n    import linconv.no_more\n",
+        "xq_tools/__init__.py": "from . import deep\n",
+        "xq_tools/deep.py": "b = 1\n",
+        "xq_tools/template.py": "{{ no Python }}\n",
+        "xq_unused.py": "",
+    }
+    method = brought("xq_layer", files, site, distribution)
+    counted = {name for name in files if name != "xq_unused.py"} | {"methods/normalized.py"}
+    assert files_of(method) == counted
+    before = SourceCode(PACKAGE).hash("run", [method])
+    for name in counted - {"methods/normalized.py"}:
+        text = (site / name).read_text()
+        (site / name).write_text(f"{text}c = 2\n")
+        assert SourceCode(PACKAGE).hash("run", [method]) != before, name
+        (site / name).write_text(text)
+    assert SourceCode(PACKAGE).hash("run", [method]) == before
+
+
+def test_a_method_may_lie_in_a_package_without_init(site: Path) -> None:
+    method = brought("xq_bare", {"xq_bare/layer.py": "import xq_bare.more\n", "xq_bare/more.py": ""}, site)
+    assert files_of(replace(method, target="xq_bare.layer:Mine")) == {"xq_bare/layer.py", "xq_bare/more.py"}
+
+
+def test_a_method_that_cannot_be_found_is_an_error_of_one_line(site: Path) -> None:
+    method = MethodEntry(name="gone", label="gone", target="xq_gone.layer:Mine")
+    with pytest.raises(UserError, match=r"'gone' is xq_gone\.layer, which cannot be found; install its"):
+        SourceCode(PACKAGE).files("run", [method])
 
 
 def test_nothing_but_the_catalogue_imports_by_a_string() -> None:
