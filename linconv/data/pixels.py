@@ -11,7 +11,7 @@ from typing import IO
 
 import numpy as np
 import simplejpeg
-from PIL import Image, ImageFile
+from PIL import Image, ImageFile, UnidentifiedImageError
 
 from linconv.config.errors import explain_unreadable
 from linconv.data.errors import DataError
@@ -157,4 +157,7 @@ def undecodable(file: str, error: Exception) -> DataError:
     if isinstance(error, OSError) and error.errno:  # of the system; Pillow's own have no number
         return DataError(f"{shown(file)} {explain_unreadable(error)}")
     reason = " ".join(str(error).split()) or type(error).__name__
+    if isinstance(error, UnidentifiedImageError):  # whose text names a buffer
+        with suppress(OSError):
+            reason = "it is no image of a known format" if Path(file).stat().st_size else "it is empty"
     return DataError(f"{shown(file)} cannot be decoded ({shown(reason)}); replace or delete it")

@@ -42,8 +42,12 @@ IMAGES: dict[str, tuple[Change, str]] = {
         write("train/ant/9.ppm", b"P6 2 2 4095\n" + bytes(24)),
         CUT_OFF.format("ppm", "values up to 4095"),
     ),
-    "zero bytes": (write("train/ant/9.png", b""), UNDECODABLE.format(r"9\.png")),
-    "a page of text": (write("train/ant/9.png", b"<html></html>"), UNDECODABLE.format(r"9\.png")),
+    "zero bytes": (write("train/ant/9.png", b""), r"9\.png cannot be decoded \(it is empty\); replace or delete it"),
+    "zero bytes, called JPEG": (write("train/ant/9.jpg", b""), r"9\.jpg cannot be decoded \(it is empty\); replace"),
+    "a page of text": (
+        write("train/ant/9.png", b"<html></html>"),
+        r"9\.png cannot be decoded \(it is no image of a known format\); replace or delete it",
+    ),
     "PostScript, which Pillow would run": (
         write("train/ant/9.png", b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\n"),
         UNDECODABLE.format(r"9\.png"),

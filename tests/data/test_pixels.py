@@ -82,3 +82,11 @@ def test_an_image_that_the_system_does_not_give_need_not_be_replaced(tmp_path: P
     (tmp_path / "x.png").write_bytes(b"no image")
     with pytest.raises(DataError, match=r"cannot be decoded .*; replace or delete it"):
         read_pixels(str(tmp_path / "x.png"), 3)
+
+
+@pytest.mark.parametrize("name", ["x.png", "x.webp", "x.tif", "x.mpo", "x.gif"])
+def test_the_first_image_of_several_is_read(name: str, tmp_path: Path) -> None:
+    first, other = (Image.new("RGB", (32, 32), color) for color in ("red", "blue"))
+    first.save(tmp_path / name, save_all=True, append_images=[other])
+    assert Image.open(tmp_path / name).n_frames == 2
+    assert np.allclose(decode_rgb(tmp_path / name), (255, 0, 0), atol=3)
