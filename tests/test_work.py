@@ -10,6 +10,7 @@ import time
 import pytest
 import yaml
 
+from linconv import runner
 from linconv.config import RunKey, load_config, plan_runs
 from linconv.config.errors import UserError
 from linconv.config.parts import run_parts
@@ -278,6 +279,16 @@ def test_results_of_other_code_are_kept_unless_they_are_to_be_renewed(tmp_path, 
     again = find_jobs([config], tmp_path / "results", renew=True)
     assert [job.run for job in again] == [first.run, second.run, fourth.run]
     assert not any(is_done(job) for job in again)
+
+
+def test_a_line_says_that_a_result_of_other_code_will_be_replaced(tmp_path, caplog):
+    caplog.set_level("INFO", logger="linconv")
+    job = find_jobs([configuration(tmp_path)], tmp_path / "results")[0]
+    written(job.folder, job.run)
+    assert runner._begun(job.run, job.config, job.folder, force=False) is None
+    assert "the result that is there is of other code; a new one will replace it" in caplog.text
+    written(job.folder, job.run, code_hash=code_hash("run", run_parts(job.run)))
+    assert runner._begun(job.run, job.config, job.folder, force=False) is not None
 
 
 def test_a_pipeline_trains_what_a_worker_finds(tmp_path):
