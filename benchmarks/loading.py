@@ -93,7 +93,7 @@ def resident(name: str, options: argparse.Namespace) -> Dataset:
     images = torch.randint(256, shape, dtype=torch.uint8).to(options.device)
     labels = torch.randint(info.classes, (options.images,)).to(options.device)
     known = load("synthetic", "data")  # what describes its content; no part of training reads that
-    return Dataset(info, images, labels, images[:BATCH], labels[:BATCH], known.content, torch.arange(BATCH))
+    return Dataset(info, images, labels, images[:BATCH], labels[:BATCH], known.content, torch.arange(BATCH), "")
 
 
 def usual_training(name: str, loader: DataLoader[Any], options: argparse.Namespace) -> Callable[[], None]:

@@ -53,7 +53,8 @@ class Dataset:
 
     The validation part, where one is held out, is taken from the training part; `content` describes the training part
     before that. `test_order`, int64 (n,) on the CPU, are the indices that bring the test images into an order that no
-    container changes; results per image are stored in it.
+    container changes; results per image are stored in it. `digest` is that of `linconv.data.fingerprint`: a
+    training goes on from a checkpoint of the same data only.
     """
 
     info: DatasetInfo
@@ -63,5 +64,6 @@ class Dataset:
     test_labels: Tensor
     content: DataContent
     test_order: Tensor
+    digest: str
     validation_images: Images | None = None
     validation_labels: Tensor | None = None

@@ -17,6 +17,7 @@ from linconv.data.containers import load_published
 from linconv.data.content import describe_content, summary
 from linconv.data.dataset import Arrays, Dataset
 from linconv.data.errors import DataError
+from linconv.data.fingerprint import data_digest
 from linconv.data.folders import describe_imagefolder, load_imagefolder, read_once
 from linconv.data.overlap import warn_of_copies, warn_of_overlap
 from linconv.data.resplit import resplit
@@ -85,6 +86,7 @@ def load(
         arrays.test_labels.to(device),
         content,
         test_order,
+        data_digest(name, listed),
     )
 
 

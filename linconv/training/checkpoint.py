@@ -93,8 +93,8 @@ def restore_checkpoint(folder: Path, training: Training, identity: str) -> str |
     """Bring `training` to where its newest usable checkpoint left it.
 
     A checkpoint that is damaged is set aside as `<name>.unusable`, with a warning. One that belongs to something else,
-    such as the same run with another recipe, is set aside under a name of its own, and found again when what it
-    belongs to comes back. Nothing else moves a file: no request to stop, and no error of the system.
+    such as the same run with another recipe or on other images, is set aside under a name of its own, and found again
+    when what it belongs to comes back. Nothing else moves a file: no request to stop, and no error of the system.
 
     Returns:
         The name of the file used; None, and `training` as it was, where there is none to use.
@@ -105,14 +105,13 @@ def restore_checkpoint(folder: Path, training: Training, identity: str) -> str |
     """
     model = training.model
     for place in (folder / CURRENT, folder / PREVIOUS):
-        for path in (place, _aside(place, identity)):
+        for path in (place, aside(place, identity)):
             if not _is_there(path):
                 continue
             try:
                 _apply(_read(path, identity, training), training)
             except ForeignError as foreign:
-                aside = path.replace(_aside(place, foreign.identity))
-                log.warning("checkpoint %s %s; kept as %s until that is trained again", path.name, foreign, aside.name)
+                set_aside("checkpoint", path, place, foreign)
             except OSError as error:
                 raise _not_given(path, error) from None
             except _UNUSABLE as error:
@@ -143,17 +142,17 @@ def restore_team(folder: Path, training: Training, identity: str) -> str | None:
 
 def _bring_back(folder: Path, path: Path, place: Path, identity: str) -> None:
     """Move the checkpoint at `path`, which was set aside, to `place`, and the one before it too, as far as it can."""
-    previous, aside = folder / PREVIOUS, _aside(folder / PREVIOUS, identity)
-    if path != aside and aside.exists():
+    previous, other = folder / PREVIOUS, aside(folder / PREVIOUS, identity)
+    if path != other and other.exists():
         if previous.exists():
-            aside.unlink()
+            other.unlink()
         else:
-            aside.replace(previous)
+            other.replace(previous)
     path.replace(place)
 
 
 class ForeignError(Exception):
-    """A whole checkpoint of something else, whose `identity` it tells."""
+    """A whole file of something else, whose `identity` it tells."""
 
     def __init__(self, identity: str, wanted: str) -> None:
         super().__init__(f"belongs to {identity}, not to {wanted}")
@@ -183,16 +182,22 @@ def _is_of_the_machine(error: Exception) -> bool:
     return is_out_of_memory(error) or (isinstance(error, RuntimeError) and "CUDA" in str(error))
 
 
-def _aside(place: Path, identity: str) -> Path:
-    """Where a checkpoint is kept that belongs to `identity` while `place` is used by another."""
+def aside(place: Path, identity: str) -> Path:
+    """Where a file is kept that belongs to `identity` while `place` is used by another."""
     digest = hashlib.sha256(identity.encode()).hexdigest()[:8]
     return place.with_name(f"{place.name}.of-{digest}")
 
 
+def set_aside(what: str, path: Path, place: Path, foreign: ForeignError) -> None:
+    """Move the file at `path`, which belongs to something else, out of the way of `place`, with a line in the log."""
+    kept = path.replace(aside(place, foreign.identity))
+    log.warning("%s %s %s; kept as %s until that is trained again", what, path.name, foreign, kept.name)
+
+
 def _set_unusable(path: Path, error: Exception) -> None:
-    aside = path.replace(path.with_name(path.name + ".unusable"))
+    kept = path.replace(path.with_name(path.name + ".unusable"))
     reason = " ".join(str(error).split())[:200]
-    log.warning("checkpoint %s cannot be used (%s); set aside as %s", path.name, reason, aside.name)
+    log.warning("checkpoint %s cannot be used (%s); set aside as %s", path.name, reason, kept.name)
 
 
 def _read(path: Path, identity: str, training: Training) -> _State:

@@ -15,6 +15,7 @@ from linconv.data import Dataset
 from linconv.results import RateChoice, RateTrial, write_text
 from linconv.results.run_folder import SEARCHED
 from linconv.training.callbacks import TrainingStoppedError
+from linconv.training.checkpoint import ForeignError, aside, set_aside
 from linconv.training.distributed import Team
 from linconv.training.engine import Training
 
@@ -34,7 +35,7 @@ def choose_rate(
     Args:
         data: with a validation part held out.
         train: trains a run on some data, to its end or until it is stopped.
-        identity: of configuration and code; trials of another one are made anew.
+        identity: of configuration, code and data; trials of another one are set aside, like its checkpoints.
         team: the processes that train; None: this one alone.
 
     Raises:
@@ -73,11 +74,18 @@ def _tried(run: ResolvedRun, data: Dataset, train: Train, recipe: Recipe) -> Rat
 
 
 def _finished(folder: Path, identity: str) -> list[RateTrial]:
-    try:
-        kept = json.loads((folder / SEARCHED).read_text(encoding="utf-8"))
-        return [RateTrial.model_validate(trial) for trial in kept["trials"]] if kept["identity"] == identity else []
-    except (OSError, ValueError, KeyError, TypeError):  # none, or damaged: the search begins anew
-        return []
+    place = folder / SEARCHED
+    for path in (place, aside(place, identity)):
+        try:
+            kept = json.loads(path.read_text(encoding="utf-8"))
+            owner, trials = str(kept["identity"]), [RateTrial.model_validate(trial) for trial in kept["trials"]]
+        except (OSError, ValueError, KeyError, TypeError):  # none, or damaged: the search begins anew
+            continue
+        if owner == identity:
+            path.replace(place)
+            return trials
+        set_aside("search", path, place, ForeignError(owner, identity))
+    return []
 
 
 def _told(trial: RateTrial) -> str:

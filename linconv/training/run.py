@@ -203,7 +203,7 @@ def train(
     signals: bool = True,
     team: Team | None = None,
 ) -> Training:
-    """Train one run, resuming from a checkpoint in `folder` where one belongs to it: same configuration, same code.
+    """Train one run, resuming from a checkpoint in `folder` where one belongs to it: same configuration, code and data.
 
     Of `config` only what leaves the run's identity alone is used: where the data lie, the memory layout.
 
@@ -231,7 +231,7 @@ def train(
         team.require_same(data_facts(data))
     if show is None:
         show = ProgressBar(str(run.key), Console(stderr=True)) if progress and sys.stderr.isatty() else LogLines()
-    identity = f"configuration {run.hash}, code {code_hash('run', run_parts(run))}"
+    identity = f"configuration {run.hash}, code {code_hash('run', run_parts(run))}, data {data.digest}"
     # Saved before it is shown: an epoch that the log reports is never trained again.
     chosen = [BestEpoch()] if run.report_epoch == "best_validation" else []
     checkpoints = CheckpointCallback(folder, identity, checkpoint_seconds)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 import shutil
 from collections.abc import Callable
@@ -99,6 +100,10 @@ FOREIGN: dict[str, tuple[Callable[[Path], object], str]] = {
     "other code": (
         rewrite(lambda s: s.update(identity=re.sub("code .{4}", "code 0000", s["identity"]))),
         r"belongs to configuration .*, code 0000.*, not to configuration",
+    ),
+    "other images": (
+        rewrite(lambda s: s.update(identity=re.sub("data .{4}", "data 0000", s["identity"]))),
+        r"belongs to configuration .*, data 0000.*, not to configuration",
     ),
 }
 
@@ -198,6 +203,51 @@ def test_a_foreign_checkpoint_is_kept_for_its_owner_and_the_previous_one_used(
     assert (earlier["epochs"], earlier["device"]) == (1, "cpu")
     assert provenance["seconds"] > earlier["seconds"] > 0
     assert provenance["peak_memory_mib"] >= earlier["peak_memory_mib"] > 100
+
+
+STREAMED = {"imagefolders": {"pets": {"path": "pets", "stream": True}}}
+
+
+@pytest.mark.parametrize("changes", [{}, STREAMED], ids=["in memory", "streamed"])
+def test_a_run_on_other_images_begins_anew_and_its_own_ones_continue_it(
+    changes: dict[str, Any],
+    resumed: tuple[Trainer, Path, dict[str, bytes]],
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    train, folder, expected = resumed
+
+    def exchange_the_classes() -> None:
+        for part in ("train", "test"):
+            classes = tmp_path / "pets" / part
+            for name, other in (("ant", "x"), ("bee", "ant"), ("x", "bee")):
+                (classes / name).rename(classes / other)
+
+    exchange_the_classes()
+    outcome = train("pets", **changes)
+    assert (outcome.code, outcome.errors) == (0, [])
+    assert [
+        bool(re.search(f"^checkpoint {n} belongs to .*, data ", w))
+        for n, w in zip((CURRENT, PREVIOUS), outcome.warnings, strict=True)
+    ] == [True, True]
+    assert not any("continuing" in message for message in caplog.messages)
+    assert outcome_of(folder)["weights.pt"] != expected["weights.pt"]
+    exchange_the_classes()
+    (folder / "result.json").unlink()
+    assert train("pets", **changes).code == 0
+    assert any(f"continuing after epoch 2 from {CURRENT}.of-" in message for message in caplog.messages)
+    assert outcome_of(folder)["weights.pt"] == expected["weights.pt"]
+
+
+def test_streamed_images_continue_what_images_in_memory_began(
+    resumed: tuple[Trainer, Path, dict[str, bytes]], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    train, folder, expected = resumed
+    for file in (tmp_path / "pets").rglob("*.png"):  # as in a copy on another disk
+        os.utime(file, (0, 0))
+    assert train("pets", **STREAMED)[:3] == (0, [], [])
+    assert f"continuing after epoch 2 from {CURRENT}" in caplog.messages
+    assert outcome_of(folder)["weights.pt"] == expected["weights.pt"]
 
 
 def test_with_both_damaged_the_training_starts_anew(

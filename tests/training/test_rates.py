@@ -109,6 +109,24 @@ def test_an_interrupted_search_goes_on_with_the_next_trial(small, tmp_path, monk
     assert again.history == whole.history
 
 
+def test_a_search_on_other_images_is_made_anew_and_waits_for_its_own(small, tmp_path, monkeypatch, caplog):
+    config, run, data = small
+    tried, original = [], rates._tried
+    monkeypatch.setattr(rates, "_tried", lambda *given: tried.append(given[-1].learning_rate) or original(*given))
+    with pytest.raises(TrainingStoppedError):
+        train(run, config, tmp_path, "cpu", callbacks=[StopsIn(3)], process_log=Log())
+    other = dataclasses.replace(data, train_labels=data.train_labels.flip(0), digest="0" * 16)
+    monkeypatch.setattr(training_run, "load_data", lambda *_: other)
+    with pytest.raises(TrainingStoppedError):
+        train(run, config, tmp_path, "cpu", callbacks=[StopsIn(1)], process_log=Log())
+    (message,) = (message for message in caplog.messages if "rates.json" in message)
+    assert message.startswith("search rates.json belongs to configuration")
+    assert f"data {data.digest}, not to" in message
+    monkeypatch.setattr(training_run, "load_data", lambda *_: data)
+    train(run, config, tmp_path, "cpu", process_log=Log())
+    assert tried == [0.05 * 1e-4, 0.05, 0.05 * 1e12, 0.05 * 1e-4, 0.05 * 1e12]
+
+
 @pytest.mark.parametrize(
     "damage", ["{", "[]", '{"identity": "x", "trials": 3}', '{"identity": "another", "trials": []}']
 )
