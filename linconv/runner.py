@@ -15,7 +15,7 @@ from linconv.config import Config, ResolvedRun
 from linconv.config.methods import method_version
 from linconv.config.parts import run_parts
 from linconv.measure.complexity import complexity
-from linconv.measure.origin import machine
+from linconv.measure.origin import COMMIT, DIRTY, machine
 from linconv.measure.redundancy import correlation_matrix, filter_banks, redundancy
 from linconv.measure.treatment import first_step, trained_macs
 from linconv.results import (
@@ -29,7 +29,7 @@ from linconv.results.arrays import write_npz
 from linconv.results.code import code_hash
 from linconv.results.files import check_writable
 from linconv.results.outcomes import FILE
-from linconv.results.provenance import git_state, now_utc, peak_memory_mib, versions
+from linconv.results.provenance import now_utc, peak_memory_mib, versions
 from linconv.results.run_folder import (
     CORRELATIONS,
     PREVIOUS,
@@ -203,7 +203,6 @@ def _provenance(
     processes: ProcessLog,
     energy_joules: float | None,
 ) -> Provenance:
-    commit, dirty = git_state()
     earlier, last = processes.earlier, processes.describe(training)
     return Provenance(
         command=command,
@@ -211,8 +210,8 @@ def _provenance(
         versions=last["versions"],
         hardware=last["hardware"],
         numerics=last["numerics"],
-        git_commit=commit,
-        git_dirty=dirty,
+        git_commit=last["git_commit"],
+        git_dirty=last["git_dirty"],
         finished_utc=now_utc(),
         seconds=round(sum(p.seconds for p in earlier) + processes.seconds, 3),
         peak_memory_mib=_highest(last["peak_memory_mib"], *(e.peak_memory_mib for e in earlier)),
@@ -240,6 +239,8 @@ def describe_process(training: Training, run: ResolvedRun, config: Config, devic
             "channels_last": config.channels_last,
             "asked": asked(config, run.recipe),
         },
+        "git_commit": COMMIT,
+        "git_dirty": DIRTY,
         "peak_memory_mib": peak_memory_mib(),
         "peak_gpu_memory_mib": round(torch.cuda.max_memory_allocated() / 2**20, 1) if on_gpu else None,
     }

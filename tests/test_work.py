@@ -14,6 +14,7 @@ from linconv import runner
 from linconv.config import RunKey, load_config, plan_runs
 from linconv.config.errors import UserError
 from linconv.config.parts import run_parts
+from linconv.measure.origin import COMMIT, DIRTY
 from linconv.pipeline import find_missing
 from linconv.results import RunResult, read_result, write_result
 from linconv.results.arrays import write_npz
@@ -157,7 +158,8 @@ def test_no_run_begins_after_its_time(tmp_path):
 
 
 @pytest.mark.parametrize("device_side", [pytest.param(None, marks=pytest.mark.slow), Rerun])
-def test_a_run_cut_off_by_its_time_continues_to_the_same_result(tmp_path, device_side):
+def test_a_run_cut_off_by_its_time_continues_to_the_same_result(tmp_path, device_side, monkeypatch):
+    monkeypatch.setenv("LINCONV_GIT_COMMIT", "0" * 40)  # as if it were made during the training
     recipe = {"overrides": [{"set": {"epochs": 4, "learning_rate": RATE}}]}
     config = configuration(tmp_path, variants=["conv"], seeds=[0], recipe=recipe)
     options = {} if device_side is None else {"device_side": device_side}
@@ -178,7 +180,8 @@ def test_a_run_cut_off_by_its_time_continues_to_the_same_result(tmp_path, device
     key = RunKey("synthetic", "base", "conv", 0)
     wanted, found = (read_result(tmp_path / n / "few" / key.path / "result.json", RunResult) for n in ("whole", "cut"))
     assert found.history == wanted.history
-    assert [p.epochs for p in found.provenance.earlier_processes] == [2]
+    assert [(p.epochs, p.git_commit, p.git_dirty) for p in found.provenance.earlier_processes] == [(2, COMMIT, DIRTY)]
+    assert found.provenance.git_commit == COMMIT != "0" * 40
 
 
 def test_a_long_epoch_ends_at_once_and_the_run_continues_to_the_same_result(tmp_path, monkeypatch):

@@ -12,6 +12,8 @@ from linconv.results import Provenance
 from linconv.results.provenance import git_state, hardware, now_utc, versions
 from linconv.training.numerics import numerics
 
+COMMIT, DIRTY = git_state()  # of the code as it is imported: what is committed later is not what runs here
+
 
 def origin(device: str, command: str, began: float, **in_force: Any) -> Provenance:
     """The provenance of a measurement on this process' device, "cpu" or "cuda", that ends now.
@@ -21,14 +23,13 @@ def origin(device: str, command: str, began: float, **in_force: Any) -> Provenan
         began: `time.perf_counter()` at its start.
         in_force: settings beside those of `numerics`.
     """
-    commit, dirty = git_state()
     return Provenance(
         command=command,
         versions=versions(),
         hardware=machine(device),
         numerics=numerics() | in_force,
-        git_commit=commit,
-        git_dirty=dirty,
+        git_commit=COMMIT,
+        git_dirty=DIRTY,
         finished_utc=now_utc(),
         seconds=round(time.perf_counter() - began, 3),
     )

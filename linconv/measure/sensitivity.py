@@ -23,7 +23,7 @@ from linconv.config.methods import method_version
 from linconv.data import Dataset, hold_out, load, loader_failures
 from linconv.layers import fitting_init, replaced_layers
 from linconv.measure.one_layer import measure_layers
-from linconv.measure.origin import machine
+from linconv.measure.origin import COMMIT, DIRTY, machine
 from linconv.models import build_model, replace_convolutions
 from linconv.results import Provenance
 from linconv.results.kinds.sensitivity import (
@@ -33,7 +33,7 @@ from linconv.results.kinds.sensitivity import (
     SensitivityResult,
     probe_run,
 )
-from linconv.results.provenance import git_state, now_utc, versions
+from linconv.results.provenance import now_utc, versions
 from linconv.training.engine import Training, evaluate, fit
 from linconv.training.memory import is_out_of_memory, not_enough_memory
 from linconv.training.numerics import asked, check_device, numerics, set_numerics
@@ -76,7 +76,6 @@ def measure_sensitivity(
         if is_out_of_memory(error):
             raise not_enough_memory(run, config, device, error) from error
         raise
-    commit, dirty = git_state()
     outside = method_version(definition.layer)
     return SensitivityResult(
         **key._asdict(),
@@ -95,8 +94,8 @@ def measure_sensitivity(
             versions=versions() | ({definition.layer: outside} if outside else {}),
             hardware=machine(device),
             numerics={**numerics(), "channels_last": config.channels_last, "asked": asked(config, run.recipe)},
-            git_commit=commit,
-            git_dirty=dirty,
+            git_commit=COMMIT,
+            git_dirty=DIRTY,
             finished_utc=now_utc(),
             seconds=round(time.perf_counter() - started, 3),
         ),

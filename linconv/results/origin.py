@@ -13,7 +13,8 @@ MAX_PROCESSES = 65_536
 
 class EarlierProcess(Record):
     """A process that was interrupted, from which another went on. `epochs` had been finished at its last checkpoint;
-    `seconds` and the peaks are those until then, and its own. It was the first of `processes`."""
+    `seconds` and the peaks are those until then, and its own. It was the first of `processes`. `git_*` are null in
+    results from before they were recorded."""
 
     epochs: NonNegativeInt
     seconds: NonNegative
@@ -22,6 +23,8 @@ class EarlierProcess(Record):
     versions: dict[str, str]
     hardware: dict[str, Any]
     numerics: dict[str, Any]
+    git_commit: str | None = None
+    git_dirty: bool | None = None
     peak_memory_mib: NonNegative | None
     peak_gpu_memory_mib: NonNegative | None
 
