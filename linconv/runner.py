@@ -164,10 +164,11 @@ def finish_run(
             "first_step": _known(first_step(run, training, initial, shape)),
         }
         metrics = metrics.model_copy(update=treatment)
+    for name in (RESULT, WEIGHTS):  # of an earlier training: no result may lie beside files of another
+        (folder / name).unlink(missing_ok=True)
     write_npz(folder / CORRELATIONS, kept)
     outcomes, unstable = write_image_outcomes(training, run.recipe.precision, folder, metrics)
-    if config.keep_weights:
-        write_torch(folder / WEIGHTS, training.model.state_dict())
+    weights = write_torch(folder / WEIGHTS, training.model.state_dict()) if config.keep_weights else None
     result = RunResult(
         status="diverged" if training.diverged else "ok",
         **run.key._asdict(),
@@ -180,6 +181,7 @@ def finish_run(
         metrics=metrics,
         rate_search=training.rate_search,
         outcomes=outcomes,
+        weights_sha256=weights,
         history=training.history,
         layers=[redundancy(bank) for bank in banks],
         layers_before=[redundancy(bank) for bank in before],

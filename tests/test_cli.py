@@ -18,6 +18,7 @@ from linconv.cli.commands import app
 from linconv.config import load_config
 from linconv.measure.redundancy import filter_banks, redundancy
 from linconv.results import RunResult, read_result
+from linconv.results.run_folder import check_weights
 from tests.damage import assert_refused
 
 CONFIG = {
@@ -185,9 +186,13 @@ def test_a_finished_run_is_already_there_until_it_is_forced_or_the_configuration
         times.append((folder / "result.json").stat().st_mtime_ns)
     assert times[0] == times[1] < times[2] == times[3]
     raw = yaml.safe_load(config.read_text())
-    config.write_text(yaml.safe_dump(raw | {"augment": False}))
+    config.write_text(yaml.safe_dump(raw | {"augment": False, "keep_weights": False}))
     assert "epoch 1/1" in linconv("train", config, *options).said
+    assert {p.name for p in folder.iterdir() if ".of-" not in p.name} == WHOLE - {"weights.pt"}
+    config.write_text(yaml.safe_dump(raw | {"augment": False}))
+    assert "continuing after epoch 1" in linconv("train", config, *options).said
     assert {p.name for p in folder.iterdir() if ".of-" not in p.name} == WHOLE
+    check_weights(folder, read_result(folder / "result.json", RunResult))
 
 
 @pytest.mark.parametrize(

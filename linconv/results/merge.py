@@ -20,6 +20,7 @@ from linconv.results.kinds.complexity import Complexity, ComplexityResult, compl
 from linconv.results.kinds.run_record import RunResult
 from linconv.results.outcomes import read_outcomes
 from linconv.results.record import RETRAIN, ResultError
+from linconv.results.run_folder import WEIGHTS, check_weights
 
 _KEPT = (
     "result.json",
@@ -199,6 +200,8 @@ def _check_runs(source: Results) -> None:
         read_outcomes(source.root / key.path, result)
         if (correlations := source.root / key.path / "correlations.npz").is_file():
             read_npz(correlations, remedy=RETRAIN)
+        if result.weights_sha256 is not None and (source.root / key.path / WEIGHTS).is_file():
+            check_weights(source.root / key.path, result)
 
 
 def _strangers(source: Results) -> Iterator[str]:

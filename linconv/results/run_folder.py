@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import os
 import sys
@@ -22,7 +23,7 @@ from linconv.results.kinds.run_record import RunResult
 from linconv.results.locks import is_still, lock
 from linconv.results.outcomes import read_outcomes
 from linconv.results.reading import read_result
-from linconv.results.record import ResultError, UnreadableError
+from linconv.results.record import RETRAIN, ResultError, UnreadableError, unreadable
 
 log = logging.getLogger("linconv")
 RESULT, CORRELATIONS, WEIGHTS = "result.json", "correlations.npz", "weights.pt"
@@ -108,11 +109,25 @@ def finished(folder: Path, run: ResolvedRun, *, weights: bool = False, other_cod
             return None
         read_outcomes(folder, result)
         read_npz(folder / CORRELATIONS, remedy="")
+        if weights:
+            check_weights(folder, result)
     except UnreadableError:
         raise
     except ResultError:
         return None
-    return None if weights and not (folder / WEIGHTS).is_file() else result
+    return result
+
+
+def check_weights(folder: Path, result: RunResult) -> None:
+    """Raise a ResultError where the weights in `folder` are missing, or are not those written with the result."""
+    path = folder / WEIGHTS
+    try:
+        with path.open("rb") as file:
+            found = hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise unreadable(path, error, RETRAIN) from None
+    if found != result.weights_sha256:
+        raise ResultError(f"{path}: is not the file that was written with its result; {RETRAIN}")
 
 
 def is_of_this_code(result: RunResult, run: ResolvedRun) -> bool:

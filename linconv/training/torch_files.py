@@ -37,8 +37,11 @@ class _Stream:
         self._file.flush()
 
 
-def write_torch(path: Path, value: Any, *, checksum: bool = False, previous: Path | None = None) -> None:
+def write_torch(path: Path, value: Any, *, checksum: bool = False, previous: Path | None = None) -> str:
     """Write a value by `torch.save`, atomically; the same value gives the same bytes.
+
+    Returns:
+        The SHA-256 of these bytes.
 
     Args:
         checksum: append the SHA-256 of it.
@@ -58,6 +61,7 @@ def write_torch(path: Path, value: Any, *, checksum: bool = False, previous: Pat
             raise stream.error from None
         if checksum:
             file.write(stream.digest.digest())
+    return stream.digest.hexdigest()
 
 
 def read_torch(path: Path) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -196,6 +197,15 @@ def damaged_correlations(tmp_path):
     return folders, ["b/toy/runs/digits/base/L/seed0/correlations.npz: is damaged"]
 
 
+def weights_of_another_training(tmp_path):
+    folders = [machine(tmp_path, "a"), machine(tmp_path, "b")]
+    place = folders[1] / key("L").path
+    run = make_run(make_config(), key("L"))
+    write_result(place / "result.json", run.model_copy(update={"weights_sha256": hashlib.sha256(b"1").hexdigest()}))
+    (place / "weights.pt").write_bytes(b"2")
+    return folders, ["b/toy/runs/digits/base/L/seed0/weights.pt: is not the file that was written with its result"]
+
+
 def stale(tmp_path):
     folders = [machine(tmp_path, "a"), machine(tmp_path, "b")]
     old = make_run(make_config(augment=False), key("L"))
@@ -240,6 +250,7 @@ REFUSED = [
     damaged,
     damaged_outcomes,
     damaged_correlations,
+    weights_of_another_training,
     stale,
     in_another_place,
     newer,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import logging
 import signal
 import subprocess
@@ -145,6 +146,19 @@ def test_a_finished_run_is_found(whole):
 def test_what_is_not_whole_is_not_finished(change, whole):
     change(whole)
     assert finished(whole, RUN) is None
+
+
+def test_weights_belong_to_the_result_that_names_them(whole):
+    (whole / "weights.pt").write_bytes(b"kept")
+    assert finished(whole, RUN, weights=True) is None  # of an earlier training: this one kept none
+    named = finished(whole, RUN).model_copy(update={"weights_sha256": hashlib.sha256(b"kept").hexdigest()})
+    write_result(whole / "result.json", named)
+    assert finished(whole, RUN, weights=True) == named
+    (whole / "weights.pt").write_bytes(b"damaged")
+    assert finished(whole, RUN, weights=True) is None
+    (whole / "weights.pt").unlink()
+    assert finished(whole, RUN, weights=True) is None
+    assert finished(whole, RUN) == named
 
 
 def test_a_run_of_another_configuration_is_not_finished(whole):

@@ -171,7 +171,8 @@ class RunResult(Record):
     `layers` are the filters after training, `layers_before` those at the first step, null where they were not measured.
     `code_hash` is that of all code that trained, `shared_code_hash` that of the part which every run shares, whatever
     its layer. `shared_code_hash`, `data` and `outcomes` are null in results from before they were recorded; a diverged
-    run has no outcomes. `rate_search` is there where the configuration asks for one.
+    run has no outcomes. `weights_sha256` is that of weights.pt beside the result, null where no weights were kept, and
+    in results from before it was recorded. `rate_search` is there where the configuration asks for one.
     """
 
     kind: Literal["run"] = "run"
@@ -191,6 +192,7 @@ class RunResult(Record):
     metrics: RunMetrics
     rate_search: RateChoice | None = None
     outcomes: RunOutcomes | None = None
+    weights_sha256: Sha256 | None = None
     history: list[Epoch]
     layers: list[LayerRedundancy]
     layers_before: list[LayerRedundancy] | None = None
