@@ -33,12 +33,13 @@ from linconv.results.provenance import now_utc, peak_memory_mib, versions
 from linconv.results.run_folder import (
     CORRELATIONS,
     PREVIOUS,
+    REPLACED,
     RESULT,
     WEIGHTS,
+    begin_anew,
     finished,
     is_of_this_code,
     locked,
-    remove_checkpoints,
 )
 from linconv.stopping import listening
 from linconv.training.callbacks import BestEpoch, ProcessLog
@@ -73,7 +74,7 @@ def perform_run(
         device: "cpu" or "cuda", already reserved.
         command: the command line that reproduces the result.
         progress: show a bar where standard error is a terminal.
-        force: train even so, from the start.
+        force: train even so, from the start; where no result is there, an interrupted training goes on.
 
     Raises:
         linconv.data.DataError: the data set is missing or damaged.
@@ -110,7 +111,7 @@ def _begun(run: ResolvedRun, config: Config, folder: Path, force: bool) -> RunRe
         log.info("%s: the result that is there is of other code; a new one will replace it", run.key)
     check_writable(folder, (RESULT, CORRELATIONS, WEIGHTS, FILE))  # which also removes leftovers
     if force:
-        remove_checkpoints(folder)
+        begin_anew(folder)
     return None
 
 
@@ -189,6 +190,7 @@ def finish_run(
         provenance=_provenance(training, command, processes, energy_joules),
     )
     write_result(folder / RESULT, result)
+    (folder / REPLACED).unlink(missing_ok=True)
     return result
 
 

@@ -19,6 +19,8 @@ from linconv.config import load_config
 from linconv.measure.redundancy import filter_banks, redundancy
 from linconv.results import RunResult, read_result
 from linconv.results.run_folder import check_weights
+from linconv.training import run as training_run
+from linconv.training.callbacks import LogLines
 from tests.damage import assert_refused
 
 CONFIG = {
@@ -134,6 +136,32 @@ def test_a_training_asked_to_stop_exits_with_75_and_the_same_command_finishes_it
     assert "continuing after epoch" in again.said
     assert read_result(folder / "result.json", RunResult).metrics.epoch == 3
     assert {p.name for p in folder.iterdir()} == WHOLE
+
+
+def test_a_forced_training_that_was_interrupted_goes_on_with_and_without_force(config, tmp_path, linconv, monkeypatch):
+    raw = yaml.safe_load(config.read_text())
+    raw["recipe"]["overrides"][0]["set"]["epochs"] = 3
+    config.write_text(yaml.safe_dump(raw))
+    command = ["train", config, "--dataset", "synthetic", "--architecture", "base", "--variant", "conv", "--seed", "7"]
+    folder = tmp_path / "results" / "tiny" / "runs" / "synthetic" / "base" / "conv" / "seed7"
+    assert linconv(*command).code == 0
+    first = (folder / "result.json").read_bytes()
+
+    class Die(LogLines):
+        def on_epoch_end(self, training):
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(training_run, "LogLines", Die)
+        assert "continuing" not in linconv(*command, "--force").said
+        assert (folder / "result.previous.json").read_bytes() == first
+        assert not (folder / "result.json").exists()
+        assert "continuing after epoch 1" in linconv(*command, "--force").said
+        assert (folder / "result.previous.json").read_bytes() == first
+    assert "continuing after epoch 2" in linconv(*command).said
+    assert {p.name for p in folder.iterdir()} == WHOLE
+    result = read_result(folder / "result.json", RunResult)
+    assert [process.epochs for process in result.provenance.earlier_processes] == [1, 2]
 
 
 def test_a_folder_of_images_is_trained_on_and_described_in_the_result(tmp_path, linconv, monkeypatch):

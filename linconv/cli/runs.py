@@ -80,7 +80,8 @@ def train(
 ) -> None:
     """Train one run of a configuration and write its result file; resumes where an interrupted one stopped.
 
-    A result of the same configuration and code that is already there stays as it is.
+    A result of the same configuration and code that is already there stays as it is. With --force it is put aside as
+    result.previous.json until the new one is written.
 
     SIGTERM or Ctrl-C ends a training after the step in progress, with exit code 75; the same command continues it.
 

@@ -27,6 +27,7 @@ from linconv.results.record import RETRAIN, ResultError, UnreadableError, unread
 
 log = logging.getLogger("linconv")
 RESULT, CORRELATIONS, WEIGHTS = "result.json", "correlations.npz", "weights.pt"
+REPLACED = "result.previous.json"  # the result that a forced training will replace, until it has
 SEARCHED = "rates.json"  # what a search for the learning rate has found so far
 _LOCK = ".lock"
 _POLL_SECONDS = 0.2
@@ -141,11 +142,24 @@ def remove_checkpoints(folder: Path) -> None:
         (folder / name).unlink(missing_ok=True)
 
 
+def begin_anew(folder: Path) -> None:
+    """Put the result in `folder` aside and remove its checkpoints; where there is no result, a training goes on.
+
+    So a forced training that was interrupted is continued, with or without --force. The files that belong to the
+    result stay until the new one is written: with its name back, the result is whole again.
+    """
+    if (folder / RESULT).exists():
+        remove_checkpoints(folder)
+        (folder / RESULT).replace(folder / REPLACED)
+        log.info("the result that is there waits as %s until the new one is written", REPLACED)
+
+
 def settle(folder: Path) -> None:
     """Remove what a process left that was killed after its result was written; the last checkpoint stays."""
     with suppress(InUseError), locked(folder, wait=False):
         remove_leftovers(folder)
-        (folder / PREVIOUS).unlink(missing_ok=True)
+        for name in (PREVIOUS, REPLACED):
+            (folder / name).unlink(missing_ok=True)
 
 
 def remove_spent_checkpoints(folder: Path) -> None:

@@ -23,7 +23,7 @@ from linconv.results.collect import collect
 from linconv.results.files import temporary_name
 from linconv.results.kinds.run_record import RunResult
 from linconv.results.outcomes import Outcomes, write_outcomes
-from linconv.results.run_folder import InUseError, finished, locked, remove_spent_checkpoints, settle
+from linconv.results.run_folder import InUseError, begin_anew, finished, locked, remove_spent_checkpoints, settle
 from tests.results.factory import make_config, make_run, write_experiment
 
 KEY = RunKey("digits", "base", "Lr", 0)
@@ -161,6 +161,19 @@ def test_weights_belong_to_the_result_that_names_them(whole):
     assert finished(whole, RUN) == named
 
 
+def test_a_result_that_is_put_aside_is_whole_once_it_has_its_name_back(whole):
+    result = finished(whole, RUN)
+    (whole / "checkpoint.pt").touch()
+    begin_anew(whole)
+    assert {path.name for path in whole.iterdir()} == {"result.previous.json", "outcomes.npz", "correlations.npz"}
+    assert finished(whole, RUN) is None
+    (whole / "checkpoint.pt").touch()
+    begin_anew(whole)  # without a result it is the training that has begun
+    assert (whole / "checkpoint.pt").exists()
+    (whole / "result.previous.json").rename(whole / "result.json")
+    assert finished(whole, RUN) == result
+
+
 def test_a_run_of_another_configuration_is_not_finished(whole):
     assert finished(whole, resolve_run(make_config(augment=False), KEY)) is None
 
@@ -195,7 +208,7 @@ LEFT = temporary_name("result.json", 2**31 - 1)  # no system has a process of th
 
 
 def test_what_a_killed_process_left_beside_its_result_goes(whole, holder):
-    for name in ("checkpoint.pt", "checkpoint.previous.pt", LEFT):
+    for name in ("checkpoint.pt", "checkpoint.previous.pt", "result.previous.json", LEFT):
         (whole / name).touch()
     settle(whole)
     assert (whole / LEFT).exists()  # the other process may be at work on it
