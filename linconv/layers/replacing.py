@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+import dataclasses
+from collections import UserDict, UserList, deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
+from types import MethodType, SimpleNamespace
 from typing import Any
 
 import torch
@@ -22,7 +26,7 @@ MODULE_HOOKS = (
 )
 TENSOR_HOOKS = ("_backward_hooks", "_post_accumulate_grad_hooks")
 HOOKED = "has hooks, which the new layer would not have"
-MAX_DEPTH = 4  # of lists and dictionaries in each other, which may also contain themselves
+MAX_DEPTH = 4  # of lists, dictionaries and so on in each other, which may also contain themselves
 Address = tuple[Any, ...]
 DATA_PARALLEL = ("DistributedDataParallel", "FullyShardedDataParallel", "FSDPModule")
 
@@ -80,10 +84,20 @@ def is_exported(model: nn.Module) -> bool:
     return any(node.op == "call_function" and str(node.target).startswith("aten.conv") for node in nodes)
 
 
+def replaced_method(module: nn.Module) -> str | None:
+    """The name of a method that was replaced on a module itself, such as `forward`; None where none was."""
+    return next((name for name in vars(module) if callable(getattr(type(module), name, None))), None)
+
+
 def has_hooks(module: nn.Module) -> bool:
-    """Whether a module, what it contains or its parameters have hooks, which another module would not have."""
-    return any(getattr(m, hooks) for m in module.modules() for hooks in MODULE_HOOKS) or any(
-        getattr(p, hooks, None) for p in module.parameters() for hooks in TENSOR_HOOKS
+    """Whether a module, what it contains or its parameters have hooks, which another module would not have.
+
+    A method that was replaced on the module itself counts as one.
+    """
+    return (
+        any(getattr(m, hooks) for m in module.modules() for hooks in MODULE_HOOKS)
+        or any(getattr(p, hooks, None) for p in module.parameters() for hooks in TENSOR_HOOKS)
+        or any(replaced_method(m) for m in module.modules())
     )
 
 
@@ -92,7 +106,9 @@ def refuse_hooks(named: Iterable[tuple[str, nn.Module]]) -> None:
     for name, module in named:
         if has_hooks(module):
             shown = name or "the model"
-            raise ValueError(f"{shown} {HOOKED}; remove them or exclude {shown!r}")
+            method = next(filter(None, map(replaced_method, module.modules())), None)
+            reason = f"has a `{method}` of its own, which the new layer would not have" if method else HOOKED
+            raise ValueError(f"{shown} {reason}; remove {'it' if method else 'them'} or exclude {shown!r}")
 
 
 def tied(model: nn.Module) -> dict[nn.Module, str]:
@@ -153,7 +169,11 @@ def _first_address(tensor: Tensor) -> int:
 
 
 def replace_modules(model: nn.Module, replacements: Mapping[Any, nn.Module]) -> nn.Module:
-    """Put each replacement wherever its original is: registered, or in a list, tuple or dictionary of a module."""
+    """Put each replacement wherever its original is in a module of the model.
+
+    It may be registered, or in a list, tuple, named tuple, set, deque, dictionary (as a key, too), dataclass, namespace
+    or partial, or one of its methods may be there. What a function or an object of another class keeps is not found.
+    """
     for parent in list(model.modules()):
         for name, value in list(vars(parent).items()):
             if (changed := _replaced(value, replacements)) is not value:
@@ -162,19 +182,72 @@ def replace_modules(model: nn.Module, replacements: Mapping[Any, nn.Module]) -> 
 
 
 def _replaced(value: Any, replacements: Mapping[Any, nn.Module], depth: int = MAX_DEPTH) -> Any:
-    """A value with the replacements in it; lists and dictionaries are changed in place."""
+    """A value with the replacements in it; what can be changed is changed in place."""
     if isinstance(value, nn.Module):
         return replacements.get(value, value)
+    if isinstance(value, MethodType):
+        other = _replaced(value.__self__, replacements, 0)
+        return value if other is value.__self__ else getattr(other, value.__name__, value)
     if depth == 0:
         return value
-    if type(value) is tuple:
-        changed = tuple(_replaced(entry, replacements, depth - 1) for entry in value)
-        return changed if any(a is not b for a, b in zip(changed, value, strict=True)) else value
-    if isinstance(value, dict | list):
-        for key, entry in list(value.items() if isinstance(value, dict) else enumerate(value)):
-            if (changed := _replaced(entry, replacements, depth - 1)) is not entry:
-                value[key] = changed
+
+    def new(entry: Any) -> Any:
+        return _replaced(entry, replacements, depth - 1)
+
+    if isinstance(value, dict | UserDict):
+        _replace_in_mapping(value, new)
+    elif isinstance(value, list | deque | UserList):
+        for i, entry in enumerate(list(value)):
+            if (changed := new(entry)) is not entry:
+                value[i] = changed
+    elif isinstance(value, tuple | set | frozenset | partial):
+        return _rebuilt(value, new)
+    else:
+        _replace_in_fields(value, new)
     return value
+
+
+def _replace_in_mapping(value: Any, new: Callable[[Any], Any]) -> None:
+    entries = [(new(key), new(entry)) for key, entry in value.items()]
+    if _differ((key for key, _ in entries), value):
+        value.clear()
+    for key, entry in entries:
+        if key not in value or value[key] is not entry:
+            value[key] = entry
+
+
+def _rebuilt(value: Any, new: Callable[[Any], Any]) -> Any:
+    """A tuple, a frozen set or a partial made anew where something in it changes; a set stays itself."""
+    if isinstance(value, partial):
+        new(value.keywords)
+        func, args = new(value.func), new(value.args)
+        same = func is value.func and args is value.args
+        return value if same else type(value)(func, *args, **value.keywords)
+    entries = [new(entry) for entry in value]
+    if not _differ(entries, value):
+        return value
+    if isinstance(value, set):
+        value.clear()
+        value.update(entries)
+        return value
+    return getattr(value, "_make", type(value))(entries)  # a named tuple takes its fields one by one
+
+
+def _replace_in_fields(value: Any, new: Callable[[Any], Any]) -> None:
+    """Replace in what a dataclass or a namespace holds, and in nothing else."""
+    names: list[str] = []
+    if isinstance(value, SimpleNamespace):
+        names = list(vars(value))
+    elif dataclasses.is_dataclass(value) and not isinstance(value, type):
+        names = [field.name for field in dataclasses.fields(value) if hasattr(value, field.name)]
+    for name in names:
+        entry = getattr(value, name)
+        if (changed := new(entry)) is not entry:
+            object.__setattr__(value, name, changed)  # a dataclass may be frozen
+
+
+def _differ(some: Iterable[Any], others: Iterable[Any]) -> bool:
+    return any(one is not other for one, other in zip(some, others, strict=True))
 
 
 def carry_attributes(source: nn.Module, target: nn.Module, own: Iterable[str]) -> None:

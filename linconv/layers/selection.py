@@ -13,7 +13,7 @@ from linconv.layers.arguments import UnsupportedConvError
 from linconv.layers.geometry import geometry
 from linconv.layers.options import several_names
 from linconv.layers.replacement import ConvReplacement
-from linconv.layers.replacing import tied
+from linconv.layers.replacing import replaced_method, tied
 
 
 class Choice(NamedTuple):
@@ -142,8 +142,8 @@ def _unfit(conv: nn.Conv2d, shared: Mapping[nn.Module, str]) -> str | None:
         return f"it is a {type(conv).__name__}, a subclass of nn.Conv2d that may compute something else"
     if "weight" not in conv._parameters:
         return "its weight is made by a hook (weight norm, spectral norm or pruning); remove the hook first"
-    if "forward" in vars(conv):
-        return "its forward was replaced"
+    if method := replaced_method(conv):
+        return f"its {method} was replaced"
     if conv._modules or conv._buffers or conv._parameters.keys() - {"weight", "bias"}:
         return "it has modules, parameters or buffers of its own"
     if conv in shared:
