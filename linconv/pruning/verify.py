@@ -77,10 +77,10 @@ def _runnable(model: nn.Module, input_shape: tuple[int, int, int]) -> tuple[Tens
         except Exception as raised:
             error = raised
         else:
-            if not any(output.numel() for output in outputs):
+            if not any(output.isfinite().any() for output in outputs):
                 raise UserError(
-                    "pruning: the network's outputs for a random image have no values, by which a cut could be "
-                    "checked; prune a part of the network, such as its backbone"
+                    "pruning: the network's outputs for a random image have no finite values, by which a cut could "
+                    "be checked; prune a part of the network, such as its backbone"
                 )
             return image, whole, tolerance
     assert error is not None  # of the last precision
@@ -121,13 +121,21 @@ def _fault(whole: nn.Module, image: Tensor, groups: Sequence[Group], kept: Kept,
     for ours, theirs in zip(found, _outputs(_unread(whole, cut), image), strict=True):
         if ours.shape != theirs.shape:
             return f"they are outputs of the network, {tuple(theirs.shape)} becomes {tuple(ours.shape)}"
-        if (
-            theirs.numel()
-            and theirs.isfinite().all()
-            and float((ours - theirs).abs().max()) > tolerance * float(theirs.abs().max())
-        ):
+        if not _agree(ours, theirs, tolerance):
             return "without some of them the network computes something else: layers after it meet the wrong channels"
     return None
+
+
+def _agree(ours: Tensor, theirs: Tensor, tolerance: float) -> bool:
+    """Whether two outputs agree: infinite or NaN at the same elements, such as masked logits, and close at all others.
+
+    How close is relative to the largest finite value.
+    """
+    finite = theirs.isfinite()
+    if not torch.allclose(ours[~finite], theirs[~finite], equal_nan=True):
+        return False
+    apart, largest = (ours[finite] - theirs[finite]).abs(), theirs[finite].abs()
+    return not apart.numel() or float(apart.max()) <= tolerance * float(largest.max())
 
 
 @torch.no_grad()

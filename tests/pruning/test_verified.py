@@ -259,9 +259,47 @@ def test_outputs_without_values_are_refused_only_where_nothing_else_is_there_to_
     groups, left = make_plan(Detects(0.0), SHAPE, 0.7, exclude=["fc"])
     kept = [torch.arange(n) for n in left]
     check_cut(Detects(0.0), SHAPE, groups, kept)
-    with pytest.raises(UserError, match="have no values, by which a cut could be checked; prune a part") as raised:
+    with pytest.raises(UserError, match="have no finite values, by which a cut could be checked; prune a") as raised:
         check_cut(Detects(1e9), SHAPE, groups, kept)
     assert "\n" not in str(raised.value)
+
+
+class Straight(Network):
+    def middle(self, x):
+        return x
+
+
+def masked(network, value, classes):
+    """A network whose scores of some classes are no numbers, as masked logits have them."""
+
+    class Masked(network):
+        def forward(self, x):
+            return super().forward(x).index_fill(1, torch.tensor(classes), value)
+
+    return Masked()
+
+
+@pytest.mark.parametrize("value", [-torch.inf, torch.nan])
+def test_outputs_that_are_masked_are_checked_where_they_are_not(value):
+    with pytest.raises(UserError, match="the channels of layer stem cannot be cut"):
+        pruned_network(masked(Shuffled, value, [3]), SHAPE, 0.7, exclude=["fc"])
+    small = pruned_network(masked(Straight, value, [3]), SHAPE, 0.7, exclude=["fc"])
+    assert small(torch.zeros(1, *SHAPE)).isfinite().tolist() == [[True, True, True, False]]
+    with pytest.raises(UserError, match="have no finite values, by which a cut could be checked"):
+        pruned_network(masked(Straight, value, [0, 1, 2, 3]), SHAPE, 0.7, exclude=["fc"])
+
+
+class Overflowing(Shuffled):
+    """Infinite where a value is large, which the wrong channels decide."""
+
+    def forward(self, x):
+        scores = super().forward(x)
+        return torch.where(scores > 0, torch.inf, 0 * scores)
+
+
+def test_outputs_that_are_infinite_elsewhere_without_some_channels_are_refused():
+    with pytest.raises(UserError, match="the channels of layer stem cannot be cut"):
+        pruned_network(Overflowing(), SHAPE, 0.3, exclude=["fc"])
 
 
 class Selected(Network):
