@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 
 def conv2d_output_size(conv: Any, input_size: tuple[int, int] | torch.Size) -> tuple[int, int]:
@@ -33,6 +33,24 @@ def geometry(conv: Any) -> dict[str, Any]:
         "padding_mode",
     )
     return {name: getattr(conv, name) for name in names}
+
+
+def contradiction(conv: nn.Conv2d) -> str | None:
+    """Where the filters, the bias or the padding of a convolution are not what its arguments say; None if they are.
+
+    Such a convolution runs, for `nn.Conv2d` reads its filters alone, and a layer with its arguments would not.
+    """
+    if conv.weight is None or nn.parameter.is_lazy(conv.weight):
+        return "it has no filters yet"
+    plain = nn.Conv2d(**geometry(conv), bias=conv.bias is not None, device="meta")
+    for name in ("weight", "bias"):
+        given, said = getattr(conv, name), getattr(plain, name)
+        if said is not None and given.shape != said.shape:
+            return f"its {name} has the shape {tuple(given.shape)}, and its arguments say {tuple(said.shape)}; set them"
+    widths = "_reversed_padding_repeated_twice"  # which other paddings than zeros read
+    if conv.padding_mode != "zeros" and list(getattr(conv, widths)) != list(getattr(plain, widths)):
+        return "its padding was changed after it was made, and what it pads was not"
+    return None
 
 
 def in_channels_last(maps: Tensor) -> bool:

@@ -9,10 +9,10 @@ from typing import Any, ClassVar, NamedTuple, Self
 import torch
 from torch import Tensor, nn
 
-from linconv.layers.arguments import Conv2dArguments
+from linconv.layers.arguments import Conv2dArguments, UnsupportedConvError
 from linconv.layers.costs import Macs, Stage, forward_macs, training_macs
 from linconv.layers.forms import Form
-from linconv.layers.geometry import asks_for_channels_last, geometry
+from linconv.layers.geometry import asks_for_channels_last, contradiction, geometry
 from linconv.layers.places import Place
 from linconv.layers.replacing import carry_attributes
 
@@ -207,6 +207,8 @@ class ConvReplacement(Conv2dArguments):
         """
         if not isinstance(conv, nn.Conv2d):
             raise TypeError(f"{cls.__name__} takes the place of an nn.Conv2d, not of a {type(conv).__name__}")
+        if reason := contradiction(conv):
+            raise UnsupportedConvError(reason)
         init = options.get("init")
         fit = init if init in cls.fits else None
         if fit and not conv.weight.is_meta and not bool(conv.weight.isfinite().all()):

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from torch import nn
 
 from linconv.layers.arguments import UnsupportedConvError
-from linconv.layers.geometry import geometry
+from linconv.layers.geometry import contradiction, geometry
 from linconv.layers.options import several_names
 from linconv.layers.replacement import ConvReplacement
 from linconv.layers.replacing import replaced_method, tied
@@ -146,6 +146,8 @@ def _unfit(conv: nn.Conv2d, shared: Mapping[nn.Module, str]) -> str | None:
         return f"its {method} was replaced"
     if conv._modules or conv._buffers or conv._parameters.keys() - {"weight", "bias"}:
         return "it has modules, parameters or buffers of its own"
+    if reason := contradiction(conv):
+        return reason
     if conv in shared:
         return "it shares its parameters with another module"
     return None

@@ -91,6 +91,12 @@ def changed(name, method):
     return conv
 
 
+def given(name, value, **options):
+    conv = nn.Conv2d(4, 4, 3, **options)
+    setattr(conv, name, value)
+    return conv
+
+
 def with_own_tensors():
     conv = nn.Conv2d(4, 4, 3)
     conv.register_buffer("scale", torch.ones(()))
@@ -106,6 +112,16 @@ def with_own_tensors():
         (changed_forward, "its forward was replaced"),
         (lambda: changed("_conv_forward", tiled), "its _conv_forward was replaced"),
         (lambda: changed("train", lambda conv, mode=True: conv), "its train was replaced"),
+        (
+            lambda: given("weight", nn.Parameter(torch.zeros(4, 1, 3, 3))),
+            r"its weight has the shape \(4, 1, 3, 3\), and its arguments say \(4, 4, 3, 3\)",
+        ),
+        (lambda: given("weight", nn.Parameter(torch.zeros(4, 4, 5, 5))), r"its weight has the shape"),
+        (lambda: given("bias", nn.Parameter(torch.zeros(1))), r"its bias has the shape \(1,\)"),
+        (lambda: given("in_channels", 8), r"arguments say \(4, 8, 3, 3\)"),
+        (lambda: given("weight", None), "it has no filters yet"),
+        (lambda: given("weight", nn.UninitializedParameter()), "it has no filters yet"),
+        (lambda: given("padding", (1, 1), padding_mode="circular"), "its padding was changed after it was made"),
         (with_own_tensors, "it has modules, parameters or buffers of its own"),
         (lambda: nn.Conv2d(4, 4, 3, dtype=torch.complex64), "not torch.complex64"),
         (lambda: nn.Conv2d(4, 1, 3), "leaves no primary filter"),
@@ -116,6 +132,21 @@ def test_nothing_replaced_is_an_error_with_the_reason(conv, reason):
     with pytest.raises(ValueError, match=rf"^convert: no convolution is replaced: 1 left plain \(1\): .*{reason}"):
         convert(model, "L")
     assert convert(model, "L", allow_nothing=True) is model
+
+
+@pytest.mark.parametrize("layer", ["L", "tucker", "ghost"])
+def test_a_convolution_made_gray_is_left_plain_and_runs(caplog, layer):
+    model = nn.Sequential(nn.Conv2d(3, 8, 3), nn.Conv2d(8, 8, 3))
+    model[0].weight = nn.Parameter(model[0].weight.sum(1, keepdim=True))
+    with pytest.raises(ValueError, match=r"its weight has the shape \(8, 1, 3, 3\)"):
+        method_class("linear" if layer == "L" else layer).from_conv2d(model[0])
+    convert(model, layer)
+    assert type(model[0]) is nn.Conv2d
+    assert "1 left plain (0): its weight has the shape (8, 1, 3, 3)" in caplog.text
+    assert model(torch.zeros(1, 1, 8, 8)).shape == (1, 8, 4, 4)
+    stays = nn.Sequential(nn.Conv2d(8, 8, 3, padding=1))
+    stays[0].padding, stays[0].stride = (2, 2), (2, 2)  # which nn.Conv2d reads when it runs
+    assert convert(copy.deepcopy(stays), layer)(torch.zeros(1, 8, 9, 9)).shape == stays(torch.zeros(1, 8, 9, 9)).shape
 
 
 def test_a_model_without_convolutions_says_where_they_are():
