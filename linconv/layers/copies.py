@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
+
+from linconv.layers.replacing import overlapping
 
 WRAPPERS = {
     "DistributedDataParallel": "module",
@@ -20,9 +22,10 @@ WRAPPERS = {
 def copied(model: nn.Module) -> nn.Module:
     """A copy that shares no memory; a tensor that a forward pass stored in a module becomes a constant.
 
-    `copy.deepcopy` refuses such tensors where autograd made them.
+    `copy.deepcopy` refuses such tensors where autograd made them. Parameters and buffers that share memory with one
+    another do so in the copy, too.
     """
-    return _copy(model, lambda tensor: tensor.detach().clone())
+    return _copy(model, _Clones([*model.parameters(), *model.buffers()]))
 
 
 def copied_to_meta(model: nn.Module) -> nn.Module:
@@ -58,6 +61,28 @@ def _like(tensor: Tensor, of: Callable[[Tensor], Tensor]) -> Tensor:
         vars(made).update(vars(tensor))
         return made
     return made.requires_grad_(tensor.requires_grad and tensor.is_leaf)
+
+
+class _Clones:
+    """Clones tensors, of which those that share values do so again."""
+
+    def __init__(self, tensors: Sequence[Tensor]) -> None:
+        self._shared = {
+            id(tensor)
+            for both in overlapping((tensor, tensor) for tensor in tensors)
+            if both[0] is not both[1]
+            for tensor in both
+        }
+        self._memories: dict[int, torch.UntypedStorage] = {}
+
+    def __call__(self, tensor: Tensor) -> Tensor:
+        if id(tensor) not in self._shared:
+            return tensor.detach().clone()
+        memory = tensor.untyped_storage()
+        if memory.data_ptr() not in self._memories:
+            self._memories[memory.data_ptr()] = memory.clone()
+        again = torch.empty(0, dtype=tensor.dtype, device=tensor.device)
+        return again.set_(self._memories[memory.data_ptr()], tensor.storage_offset(), tensor.shape, tensor.stride())  # type: ignore[call-overload]
 
 
 class _CopyTensors(TorchFunctionMode):

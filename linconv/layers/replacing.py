@@ -7,7 +7,7 @@ from collections import UserDict, UserList, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from types import MethodType, SimpleNamespace
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -28,6 +28,7 @@ TENSOR_HOOKS = ("_backward_hooks", "_post_accumulate_grad_hooks")
 HOOKED = "has hooks, which the new layer would not have"
 MAX_DEPTH = 4  # of lists, dictionaries and so on in each other, which may also contain themselves
 Address = tuple[Any, ...]
+Owner = TypeVar("Owner")
 DATA_PARALLEL = ("DistributedDataParallel", "FullyShardedDataParallel", "FSDPModule")
 
 
@@ -117,29 +118,38 @@ def tied(model: nn.Module) -> dict[nn.Module, str]:
     Two parameters that are views of one memory share the values where they overlap.
     """
     found: dict[nn.Module, str] = {}
-    before: list[tuple[Any, int, nn.Module, str]] = []  # what may reach into the next extent, in order of the start
-    for space, start, end, module, name in sorted(_extents(model), key=lambda extent: (str(extent[0]), extent[1])):
-        before = [entry for entry in before if entry[0] == space and entry[1] > start]
-        for _, _, other, its_name in before:
-            if other is not module:
-                found.setdefault(module, its_name)
-                found.setdefault(other, name)
-        before.append((space, end, module, name))
+    owned = [
+        (parameter, (module, name))
+        for name, module in model.named_modules()
+        for parameter in module._parameters.values()
+        if parameter is not None
+    ]
+    for (module, name), (other, its_name) in overlapping(owned):
+        if other is not module:
+            found.setdefault(module, its_name)
+            found.setdefault(other, name)
     return found
 
 
-def _extents(model: nn.Module) -> Iterator[tuple[Any, int, int, nn.Module, str]]:
-    """Where the values of each parameter lie (device, first address, the one behind the last), its owner and name."""
-    for name, module in model.named_modules():
-        for parameter in module._parameters.values():
-            if parameter is None or nn.parameter.is_lazy(parameter) or parameter.numel() == 0:
-                continue
-            if start := _first_address(parameter):
-                steps = zip(parameter.shape, parameter.stride(), strict=True)
-                values = 1 + sum((size - 1) * step for size, step in steps)
-                yield parameter.device, start, start + values * parameter.element_size(), module, name
-            else:
-                yield "of its own", id(parameter), id(parameter) + 1, module, name
+def overlapping(tensors: Iterable[tuple[Tensor, Owner]]) -> Iterator[tuple[Owner, Owner]]:
+    """The owners of every two tensors that share values."""
+    extents = [(*extent, owner) for tensor, owner in tensors if (extent := _extent(tensor))]
+    before: list[tuple[str, int, int, Owner]] = []  # what may reach into the next extent, in order of the start
+    for extent in sorted(extents, key=lambda extent: extent[:2]):
+        space, start, _, owner = extent
+        before = [entry for entry in before if entry[0] == space and entry[2] > start]
+        yield from ((owner, other) for *_, other in before)
+        before.append(extent)
+
+
+def _extent(tensor: Tensor) -> tuple[str, int, int] | None:
+    """Where the values of a tensor lie: the device, the first address and the one behind the last; None without any."""
+    if nn.parameter.is_lazy(tensor) or tensor.numel() == 0:
+        return None
+    if not (start := _first_address(tensor)):
+        return "of its own", id(tensor), id(tensor) + 1
+    values = 1 + sum((size - 1) * step for size, step in zip(tensor.shape, tensor.stride(), strict=True))
+    return str(tensor.device), start, start + values * tensor.element_size()
 
 
 def owners_of(model: nn.Module) -> dict[Address, dict[nn.Module, str]]:

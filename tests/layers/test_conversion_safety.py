@@ -17,6 +17,7 @@ import linconv
 from linconv import LinearConv2d, Variant, convert, fold, replaced_layers
 from linconv.catalogue.methods import METHODS
 from linconv.layers import conversion, method_class
+from linconv.layers.copies import copied
 
 
 class Same(nn.Conv2d):
@@ -269,6 +270,45 @@ def test_tied_convolutions_stay_tied(caplog, tie):
     assert replaced_layers(model) == ["2"]
     assert sum(p.numel() for p in model[:2].parameters()) == params
     assert "2 left plain (0, …): it shares its parameters with another module" in caplog.text
+
+
+def tied_by_memory(**options):
+    """Convolutions whose filters are two parameters with one memory, of the first the second half."""
+    model = nn.Sequential(*(nn.Conv2d(8, 8, 3, padding=1, **options) for _ in range(3)))
+    memory = torch.randn(12, 8, 3, 3)
+    model[0].weight, model[1].weight = nn.Parameter(memory[:8]), nn.Parameter(memory[4:])
+    return model
+
+
+def test_parameters_with_one_memory_stay_tied_in_copies_and_conversions(caplog):
+    model = tied_by_memory()
+    model.register_buffer("seen", model[0].weight.data[5])
+    x = torch.randn(1, 8, 9, 9)
+    for made in (
+        copied(model),
+        convert(model, "L", inplace=False),
+        linconv.plan(model, (8, 9, 9), params=0.9).apply(model),
+        fold(convert(copied(model), "L")),
+    ):
+        assert all(torch.equal(made.state_dict()[name], values) for name, values in model[:2].state_dict().items())
+        assert made[0].weight.data_ptr() != model[0].weight.data_ptr()
+        with torch.no_grad():
+            made[0].weight[4:].mul_(2)
+        assert torch.equal(made[1].weight[:4], made[0].weight[4:])
+        assert torch.equal(made.seen, made[0].weight[5])
+        assert made(x).shape == x.shape
+    assert "2 left plain (0, …): it shares its parameters with another module" in caplog.text
+    with pytest.raises(ValueError, match=r"layer 1 shares its parameters with 0|layer 0 shares its parameters with 1"):
+        linconv.pruning.pruned_network(model, (8, 9, 9), 0.7, exclude=["2"])
+
+
+def test_a_copy_of_one_memory_that_is_not_shared_takes_what_it_shows_alone():
+    memory = torch.randn(1000, 8, 3, 3)
+    model = nn.Sequential(nn.Conv2d(8, 8, 3), nn.Conv2d(8, 8, 3))
+    model[0].weight, model[1].weight = nn.Parameter(memory[:8]), nn.Parameter(memory[8:16])
+    made = copied(model)
+    assert torch.equal(made[1].weight, model[1].weight)
+    assert [m.weight.untyped_storage().nbytes() for m in made] == [8 * 8 * 9 * 4] * 2
 
 
 HOOKS = [
