@@ -82,7 +82,7 @@ class _Clones:
         if memory.data_ptr() not in self._memories:
             self._memories[memory.data_ptr()] = memory.clone()
         again = torch.empty(0, dtype=tensor.dtype, device=tensor.device)
-        return again.set_(self._memories[memory.data_ptr()], tensor.storage_offset(), tensor.shape, tensor.stride())  # type: ignore[call-overload]
+        return again.set_(self._memories[memory.data_ptr()], tensor.storage_offset(), tensor.shape, tensor.stride())
 
 
 class _CopyTensors(TorchFunctionMode):

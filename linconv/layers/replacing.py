@@ -133,13 +133,12 @@ def tied(model: nn.Module) -> dict[nn.Module, str]:
 
 def overlapping(tensors: Iterable[tuple[Tensor, Owner]]) -> Iterator[tuple[Owner, Owner]]:
     """The owners of every two tensors that share values."""
-    extents = [(*extent, owner) for tensor, owner in tensors if (extent := _extent(tensor))]
-    before: list[tuple[str, int, int, Owner]] = []  # what may reach into the next extent, in order of the start
-    for extent in sorted(extents, key=lambda extent: extent[:2]):
-        space, start, _, owner = extent
-        before = [entry for entry in before if entry[0] == space and entry[2] > start]
+    extents = [(extent, owner) for tensor, owner in tensors if (extent := _extent(tensor))]
+    before: list[tuple[str, int, Owner]] = []  # what may reach into the next extent, in order of the start
+    for (space, start, end), owner in sorted(extents, key=lambda entry: entry[0]):
+        before = [entry for entry in before if entry[0] == space and entry[1] > start]
         yield from ((owner, other) for *_, other in before)
-        before.append(extent)
+        before.append((space, end, owner))
 
 
 def _extent(tensor: Tensor) -> tuple[str, int, int] | None:

@@ -6,6 +6,7 @@ cut itself is a selection of rows and columns, so that an optimizer's moments ca
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import Literal, NamedTuple
@@ -20,11 +21,13 @@ from linconv.layers import ConvReplacement
 from linconv.layers.copies import copied
 from linconv.layers.images import check_values, image_of
 from linconv.layers.options import several_names
-from linconv.layers.replacing import check_module, tied
+from linconv.layers.replacing import check_module, replace_modules, tied
 from linconv.pruning.following import followed, tied_channels
 
+log = logging.getLogger("linconv")
 Side = Literal["out", "in"]
 NOTHING = "pruning: the network has no nn.Conv2d whose channels can be cut"
+UNMET = "does not run, or runs where no gradient goes (torch.no_grad, detach)"
 Kept = Sequence[Tensor]  # the channels that stay, ascending, one tensor for each group
 
 
@@ -45,6 +48,7 @@ class Group(NamedTuple):
     members: tuple[Member, ...]
 
 
+@torch.inference_mode(False)
 def channel_groups(
     model: nn.Module, input_shape: tuple[int, int, int], *, exclude: Sequence[str] = ("classifier",)
 ) -> tuple[Group, ...]:
@@ -67,11 +71,15 @@ def channel_groups(
     check_size(input_shape, "input_shape")
     exclude = several_names(exclude, "exclude: a list of names of layers", "classifier")
     _check_plain(model)
-    model = copied(model)  # tracing sets it to eval mode
+    model = _traceable(model)
     names = {module: name for name, module in model.named_modules()}
     excluded = _named(model, exclude)
     graph = followed(model, image_of(model, input_shape), names)
     found = tied_channels(graph, names, excluded)
+    met = excluded | graph.module2node.keys()
+    unmet = [name for module, name in names.items() if isinstance(module, nn.Conv2d) and module not in met]
+    if unmet:
+        log.warning("pruning: all channels stay of %s, which %s", ", ".join(unmet), UNMET)
     order = {name: i for i, name in enumerate(names.values())}
     shared = tied(model)
     groups = []
@@ -81,13 +89,13 @@ def channel_groups(
             module = item.dep.target.module
             if isinstance(module, nn.Module):
                 _check_weight(names.get(module, ""), module)
-            if not isinstance(module, nn.Module) or not any(True for _ in module.parameters(recurse=False)):
+            if not _has_channels(module):
                 continue
             side: Side = "out" if graph.is_out_channel_pruning_fn(item.dep.handler) else "in"
             _check(names[module], module, shared.get(module))
             if _is_depthwise(module):  # its inputs are its outputs
                 side = "out"
-            positions, channels = torch.tensor(item.idxs), torch.tensor(item.root_idxs)
+            positions, channels = (torch.tensor(i, device="cpu") for i in (item.idxs, item.root_idxs))
             members[names[module], side] = Member(names[module], side, positions, channels)
         ordered = tuple(sorted(members.values(), key=lambda m: order[m.layer]))
         _check_positions(model, ordered)
@@ -95,8 +103,36 @@ def channel_groups(
         _check_channels(root, ordered)
         groups.append(Group(root.layer, len(root.channels), ordered))
     if not groups:
-        raise UserError(NOTHING)
+        raise UserError(f"{NOTHING}: {unmet[0]} {UNMET}" if unmet else NOTHING)
     return tuple(sorted(groups, key=lambda g: order[g.name]))
+
+
+def _traceable(model: nn.Module) -> nn.Module:
+    """A copy of a model that torch-pruning can follow, which takes it to where gradients go and sets it to eval mode.
+
+    Frozen parameters learn in it, and frozen batch norms, which have buffers alone, are batch norms.
+    """
+    model = copied(model)
+    frozen = {module: module.get_buffer("weight") for module in model.modules() if _is_frozen_norm(module)}
+    norms = {m: nn.BatchNorm2d(len(w), device=w.device, dtype=w.dtype) for m, w in frozen.items()}
+    model = replace_modules(model, norms)
+    for parameter in model.parameters():
+        if parameter.is_floating_point():
+            parameter.requires_grad_(True)
+    return model
+
+
+def _is_frozen_norm(module: nn.Module) -> bool:
+    """Whether a module is a batch norm whose parameters are buffers, as torchvision and others have it."""
+    tensors = ("weight", "bias", "running_mean", "running_var")
+    name = "FrozenBatchNorm"
+    return any(name in cls.__name__ for cls in type(module).__mro__) and all(t in module._buffers for t in tensors)
+
+
+def _has_channels(module: object) -> bool:
+    return isinstance(module, nn.Module) and (
+        isinstance(module, _BatchNorm) or any(True for _ in module.parameters(recurse=False))
+    )
 
 
 def _named(model: nn.Module, patterns: Sequence[str]) -> set[nn.Module]:
@@ -150,7 +186,7 @@ def _check_channels(root: Member, members: Sequence[Member]) -> None:
 
 def dimension(module: nn.Module, side: Side, tensor: str) -> int | None:
     """The dimension of a layer's tensor (`weight`, `bias`, `running_mean`, …) that counts the channels of that side."""
-    if isinstance(module, _BatchNorm):
+    if isinstance(module, _BatchNorm) or _is_frozen_norm(module):
         return None if tensor == "num_batches_tracked" else 0
     if side == "in":
         return 1 if tensor == "weight" else None
@@ -163,11 +199,12 @@ class Cut:
     def __init__(self, model: nn.Module, groups: Sequence[Group], kept: Kept) -> None:
         stays: dict[tuple[str, Side], Tensor] = {}
         for group, channels in zip(groups, kept, strict=True):
-            remains = torch.zeros(group.size, dtype=torch.bool)
+            remains = torch.zeros(group.size, dtype=torch.bool, device="cpu")
             remains[channels.cpu()] = True
             for member in group.members:
                 size = _size(model.get_submodule(member.layer), member.side)
-                mask = stays.setdefault((member.layer, member.side), torch.ones(size, dtype=torch.bool))
+                everything = torch.ones(size, dtype=torch.bool, device="cpu")
+                mask = stays.setdefault((member.layer, member.side), everything)
                 mask[member.positions] &= remains[member.channels]
         self.sides: Mapping[tuple[str, Side], Tensor] = {at: mask.nonzero().flatten() for at, mask in stays.items()}
         self._tensors: dict[str, list[tuple[int, Tensor]]] = {}
@@ -204,7 +241,9 @@ def cut_channels(model: nn.Module, groups: Sequence[Group], kept: Kept) -> Cut:
     for layer in dict.fromkeys(layer for layer, _ in cut.sides):
         module = model.get_submodule(layer)
         for name, old in list(module.named_parameters(recurse=False)):
-            setattr(module, name, nn.Parameter(cut.of(f"{layer}.{name}", old), requires_grad=old.requires_grad))
+            new = nn.Parameter(cut.of(f"{layer}.{name}", old), requires_grad=old.requires_grad)
+            vars(new).update(vars(old))  # marks, such as for an optimizer
+            setattr(module, name, new)
         for name, buffer in list(module.named_buffers(recurse=False)):
             setattr(module, name, cut.of(f"{layer}.{name}", buffer))
     for (layer, side), positions in cut.sides.items():
@@ -251,10 +290,14 @@ _SIZES: dict[type, dict[Side, tuple[str, ...]]] = {
 def _size_names(module: nn.Module, side: Side) -> tuple[str, ...]:
     if _is_depthwise(module):
         return ("out_channels", "in_channels", "groups")
+    if _is_frozen_norm(module):
+        return ("num_features",) if hasattr(module, "num_features") else ()
     return next(names[side] for kind, names in _SIZES.items() if isinstance(module, kind))
 
 
 def _size(module: nn.Module, side: Side) -> int:
+    if _is_frozen_norm(module):
+        return len(module.get_buffer("weight"))
     return int(getattr(module, _size_names(module, side)[0]))
 
 

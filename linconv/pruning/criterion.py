@@ -54,10 +54,10 @@ class Criterion:
 
 
 def producers(model: nn.Module, group: Group, kind: type[nn.Module] = nn.Conv2d) -> Iterator[tuple[str, nn.Module]]:
-    """The layers of a kind whose outputs are the channels of a group, with their names."""
+    """The layers of a kind that have a weight and whose outputs are the channels of a group, with their names."""
     for member in group.members:
         module = model.get_submodule(member.layer)
-        if member.side == "out" and isinstance(module, kind):
+        if member.side == "out" and isinstance(module, kind) and module.weight is not None:
             yield member.layer, module
 
 

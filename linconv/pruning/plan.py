@@ -12,6 +12,7 @@ from torch import nn
 from linconv.config.errors import UserError
 from linconv.config.rules import is_number
 from linconv.layers.copies import copied
+from linconv.layers.replacing import TENSOR_HOOKS, check_module
 from linconv.pruning.channels import Cut, Group, channel_groups, cut_channels
 from linconv.pruning.verify import check_cut
 
@@ -62,17 +63,22 @@ def make_plan(
             f"pruning: params {params} asks for {wanted:,.0f} parameters, and the nearest network with one share of "
             f"channels per layer has {reached:,}; choose another share"
         )
-    drawn = torch.Generator().manual_seed(0)
-    kept = [torch.randperm(g.size, generator=drawn)[:n].sort().values for g, n in zip(groups, left, strict=True)]
+    drawn = torch.Generator("cpu").manual_seed(0)
+    kept = [
+        torch.randperm(g.size, generator=drawn, device="cpu")[:n].sort().values
+        for g, n in zip(groups, left, strict=True)
+    ]
     check_cut(model, input_shape, groups, kept)
     return Plan(groups, left)
 
 
+@torch.inference_mode(False)
 def pruned_network(
     model: nn.Module, input_shape: tuple[int, int, int], params: float, *, exclude: Sequence[str] = ("classifier",)
 ) -> nn.Module:
     """A plain network of the sizes that pruning leaves, whatever the criterion: every group's first channels.
 
+    Marks on parameters carry over, and frozen parameters are cut and stay frozen.
     A training that prunes a network like `model` ends with these shapes, so its weights can be loaded into this one.
 
     Args:
@@ -82,10 +88,14 @@ def pruned_network(
         exclude: as of `channel_groups`.
 
     Raises:
-        ValueError, UserError: as `make_plan`.
+        ValueError, UserError: as `make_plan`; UserError also where a parameter has hooks, which would be lost.
     """
+    check_module(model)
+    for name, parameter in model.named_parameters():
+        if any(getattr(parameter, hooks, None) for hooks in TENSOR_HOOKS):
+            raise UserError(f"pruning: {name} has hooks, which the smaller network would not have; remove them")
     groups, left = make_plan(model, input_shape, params, exclude=exclude)
-    kept = [torch.arange(n) for n in left]
+    kept = [torch.arange(n, device="cpu") for n in left]
     check_cut(model, input_shape, groups, kept)
     small = copied(model)
     cut_channels(small, groups, kept)
@@ -94,7 +104,7 @@ def pruned_network(
 
 def count_left(model: nn.Module, groups: Sequence[Group], left: Sequence[int]) -> int:
     """The parameters of a model whose groups keep their first `left` channels each."""
-    cut = Cut(model, groups, [torch.arange(n) for n in left])
+    cut = Cut(model, groups, [torch.arange(n, device="cpu") for n in left])
     return sum(math.prod(cut.shape(name, parameter)) for name, parameter in model.named_parameters())
 
 

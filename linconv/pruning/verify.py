@@ -33,7 +33,10 @@ def check_cut(model: nn.Module, input_shape: tuple[int, int, int], groups: Seque
     if not (reason := _fault(whole, image, groups, kept, tolerance)):
         return
     first = _first_fault(whole, image, groups, kept, tolerance)
-    alone = [k if i == first else torch.arange(g.size) for i, (g, k) in enumerate(zip(groups, kept, strict=True))]
+    alone = [
+        k if i == first else torch.arange(g.size, device="cpu")
+        for i, (g, k) in enumerate(zip(groups, kept, strict=True))
+    ]
     if found := _fault(whole, image, groups, alone, tolerance):
         raise UserError(f"pruning: the channels of layer {groups[first].name} cannot be cut: {found}; {_REMEDY}")
     raise UserError(
@@ -47,7 +50,10 @@ def _first_fault(whole: nn.Module, image: Tensor, groups: Sequence[Group], kept:
     right, wrong = 0, len(groups)  # how many groups, from the first one, can be cut and cannot
     while wrong - right > 1:
         middle = (right + wrong) // 2
-        some = [k if i < middle else torch.arange(g.size) for i, (g, k) in enumerate(zip(groups, kept, strict=True))]
+        some = [
+            k if i < middle else torch.arange(g.size, device="cpu")
+            for i, (g, k) in enumerate(zip(groups, kept, strict=True))
+        ]
         if _fault(whole, image, groups, some, tolerance):
             wrong = middle
         else:
@@ -68,10 +74,9 @@ def _runnable(model: nn.Module, input_shape: tuple[int, int, int]) -> tuple[Tens
             whole = whole.to_empty(device="cpu")
         whole = whole.to(dtype)
         device = next(whole.parameters()).device
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(0)
-            image = torch.randn(1, *input_shape, dtype=dtype).to(device)
-            _randomize(whole)
+        drawn = torch.Generator("cpu").manual_seed(0)
+        image = torch.randn(1, *input_shape, dtype=dtype, device="cpu", generator=drawn).to(device)
+        _randomize(whole, drawn)
         try:
             outputs = _outputs(whole, image)
         except Exception as raised:
@@ -88,18 +93,24 @@ def _runnable(model: nn.Module, input_shape: tuple[int, int, int]) -> tuple[Tens
 
 
 @torch.no_grad()
-def _randomize(model: nn.Module) -> None:
+def _randomize(model: nn.Module, drawn: torch.Generator) -> None:
+    def normal(tensor: Tensor) -> Tensor:
+        return torch.randn(tensor.shape, generator=drawn, device="cpu")
+
+    def positive(tensor: Tensor) -> Tensor:
+        return torch.empty(tensor.shape, device="cpu").uniform_(0.5, 1.5, generator=drawn)
+
     for parameter in model.parameters():
         if parameter.dim() > 1:
-            values = torch.randn(parameter.shape) / math.sqrt(max(1, parameter[0].numel()))
+            values = normal(parameter) / math.sqrt(max(1, parameter[0].numel()))
         else:
-            values = torch.empty(parameter.shape).uniform_(0.5, 1.5)
+            values = positive(parameter)
         parameter.copy_(values)
     for name, buffer in model.named_buffers():
         if name.endswith("running_mean"):
-            buffer.copy_(0.1 * torch.randn(buffer.shape))
+            buffer.copy_(0.1 * normal(buffer))
         elif name.endswith("running_var"):
-            buffer.copy_(torch.empty(buffer.shape).uniform_(0.5, 1.5))
+            buffer.copy_(positive(buffer))
 
 
 def _fault(whole: nn.Module, image: Tensor, groups: Sequence[Group], kept: Kept, tolerance: float) -> str | None:

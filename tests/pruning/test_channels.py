@@ -229,3 +229,97 @@ def test_a_weight_that_is_made_anew_is_named(layer, normalize, reason):
 def test_what_has_no_channels_to_cut_is_one_line(model, reason):
     with pytest.raises(UserError, match=reason):
         pruned_network(model, (3, 8, 8), 0.8, exclude=[])
+
+
+def three_layers(norm=nn.BatchNorm2d, **options):
+    layers = [nn.Conv2d(3, 32, 3), norm(32, **options), nn.ReLU(), nn.Conv2d(32, 32, 3), nn.ReLU()]
+    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(32, 10))
+
+
+def pruned(model):
+    return pruned_network(model, (3, 12, 12), 0.6, exclude=["7"])
+
+
+@pytest.mark.parametrize("frozen", [[0], [0, 1], [0, 1, 3], [0, 1, 3, 7]])
+def test_frozen_parameters_are_cut_like_any_others_and_stay_frozen(frozen):
+    model = three_layers()
+    wanted = {name: p.shape for name, p in pruned(model).named_parameters()}
+    for i in frozen:
+        model[i].requires_grad_(False)
+    small = pruned(model)
+    assert {name: p.shape for name, p in small.named_parameters()} == wanted
+    for made, given in zip(small.parameters(), model.parameters(), strict=True):
+        assert made.requires_grad == given.requires_grad
+
+
+def test_a_network_is_cut_in_inference_mode_and_can_learn():
+    model = three_layers()
+    with torch.inference_mode():
+        small = pruned(model)
+        inside = pruned(three_layers())
+    assert [p.shape for p in inside.parameters()] == [p.shape for p in small.parameters()]
+    assert [p.shape for p in small.parameters()] == [p.shape for p in pruned(model).parameters()]
+    small(torch.zeros(2, 3, 12, 12)).sum().backward()
+
+
+@pytest.mark.parametrize(
+    ("norm", "options"),
+    [
+        (nn.BatchNorm2d, {"affine": False}),
+        (nn.BatchNorm2d, {"affine": False, "track_running_stats": False}),
+        (torchvision.ops.FrozenBatchNorm2d, {}),
+    ],
+)
+def test_norms_without_parameters_are_cut(norm, options):
+    model = three_layers(norm, **options).double()
+    for i, buffer in enumerate(model[1].buffers()):
+        if buffer.is_floating_point():
+            buffer.copy_(torch.rand(32) + i)
+    small = pruned(model)
+    n = small[0].out_channels
+    assert n < 32
+    for made, given in zip(small[1].buffers(), model[1].buffers(), strict=True):
+        assert torch.equal(made, given[:n] if given.dim() else given)
+    assert getattr(small[1], "num_features", n) == n
+    groups = channel_groups(model, (3, 12, 12), exclude=["7"])
+    kept = draw(groups)
+    cut, expected = copy.deepcopy(model).eval(), copy.deepcopy(model).eval()
+    for (layer, side), stays in cut_channels(cut, groups, kept).sides.items():
+        if side == "in":
+            weight = expected.get_submodule(layer).weight.data
+            weight[:, [i for i in range(weight.shape[1]) if i not in stays.tolist()]] = 0
+    x = torch.randn(2, 3, 12, 12, dtype=torch.float64)
+    torch.testing.assert_close(cut(x), expected(x), rtol=1e-12, atol=1e-12)
+
+
+def test_marks_on_parameters_carry_over_and_hooks_are_refused():
+    model = three_layers()
+    model[0].weight.no_decay = model[7].bias.rate = 3
+    small = pruned(model)
+    assert (small[0].weight.no_decay, small[7].bias.rate) == (3, 3)
+    for add in ("register_hook", "register_post_accumulate_grad_hook"):
+        hooked = three_layers()
+        getattr(hooked[3].bias, add)(lambda _: None)
+        with pytest.raises(UserError, match=r"3\.bias has hooks, which the smaller network would not have"):
+            pruned(hooked)
+
+
+class NoGradient(nn.Module):
+    """A network that runs its first layers without gradients."""
+
+    def __init__(self, layers):
+        super().__init__()
+        self.layers, self.first = three_layers(), layers
+
+    def forward(self, x):
+        with torch.no_grad():
+            x = self.layers[: self.first](x)
+        return self.layers[self.first :](x)
+
+
+def test_layers_that_run_without_gradients_are_named(caplog):
+    small = pruned_network(NoGradient(3), (3, 12, 12), 0.7, exclude=["layers.7"])
+    assert (small.layers[0].out_channels, small.layers[3].out_channels < 32) == (32, True)
+    assert "all channels stay of layers.0, which does not run, or runs where no gradient goes" in caplog.text
+    with pytest.raises(UserError, match=r"can be cut: layers\.0 does not run, or runs where no gradient goes"):
+        pruned_network(NoGradient(5), (3, 12, 12), 0.7, exclude=["layers.7"])
