@@ -190,11 +190,11 @@ def _draw(
     room = info.image_size + 2 * info.crop_padding - input_size(info)
     # All draws of the epoch at once and always in this order: neither batch size nor device can change them.
     generator = _generator(seed)
-    order = torch.randperm(n, generator=generator)
-    top, left = torch.randint(room + 1, (2, n), generator=generator).to(device)
-    flips = (torch.rand(n, generator=generator) < 0.5).to(device)
+    order = torch.randperm(n, generator=generator, device="cpu")
+    top, left = torch.randint(room + 1, (2, n), generator=generator, device="cpu").to(device)
+    flips = (torch.rand(n, generator=generator, device="cpu") < 0.5).to(device)
     if not shuffle:
-        order = torch.arange(n)
+        order = torch.arange(n, device="cpu")
     if not augment:
         top, left = torch.full((2, n), room // 2, device=device)
     moves = input_size(info) < info.image_size or (augment and info.crop_padding > 0)

@@ -102,7 +102,7 @@ def describe_content(
         test=test,
         split=split,
     )
-    order = torch.arange(test.images) if hashes[1] is None else canonical_order(hashes[1])
+    order = torch.arange(test.images, device="cpu") if hashes[1] is None else canonical_order(hashes[1])
     return content, order
 
 

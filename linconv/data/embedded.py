@@ -29,7 +29,7 @@ def load_digits(root: Path) -> Arrays:
     images = F.interpolate(small, size=(SIZE, SIZE), mode="bilinear", align_corners=False)
     images = (images * (255 / 16)).round().to(torch.uint8)
     labels = torch.from_numpy(target).long()
-    test = torch.zeros(len(labels), dtype=torch.bool)
+    test = torch.zeros(len(labels), dtype=torch.bool, device="cpu")
     for label in range(CLASSES):
         test[(labels == label).nonzero().squeeze(1)[4::5]] = True
     origin = Origin("embedded", DIGITS, f"scikit-learn {version('scikit-learn')}")

@@ -213,16 +213,16 @@ def _split(folder: Path, files: Found, options: ImageFolderOptions) -> tuple[Sam
 def list_files(name: str, samples: list[tuple[str, int]], size: int, **options: Any) -> tuple[ImageFiles, Tensor]:
     """The files of one part and their labels int64 (n,); `options` are those of `ImageFiles`."""
     paths = np.array([os.fsencode(path) for path, _ in samples])
-    return ImageFiles(name, paths, size, **options), torch.tensor([label for _, label in samples])
+    return ImageFiles(name, paths, size, **options), torch.tensor([label for _, label in samples], device="cpu")
 
 
 def _statistics(images: Images) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Mean and standard deviation per channel of values in [0, 1], exact, from counts of the 256 values."""
-    counts = torch.zeros(CHANNELS, 256, dtype=torch.int64)
+    counts = torch.zeros(CHANNELS, 256, dtype=torch.int64, device="cpu")
     # some images at a time: bincount widens every byte to eight
-    for some in fetch(images, torch.arange(len(images)).split(500)):
+    for some in fetch(images, torch.arange(len(images), device="cpu").split(500)):
         counts += torch.stack([torch.bincount(c.flatten(), minlength=256).cpu() for c in some.unbind(1)])
-    values = torch.arange(256, dtype=torch.float64) / 255
+    values = torch.arange(256, dtype=torch.float64, device="cpu") / 255
     mean, std = [], []
     for channel in counts:
         share = channel.double() / channel.sum()

@@ -81,7 +81,7 @@ def load_cifar(class_name: str, root: Path) -> Arrays:
     for part in source.parts:
         found = known(root, **part)
         images = torch.from_numpy(found.data).permute(0, 3, 1, 2).contiguous()  # (n, h, w, c) -> (n, c, h, w)
-        parts.append((images, torch.tensor(found.targets)))
+        parts.append((images, torch.tensor(found.targets, device="cpu")))
     (images, labels), (test_images, test_labels) = parts
     return Arrays(images, labels, test_images, test_labels, _origin(found.classes))
 

@@ -33,7 +33,7 @@ def hold_out(data: Dataset, options: ValidationOptions) -> Dataset:
         count = min(max(1, round(options.share * len(own))), len(own) - 1)
         # RandomState's stream is frozen by numpy: the same images on every machine
         held.append(own[np.random.RandomState([options.seed, label]).permutation(len(own))[:count]])
-    mask = torch.zeros(len(labels), dtype=torch.bool)
+    mask = torch.zeros(len(labels), dtype=torch.bool, device="cpu")
     mask[torch.from_numpy(np.concatenate(held))] = True
     chosen, rest = (part.nonzero().squeeze(1).to(data.train_labels.device) for part in (mask, ~mask))
     return replace(

@@ -77,7 +77,8 @@ def _compare(name: str, layer: ConvReplacement, conv: nn.Conv2d) -> None:
     if conv.weight.is_meta:
         return
     sides = [d * (k - 1) + 1 + s for k, d, s in zip(conv.kernel_size, conv.dilation, conv.stride, strict=True)]
-    x = torch.rand(2, conv.in_channels, *sides, generator=torch.Generator().manual_seed(0)).to(conv.weight)
+    drawn = torch.Generator("cpu").manual_seed(0)
+    x = torch.rand(2, conv.in_channels, *sides, generator=drawn, device="cpu").to(conv.weight)
     training = {module: module.training for module in layer.modules()}
     expected, found = conv(x), layer.eval()(x)
     for module, state in training.items():

@@ -32,7 +32,7 @@ def least_squares(filters: Tensor, kind: Coefficients) -> tuple[Tensor, dict[str
     primary, secondary = rows.split([kind.primaries, kind.secondaries])
     coefficients = copy.deepcopy(kind).to("cpu", torch.float64)
     state = copy.deepcopy(coefficients.state_dict())
-    identity = torch.eye(kind.primaries, dtype=torch.float64)
+    identity = torch.eye(kind.primaries, dtype=torch.float64, device=rows.device)
     # Alternating stays near the filters. The truncated SVD would fit a little better, with coefficients that grow
     # without bound where the first P filters nearly depend on each other.
     error = math.inf

@@ -206,7 +206,7 @@ def _outcome(module: nn.Module, x: Tensor, context: AbstractContextManager[Any])
     module.zero_grad()
     with context:
         y = module(x)
-    weights = torch.linspace(-1, 1, y.numel(), dtype=torch.float64).view(y.shape)
+    weights = torch.linspace(-1, 1, y.numel(), dtype=torch.float64, device="cpu").view(y.shape)
     (y.double() * weights.to(y.device)).sum().backward()
     outcome = {"output": y, "input": x.grad} | {name: p.grad for name, p in module.named_parameters()}
     return {name: value.detach().double().cpu() for name, value in outcome.items() if value is not None}

@@ -100,7 +100,7 @@ def _timed(
     folder: Path,
 ) -> list[DeployedArm]:
     torch.manual_seed(0)
-    x = torch.randn(key.batch_size, *options.input_shape)
+    x = torch.randn(key.batch_size, *options.input_shape, device="cpu")
     calls: dict[str, Callable[[], object]] = {}
     arms: list[DeployedArm] = []
     for arm in planned_arms(key, options, variants):

@@ -155,7 +155,7 @@ def redundancy(bank: FilterBank) -> LayerRedundancy:
 
 def _pairs(correlation: Tensor) -> Tensor:
     """|corr| of each pair i < j, (N (N - 1) / 2,)."""
-    i, j = torch.triu_indices(len(correlation), len(correlation), offset=1)
+    i, j = torch.triu_indices(len(correlation), len(correlation), offset=1, device=correlation.device)
     return correlation[i, j].abs()
 
 

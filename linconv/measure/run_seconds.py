@@ -212,4 +212,4 @@ def random_data(info: DatasetInfo, batch: int, device: str) -> Dataset:
 
     test = EVALUATION_BATCH if input_size(info) <= 32 else batch
     content = cast("Any", None)  # nobody writes a result of this
-    return Dataset(info, *part(batch), *part(test), content, torch.arange(test), digest="")
+    return Dataset(info, *part(batch), *part(test), content, torch.arange(test, device="cpu"), digest="")

@@ -103,7 +103,7 @@ def _orthogonal_iteration(filters: Tensor, r_n: int, r_c: int) -> tuple[Tensor, 
     relative to the filters changes by less than `ENOUGH`.
     """
     right = _leading(filters.transpose(0, 1), r_c)
-    size, error = filters.norm().clamp_min(torch.finfo(filters.dtype).tiny), torch.tensor(math.inf)
+    size, error = filters.norm().clamp_min(torch.finfo(filters.dtype).tiny), filters.new_tensor(math.inf)
     for sweep in range(SWEEPS):
         left = _leading(torch.einsum("nchw,ca->nahw", filters, right), r_n)
         projected = torch.einsum("nchw,nb->cbhw", filters, left)

@@ -78,7 +78,7 @@ class WConv2d(ConvReplacement):
 
     @torch.no_grad()
     def reset_parameters(self) -> None:
-        self.density.copy_(torch.tensor(self._start))
+        self.density.copy_(torch.tensor(self._start, device=self.density.device))
         if self.init == SOURCE:
             nn.init.kaiming_normal_(self.filters, mode="fan_out", nonlinearity="relu")
         else:

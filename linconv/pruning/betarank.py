@@ -48,7 +48,7 @@ class _Spread:
     """Mean and sum of squared differences from it, over the first dimension of tensors that come one after another."""
 
     def __init__(self) -> None:
-        self.count, self.mean, self.squares = 0, torch.zeros(()), torch.zeros(())
+        self.count, self.mean, self.squares = 0, *torch.zeros(2, device="cpu")
 
     def add(self, values: Tensor) -> None:
         count, mean = len(values), values.mean(0)

@@ -79,9 +79,9 @@ class FusedFilters(nn.Module):
 
     def __init__(self, rows: int, inputs: int) -> None:
         super().__init__()
-        self.register_buffer("rows", torch.arange(rows))
-        self.register_buffer("live", torch.ones(inputs, dtype=torch.bool))
-        self.register_buffer("temperature", torch.ones(()))
+        self.register_buffer("rows", torch.arange(rows, device="cpu"))
+        self.register_buffer("live", torch.ones(inputs, dtype=torch.bool, device="cpu"))
+        self.register_buffer("temperature", torch.ones((), device="cpu"))
 
     def forward(self, weight: Tensor) -> Tensor:
         filters = weight.flatten(1)
@@ -97,7 +97,7 @@ class KeptRows(nn.Module):
 
     def __init__(self, rows: int) -> None:
         super().__init__()
-        self.register_buffer("rows", torch.arange(rows))
+        self.register_buffer("rows", torch.arange(rows, device="cpu"))
 
     def forward(self, vector: Tensor) -> Tensor:
         return torch.zeros_like(vector).index_copy(0, self.rows, vector[self.rows])
@@ -112,13 +112,13 @@ class FilterFusion(Criterion):
                 if member.side != "out":
                     continue
                 module = model.get_submodule(member.layer)
-                for name in [name for name, _ in module.named_parameters(recurse=False)]:
+                for name, parameter in list(module.named_parameters(recurse=False)):
                     if dimension(module, "out", name) is None:
                         continue
                     made: nn.Module = KeptRows(left)
                     if isinstance(module, nn.Conv2d) and name == WEIGHT:
                         made = FusedFilters(left, module.in_channels // module.groups)
-                    parametrize.register_parametrization(module, name, made)
+                    parametrize.register_parametrization(module, name, made.to(parameter.device))
 
     @torch.no_grad()
     def at_epoch(self, model: nn.Module, epoch: int, epochs: int) -> None:
@@ -141,7 +141,7 @@ class FilterFusion(Criterion):
             for member in group.members:
                 if member.side == "in":
                     feeds.setdefault(member.layer, []).append(i)
-        kept = [torch.arange(group.size) for group in groups]
+        kept = [torch.arange(group.size, device="cpu") for group in groups]
         for i, (group, left) in enumerate(zip(groups, self.plan.left, strict=True)):
             layers = [name for name, _ in producers(model, group)]
             ready = [name for name in layers if all(j < i for j in feeds.get(name, ()))] or layers
@@ -171,7 +171,7 @@ class FilterFusion(Criterion):
         for group in self.plan.groups:
             member, parametrisation = next(iter(self._parametrisations(model, group.members)))
             of = dict(zip(member.positions.tolist(), member.channels.tolist(), strict=True))
-            chosen.append(torch.tensor(sorted(of[row] for row in parametrisation.rows.tolist())))
+            chosen.append(torch.tensor(sorted(of[row] for row in parametrisation.rows.tolist()), device="cpu"))
         return tuple(chosen)
 
     def fold(self, model: nn.Module) -> None:
@@ -194,6 +194,6 @@ class FilterFusion(Criterion):
 
 def _positions(member: Member, kept: Tensor, size: int) -> Tensor:
     """Where a layer has the channels `kept`, ascending."""
-    stays = torch.zeros(size, dtype=torch.bool)
+    stays = torch.zeros(size, dtype=torch.bool, device="cpu")
     stays[kept] = True
     return member.positions[stays[member.channels]].sort().values

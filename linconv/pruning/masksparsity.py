@@ -62,7 +62,7 @@ class MaskSparsity(Criterion):
         return torch.stack([super().penalty(model), *(s.abs().sum() for s in self._masked(model))]).sum()
 
     def choose(self, model: nn.Module, images: Images) -> tuple[Tensor, ...]:
-        scales = torch.cat([s.detach().abs() for s in self._masked(model)] or [torch.empty(0)])
+        scales = torch.cat([s.detach().abs() for s in self._masked(model)] or [torch.empty(0, device="cpu")])
         if above := int((scales > THRESHOLD).sum()):
             log.warning("pruning: %d of %d masked scales are above %g when they are cut", above, len(scales), THRESHOLD)
         return tuple(self._kept)
@@ -82,7 +82,7 @@ class MaskSparsity(Criterion):
             for name, norm in self._norms(model, group):
                 if name not in self._indices:
                     member = next(m for m in group.members if m.layer == name)
-                    gone = torch.ones(group.size, dtype=torch.bool)
+                    gone = torch.ones(group.size, dtype=torch.bool, device="cpu")
                     gone[kept] = False
                     self._indices[name] = member.positions[gone[member.channels]].to(norm.weight.device)
                 yield norm.weight[self._indices[name]]

@@ -86,7 +86,7 @@ class Check(NamedTuple):
     subject: Subject
 
     def __call__(self) -> None:
-        with warnings.catch_warnings(), torch.random.fork_rng(devices=[]):
+        with warnings.catch_warnings(), torch.random.fork_rng(devices=[]), torch.device("cpu"):
             warnings.simplefilter("ignore")
             torch.manual_seed(0)
             CHECKS[self.name](self.subject)
@@ -110,9 +110,10 @@ def check_method(method: Method, **options: Any) -> Report:
         ValueError: an unknown name.
         UnsupportedConvError: the method replaces no convolution of the grid.
     """
-    subject = subject_of(method, **options)
     passed, failed = [], {}
-    _ = subject.first
+    with torch.device("cpu"):
+        subject = subject_of(method, **options)
+        _ = subject.first
     for name in CHECKS:
         try:
             Check(name, subject)()
@@ -121,7 +122,8 @@ def check_method(method: Method, **options: Any) -> Report:
         else:
             passed.append(name)
     try:
-        refused = subject.refused
+        with torch.device("cpu"):
+            refused = subject.refused
     except AssertionError:  # a check has reported it
         refused = {}
     report = Report(subject.name, tuple(passed), failed, refused)

@@ -123,7 +123,9 @@ class DeviceLoop(Loop):
         """Lay the epoch out on the device."""
         images, labels = source.whole(training.epoch)
         number, last = training.epoch, training.batches_per_epoch
-        rates = torch.tensor([learning_rate(training.recipe, number, batch, last) for batch in range(last)])
+        rates = torch.tensor(
+            [learning_rate(training.recipe, number, batch, last) for batch in range(last)], device="cpu"
+        )
         if self._of is not training:
             self._of = training
             self._capture = self._make_capture()

@@ -178,7 +178,7 @@ class SeveralProcesses(Team):
         return bool(self._reduced([stop or self.asked], dist.ReduceOp.MAX)[0])
 
     def _reduced(self, values: Any, operation: Any) -> list[float]:
-        together = torch.tensor(values, dtype=torch.float64)
+        together = torch.tensor(values, dtype=torch.float64, device="cpu")
         with deferred():
             dist.all_reduce(together, operation, group=self._host)
         return together.tolist()

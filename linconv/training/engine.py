@@ -258,7 +258,7 @@ def evaluation_sums(forward: nn.Module, batches: Iterable[tuple[Tensor, Tensor]]
             loss = F.cross_entropy(logits.float(), y, reduction="sum")
             totals.append(torch.stack([loss.double(), (logits.argmax(1) == y).sum().double()]))
         samples += len(y)
-    return torch.stack(totals).sum(0) if totals else torch.zeros(2, dtype=torch.float64), samples
+    return torch.stack(totals).sum(0) if totals else torch.zeros(2, dtype=torch.float64, device="cpu"), samples
 
 
 def _finite(value: float) -> float | None:
