@@ -190,7 +190,7 @@ class ConvReplacement(Conv2dArguments):
         conv.weight = nn.Parameter(self.weight.detach().clone(memory_format=layout), learns)
         if self.bias is not None:
             conv.bias = nn.Parameter(self.bias.detach().clone(), self.bias.requires_grad)
-        carry_attributes(self, conv, getattr(self, "_own_attributes", vars(self)))
+        carry_attributes(self, conv, {*getattr(self, "_own_attributes", vars(self)), *dir(type(self))})
         return conv.train(self.training)
 
     @classmethod
@@ -201,7 +201,8 @@ class ConvReplacement(Conv2dArguments):
         of `fits`, new filters are drawn with the standard deviation of `conv`'s own.
 
         Raises:
-            UnsupportedConvError: the method cannot replace this convolution.
+            UnsupportedConvError: the method cannot replace this convolution, its filters contradict its arguments, or
+                somebody gave it an attribute whose name the layer needs.
             TypeError: `conv` is no `nn.Conv2d`.
             ValueError: an option out of its range, or filters that are not finite and that `init` shall fit.
         """
@@ -220,6 +221,10 @@ class ConvReplacement(Conv2dArguments):
             dtype=conv.weight.dtype,
             **(options | {"init": cls.inits[0]} if fit else options),
         )
+        if taken := sorted((vars(conv).keys() - PLAIN_ATTRIBUTES) & {*dir(layer)}):  # others wrote them
+            raise UnsupportedConvError(
+                f"it has an attribute `{taken[0]}`, a name with another meaning in {cls.__name__}; rename it"
+            )
         if conv.weight.device.type != "meta":  # where there are no values, there are none to start from
             with torch.no_grad():
                 if fit:

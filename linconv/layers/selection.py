@@ -12,7 +12,7 @@ from torch import nn
 from linconv.layers.arguments import UnsupportedConvError
 from linconv.layers.geometry import contradiction, geometry
 from linconv.layers.options import several_names
-from linconv.layers.replacement import ConvReplacement
+from linconv.layers.replacement import PLAIN_ATTRIBUTES, ConvReplacement
 from linconv.layers.replacing import replaced_method, tied
 
 
@@ -168,4 +168,5 @@ def _saves(layer_class: type[ConvReplacement], conv: nn.Conv2d, options: Mapping
 def blank(layer_class: type[ConvReplacement], conv: nn.Conv2d, options: Mapping[str, Any]) -> ConvReplacement:
     """The layer that would replace the convolution, without memory."""
     like = nn.Conv2d(**geometry(conv), bias=conv.bias is not None, device="meta", dtype=conv.weight.dtype)
+    vars(like).update({name: value for name, value in vars(conv).items() if name not in PLAIN_ATTRIBUTES})
     return layer_class.from_conv2d(like, **options)

@@ -40,7 +40,7 @@ def complexity(
 
     Args:
         model: any module that takes a batch of images, detection models included. It does not run, a copy of it does,
-            on the meta device where that is possible.
+            on the meta device where that is possible. Its hooks run in the copy: what they keep is of this run.
         input_shape: of one image, (c, h, w).
         batch_size: images per step, over which the weight-space form spreads its coefficient product.
         architecture, variant: names for the record.

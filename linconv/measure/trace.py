@@ -69,8 +69,9 @@ def trace_work(model: nn.Module, input_shape: tuple[int, ...]) -> Trace:
     check_values(model, "complexity", meta=True)
     with contextlib.suppress(Exception):  # whatever a forward raises that meets meta tensors
         return _trace(model, copied_to_meta(model), image_of(model, input_shape, "meta"))
+    full = copied(model)
     with running_on(one_image(input_shape)):
-        return _trace(model, copied(model), image_of(model, input_shape))
+        return _trace(model, full, image_of(model, input_shape))
 
 
 def _trace(model: nn.Module, copy: nn.Module, image: Tensor) -> Trace:

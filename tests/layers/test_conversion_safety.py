@@ -272,6 +272,23 @@ def test_tied_convolutions_stay_tied(caplog, tie):
     assert "2 left plain (0, …): it shares its parameters with another module" in caplog.text
 
 
+@pytest.mark.parametrize("name", ["filter_size", "basis", "stages", "mode", "coefficients", "primary_filters"])
+def test_an_attribute_whose_name_the_new_layer_needs_leaves_the_convolution_plain(caplog, name):
+    model = nn.Sequential(nn.Conv2d(3, 8, 3), nn.Conv2d(8, 8, 3))
+    setattr(model[0], name, 3)
+    convert(model, "L")
+    assert replaced_layers(model) == ["1"]
+    assert f"1 left plain (0): it has an attribute `{name}`, a name with another meaning in Lin" in caplog.text
+    assert getattr(model[0], name) == 3
+    assert linconv.complexity(model, (3, 8, 8)).params == sum(p.numel() for p in model.parameters())
+
+
+def test_a_folded_layer_has_no_attribute_of_the_layer_and_can_be_converted_again():
+    model = fold(linconv.set_mode(convert(nn.Sequential(nn.Conv2d(3, 8, 3)), "L"), "feature"))
+    assert vars(model[0]).keys() == vars(nn.Conv2d(1, 1, 1)).keys()
+    assert replaced_layers(convert(model, "L")) == ["0"]
+
+
 def tied_by_memory(**options):
     """Convolutions whose filters are two parameters with one memory, of the first the second half."""
     model = nn.Sequential(*(nn.Conv2d(8, 8, 3, padding=1, **options) for _ in range(3)))

@@ -3,6 +3,7 @@
 import io
 import itertools
 import math
+import threading
 
 import pytest
 import torch
@@ -297,3 +298,11 @@ def test_quantized_modules_are_said_to_be_left_out():
     model = nn.Sequential(q.Quantize(1.0, 0, torch.quint8), q.Linear(8, 4), q.DeQuantize())
     with pytest.warns(UserWarning, match=r"parameters nor work of 1 quantized module\(s\) are counted: 1; count the"):
         assert complexity(model, (1, 1, 8)).params == 0
+
+
+def test_a_model_that_cannot_be_copied_is_not_said_not_to_run():
+    model = nn.Sequential(nn.Conv2d(3, 8, 3))
+    model.lock = threading.Lock()
+    with pytest.raises(Exception, match="lock") as raised:
+        complexity(model, (3, 8, 8))
+    assert "does not run" not in str(raised.value)
