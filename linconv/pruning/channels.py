@@ -18,11 +18,10 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from linconv.config.errors import UserError
 from linconv.config.rules import check_size
 from linconv.layers import ConvReplacement
-from linconv.layers.copies import copied
 from linconv.layers.images import check_values, image_of
 from linconv.layers.options import several_names
-from linconv.layers.replacing import check_module, replace_modules, tied
-from linconv.pruning.following import followed, tied_channels
+from linconv.layers.replacing import check_module, tied
+from linconv.pruning.following import followed, is_frozen_norm, tied_channels, traceable
 
 log = logging.getLogger("linconv")
 Side = Literal["out", "in"]
@@ -71,7 +70,7 @@ def channel_groups(
     check_size(input_shape, "input_shape")
     exclude = several_names(exclude, "exclude: a list of names of layers", "classifier")
     _check_plain(model)
-    model = _traceable(model)
+    model = traceable(model)
     names = {module: name for name, module in model.named_modules()}
     excluded = _named(model, exclude)
     graph = followed(model, image_of(model, input_shape), names)
@@ -105,28 +104,6 @@ def channel_groups(
     if not groups:
         raise UserError(f"{NOTHING}: {unmet[0]} {UNMET}" if unmet else NOTHING)
     return tuple(sorted(groups, key=lambda g: order[g.name]))
-
-
-def _traceable(model: nn.Module) -> nn.Module:
-    """A copy of a model that torch-pruning can follow, which takes it to where gradients go and sets it to eval mode.
-
-    Frozen parameters learn in it, and frozen batch norms, which have buffers alone, are batch norms.
-    """
-    model = copied(model)
-    frozen = {module: module.get_buffer("weight") for module in model.modules() if _is_frozen_norm(module)}
-    norms = {m: nn.BatchNorm2d(len(w), device=w.device, dtype=w.dtype) for m, w in frozen.items()}
-    model = replace_modules(model, norms)
-    for parameter in model.parameters():
-        if parameter.is_floating_point():
-            parameter.requires_grad_(True)
-    return model
-
-
-def _is_frozen_norm(module: nn.Module) -> bool:
-    """Whether a module is a batch norm whose parameters are buffers, as torchvision and others have it."""
-    tensors = ("weight", "bias", "running_mean", "running_var")
-    name = "FrozenBatchNorm"
-    return any(name in cls.__name__ for cls in type(module).__mro__) and all(t in module._buffers for t in tensors)
 
 
 def _has_channels(module: object) -> bool:
@@ -186,7 +163,7 @@ def _check_channels(root: Member, members: Sequence[Member]) -> None:
 
 def dimension(module: nn.Module, side: Side, tensor: str) -> int | None:
     """The dimension of a layer's tensor (`weight`, `bias`, `running_mean`, …) that counts the channels of that side."""
-    if isinstance(module, _BatchNorm) or _is_frozen_norm(module):
+    if isinstance(module, _BatchNorm) or is_frozen_norm(module):
         return None if tensor == "num_batches_tracked" else 0
     if side == "in":
         return 1 if tensor == "weight" else None
@@ -290,13 +267,13 @@ _SIZES: dict[type, dict[Side, tuple[str, ...]]] = {
 def _size_names(module: nn.Module, side: Side) -> tuple[str, ...]:
     if _is_depthwise(module):
         return ("out_channels", "in_channels", "groups")
-    if _is_frozen_norm(module):
+    if is_frozen_norm(module):
         return ("num_features",) if hasattr(module, "num_features") else ()
     return next(names[side] for kind, names in _SIZES.items() if isinstance(module, kind))
 
 
 def _size(module: nn.Module, side: Side) -> int:
-    if _is_frozen_norm(module):
+    if is_frozen_norm(module):
         return len(module.get_buffer("weight"))
     return int(getattr(module, _size_names(module, side)[0]))
 

@@ -10,9 +10,33 @@ import torch
 from torch import Tensor, nn
 
 from linconv.config.errors import UserError, first_line
+from linconv.layers.copies import copied
 from linconv.layers.images import one_image, running_on
+from linconv.layers.replacing import replace_modules
 
 MOST_POSITIONS = 64  # of the channels of a layer, relative to the largest dimension of all parameters
+
+
+def traceable(model: nn.Module) -> nn.Module:
+    """A copy of a model that torch-pruning can follow, which takes it to where gradients go and sets it to eval mode.
+
+    Frozen parameters learn in it, and frozen batch norms, which have buffers alone, are batch norms.
+    """
+    model = copied(model)
+    frozen = {module: module.get_buffer("weight") for module in model.modules() if is_frozen_norm(module)}
+    norms = {m: nn.BatchNorm2d(len(w), device=w.device, dtype=w.dtype) for m, w in frozen.items()}
+    model = replace_modules(model, norms)
+    for parameter in model.parameters():
+        if parameter.is_floating_point():
+            parameter.requires_grad_(True)
+    return model
+
+
+def is_frozen_norm(module: nn.Module) -> bool:
+    """Whether a module is a batch norm whose parameters are buffers, as torchvision and others have it."""
+    tensors = ("weight", "bias", "running_mean", "running_var")
+    name = "FrozenBatchNorm"
+    return any(name in cls.__name__ for cls in type(module).__mro__) and all(t in module._buffers for t in tensors)
 
 
 def followed(model: nn.Module, image: Tensor, names: Mapping[nn.Module, str]) -> Any:
