@@ -29,7 +29,7 @@ from linconv.deploy.reading import DESCRIPTION, TENSORS, ModelFileError, read_fi
 from linconv.layers.copies import copied
 from linconv.layers.images import check_values
 from linconv.layers.options import several_names
-from linconv.layers.replacing import check_module
+from linconv.layers.replacing import check_module, replace_modules
 from linconv.results.provenance import versions
 
 # Modules of other packages are imported only where the reader trusts them: importing runs code.
@@ -130,7 +130,7 @@ def load(
     skeleton = copied(model) if isinstance(model, nn.Module) else model() if model is not None else None
     if skeleton is not None:
         check_module(skeleton)
-    return _Builder(path, description.modules, tensors, skeleton, (*TRUSTED, *trusted)).module("")
+    return _Builder(path, description.modules, tensors, skeleton, (*TRUSTED, *trusted)).model()
 
 
 def _device(device: torch.device | str) -> str:
@@ -155,6 +155,12 @@ class _Builder:
         self.skeleton = {} if skeleton is None else dict(skeleton.named_modules(remove_duplicate=False))
         self.built: dict[str, nn.Module | None] = {}
         self.placed: dict[str, Tensor] = {}
+        self.renewed: dict[nn.Module | Tensor, nn.Module | Tensor] = {}  # what the given model has, by what it becomes
+        self.kept: dict[nn.Module, str] = {}  # modules of the given model, with their names
+
+    def model(self) -> nn.Module:
+        """The whole model. Whatever attributes of the given one refer to is what the file has in its place."""
+        return replace_modules(self.module(""), self.renewed)
 
     def module(self, name: str) -> nn.Module:
         """The module of a name, made once."""
@@ -169,13 +175,33 @@ class _Builder:
         said = self.described[name]
         children = {n: None if child is None else self.module(child) for n, child in said.children.items()}
         module = self._rebuilt(name, said) if self._describes(said) else self._taken(name, said)
+        parameters = {n: self._parameter(name, s) for n, s in said.parameters.items()}
+        buffers = {n: self._tensor(name, s) for n, s in said.buffers.items()}
+        module = self._in_place(name, module, parameters | buffers)
         module.__dict__["_modules"] = children
-        module._parameters = {n: self._parameter(name, s) for n, s in said.parameters.items()}
-        module._buffers = {n: self._tensor(name, s) for n, s in said.buffers.items()}
+        module._parameters = parameters
+        module._buffers = buffers
         module._non_persistent_buffers_set = {n for n, s in said.buffers.items() if s is not None and s.transient}
         module.training = said.training
         self.built[name] = module
         return module
+
+    def _in_place(self, name: str, module: nn.Module, tensors: Mapping[str, Tensor | None]) -> nn.Module:
+        """The module, as the object that the given model has under its name where both are of one class."""
+        given = self.skeleton.get(name)
+        if given is None or given in self.kept:
+            return module
+        for n, old in (*given._parameters.items(), *given._buffers.items()):
+            if old is not None and (new := tensors.get(n)) is not None:
+                self.renewed[old] = new
+        if type(given) is not type(module):
+            self.renewed[given] = module
+            return module
+        self.kept[given] = name
+        if given is not module:
+            vars(given).clear()
+            vars(given).update(vars(module))
+        return given
 
     def error(self, name: str, what: str) -> ModelFileError:
         """An error about one module, in one line."""
@@ -232,6 +258,8 @@ class _Builder:
         module = self.skeleton.get(name)
         if module is None:
             raise self.error(name, "the given model has no such module")
+        if module in self.kept:
+            raise self.error(name, f"one module with '{self.kept[module]}' in the given model, two in the file")
         if path_of(type(module)) != said.cls:
             raise self.error(
                 name,

@@ -177,22 +177,26 @@ def _first_address(tensor: Tensor) -> int:
         return 0
 
 
-def replace_modules(model: nn.Module, replacements: Mapping[Any, nn.Module]) -> nn.Module:
+def replace_modules(model: nn.Module, replacements: Mapping[Any, Any]) -> nn.Module:
     """Put each replacement wherever its original is in a module of the model.
 
     It may be registered, or in a list, tuple, named tuple, set, deque, dictionary (as a key, too), dataclass, namespace
     or partial, or one of its methods may be there. What a function or an object of another class keeps is not found.
+
+    Args:
+        replacements: modules for modules, tensors for tensors.
     """
     for parent in list(model.modules()):
         for name, value in list(vars(parent).items()):
             if (changed := _replaced(value, replacements)) is not value:
                 vars(parent)[name] = changed
-    return replacements.get(model, model)
+    changed: nn.Module = replacements.get(model, model)
+    return changed
 
 
-def _replaced(value: Any, replacements: Mapping[Any, nn.Module], depth: int = MAX_DEPTH) -> Any:
+def _replaced(value: Any, replacements: Mapping[Any, Any], depth: int = MAX_DEPTH) -> Any:
     """A value with the replacements in it; what can be changed is changed in place."""
-    if isinstance(value, nn.Module):
+    if isinstance(value, nn.Module | Tensor):
         return replacements.get(value, value)
     if isinstance(value, MethodType):
         other = _replaced(value.__self__, replacements, 0)

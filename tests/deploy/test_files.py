@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import copy
+import functools
 import json
 import os
 import re
+import types
 
 import pytest
 import torch
@@ -205,3 +207,61 @@ def test_files_have_the_permissions_of_any_new_file(tmp_path):
     made[0].chmod(0o640)
     save(nn.Conv2d(3, 4, 1), made[0])
     assert made[0].stat().st_mode & 0o777 == 0o640
+
+
+class Stages(nn.Module):
+    """A model that refers to its convolutions, and to the filters of one, a second time."""
+
+    def __init__(self, kind):
+        super().__init__()
+        self.a, self.b = nn.Conv2d(3, 8, 3, padding=1), nn.Conv2d(8, 8, 3, padding=1)
+        self.last = nn.Conv2d(8, 8, 1, bias=False)
+        self.kind, self.filters = kind, {"last": [self.last.weight]}
+        if kind == "list":
+            self.stages = [self.a, self.b]
+        elif kind == "methods":
+            self.stages = [self.a.forward, functools.partial(self.b.forward)]
+        else:
+            self.stages = types.SimpleNamespace(a=self.a, b=self.b)
+
+    def forward(self, x):
+        for stage in vars(self.stages).values() if self.kind == "object" else self.stages:
+            x = stage(x).relu()
+        return nn.functional.conv2d(self.last(x), self.filters["last"][0])
+
+
+@pytest.mark.parametrize("given", ["model", "function"])
+@pytest.mark.parametrize(
+    ("kind", "converted"), [("list", False), ("list", True), ("methods", False), ("object", False)]
+)
+def test_second_references_of_the_given_model_are_to_what_the_file_has(tmp_path, x, kind, converted, given):
+    torch.manual_seed(0)
+    model = Stages(kind)
+    if converted:
+        linconv.convert(model, "L", include=["a", "b"])
+    path = save(model, tmp_path / "m.safetensors")
+    plain = Stages(kind)
+    before = plain(x)
+    found = load(path, plain if given == "model" else lambda: Stages(kind))
+    assert_same(found, model, x)
+    assert found.filters["last"][0] is found.last.weight
+    assert torch.equal(plain(x), before)
+
+
+def test_a_recurrent_network_keeps_its_weights_in_a_list(tmp_path):
+    torch.manual_seed(0)
+    model, x = nn.LSTM(4, 5), torch.rand(3, 2, 4)
+    found = load(save(model, tmp_path / "m.safetensors"), nn.LSTM(4, 5))
+    assert torch.equal(found(x)[0], model(x)[0])
+    assert found._flat_weights[0] is found.weight_ih_l0
+
+
+def test_one_given_module_cannot_be_two_of_the_file(tmp_path):
+    def model(tie):
+        made = nn.Sequential(Own(), Own())
+        made[1] = made[0] if tie else made[1]
+        return made
+
+    path = save(model(tie=False), tmp_path / "m.safetensors")
+    with pytest.raises(ModelFileError, match="1: one module with '0' in the given model, two in the file"):
+        load(path, model(tie=True))
