@@ -10,7 +10,7 @@ import logging
 import math
 import sys
 import types
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -19,11 +19,14 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
 from linconv.layers.geometry import asks_for_channels_last
+from linconv.layers.replacing import modules_and_tensors
 
 log = logging.getLogger("linconv")
 
 FORMAT_VERSION: Literal[1] = 1
-_STATE = frozenset(vars(nn.Module()))  # what every module has: tensors, children, hooks
+STATE = frozenset(vars(nn.Module()))  # what every module has: tensors, children, hooks
+_COMPILED = "_compiled_call_impl"  # what `module.compile()` leaves
+LOST = "values that are not in the file"
 HOOKED = "has hooks, which a file does not hold"
 _HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 
@@ -42,7 +45,7 @@ class Stored(_Strict):
 
 
 class Module(_Strict):
-    """One module. `opaque` says why it cannot be rebuilt without a model at hand; its `attributes` are left out then.
+    """One module. `opaque` says why it cannot be rebuilt without a model at hand; `attributes` are those JSON can hold.
 
     `children` are names within `Description.modules`; a module that is registered twice has one entry.
     """
@@ -77,6 +80,7 @@ def describe(model: nn.Module) -> tuple[dict[str, Module], dict[str, Tensor]]:
         ValueError: a module of linconv has hooks, which no file holds, or a tensor has no values.
     """
     first = {module: name for name, module in model.named_modules()}
+    held = {*first, *model.parameters(), *model.buffers()}
     tensors: dict[str, Tensor] = {}
     names: dict[int, str] = {}
 
@@ -92,11 +96,11 @@ def describe(model: nn.Module) -> tuple[dict[str, Module], dict[str, Tensor]]:
 
     found = {}
     for module, owner in first.items():
-        said = _say_module(module)
+        said = _say_module(module, held)
         if any(getattr(module, hooks) for hooks in _HOOKS):
             if type(module).__module__.startswith("linconv."):  # no plain model has it, with hooks of its own
                 raise ValueError(f"{owner or 'the model'} {HOOKED}; remove them before saving")
-            said = {"opaque": HOOKED}
+            said["opaque"] = HOOKED
         found[owner] = Module(
             **{"class": path_of(type(module))},
             **said,
@@ -120,6 +124,13 @@ def warn_of_opaque(file: Path, modules: Mapping[str, Module]) -> None:
             f" and of {len(hooked) - 1} more" if hooked[1:] else "",
         )
     opaque = {name or "the model": said.opaque for name, said in modules.items() if said.opaque}
+    if lost := [name for name, reason in opaque.items() if reason.endswith(LOST)]:
+        log.warning(
+            "save: %s%s: %s; loaded, it has those of the model that linconv.load is given",
+            lost[0],
+            f" and {len(lost) - 1} more" if lost[1:] else "",
+            opaque[lost[0]],
+        )
     if opaque:
         first = next(iter(opaque))
         log.warning(
@@ -146,19 +157,29 @@ def find(path: str) -> Any:
     return found
 
 
-def _say_module(module: nn.Module) -> dict[str, Any]:
+def _say_module(module: nn.Module, held: Set[object]) -> dict[str, Any]:
+    """The attributes of a module that JSON can hold, and why it is opaque where that is not all.
+
+    Args:
+        held: the modules and tensors that the file holds.
+    """
     cls = type(module)
-    if cls.__module__ == "__main__" or find(path_of(cls)) is not cls:
-        return {"opaque": f"its class {cls.__qualname__} cannot be imported by name"}
+    unnamed = cls.__module__ == "__main__" or find(path_of(cls)) is not cls
+    reasons = [f"its class {cls.__qualname__} cannot be imported by name"] if unnamed else []
+    keeps_more = cls.get_extra_state is not nn.Module.get_extra_state
     attributes = {}
     for name, value in vars(module).items():
-        if name in _STATE:
+        if name in STATE or name == _COMPILED:
             continue
         try:
             attributes[name] = say(value)
         except Undescribable as error:
-            return {"opaque": f"its attribute '{name}' holds {error}"}
-    return {"attributes": attributes}
+            leaves = list(modules_and_tensors(value))
+            if any(leaf not in held for leaf in leaves) or (keeps_more and not leaves):
+                reasons.insert(0, f"its attribute '{name}' holds {LOST}")
+            else:
+                reasons.append(f"its attribute '{name}' holds {error}")
+    return {"attributes": attributes, "opaque": next(iter(reasons), None)}
 
 
 def say(value: Any) -> Any:

@@ -14,22 +14,25 @@ from torch import Tensor, nn
 from linconv.config.errors import UserError
 from linconv.deploy.description import (
     FORMAT_VERSION,
+    STATE,
     Description,
     Module,
     Stored,
+    Undescribable,
     describe,
     find,
     path_of,
+    say,
     unsay,
     warn_of_opaque,
 )
 from linconv.deploy.optional import needed
 from linconv.deploy.paths import readable_by_others, writable, writing
 from linconv.deploy.reading import DESCRIPTION, TENSORS, ModelFileError, read_file
-from linconv.layers.copies import copied
+from linconv.layers.copies import copied, unwrapped
 from linconv.layers.images import check_values
 from linconv.layers.options import several_names
-from linconv.layers.replacing import check_module, replace_modules
+from linconv.layers.replacing import check_module, replace_modules, without_wrapper
 from linconv.results.provenance import versions
 
 # Modules of other packages are imported only where the reader trusts them: importing runs code.
@@ -43,10 +46,12 @@ def save(model: nn.Module, path: Path | str) -> Path:
     train/eval state. `load` rebuilds modules of torch, torchvision and linconv from the description alone. A module of
     any other class needs its class, or a model of the same classes: see `load`. A module that holds more than a file
     can, as those of torchvision's detection models do, or that has hooks, as those of Hugging Face have after a call,
-    always needs such a model, and a WARNING says so.
+    always needs such a model, and a WARNING says so. Another one names attributes with tensors that no module registers
+    as a parameter or buffer: their values are not in the file.
 
     Args:
-        model: any module. Tensors in several places are stored once and shared again when loaded.
+        model: any module; of one in DistributedDataParallel or torch.compile, the module inside is saved. Tensors in
+            several places are stored once and shared again when loaded.
         path: a name that ends in ".safetensors", for one file that has the description in its header; a name without
             a suffix is a folder, made where it is missing, which gets "model.safetensors" and "config.json", the
             layout of model hubs.
@@ -56,12 +61,14 @@ def save(model: nn.Module, path: Path | str) -> Path:
 
     Raises:
         ValueError: a layer of linconv has hooks, or a tensor no values: it is lazy, or on the meta device.
-        UserError: `model` is no module, or `path` cannot be written: its folder is missing, or it has the suffix of
-            another kind of file, such as ".pt".
+        UserError: `model` is no module; or one of its modules is of TorchScript or FSDP, or has a wrapper on its own;
+            or `path` cannot be written: its folder is missing, or it has the suffix of another kind of file, such as
+            ".pt".
         MissingPackageError: safetensors is not installed.
     """
     safetensors = needed("safetensors.torch", "saving a model")
     check_module(model)
+    model = without_wrapper(model, "save")
     check_values(model, "save")
     path = Path(path)
     single = path.suffix == ".safetensors"
@@ -107,8 +114,9 @@ def load(
     """The model that `save` wrote, equal in every tensor.
 
     Modules of torch, torchvision and linconv are rebuilt from the description. Modules of other classes are taken
-    from `model`: the plain network of the same classes, before any conversion, with any values. Without `model`
-    their classes are imported from the packages that `trust` names.
+    from `model`: the plain network of the same classes, before any conversion, with any values and any options: of
+    its attributes, those that the file holds become the file's. Without `model` their classes are imported from the
+    packages that `trust` names.
 
     Args:
         path: the file, or the folder.
@@ -127,9 +135,10 @@ def load(
     if model is not None and not callable(model):
         check_module(model)
     description, tensors = read_file(path, device)
-    skeleton = copied(model) if isinstance(model, nn.Module) else model() if model is not None else None
+    skeleton = copied(unwrapped(model)) if isinstance(model, nn.Module) else model() if model is not None else None
     if skeleton is not None:
         check_module(skeleton)
+        skeleton = unwrapped(skeleton)
     return _Builder(path, description.modules, tensors, skeleton, (*TRUSTED, *trusted)).model()
 
 
@@ -138,6 +147,13 @@ def _device(device: torch.device | str) -> str:
         return str(torch.device(device))
     except (RuntimeError, TypeError) as error:
         raise UserError(f"device: {next(iter(str(error).splitlines()), '')}") from None
+
+
+def _says(value: Any, said: Any) -> bool:
+    try:
+        return bool(say(value) == said)
+    except Undescribable:
+        return False
 
 
 class _Builder:
@@ -218,19 +234,19 @@ class _Builder:
         cls = self._class(name, said.cls)
         module: nn.Module = cls.__new__(cls)
         nn.Module.__init__(module)
+        module.__setstate__({n: self._value(name, n, value) for n, value in said.attributes.items()})
+        return module  # __setstate__ knows what older versions of a class did not have
+
+    def _value(self, name: str, attribute: str, said: Any) -> Any:
+        """The value of an attribute of a module."""
+        if attribute in STATE:
+            raise self.error(name, f"attribute '{attribute}' is no attribute of its own")
         try:
-            attributes = {
-                n: unsay(value, lambda path, base: self._class(name, path, base))
-                for n, value in said.attributes.items()
-            }
+            return unsay(said, lambda path, base: self._class(name, path, base))
         except ModelFileError:
             raise
         except (ValueError, TypeError, RecursionError) as error:
             raise self.error(name, str(error)) from None
-        if reserved := sorted(vars(module).keys() & attributes.keys()):
-            raise self.error(name, f"attribute '{reserved[0]}' is no attribute of its own")
-        module.__setstate__(attributes)  # which knows what older versions of a class did not have
-        return module
 
     def _class(self, name: str, path: str, base: type = nn.Module) -> Any:
         if not self._is_trusted(path):
@@ -269,6 +285,9 @@ class _Builder:
         for own, there in ((module._modules, said.children), (module._parameters, said.parameters)):
             if differ := sorted(own.keys() ^ there.keys()):
                 raise self.error(name, f"'{differ[0]}' is not both in the file and in the given model")
+        for n, value in said.attributes.items():
+            if n not in vars(module) or not _says(vars(module)[n], value):
+                vars(module)[n] = self._value(name, n, value)
         return module
 
     def _tensor(self, name: str, stored: Stored | None) -> Tensor | None:

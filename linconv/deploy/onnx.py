@@ -21,7 +21,7 @@ from linconv.deploy.optional import needed
 from linconv.deploy.paths import readable, writable, writing
 from linconv.layers.copies import copied
 from linconv.layers.images import check_sample, check_values, running_on, the_sample
-from linconv.layers.replacing import check_module
+from linconv.layers.replacing import check_module, without_wrapper
 
 log = logging.getLogger("linconv")
 MOVED = 0.33  # outputs of int8 that are useless differ by 0.8, good ones by 0.05
@@ -41,7 +41,8 @@ def export_onnx(
     with batch normalization folded in, export `linconv.optimize(model, x, forms=("folded",))` or `("feature",)`.
 
     Args:
-        model: takes and returns one tensor; on the CPU.
+        model: takes and returns one tensor; on the CPU. Of one in DistributedDataParallel or torch.compile, the module
+            inside is exported.
         sample_input: (n, c, h, w); the file is for this height and width.
         path: of the file; an existing file is replaced.
         dynamic_batch: the file takes any number of images; otherwise those of the sample, which engines run faster.
@@ -54,7 +55,7 @@ def export_onnx(
         ExportError: the model does not run on the sample, or not on the CPU, does not return one tensor, or cannot be
             exported; onnxruntime cannot run the file, or an output differs by more than `TOLERANCE` of the largest one.
         TypeError: `model` is no module, or `sample_input` no tensor.
-        UserError: `path` cannot be written.
+        UserError: `path` cannot be written; or a module is of TorchScript or FSDP, or has a wrapper on its own.
         MissingPackageError: onnx, onnxscript or onnxruntime is not installed.
     """
     for package in ("onnx", "onnxscript", *(["onnxruntime"] if check else [])):
@@ -63,16 +64,16 @@ def export_onnx(
     check_sample(sample_input)
     path = writable(path)
     check_values(model, "export_onnx")
-    model = copied(model).eval().requires_grad_(False)
+    model = copied(without_wrapper(model, "export")).eval().requires_grad_(False)
     sample = sample_input.detach()
-    _check_runs(model, sample)
+    _check_runs(copied(model), sample)  # a copy, as a pass may change what a model holds
     if dynamic_batch and len(sample) == 1:  # torch.export takes a size of 1 for a constant
         sample = torch.cat([sample, sample])
     shapes = ({0: torch.export.Dim("batch")},) if dynamic_batch else None
     try:
         with _quiet():
             program = torch.onnx.export(
-                model,
+                copied(model),
                 (sample,),
                 dynamo=True,
                 dynamic_shapes=shapes,
@@ -90,7 +91,7 @@ def export_onnx(
     if check:
         batches = [sample, *([torch.cat([sample, sample[:1]])] if dynamic_batch else [])]
         for batch in batches:
-            _check(model, batch, path)
+            _check(copied(model), batch, path)
     return path
 
 

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from linconv.config.errors import UserError
+from linconv.layers.copies import unwrapped
 
 MODULE_HOOKS = (
     "_forward_hooks",
@@ -60,6 +61,22 @@ def refuse_wrappers(model: nn.Module, kinds: tuple[type[nn.Module], ...], what: 
     for name, module in model.named_modules():
         if (reason := _wrapped(module)) and any(_is_a(inner, kinds) for inner in module.modules()):
             raise ValueError(f"{name or 'the model'} is {reason[0]}; {what} the model before {reason[1]}")
+
+
+def without_wrapper(model: nn.Module, what: str) -> nn.Module:
+    """The model inside torch.compile, DistributedDataParallel or DataParallel.
+
+    Args:
+        what: is done with it: "save" or "export".
+
+    Raises:
+        UserError: a module of it has such a wrapper on its own, or is of FSDP or TorchScript.
+    """
+    model = unwrapped(model)
+    for name, module in model.named_modules():
+        if (reason := _wrapped(module)) and module._compiled_call_impl is None:  # which module.compile() sets
+            raise UserError(f"{name or 'the model'} is {reason[0]}; {what} the model before {reason[1]}")
+    return model
 
 
 def _wrapped(module: nn.Module) -> tuple[str, str] | None:
@@ -190,8 +207,8 @@ def replace_modules(model: nn.Module, replacements: Mapping[Any, Any]) -> nn.Mod
         for name, value in list(vars(parent).items()):
             if (changed := _replaced(value, replacements)) is not value:
                 vars(parent)[name] = changed
-    changed: nn.Module = replacements.get(model, model)
-    return changed
+    root: nn.Module = replacements.get(model, model)
+    return root
 
 
 def _replaced(value: Any, replacements: Mapping[Any, Any], depth: int = MAX_DEPTH) -> Any:
@@ -261,6 +278,15 @@ def _replace_in_fields(value: Any, new: Callable[[Any], Any]) -> None:
 
 def _differ(some: Iterable[Any], others: Iterable[Any]) -> bool:
     return any(one is not other for one, other in zip(some, others, strict=True))
+
+
+def modules_and_tensors(value: Any, depth: int = MAX_DEPTH) -> Iterator[nn.Module | Tensor]:
+    """The modules and tensors in a value: itself, or in lists, tuples and dictionaries."""
+    if isinstance(value, nn.Module | Tensor):
+        yield value
+    elif isinstance(value, dict | list | tuple) and depth > 0:
+        for entry in value.values() if isinstance(value, dict) else value:
+            yield from modules_and_tensors(entry, depth - 1)
 
 
 def carry_attributes(source: nn.Module, target: nn.Module, own: Iterable[str]) -> None:

@@ -7,6 +7,7 @@ import functools
 import json
 import os
 import re
+import threading
 import types
 
 import pytest
@@ -17,6 +18,7 @@ from torch import nn
 import linconv
 from linconv.catalogue.methods import METHODS
 from linconv.config import Variant
+from linconv.config.errors import UserError
 from linconv.deploy import ModelFileError, load, save
 from linconv.pruning import pruned_network
 
@@ -265,3 +267,74 @@ def test_one_given_module_cannot_be_two_of_the_file(tmp_path):
     path = save(model(tie=False), tmp_path / "m.safetensors")
     with pytest.raises(ModelFileError, match="1: one module with '0' in the given model, two in the file"):
         load(path, model(tie=True))
+
+
+class Scaled(nn.Module):
+    """A model with options, which its outputs depend on, and with a state that its class keeps itself."""
+
+    def __init__(self, scale=1.0, act=None):
+        super().__init__()
+        self.conv, self.scale, self.sizes, self.seen, self.act = nn.Conv2d(3, 3, 1), scale, [1], 0, act
+
+    def forward(self, x):
+        x = self.conv(x) * self.scale * self.sizes[0]
+        return x if self.act is None else self.act(x)
+
+    def get_extra_state(self):
+        return self.seen
+
+    def set_extra_state(self, state):
+        self.seen = state
+
+
+@pytest.mark.parametrize("act", [None, lambda x: x.relu()])  # a function makes the module opaque
+def test_the_attributes_of_the_file_are_those_of_the_loaded_model(tmp_path, x, act):
+    model, plain = Scaled(5.0, act), Scaled(act=act)
+    model.sizes, model.seen = [3], 7
+    found = load(save(linconv.convert(model, "L"), tmp_path / "m.safetensors"), plain)
+    assert_same(found, model, x)
+    assert (found.scale, found.sizes, found.get_extra_state()) == (5.0, [3], 7)
+    assert (plain.scale, plain.sizes, plain.seen) == (1.0, [1], 0)
+
+
+@pytest.mark.parametrize("held", ["parameter", "tensor", "module", "state"])
+def test_save_names_values_that_are_not_in_the_file(tmp_path, caplog, held):
+    model = Scaled()
+    model.sizes = {"own": [model.conv.weight, model.conv]}  # these are
+    save(model, tmp_path / "a.safetensors")
+    assert not any("not in the file" in record.getMessage() for record in caplog.records)
+    caplog.clear()
+    model.act = {
+        "parameter": [nn.Parameter(torch.ones(1))],
+        "tensor": torch.ones(1),
+        "module": {"hidden": nn.Linear(1, 1)},
+        "state": threading.Lock(),
+    }[held]
+    save(model, tmp_path / "b.safetensors")
+    message = "save: the model: its attribute 'act' holds values that are not in the file; loaded, it has those of the"
+    assert caplog.records[0].getMessage().startswith(message)
+
+
+def test_a_wrapped_model_is_saved_as_the_one_inside(tmp_path, x):
+    model = nn.Sequential(linconv.LinearConv2d(3, 4, 3), nn.ReLU())
+    for wrapper in (nn.DataParallel, torch.compile):
+        assert_same(load(save(wrapper(model), tmp_path / "m.safetensors")), model, x)
+        own = Scaled(2.0)
+        assert_same(load(save(own, tmp_path / "m.safetensors"), wrapper(Scaled())), own, x)
+        assert_same(load(tmp_path / "m.safetensors", functools.partial(wrapper, Scaled())), own, x)
+    compiled = copy.deepcopy(model)
+    compiled.compile()
+    assert_same(load(save(compiled, tmp_path / "m.safetensors")), model, x)
+
+
+@pytest.mark.parametrize(
+    ("wrapper", "message"),
+    [
+        (torch.jit.script, "1 is a ScriptModule, whose code cannot change; save the model before torch.jit.script"),
+        (torch.compile, "1 is compiled by torch.compile, which keeps the old code; save the model before"),
+    ],
+)
+def test_parts_with_a_wrapper_of_their_own_are_refused(tmp_path, wrapper, message):
+    with pytest.raises(UserError, match=message):
+        save(nn.Sequential(nn.ReLU(), wrapper(nn.Conv2d(3, 4, 3))), tmp_path / "m.safetensors")
+    assert not list(tmp_path.iterdir())
