@@ -12,6 +12,8 @@ No scale of a primary filter may be 0. Of A = C R, C' = G2 C and R' = R G1^-1.
 from __future__ import annotations
 
 import copy
+import gc
+import weakref
 from collections.abc import Mapping
 from typing import Any
 
@@ -76,7 +78,7 @@ def _shifted(bias: Tensor | None, scale: Tensor, shift: Tensor) -> Tensor:
 
 
 class _Uses(TorchDispatchMode):
-    """Which operations outside the one allowed module take the output of a convolution."""
+    """Which operations outside the one allowed module take the output of a convolution, or keep it."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -94,13 +96,24 @@ class _Uses(TorchDispatchMode):
             if isinstance(leaf, Tensor) and id(leaf) in self.outputs:
                 self.users[self.outputs[id(leaf)][0]].add(self.inside)
 
+    def forget(self) -> None:
+        """Remember that those outputs are used that the model or its result still has: in an attribute, say."""
+        kept = [(layer, weakref.ref(output)) for layer, output in self.outputs.values()]
+        self.outputs.clear()
+        if any(output() is not None for _, output in kept):
+            gc.collect()  # what lies in a cycle that nobody has any more is not kept
+        for layer, output in kept:
+            if output() is not None:
+                self.users[layer].add(None)
+
 
 @torch.no_grad()
 def find_norms(model: nn.Module, sample_input: Tensor) -> dict[nn.Module, nn.Module]:
     """The batch normalization that may be folded into each convolution or layer in a convolution's place.
 
     One pass over `sample_input` shows them: the layer is called once, its output goes nowhere else than into a
-    `BatchNorm2d` or `SyncBatchNorm` with running statistics, which is called once, and neither has hooks.
+    `BatchNorm2d` or `SyncBatchNorm` with running statistics, which is called once, and neither has hooks. An output
+    that is there after the pass, in the model's result or in an attribute, goes elsewhere.
 
     Args:
         model: in evaluation mode.
@@ -112,7 +125,7 @@ def find_norms(model: nn.Module, sample_input: Tensor) -> dict[nn.Module, nn.Mod
     layers = [m for m in model.modules() if m not in inner and _takes_norm(m) and not has_hooks(m)]
     norms = [m for m in model.modules() if type(m) in NORMS and m.running_mean is not None and not has_hooks(m)]
     uses = _Uses()
-    sources: dict[nn.Module, list[Tensor]] = {}
+    sources: dict[nn.Module, list[int]] = {}  # the identities of what goes into a batch normalization
     calls: dict[nn.Module, int] = {}
 
     def made(layer: nn.Module, _: object, output: object) -> None:
@@ -123,7 +136,7 @@ def find_norms(model: nn.Module, sample_input: Tensor) -> dict[nn.Module, nn.Mod
 
     def enters(norm: nn.Module, arguments: tuple[Any, ...], named: Mapping[str, Any]) -> None:
         uses.inside = norm
-        sources.setdefault(norm, []).extend(tree_leaves((arguments, named)))
+        sources.setdefault(norm, []).extend(map(id, tree_leaves((arguments, named))))
 
     def leaves(norm: nn.Module, _: object, output: object) -> None:
         uses.inside = None
@@ -133,13 +146,15 @@ def find_norms(model: nn.Module, sample_input: Tensor) -> dict[nn.Module, nn.Mod
         handles += [norm.register_forward_pre_hook(enters, with_kwargs=True), norm.register_forward_hook(leaves)]
     try:
         with uses:
-            uses.note(model(sample_input))  # what the model returns is used outside
+            result = model(sample_input)
     finally:
         for handle in handles:
             handle.remove()
+    layers_of = {norm: uses.outputs.get(taken[0], (None,))[0] for norm, taken in sources.items() if len(taken) == 1}
+    uses.forget()
+    del result
     found: dict[nn.Module, nn.Module] = {}
-    for norm, taken in sources.items():
-        layer = uses.outputs.get(id(taken[0]), (None,))[0] if len(taken) == 1 else None
+    for norm, layer in layers_of.items():
         if layer is not None and calls[layer] == 1 and uses.users[layer] == {norm}:
             found[layer] = norm
     return found

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import copy
 import logging
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields, is_dataclass, replace
+from types import FunctionType, ModuleType
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -71,7 +73,7 @@ def _feature_forms(layer: ConvReplacement, norm: nn.Module | None, forms: Sequen
     return found
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def _exact(name: str, reference: Form, candidates: list[Form], x: Tensor) -> list[Form]:
     """The first candidate of every name whose outputs equal the layer's; a warning names the forms that have none."""
     expected = reference(x)
@@ -85,10 +87,41 @@ def _exact(name: str, reference: Form, candidates: list[Form], x: Tensor) -> lis
 
 
 def equal(found: object, expected: object) -> bool:
-    """Whether two outputs are equal up to rounding in their dtype: tensors by their largest value, else always."""
-    if not (isinstance(found, Tensor) and isinstance(expected, Tensor)) or not found.is_floating_point():
-        return True
-    if found.shape != expected.shape:
+    """Whether two outputs have as many tensors, of the same shapes and equal up to rounding in their dtype.
+
+    The tensors are those in lists, tuples, dictionaries and attributes of objects. Of integers the shapes count alone.
+    """
+    ours, theirs = list(_tensors(found, set())), list(_tensors(expected, set()))
+    return len(ours) == len(theirs) and all(_close(a, b) for a, b in zip(ours, theirs, strict=True))
+
+
+def _tensors(value: Any, seen: set[int]) -> Iterator[Tensor]:
+    """The tensors in an output, in order, however they are packed."""
+    if isinstance(value, Tensor):
+        yield value
+        return
+    if id(value) in seen or isinstance(value, nn.Module | type | ModuleType | FunctionType | str):
+        return
+    seen.add(id(value))
+    if isinstance(value, Mapping):
+        entries: Iterable[Any] = value.values()
+    elif isinstance(value, list | tuple):
+        entries = value
+    elif is_dataclass(value):
+        entries = [getattr(value, f.name, None) for f in fields(value)]
+    else:
+        entries = vars(value).values() if hasattr(value, "__dict__") else ()
+    for entry in list(entries):
+        yield from _tensors(entry, seen)
+
+
+def _close(found: Tensor, expected: Tensor) -> bool:
+    if found.shape != expected.shape or found.dtype != expected.dtype:
         return False
-    scale = expected.abs().max().clamp_min(torch.finfo(expected.dtype).tiny) if expected.numel() else 1.0
-    return bool(((found - expected).abs() <= torch.finfo(expected.dtype).eps ** 0.5 * scale).all())
+    if not (expected.is_floating_point() or expected.is_complex()) or not expected.numel():
+        return True
+    finfo = torch.finfo(expected.dtype)
+    sizes = expected.abs()
+    scale = torch.where(sizes.isfinite(), sizes, 0).max().clamp_min(finfo.tiny)
+    alike = (found == expected) | (found.isnan() & expected.isnan())  # infinities among them
+    return bool((alike | ((found - expected).abs() <= finfo.eps**0.5 * scale)).all())

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import copy
+import types
 
 import pytest
 import torch
+import torch.nn.functional as F
 import torchvision
 from torch import nn
 
 import linconv
 from linconv.layers.batch_norm import find_norms, fold_into_conv, fold_into_linear, scale_and_shift
+from linconv.layers.exact_forms import equal
 from linconv.layers.feature_space import FeatureSpace2d, Product2d, feature_space, product_form
 from linconv.layers.linear_conv import LinearConv2d
 
@@ -177,3 +180,50 @@ def test_all_norms_of_a_plain_network_are_folded(build):
     assert not any(isinstance(m, nn.BatchNorm2d) for m in optimized.modules())
     assert model.training
     assert largest(optimized(x), model.eval()(x)) < 1e-10
+
+
+class Packed(Block):
+    """Returns more than one tensor, which depend on the filters or on what comes before the norm."""
+
+    def __init__(self, pack):
+        super().__init__()
+        self.pack, self.kept = pack, None
+
+    def forward(self, x):
+        y = self.conv(x)
+        if self.pack == "attribute":
+            self.kept = {"maps": [y]}
+        z = self.norm(y)
+        match self.pack:
+            case "tied":
+                return F.conv_transpose2d(z, self.conv.weight), z
+            case "penalty":
+                return {"y": z, "penalty": self.conv.weight.square().sum()}
+            case "object":
+                return types.SimpleNamespace(before=y, y=z)
+            case "attribute":
+                return z
+
+
+@pytest.mark.parametrize("pack", ["tied", "penalty", "object", "attribute"])
+def test_a_norm_stays_whatever_the_outputs_are_packed_in(pack):
+    torch.manual_seed(0)
+    model, x = Packed(pack), torch.randn(2, 3, 9, 9)
+    model(3 * x + 1)
+    model.eval()
+    optimized = linconv.optimize(model, x)
+    assert equal(optimized(x), model(x))
+    assert equal(optimized.kept, model.kept)
+    assert any(isinstance(m, nn.BatchNorm2d) for m in optimized.modules())
+
+
+def test_outputs_are_compared_in_all_their_tensors():
+    a, b = torch.rand(3), torch.rand(3)
+    masked = a.masked_fill(torch.tensor([True, False, False]), -torch.inf)
+    for pack in (lambda t: (a, t), lambda t: {"a": [t]}, lambda t: types.SimpleNamespace(t=t), lambda t: t + 0j):
+        assert equal(pack(a), pack(a + 1e-8))
+        assert not equal(pack(a), pack(b))
+        assert equal(pack(masked), pack(masked.clone()))
+        assert not equal(pack(a), pack(masked))
+        assert not equal(pack(masked), pack(a))
+    assert not equal((a, b), (a,))
