@@ -67,7 +67,8 @@ def optimize(
         raise ValueError(f"forms: name at least one of {', '.join(FORMS)}")
     refuse_wrappers(model, (ConvReplacement, nn.Conv2d), "optimize")
     check_values(model, "optimize")
-    original, model = model, copied(model).eval()
+    original, model = model, copied(model).eval()  # a pass may change what a model holds: each runs on a copy
+    names = {module: name for name, module in model.named_modules()}
     with torch.no_grad(), running_on(the_sample(sample_input)):
         model(sample_input)
     shared = find_shared(model)
@@ -91,13 +92,19 @@ def optimize(
     for choice in choices:
         share_tensors(shared.groups, choice)
     chosen = _fastest_whole(model, choices, sample_input, timed=len(exact) > 1)  # one layer has been timed already
-    optimized = replace_modules(model, chosen or {}).requires_grad_(False)
-    if norms and not (chosen and _agrees(optimized, original, sample_input)):
+    wanted = {names[module]: new for module, new in (chosen or {}).items()}
+    if norms and not (chosen and _agrees(_changed(original, wanted), original, sample_input)):
         log.warning("optimize: batch normalization stays, for the model's outputs change without its modules")
         return optimize(original, sample_input, batch_norm=False, forms=forms)
     if chosen is None:
         log.warning("optimize: every layer stays as it is, for the model does not run with %s", " or ".join(forms))
-    return optimized
+    return _changed(original, wanted).requires_grad_(False)
+
+
+def _changed(original: nn.Module, wanted: Mapping[str, nn.Module]) -> nn.Module:
+    """A copy of a model, as it is before any pass, with other modules of these names."""
+    changed = copied(original).eval()
+    return replace_modules(changed, {changed.get_submodule(name): new for name, new in wanted.items()})
 
 
 def _staying(model: nn.Module, shared: Shared) -> set[nn.Module]:
@@ -142,19 +149,15 @@ def _replacements(choice: Mapping[nn.Module, Form], norms: Mapping[nn.Module, nn
     return found | {norms[layer]: nn.Identity() for layer in choice if layer in norms and choice[layer].norm is None}
 
 
-@torch.inference_mode()
+@torch.no_grad()  # a model may keep tensors, and those of inference mode would not train
 def _agrees(optimized: nn.Module, original: nn.Module, sample_input: Tensor) -> bool:
-    training = {module: module.training for module in original.modules()}
     try:
-        return equal(optimized(sample_input), original.eval()(sample_input))
+        return equal(optimized(sample_input), copied(original).eval()(sample_input))
     except (AttributeError, TypeError, RuntimeError):  # the model asks a module that is gone for something
         return False
-    finally:
-        for module, state in training.items():
-            module.training = state
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def _inputs(model: nn.Module, sample_input: Tensor) -> dict[nn.Module, Tensor]:
     """The input of every layer that one pass reaches, of its first call."""
     inputs: dict[nn.Module, Tensor] = {}
@@ -176,7 +179,7 @@ def _fastest(forms: Sequence[Form], x: Tensor | None) -> Form:
     return forms[0] if x is None else forms[_least(forms, x)]
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def _fastest_whole(
     model: nn.Module, choices: Sequence[dict[nn.Module, nn.Module]], sample_input: Tensor, *, timed: bool
 ) -> dict[nn.Module, nn.Module] | None:
@@ -212,7 +215,7 @@ def _runs(call: Callable[[Tensor], Any], x: Tensor) -> bool:
     return True
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def _least(calls: Sequence[Callable[[Tensor], Any]], x: Tensor) -> int:
     """Which call takes the least time: by its shortest block, for what else the machine does only adds to a block."""
     if len(calls) == 1:

@@ -118,7 +118,7 @@ def measure_layers(
     tune: Callable[[nn.Module, str], nn.Module] | None = None,
     seed: int = 0,
 ) -> Iterator[LayerLoss]:
-    """Measure layers one after another; the model is left as it is.
+    """Measure layers one after another; the model and the generator of random numbers are left as they are.
 
     Args:
         evaluate: gives the loss of a model.
@@ -127,19 +127,21 @@ def measure_layers(
         seed: of new filters, so that no layer's values depend on which came before it.
     """
     init = fitting_init(variant)
-    plain = evaluate(model)
+    plain = evaluate(copied(model))  # a copy, as a pass may change what a model holds
+    devices = list({p.device for p in model.parameters() if p.is_cuda})
     for name in names:
-        torch.manual_seed(seed)
-        options = {"init": init} if init else {}
-        replaced = (replace or _replaced)(copied(model), variant, include=[glob.escape(name)], **options)
-        conv, layer = model.get_submodule(name), replaced.get_submodule(name)
-        assert isinstance(conv, nn.Conv2d)
-        assert isinstance(layer, ConvReplacement)
-        params = sum(p.numel() for p in conv.parameters())
-        if tune is not None:
-            loss, plain = evaluate(tune(replaced, name)), evaluate(tune(copied(model), name))
-        else:
-            loss = evaluate(replaced)
+        with torch.random.fork_rng(devices=devices):
+            torch.manual_seed(seed)
+            options = {"init": init} if init else {}
+            replaced = (replace or _replaced)(copied(model), variant, include=[glob.escape(name)], **options)
+            conv, layer = model.get_submodule(name), replaced.get_submodule(name)
+            assert isinstance(conv, nn.Conv2d)
+            assert isinstance(layer, ConvReplacement)
+            params = sum(p.numel() for p in conv.parameters())
+            if tune is not None:
+                loss, plain = evaluate(tune(replaced, name)), evaluate(tune(copied(model), name))
+            else:
+                loss = evaluate(replaced)
         found = LayerLoss(name, params, params - layer.params_expected, plain, loss)
         log.info("%s: loss %.4f, plain %.4f, %d parameters saved", name, loss, plain, found.params_saved)
         yield found
@@ -183,14 +185,9 @@ def _replaced(model: nn.Module, variant: Variant, *, include: Sequence[str], **o
 
 @torch.no_grad()
 def mean_loss(model: nn.Module, loss: Loss, batches: Sequence[tuple[Any, Any]]) -> float:
-    """The loss of a model in evaluation mode, averaged over batches."""
-    training = {module: module.training for module in model.modules()}
+    """The loss of a model, which is put into evaluation mode, averaged over batches."""
     model.eval()
-    try:
-        values = [_value(_loss(loss, _outputs(model, x), y)) for x, y in batches]
-    finally:
-        for module, state in training.items():
-            module.training = state
+    values = [_value(_loss(loss, _outputs(model, x), y)) for x, y in batches]
     return math.fsum(values) / len(values)
 
 

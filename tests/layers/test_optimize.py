@@ -184,6 +184,32 @@ def test_a_model_that_keeps_a_tensor_of_its_last_pass_is_optimized():
     assert model.last is expected
 
 
+class Stateful(nn.Module):
+    """Makes a grid at its first call and counts its calls."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.norm, self.grid = nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), None
+        self.register_buffer("calls", torch.zeros(()))
+
+    def forward(self, x):
+        if self.grid is None:
+            self.grid = torch.linspace(0, 1, x.shape[-1] - 2)
+        self.calls += 1
+        return self.norm(self.conv(x)) * self.grid * self.calls
+
+
+def test_neither_the_model_nor_the_copy_has_seen_a_pass():
+    model, x = Stateful(), torch.randn(2, 3, 9, 9)
+    optimized = linconv.optimize(model, x)
+    for each in (model, optimized):
+        assert (float(each.calls), each.grid) == (0, None)
+    assert isinstance(optimized.norm, nn.Identity)
+    torch.testing.assert_close(optimized(x), copy.deepcopy(model).eval()(x))
+    model.train()(x).sum().backward()
+    optimized(x.requires_grad_()).sum().backward()
+
+
 HOOKS = [
     lambda m, called: m.register_forward_hook(lambda *_: called.append(m)),
     lambda m, called: m.register_forward_pre_hook(lambda *_: called.append(m)),
