@@ -73,15 +73,17 @@ def plan(
             in feature space, or of the time of one image, measured here and now, in (0, 1).
         loss, batches: as for `linconv.sensitivity`; both or none.
         variants: what to choose from, from mild to strong: a list of what `convert` takes. Default: LinearConv with
-            several shares of primary filters and ranks, and with data low rank too.
+            several shares of primary filters and ranks, and with data low rank too. A method whose layers share
+            parameters, such as "warehouse", is refused.
 
     Raises:
         ValueError: no budget or several, one outside (0, 1), a `size` of other than three numbers, `loss` without
             `batches`, a loss of several values, or an unknown variant.
         TypeError: `model` is no module, `loss` no function, a batch no pair, or `variants` is one string, or has
             something that is no variant.
-        UserError: the budget cannot be met, there is no convolution to replace, or the model does not run on `size`,
-            is lazy, or is on the meta device where a loss or a time is measured; what `linconv.sensitivity` raises.
+        UserError: the budget cannot be met, the layers of a variant share parameters, there is no convolution to
+            replace, or the model does not run on `size`, is lazy, or is on the meta device where a loss or a time is
+            measured; what `linconv.sensitivity` raises.
     """
     check_module(model)
     check_size(size, "size")
@@ -91,6 +93,7 @@ def plan(
     check_values(model, "plan", meta=loss is None and cost != "latency")
     given = several_names(variants or (), "variants: a list of variants", "L", (str, Variant))
     wanted = [as_variant(v) for v in given] or [*LINEAR, *(LOW_RANK if batches is not None else ())]
+    _refuse_sharing(wanted)
     selections = [replaceable(model, variant) for variant in wanted]
     shapes = conv_shapes(model, size)
     offers, plain = _offers(model, cost, wanted, selections, shapes, size)
@@ -101,8 +104,11 @@ def plan(
     if loss is not None and batches is not None:
         offers = _with_increases(model, wanted, offers, loss, pairs(loss, batches))
     target, order = budget, [name for name, _ in model.named_modules()]
+    reached = None
     for _ in range(MAX_CORRECTIONS if cost == "latency" else 1):
-        chosen = _solved(offers, (1 - target) * plain, cost, plain, with_data=loss is not None)
+        chosen = (fewest_offers if loss is None else cheapest_offers)(offers, (1 - target) * plain)
+        if chosen is None:
+            break
         share = 1 - sum(o.saving for o in chosen) / plain
         made = BudgetPlan(cost, budget, share, plain, _choices(wanted, selections, chosen, order, plain), left_out)
         if cost != "latency":
@@ -112,9 +118,25 @@ def plan(
         if reached <= budget:
             return made
         target *= budget / reached
+    if reached is None:
+        raise UserError(
+            f"plan: {cost}={budget:g} cannot be met: these variants reach {_least(offers, plain):.3g} of the plain "
+            "model at least; allow more, or give stronger `variants`"
+        )
     raise UserError(
         f"plan: latency={budget:g} is not met: the last plan takes {reached:.2f} of the plain time; allow more"
     )
+
+
+def _refuse_sharing(variants: Sequence[Variant]) -> None:
+    nothing: Any = ConvReplacement.share_
+    for variant in variants:
+        share: Any = method_class(variant.layer).share_
+        if share.__func__ is not nothing.__func__:
+            raise UserError(
+                f"plan: the layers of {variant.layer!r} share parameters, so none of them has a cost of its own; leave "
+                "it out of `variants`, and use linconv.convert for it"
+            )
 
 
 def _budget(**given: float | None) -> tuple[Cost, float]:
@@ -212,18 +234,12 @@ def _with_increases(
     ]
 
 
-def _solved(offers: Sequence[Offer], saving: float, cost: Cost, plain: float, *, with_data: bool) -> list[Offer]:
-    chosen = (cheapest_offers if with_data else fewest_offers)(offers, saving)
-    if chosen is None:
-        best: dict[str, float] = {}
-        for offer in offers:
-            best[offer.layer] = max(best.get(offer.layer, 0.0), offer.saving)
-        least = 1 - sum(best.values()) / plain
-        raise UserError(
-            f"plan: {cost}={1 - saving / plain:.3g} cannot be met: these variants reach {least:.3g} of the plain "
-            "model at least; allow more, or give stronger `variants`"
-        )
-    return chosen
+def _least(offers: Sequence[Offer], plain: float) -> float:
+    """The smallest share of the plain model's cost that offers reach."""
+    best: dict[str, float] = {}
+    for offer in offers:
+        best[offer.layer] = max(best.get(offer.layer, 0.0), offer.saving)
+    return 1 - sum(best.values()) / plain
 
 
 def _choices(

@@ -293,3 +293,40 @@ def test_several_variants_are_no_string(trained, given):
         linconv.plan(trained[0], (3, 8, 8), params=0.9, variants=given)
     with pytest.raises(ValueError, match="'conv' is the plain convolution, which replaces nothing"):
         linconv.sensitivity(trained[0], F.cross_entropy, [(None, None)], "conv")
+
+
+class Counting(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.body = nn.Sequential(nn.Conv2d(3, 8, 3), nn.Conv2d(8, 8, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+        self.register_buffer("calls", torch.zeros(()))
+
+    def forward(self, x):
+        self.calls += 1
+        return self.body(x)
+
+
+@pytest.mark.parametrize("tool", ["sensitivity", "plan"])
+def test_measured_models_and_the_random_numbers_are_left_as_they_are(tool):
+    model, data = Counting(), [(torch.rand(2, 3, 8, 8), torch.tensor([0, 1]))]
+    state = torch.random.get_rng_state()
+    if tool == "plan":
+        linconv.plan(model, (3, 8, 8), params=0.9, loss=F.cross_entropy, batches=data, variants=["lowrank"])
+    else:
+        sensitivity(model, F.cross_entropy, data)
+    assert torch.equal(torch.random.get_rng_state(), state)
+    assert model.calls == 0
+
+
+@pytest.mark.parametrize("cost", ["params", "macs", "latency"])
+def test_layers_that_share_parameters_are_refused(trained, cost):
+    with pytest.raises(UserError, match=r"plan: the layers of 'warehouse' share parameters, so none .* leave it out"):
+        linconv.plan(trained[0], (3, 8, 8), **{cost: 0.8}, variants=["L", "warehouse"])
+
+
+def test_a_latency_is_named_as_it_was_asked_for(trained, monkeypatch):
+    seconds = {("0", None): 1.0, ("2", None): 4.0, ("4", None): 5.0, ("0", 0): 0.9, ("2", 0): 3.8, ("4", 0): 4.8}
+    monkeypatch.setattr(budget, "layer_seconds", lambda *_: (seconds, 10.0))
+    monkeypatch.setattr(budget, "ratio_to_plain", lambda *_: 1.2)
+    with pytest.raises(UserError, match=r"plan: latency=0\.98 is not met: the last plan takes 1\.20 of the plain time"):
+        linconv.plan(trained[0], (3, 8, 8), latency=0.98, variants=["L"])
