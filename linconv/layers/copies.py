@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
+from linconv.config.errors import UserError, first_line
 from linconv.layers.replacing import overlapping
 
 WRAPPERS = {
@@ -24,6 +25,9 @@ def copied(model: nn.Module) -> nn.Module:
 
     `copy.deepcopy` refuses such tensors where autograd made them. Parameters and buffers that share memory with one
     another do so in the copy, too.
+
+    Raises:
+        UserError: an attribute of a module cannot be copied.
     """
     return _copy(model, _Clones([*model.parameters(), *model.buffers()]))
 
@@ -45,7 +49,25 @@ def _copy(model: nn.Module, of: Callable[[Tensor], Tensor]) -> nn.Module:
     for tensor in (*model.parameters(), *model.buffers()):
         memo[id(tensor)] = _like(tensor, of)
     with _CopyTensors(of):
-        return copy.deepcopy(model, memo)
+        try:
+            return copy.deepcopy(model, memo)
+        except Exception as error:  # whatever an attribute of the user's raises
+            raise UserError(
+                f"the model cannot be copied{_culprit(model, memo)}: {first_line(error)}; set it to None first, or "
+                "give its class a __deepcopy__"
+            ) from error
+
+
+def _culprit(model: nn.Module, memo: dict[int, Any]) -> str:
+    """The first attribute that cannot be copied alone, in words."""
+    for name, module in model.named_modules():
+        for attribute, value in vars(module).items():
+            if attribute != "_modules":
+                try:
+                    copy.deepcopy(value, {**memo, **dict.fromkeys(map(id, model.modules()))})
+                except Exception:
+                    return f", for its attribute {f'{name}.{attribute}'.lstrip('.')}"
+    return ""
 
 
 def _like(tensor: Tensor, of: Callable[[Tensor], Tensor]) -> Tensor:

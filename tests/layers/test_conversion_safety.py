@@ -3,6 +3,7 @@
 import copy
 import functools
 import logging
+import threading
 import types
 from collections import UserDict, UserList, deque, namedtuple
 from dataclasses import dataclass
@@ -16,8 +17,10 @@ from torch.nn.utils import prune
 import linconv
 from linconv import LinearConv2d, Variant, convert, fold, replaced_layers
 from linconv.catalogue.methods import METHODS
+from linconv.config.errors import UserError
 from linconv.layers import conversion, method_class
 from linconv.layers.copies import copied
+from linconv.pruning import pruned_network
 
 
 class Same(nn.Conv2d):
@@ -451,3 +454,35 @@ def test_symbolic_tracing_keeps_a_layer_as_one_node(layer):
     assert [node.op for node in graph.graph.nodes] == ["placeholder", "call_module", "call_module", "output"]
     if model[0].folds:
         torch.testing.assert_close(fold(graph)(x), model(x), rtol=1e-4, atol=1e-5)
+
+
+class Locked(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv, self.norm, self.head = nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.Linear(8, 4)
+        self.norm.lock = threading.Lock()
+
+    def forward(self, x):
+        return self.head(self.norm(self.conv(x)).mean((2, 3)))
+
+
+IMAGES = torch.rand(2, 3, 8, 8)
+BATCHES = [(IMAGES, torch.tensor([0, 1]))]
+COPYING = {
+    "convert": lambda model: linconv.convert(model, inplace=False),
+    "fold": lambda model: linconv.fold(linconv.convert(model)),
+    "optimize": lambda model: linconv.optimize(model, IMAGES),
+    "plan": lambda model: linconv.plan(model, (3, 8, 8), params=0.9),
+    "sensitivity": lambda model: linconv.sensitivity(model, nn.functional.cross_entropy, BATCHES),
+    "complexity": lambda model: linconv.complexity(model, (3, 8, 8)),
+    "prune": lambda model: pruned_network(model, (3, 8, 8), 0.7, exclude=("head",)),
+}
+
+
+@pytest.mark.parametrize("tool", COPYING)
+def test_an_attribute_that_cannot_be_copied_is_named(tool):
+    message = (
+        r"the model cannot be copied, for its attribute norm\.lock: .*cannot pickle '_thread\.lock' object; set it"
+    )
+    with pytest.raises(UserError, match=message):
+        COPYING[tool](Locked())
