@@ -244,19 +244,3 @@ def test_a_model_of_torchscript_is_refused(tmp_path):
     x = torch.rand(1, 3, 8, 8)
     with pytest.raises(UserError, match="the model is a ScriptModule, whose code cannot change; export the model befo"):
         export_onnx(torch.jit.script(nn.Conv2d(3, 4, 3)), x, tmp_path / "m.onnx")
-
-
-def test_a_model_that_keeps_a_tensor_of_its_first_pass_is_exported(tmp_path):
-    class Grid(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.conv, self.grid = nn.Conv2d(3, 4, 3), None
-
-        def forward(self, x):
-            if self.grid is None:
-                self.grid = torch.linspace(0, 1, x.shape[-1] - 2)
-            return self.conv(x) * self.grid
-
-    model = Grid()
-    export_onnx(model, torch.rand(1, 3, 8, 8), tmp_path / "m.onnx")
-    assert model.grid is None
