@@ -13,7 +13,7 @@ from linconv.catalogue.datasets import DATASETS
 from linconv.config import Config, RunKey, plan_cells
 from linconv.config.methods import PLAIN
 from linconv.results.outcomes import Outcomes
-from linconv.statistics import Margin, Model, Spread, fit, spread
+from linconv.statistics import Margin, Model, Spread, fit, fit_networks, spread
 
 Place = tuple[str, str]  # data set, network
 
@@ -63,7 +63,16 @@ def accuracy_models(runs: pd.DataFrame, config: Config, outcomes: Mapping[RunKey
     places = dict.fromkeys((dataset, architecture) for dataset, architecture, _ in plan_cells(config))
     tables = {place: score_table(runs, place, config.variants) for place in places}
     return {
-        place: fit(table, *_images(runs, place, table, outcomes), tested_share(runs, place))
+        place: fit(
+            table,
+            *_images(
+                _finished(runs, place),
+                place[0],
+                _correct(table, place, outcomes),
+                by_split=table.index.nlevels > 1,
+            ),
+            tested_share(runs, place),
+        )
         for place, table in tables.items()
         if not table.empty
     }
@@ -82,21 +91,20 @@ def _correct(
 
 
 def _images(
-    runs: pd.DataFrame, place: Place, table: pd.DataFrame, outcomes: Mapping[RunKey, Outcomes]
-) -> tuple[dict[tuple[str, int], np.ndarray] | None, int | None]:
+    done: pd.DataFrame, dataset: str, correct: Mapping[tuple[str, int], np.ndarray], *, by_split: bool
+) -> tuple[Mapping[tuple[str, int], np.ndarray] | None, int | None]:
     """Outcomes that can be paired image by image, and the number of test images, as far as either is known.
 
-    Outcomes of other images are not paired. Over several splits there are none to pair, and the number is that of all
-    images.
+    Over several splits there are no such outcomes, and the number is that of all images. `done` are the finished runs.
     """
-    own, correct = _finished(runs, place), _correct(table, place, outcomes)
-    known = DATASETS[place[0]].images if place[0] in DATASETS else None
-    if table.index.nlevels > 1:
-        return None, sum(known) if known else None
-    counts = {len(values) for values in correct.values()}
-    if len(counts) > 1 or not _same_images(own):
-        return None, min(counts, default=None)
-    return correct or None, next(iter(counts), known and known[1])
+    published = DATASETS[dataset].images if dataset in DATASETS else None
+    recorded = done[["train_images", "test_images"]].dropna().astype(int)
+    if by_split:
+        return None, sum(published) if published else None if recorded.empty else int(recorded.sum(axis=1).max())
+    counts = {len(values) for values in correct.values()} or set(recorded["test_images"])
+    count = min(counts, default=published and published[1])
+    same = len(counts) == 1 and _same_images(done)  # of other images there is nothing to pair
+    return correct if correct and same else None, count and int(count)
 
 
 def _same_images(runs: pd.DataFrame) -> bool:
@@ -125,20 +133,20 @@ def joint_model(runs: pd.DataFrame, config: Config, outcomes: Mapping[RunKey, Ou
     """
     done = runs[(runs["dataset"] == dataset) & (runs["status"] == "ok")].dropna(subset=["top1"])
     by_split = done["split"].nunique() > 1
-    tables: list[pd.DataFrame] = []
+    tables: dict[str, pd.DataFrame] = {}
     correct: dict[tuple[str, int], np.ndarray] = {}
-    count = tested = None
     for architecture in config.architectures:
         place = (dataset, architecture)
         table = score_table(runs, place, config.variants, by_split=by_split)
-        own, count = _images(runs, place, table, outcomes)
-        tested = tested or tested_share(runs, place)
-        correct |= {(f"{architecture}/{variant}", seed): values for (variant, seed), values in (own or {}).items()}
-        tables.append(table.set_axis([f"{architecture}/{variant}" for variant in table], axis=1))
-    if not _same_images(done):
-        correct = {}
-    joined = pd.concat(tables, axis=1).sort_index()
-    return None if joined.empty else fit(joined, correct, count, tested)
+        found = _correct(table, place, outcomes)
+        correct |= {(f"{architecture}/{variant}", seed): values for (variant, seed), values in found.items()}
+        if not table.empty:
+            tables[architecture] = table.set_axis([f"{architecture}/{variant}" for variant in table], axis=1)
+    if not tables:
+        return None
+    done = done[done["architecture"].isin(list(tables))]
+    shares = [share for a in tables if (share := tested_share(runs, (dataset, a))) is not None]
+    return fit_networks(tables, *_images(done, dataset, correct, by_split=by_split), max(shares, default=None))
 
 
 def margins(models: Mapping[Place, Model], config: Config) -> dict[Place, Margin]:

@@ -16,6 +16,7 @@ from linconv.statistics.comparison import (
     open_verdicts,
 )
 from linconv.statistics.fitting import fit
+from linconv.statistics.joint import fit_networks
 from linconv.statistics.model import Error, ImageVariance, Model
 from linconv.statistics.pairs import McNemar, holm, mcnemar, mcnemar_over_pairs
 from linconv.statistics.spread import Spread, accuracy_interval, spread
@@ -37,6 +38,7 @@ __all__ = [
     "compare",
     "differing",
     "fit",
+    "fit_networks",
     "holm",
     "hypotheses",
     "mcnemar",

@@ -89,7 +89,7 @@ def _least_squares(
         design[row, pool.index(v)] = 1
         design[row, len(pool) + s] = crossed
     # the row that makes the effects of seeds sum to 0 is fitted exactly: effects and means can trade a constant
-    constraint = np.r_[np.zeros(len(pool)), np.ones(seeds)][None]
+    constraint = np.r_[np.zeros(len(pool)), there.any(1)][None]  # a row without a run has no effect to trade with
     inverse = np.linalg.pinv(np.vstack([design, constraint]))[:, : len(cells)]
     places = [v * seeds + s for v, s in cells]
     linear, effects = np.zeros((variants, variants * seeds)), np.zeros((seeds, variants * seeds))

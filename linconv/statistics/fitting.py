@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -47,32 +48,61 @@ def fit(
         return _over_splits(scores, images, tested)
     variants, table = tuple(map(str, scores.columns)), scores.to_numpy(dtype=float)
     there = ~np.isnan(table)
-    stacked = _stacked(scores, correct)
     linear, pooled, freedom, own = two_way(table, there)
     parts = [run_part(linear, there, list(range(len(variants))), own, pooled, freedom)]
     parts += [run_part(linear, there, [v], own, own[v][0], own[v][1]) for v in own]
-    means = _means(linear, table, there)
+    means = means_of(linear, table, there)
     alone = _alone(table, there, pooled, freedom, own)
-    if stacked is not None:
-        count: int | None = next(iter(stacked.values())).shape[1]
-        of_images, rest = _image_parts(stacked)
-        parts += [of_images, rest]
-        alone = _with_images(alone, np.diag(of_images.covariance) - np.diag(rest.covariance), of_images.freedom)
-        known: ImageVariance = "measured"
-    elif images:
-        count, known = images, "bounded"
-        failed = images * (1 - means / 100) + 1  # a failure and a success more (Agresti & Caffo 2000): never 0
-        share = failed / (images + 2)
-        bound = 1e4 * share * (1 - share) / images
-        parts.append(CovariancePart("images", np.diag(bound), images - 1.0))
-        alone = _with_images(alone, bound, images - 1.0)
-    else:
-        count, known = None, "unknown"
+    seen = of_images(scores, means, correct, images)
+    if seen.parts:
+        alone = _with_images(alone, *seen.alone)
     apart = tuple(variants[v] for v in own)
-    return Model(variants, means, there.sum(0), tuple(parts), alone, math.sqrt(pooled), freedom, apart, known, count)
+    return Model(
+        variants,
+        means,
+        there.sum(0),
+        (*parts, *seen.parts),
+        alone,
+        math.sqrt(pooled),
+        freedom,
+        apart,
+        seen.known,
+        seen.count,
+    )
 
 
-def _means(linear: np.ndarray, table: np.ndarray, there: np.ndarray) -> np.ndarray:
+class OfImages(NamedTuple):
+    """The part of the test images: how it is known, of how many; `alone` is that of single means, and its freedom."""
+
+    known: ImageVariance
+    count: int | None
+    parts: tuple[CovariancePart, ...] = ()
+    alone: tuple[np.ndarray, float] = (np.zeros(0), math.nan)
+
+
+def of_images(
+    scores: pd.DataFrame,
+    means: np.ndarray,
+    correct: Mapping[tuple[str, int], np.ndarray] | None,
+    images: int | None,
+) -> OfImages:
+    """Measured where every run has outcomes, else bounded; see `fit`."""
+    stacked = _stacked(scores, correct)
+    if stacked is not None:
+        both, rest = _image_parts(stacked)
+        single = np.diag(both.covariance) - np.diag(rest.covariance)
+        count = next(iter(stacked.values())).shape[1]
+        return OfImages("measured", count, (both, rest), (single, both.freedom))
+    if not images:
+        return OfImages("unknown", None)
+    failed = images * (1 - means / 100) + 1  # a failure and a success more (Agresti & Caffo 2000): never 0
+    share = failed / (images + 2)
+    bound = 1e4 * share * (1 - share) / images
+    part = CovariancePart("images", np.diag(bound), images - 1.0)
+    return OfImages("bounded", images, (part,), (bound, part.freedom))
+
+
+def means_of(linear: np.ndarray, table: np.ndarray, there: np.ndarray) -> np.ndarray:
     """(k,) means of the variants. What is 0 or 100 but for rounding is so: three times 100 gives 99.99999999999999."""
     means = linear @ np.where(there, table, 0).T.ravel()
     for end in (0.0, 100.0):
@@ -107,7 +137,7 @@ def _over_splits(scores: pd.DataFrame, images: int | None, tested: float | None)
     parts = []
     for chosen, (variance, own_freedom) in [(None, (pooled, freedom)), *own.items()]:
         members = [v for v in range(len(variants)) if (v not in own if chosen is None else v == chosen)]
-        beyond, beyond_freedom = _beyond(variance, own_freedom, per_mean, seed_freedom)
+        beyond, beyond_freedom = beyond_seeds(variance, own_freedom, per_mean, seed_freedom)
         # where the part of the splits is held at 0, no error is known better than by the splits' degrees of freedom
         freedom_of_seeds = max(1.0, seed_freedom if beyond else min(seed_freedom, own_freedom))
         shape = run_part(linear, there, members, own, 1.0, 1.0).covariance
@@ -116,7 +146,7 @@ def _over_splits(scores: pd.DataFrame, images: int | None, tested: float | None)
         parts.append(CovariancePart("splits", beyond * (shape + overlap), beyond_freedom))
     alone, alone_freedom = _alone(table, there, pooled, freedom, own)
     alone = alone + more * np.maximum(0, alone * there.sum(0) - per_mean)
-    means = _means(linear, table, there)
+    means = means_of(linear, table, there)
     apart = tuple(variants[v] for v in own)
     residual = of_seeds if seed_freedom > 0 else pooled
     return Model(
@@ -146,7 +176,7 @@ def _within(scores: pd.DataFrame) -> tuple[float, float]:
     return (squares / freedom, freedom) if freedom else (0.0, 0.0)
 
 
-def _beyond(variance: float, freedom: float, of_seeds: float, seed_freedom: float) -> tuple[float, float]:
+def beyond_seeds(variance: float, freedom: float, of_seeds: float, seed_freedom: float) -> tuple[float, float]:
     """The variance of a split's mean beyond that of its seeds, 0 or above, and its degrees of freedom."""
     if not math.isfinite(variance):  # no two variants have two splits in common: nothing of them is tested
         return 0.0, 1.0

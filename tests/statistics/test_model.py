@@ -52,6 +52,15 @@ def test_missing_runs_are_adjusted_for_their_seeds():
     assert list(model.runs) == [3, 3, 4, 3, 4, 4]
 
 
+def test_a_seed_without_any_run_changes_nothing():
+    """It once moved all means by a constant."""
+    table = scores()
+    table.loc[1, "b"] = math.nan
+    wider = pd.concat([table, pd.DataFrame(math.nan, index=[8, 9], columns=table.columns)])
+    assert fit(wider).means == pytest.approx(fit(table).means)
+    assert fit(wider).interval("a", 0.95) == pytest.approx(fit(table).interval("a", 0.95))
+
+
 def test_missing_runs_give_the_least_squares_error():
     table = scores()
     table.loc[0, "b"] = table.loc[3, "a"] = math.nan
