@@ -120,21 +120,30 @@ def noise_notes(experiment: Experiment, found: Mapping[CellKey, Comparison]) -> 
         shares = sorted(c.error.seeds**2 / (c.error.seeds**2 + c.error.images**2) for c in tested)
         low, high = (f"{100 * share:.0f}" for share in (shares[0], shares[-1]))
         of_seeds = f"{low} %" if low == high else f"{low} to {high} %"
-        texts = {
-            "measured": f"{of_seeds} of the variance of a difference is from the seeds, the rest from the test images",
-            "bounded": f"no outcomes per image; the part of the {model.count:,} test images is an upper bound, beside "
-            f"which the seeds make {of_seeds} of the variance of a difference",
-            "unknown": "neither outcomes per image nor the number of test images are known: intervals are of the seeds "
-            "alone, and verdicts hold for this test set",
-            "splits": _splits_text(model, of_seeds),
-        }
         apart = f"; {', '.join(map(variant_label, model.apart))} spread more and are set apart" if model.apart else ""
         spread = model.residual >= NO_ERROR
         row = "seed" if model.splits is None or model.seeds_told_apart else "split"
         residual = (
             f"runs spread by {model.residual:.2g} points about their variant and {row}" if spread else "no run varies"
         )
-        yield f"{place_label(*place[::-1])}: {residual}{apart}; {texts[model.images]}."
+        yield f"{place_label(*place[::-1])}: {residual}{apart}; {_images_text(model, of_seeds)}."
+
+
+def _images_text(model: Model, of_seeds: str) -> str:
+    """What the intervals know of the test images, or of the splits that take their place."""
+    if model.images == "measured":
+        return f"{of_seeds} of the variance of a difference is from the seeds, the rest from the test images"
+    if model.images == "bounded":
+        return (
+            f"no outcomes per image; the part of the {model.count:,} test images is an upper bound, "
+            f"beside which the seeds make {of_seeds} of the variance of a difference"
+        )
+    if model.images == "splits":
+        return _splits_text(model, of_seeds)
+    return (
+        "neither outcomes per image nor the number of test images are known: intervals are of the seeds alone, and "
+        "verdicts hold for this test set"
+    )
 
 
 def _splits_text(model: Model, of_seeds: str) -> str:
