@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from linconv.report.labels import dataset_label, place_label, variant_of
+from linconv.report.inference import Cell
+from linconv.report.labels import dataset_label, place_label, variant_label, variant_of
 from linconv.report.source import CELL, Experiment
 from linconv.results.notes import Mixture
 
@@ -19,6 +20,23 @@ def detail_note(experiment: Experiment, variants: Sequence[str]) -> str:
     named = set(shown) <= set(experiment.config.figures.variants or ())
     chosen = "those of figures.variants" if named else "the first in the configuration"
     return f" Shown are {len(shown)} of {len(variants)} variants, {chosen}."
+
+
+def gap_notes(experiment: Experiment, cells: Sequence[Cell] | None = None) -> Iterator[str]:
+    """How many runs of which variants are missing or have diverged, a note per network on a data set.
+
+    `cells` are those to look at, by default all. A last note says what diverged runs mean for the others.
+    """
+    cells = experiment.cells if cells is None else cells
+    places: dict[tuple[str, str], list[str]] = {}
+    for cell in cells:
+        counts = ((cell.missing, "missing"), (cell.diverged, "diverged"))
+        if reasons := " and ".join(f"{n} {word}" for n, word in counts if n):
+            places.setdefault(cell.place, []).append(f"{variant_label(cell.variant)} {reasons}")
+    for place, parts in places.items():
+        yield f"{place_label(*place[::-1])}: of {len(experiment.config.draws)} runs each, {'; '.join(parts)}."
+    if any(cell.diverged for cell in cells):
+        yield "Diverged runs are in no mean, difference or rank, so a variant that has some is no safe choice."
 
 
 def orthogonality_notes(experiment: Experiment) -> list[str]:

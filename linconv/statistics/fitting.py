@@ -67,7 +67,7 @@ def fit(
         freedom,
         apart,
         seen.known,
-        seen.count,
+        seen.total,
     )
 
 
@@ -75,7 +75,7 @@ class OfImages(NamedTuple):
     """The part of the test images: how it is known, of how many; `alone` is that of single means, and its freedom."""
 
     known: ImageVariance
-    count: int | None
+    total: int | None
     parts: tuple[CovariancePart, ...] = ()
     alone: tuple[np.ndarray, float] = (np.zeros(0), math.nan)
 

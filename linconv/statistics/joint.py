@@ -59,7 +59,7 @@ def fit_networks(
     known, count = models[0].images, models[0].count
     if not by_split:
         seen = of_images(joined, means, correct, images)
-        known, count = seen.known, seen.count
+        known, count = seen.known, seen.total
         parts += seen.parts
     freedom = sum(model.freedom for model in models)
     squares = sum(model.residual**2 * model.freedom for model in models if model.freedom > 0)
@@ -112,7 +112,7 @@ def _between(tables: Sequence[np.ndarray], tested: float | None) -> tuple[np.nda
     linear, variance, freedom, own = two_way(of_networks, there)
     shifts = linear @ np.where(there, of_networks, 0).T.ravel()
     of_rows = float(np.mean(within)) if within else 0.0
-    source, more = ("seeds", 0.0) if tested is None else ("splits", tested / (1 - tested))
+    more = 0.0 if tested is None else tested / (1 - tested)
     networks, count = len(tables), len(of_networks)
     parts = []
     pool = [g for g in range(networks) if g not in own]
@@ -121,5 +121,9 @@ def _between(tables: Sequence[np.ndarray], tested: float | None) -> tuple[np.nda
         columns = [g * count + s for g in members for s in range(count) if there[s, g]]
         weights = linear[:, columns]
         overlap = more * np.diag([float(g in members) for g in range(networks)])
-        parts.append(CovariancePart(source, beyond * (weights @ weights.T + overlap), beyond_freedom))
+        parts.append(
+            CovariancePart(
+                "seeds" if tested is None else "splits", beyond * (weights @ weights.T + overlap), beyond_freedom
+            )
+        )
     return shifts, parts

@@ -16,12 +16,14 @@ from linconv.report.tables.cells import comparison_record
 from linconv.report.text import MISSING, percent, spread_text
 from linconv.report.timings import where_timed
 from linconv.report.verdicts import difference_text, margin_notes, noise_notes, open_notes, tested_text
+from linconv.report.wording import gap_notes
 from linconv.statistics import Comparison
 
 _CAPTION = (
     "Top-1 accuracy (%) on the test set {epoch} [interval] (runs), ranked at equal {what}: budgets are shares of the "
     "plain network's cost, ± {tolerance}; variants of other costs follow. {tests} Ranks come from {pairs} pairs within "
-    "budgets, at level {alpha:g} together. Bold: above all others of its budget by test."
+    "budgets, at level {alpha:g} together. Bold: above all others of its budget by test, "
+    "without a diverged run."
 )
 _COSTS = {
     "parameters": "Parameters as stored; folded into plain convolutions a variant may have more.",
@@ -77,9 +79,10 @@ def _cells(ranking: Ranking, row: Ranked, rows: Sequence[Ranked]) -> Iterator[st
     place, text = (None, "") if row.rank is None else (row.rank.place, _rank_text(row.rank))
     yield TableCell(text, place)
     yield cell.variant
-    alone = row.rank == BudgetRank(1, shared=False) and len([r for r in rows if r.rank and r.group == row.group]) > 1
+    ranked = [other for other in rows if other.rank and other.group == row.group]
+    best = row.rank == BudgetRank(1, shared=False) and len(ranked) > 1 and not cell.diverged
     mean = cell.value.mean if cell.value.n else None
-    yield TableCell(spread_text(cell.value), mean, best=alone, href=runs_link(cell))
+    yield TableCell(spread_text(cell.value), mean, best=best, href=runs_link(cell))
     yield first
     yield numeric(row.costs[0].ratio, 3)
     yield from others
@@ -104,6 +107,7 @@ def _record(ranking: Ranking, row: Ranked, rows: Sequence[Ranked]) -> dict[str, 
     """One row of the CSV file."""
     record: dict[str, object] = dict(zip(CELL, row.cell[:3], strict=True))
     record |= {"group": row.group, "budget": row.budget, "planned": row.cell.planned}
+    record["diverged"] = row.cell.diverged
     record |= {"rank": row.rank and row.rank.place, "rank_shared": row.rank and row.rank.shared}
     record |= {f"top1_{name}": value for name, value in row.cell.value._asdict().items()}
     for cost, column in zip(row.costs, ranking.by.columns, strict=True):
@@ -145,6 +149,7 @@ def _notes(ranking: Ranking) -> Iterator[str]:
         yield from margin_notes(ranking.experiment, dict.fromkeys(cell[:2] for cell in found))
         yield from noise_notes(ranking.experiment, found)
         yield from open_notes(d.comparison for d in ranking.differences)
+    yield from gap_notes(ranking.experiment)
     yield from _found_in_training(ranking)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator
 
 import pandas as pd
@@ -15,6 +14,7 @@ from linconv.report.table import NETWORK, VARIANT, Column, Rows, Table, TableCel
 from linconv.report.tables.cells import accuracy, comparison_record, reduced
 from linconv.report.text import MISSING, number
 from linconv.report.verdicts import legend, tested_text
+from linconv.report.wording import gap_notes
 
 _COUNTS = ("params", "flops_paper", "macs_folded", "macs_feature")
 _COUNT_COLUMNS = (
@@ -90,25 +90,11 @@ def _notes(experiment: Experiment, alone: bool) -> Iterator[str]:
     if alone:
         yield "† absolute accuracy: no finished run of Conv with the same seed to compare with."
     yield from legend(experiment)
-    yield from _gaps(experiment)
+    yield from gap_notes(experiment)
     yield from _sparse(experiment)
     yield from _pruned(experiment)
     yield from _quirks(experiment)
     yield from _sizes(experiment)
-
-
-def _gaps(experiment: Experiment) -> Iterator[str]:
-    """One note per network and data set that lacks runs: how many of which variant, and why."""
-    config = experiment.config
-    for architecture, dataset in itertools.product(config.architectures, config.datasets):
-        parts = []
-        for cell in experiment.cells_of(dataset, architecture):
-            counts = ((cell.missing, "missing"), (cell.diverged, "diverged"))
-            reasons = " and ".join(f"{n} {word}" for n, word in counts if n)
-            if reasons:
-                parts.append(f"{variant_label(cell.variant)} {reasons}")
-        if parts:
-            yield f"{place_label(architecture, dataset)}: of {len(config.draws)} runs each, {'; '.join(parts)}."
 
 
 def _sparse(experiment: Experiment) -> Iterator[str]:

@@ -201,6 +201,21 @@ def test_what_has_no_run_is_listed_last_without_a_rank(collected):
     assert rows["cheap"][8:10] == ["-", "no run"]
 
 
+def test_a_variant_that_diverged_is_named_and_not_bold(collected):
+    """Its other runs were once called the best of the budget without a word."""
+    seeds = PEERS | {"seeds": [0, 1, 2, 3, 4]}
+    top1 = {key(v, k, dataset="mnist"): TOP1[v][k % 3] for v in TOP1 for k in range(5)}
+    diverged = [key("cheap", k, dataset="mnist") for k in (3, 4)]
+    table, frame = ranking_parameters_table(
+        load_experiment(collected(costs=COSTS, top1=top1, diverged=diverged, **seeds))
+    )
+    assert lines(table)["cheap"][3] == "1"
+    assert [row[4] for row in table.rows if row[5].best] == []
+    assert "Base on MNIST: of 5 runs each, cheap 2 diverged." in table.notes
+    assert any(note.startswith("Diverged runs are in no mean, difference or rank") for note in table.notes)
+    assert frame.set_index("variant")["diverged"].to_dict() == dict.fromkeys(TOP1, 0) | {"cheap": 2}
+
+
 TIMED = {"architectures": ["base"], "activities": ["inference"], "rounds": 3, "optimized": False}
 
 
