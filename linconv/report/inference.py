@@ -13,7 +13,7 @@ from linconv.catalogue.datasets import DATASETS
 from linconv.config import Config, RunKey, plan_cells
 from linconv.config.methods import PLAIN
 from linconv.results.outcomes import Outcomes
-from linconv.statistics import Margin, Model, Spread, fit, fit_networks, spread
+from linconv.statistics import NO_ERROR, Margin, Model, Spread, fit, fit_networks, spread
 
 Place = tuple[str, str]  # data set, network
 
@@ -21,7 +21,8 @@ Place = tuple[str, str]  # data set, network
 class Cell(NamedTuple):
     """One cell: how many runs were planned, diverged and are missing, and the accuracies of those that finished.
 
-    The interval of `value` is the model's, for other seeds and other test images.
+    Mean and interval of `value` are the model's, for other seeds and other test images; where a variant lacks seeds or
+    splits that others have, the mean is adjusted for them. `raw` is the mean of the runs as they are.
     """
 
     dataset: str
@@ -31,6 +32,12 @@ class Cell(NamedTuple):
     diverged: int
     missing: int
     value: Spread
+    raw: float
+
+    @property
+    def adjusted(self) -> bool:
+        """Whether the mean is not that of the runs as they are."""
+        return self.value.mean != self.raw and self.value.n > 0
 
     @property
     def place(self) -> Place:
@@ -167,11 +174,16 @@ def cells(runs: pd.DataFrame, config: Config, models: Mapping[Place, Model]) -> 
         group = groups.get(key, runs.iloc[:0])
         done = group[(group["status"] == "ok") & group["top1"].notna()]
         value = spread(done["top1"].astype(float), level)
+        raw = value.mean
         if value.n:
-            low, high = models[key[:2]].interval(key[2], level)
+            model = models[key[:2]]
+            low, high = model.interval(key[2], level)
             value = value._replace(low=low, high=high)
+            mean = min(100.0, max(0.0, float(model.means[model.variants.index(key[2])])))
+            if abs(mean - raw) >= NO_ERROR:  # else the digits of the plain mean
+                value = value._replace(mean=mean)
         planned = len(config.draws)
-        found.append(Cell(*key, planned, len(group) - len(done), planned - len(group), value))
+        found.append(Cell(*key, planned, len(group) - len(done), planned - len(group), value, raw))
     return found
 
 

@@ -23,7 +23,8 @@ HOW_TO_READ = (
     "network; a variant that spreads more (Cochran's test) keeps its own. The images' part comes from the outcome of "
     "each image. Results without outcomes get an upper bound, as if networks failed on images independently. Over "
     "several splits of the data (`splits` in the configuration) it is for other splits too: what varies between splits "
-    "takes the place of the images' part, widened since splits share images.",
+    "takes the place of the images' part, widened since splits share images. Where a variant lacks seeds or splits "
+    "that others have, its mean is adjusted for them, and a note gives the mean of its runs alone.",
     f"**Margins** are given in the configuration, in points or as a share of the plain network's error, by default a "
     f"fifth of it and at least {LEAST_MARGIN:g} points.",
     "**P(worse), P(equivalent), P(better)** are the probabilities that the difference is below, within and above the "

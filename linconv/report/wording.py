@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from linconv.report.inference import Cell
 from linconv.report.labels import dataset_label, place_label, variant_label, variant_of
 from linconv.report.source import CELL, Experiment
+from linconv.report.text import number
 from linconv.results.notes import Mixture
 
 CELLS_NAMED = 5  # cells that a note names before it counts the rest
@@ -35,6 +36,9 @@ def gap_notes(experiment: Experiment, cells: Sequence[Cell] | None = None) -> It
             places.setdefault(cell.place, []).append(f"{variant_label(cell.variant)} {reasons}")
     for place, parts in places.items():
         yield f"{place_label(*place[::-1])}: of {len(experiment.config.draws)} runs each, {'; '.join(parts)}."
+    adjusted = [f"{cell_label(*cell[:3])} (runs alone {number(cell.raw, 2)})" for cell in cells if cell.adjusted]
+    if adjusted:
+        yield f"Means adjusted for the seeds or splits that a variant lacks: {', '.join(adjusted)}."
     if any(cell.diverged for cell in cells):
         yield "Diverged runs are in no mean, difference or rank, so a variant that has some is no safe choice."
 

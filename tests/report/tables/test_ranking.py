@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -214,6 +215,27 @@ def test_a_variant_that_diverged_is_named_and_not_bold(collected):
     assert "Base on MNIST: of 5 runs each, cheap 2 diverged." in table.notes
     assert any(note.startswith("Diverged runs are in no mean, difference or rank") for note in table.notes)
     assert frame.set_index("variant")["diverged"].to_dict() == dict.fromkeys(TOP1, 0) | {"cheap": 2}
+
+
+def test_the_printed_accuracy_is_the_one_that_is_ranked(collected):
+    """cheap lacks the seed with which all lose 12 points: its plain mean once stood above LRr, which is better."""
+    seeds = PEERS | {"seeds": [0, 1, 2, 3]}
+    top1 = {key(v, k, dataset="mnist"): TOP1[v][k % 3] - 12 * (k == 3) for v in TOP1 for k in range(4)}
+    top1 |= {key("cheap", k, dataset="mnist"): TOP1["LRr"][k] - 1 for k in range(3)}
+    root = collected(costs=COSTS, top1=top1, diverged=[key("cheap", 3, dataset="mnist")], **seeds)
+    experiment = load_experiment(root)
+    table, frame = ranking_parameters_table(experiment)
+    frame = frame.set_index("variant")
+    model = experiment.models["mnist", "base"]
+    assert [name for name, row in lines(table).items() if row[2] == "50 %"] == ["LRr", "cheap", "narrow 1/2"]
+    assert frame.loc["cheap", "top1_mean"] == pytest.approx(model.means[model.variants.index("cheap")])
+    assert frame.loc["cheap", "top1_low"] < frame.loc["cheap", "top1_mean"] < frame.loc["cheap", "top1_high"]
+    difference = frame.loc["cheap", "top1_mean"] - frame.loc["narrow_half", "top1_mean"]
+    assert frame.loc["cheap", "narrow_difference_mean"] == pytest.approx(difference)
+    wanted = "Means adjusted for the seeds or splits that a variant lacks: Base cheap on MNIST (runs alone 94.30)."
+    assert wanted in table.notes
+    assert experiment.runs.query("variant == 'cheap'")["top1"].mean() == pytest.approx(94.3)
+    assert frame.loc["conv", "top1_mean"] == np.mean([top1[key("conv", k, dataset="mnist")] for k in range(4)])
 
 
 TIMED = {"architectures": ["base"], "activities": ["inference"], "rounds": 3, "optimized": False}
