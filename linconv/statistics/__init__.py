@@ -5,7 +5,6 @@ from __future__ import annotations
 from linconv.statistics.comparison import (
     MIN_RUNS,
     MIN_SPLITS,
-    NO_ERROR,
     UNTESTED,
     Comparison,
     Margin,
@@ -19,7 +18,7 @@ from linconv.statistics.fitting import fit
 from linconv.statistics.joint import fit_networks
 from linconv.statistics.model import Error, ImageVariance, Model
 from linconv.statistics.pairs import McNemar, holm, mcnemar, mcnemar_over_pairs
-from linconv.statistics.spread import Spread, accuracy_interval, spread
+from linconv.statistics.spread import NO_ERROR, Spread, accuracy_interval, spread
 
 __all__ = [
     "MIN_RUNS",

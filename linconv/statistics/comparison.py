@@ -12,6 +12,7 @@ from scipy import special
 
 from linconv.statistics.family import Maximum, maxima, two_sided
 from linconv.statistics.model import Error, ImageVariance, Model
+from linconv.statistics.spread import NO_ERROR
 
 TestOutcome = Literal["equivalent", "different", "undecided", "n too small"]
 Place = tuple[str, str]  # data set, network
@@ -19,7 +20,6 @@ Pair = tuple[str, str]  # variant, reference
 
 MIN_RUNS = 3  # of each side: with fewer neither the mean nor the spread of a variant can be checked
 MIN_SPLITS = 3  # that both sides have, of several: two leave one degree of freedom, and the intervals cover too little
-NO_ERROR = 1e-5  # points; below it is rounding: one image of 50,000 is a step of 0.002 points
 MOST_SEEDS = 1000
 
 

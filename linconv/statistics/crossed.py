@@ -7,14 +7,15 @@ Sources: Scheffe, The Analysis of Variance, 1959, ch. 4 (crossed layouts); Cochr
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 from scipy import special
 
 from linconv.statistics.model import CovariancePart
+from linconv.statistics.spread import NO_ERROR
 
-COCHRAN = 0.05  # level of the test that sets a variant apart
+LEVEL = 0.05  # of the tests that set a variant apart, or leave it out of the pool
 
 Own = dict[int, tuple[float, float]]  # variance and degrees of freedom of the variants set apart, by their number
 
@@ -22,12 +23,15 @@ Own = dict[int, tuple[float, float]]  # variance and degrees of freedom of the v
 def two_way(table: np.ndarray, there: np.ndarray) -> tuple[np.ndarray, float, float, Own]:
     """Means as linear functions (k, k * seeds) of the scores, the pooled variance with its freedom, and others' own.
 
-    Where the rows cannot be told from the variants (see `is_crossed`), their effects are left in the variance.
+    Where the rows cannot be told from the variants (see `is_crossed`), their effects are left in the variance. Variants
+    whose runs are all alike (see `constant`), such as networks at chance, are in no pool: they would narrow the others'
+    intervals. The pooled variance stands for theirs.
     """
-    pool = list(range(table.shape[1]))
+    flat = constant(table)
+    pool = [v for v in range(table.shape[1]) if v not in flat]
     own: Own = {}
     while True:
-        linear, seed_rows, leverage = _least_squares(there, pool, crossed=is_crossed(there, pool))
+        linear, seed_rows, leverage = _least_squares(there, pool, flat, crossed=is_crossed(there, pool))
         values = np.where(there, table, 0).T.ravel()
         effects = seed_rows @ values
         spread: Own = {}
@@ -43,6 +47,29 @@ def two_way(table: np.ndarray, there: np.ndarray) -> tuple[np.ndarray, float, fl
             return linear, squares / freedom if freedom > 0.5 else math.nan, freedom, own
         pool.remove(widest)
         own[widest] = (math.nan, math.nan)
+
+
+def constant(table: np.ndarray) -> set[int]:
+    """The variants whose runs are all alike, and not by chance, as those of a few test images can be.
+
+    Values are multiples of a step, the smallest difference of any two. By chance n of them are alike as often as n
+    normal values fall into one step, with the spread of the variants that vary.
+    """
+    columns = [column[~np.isnan(column)] for column in table.T]
+    varying = [column for column in columns if len(column) > 1 and np.ptp(column) >= NO_ERROR]
+    if not varying:
+        return set()
+    gaps = np.diff(np.unique(np.concatenate(columns)))
+    ratio = gaps[gaps >= NO_ERROR].min() / math.sqrt(np.mean([column.var(ddof=1) for column in varying]))
+
+    def by_chance(n: int) -> float:
+        return float((ratio / math.sqrt(2 * math.pi)) ** (n - 1) / math.sqrt(n))
+
+    return {
+        v
+        for v, column in enumerate(columns)
+        if len(column) > 1 and np.ptp(column) < NO_ERROR and len(columns) * by_chance(len(column)) <= LEVEL
+    }
 
 
 def is_crossed(there: np.ndarray, pool: Sequence[int]) -> bool:
@@ -72,11 +99,11 @@ def _widest(spread: Own, squares: float, freedom: float) -> int | None:
     if left <= 0.5 or others <= 1e-12:
         return None
     ratio = spread[v][0] / spread[v][1] / (others / left)
-    return v if len(spread) * special.fdtrc(spread[v][1], left, ratio) <= COCHRAN else None
+    return v if len(spread) * special.fdtrc(spread[v][1], left, ratio) <= LEVEL else None
 
 
 def _least_squares(
-    there: np.ndarray, pool: Sequence[int], *, crossed: bool
+    there: np.ndarray, pool: Sequence[int], flat: Collection[int], *, crossed: bool
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Means (k, k * seeds) and seed effects (seeds, k * seeds) as functions of the scores; each variant's freedom.
 
@@ -98,8 +125,9 @@ def _least_squares(
         linear[v, places] = inverse[row]
     for v in (v for v in range(variants) if v not in pool):
         rows = np.flatnonzero(there[:, v])
-        linear[v] = -effects[rows].mean(0)
-        linear[v, v * seeds + rows] += 1 / len(rows)
+        linear[v, v * seeds + rows] = 1 / len(rows)
+        if v not in flat:  # a row that does nothing to it takes nothing from it
+            linear[v] -= effects[rows].mean(0)
     hat = np.einsum("ij,ji->i", design, inverse)
     freedom = np.zeros(variants)
     for (v, _), of_hat in zip(cells, hat, strict=True):

@@ -19,7 +19,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from linconv.statistics.crossed import Own, is_crossed, run_part, two_way
+from linconv.statistics.crossed import Own, constant, is_crossed, run_part, two_way
 from linconv.statistics.model import MOST_FREEDOM, CovariancePart, ImageVariance, Model
 from linconv.statistics.spread import ROUNDING
 
@@ -205,23 +205,28 @@ def _image_parts(stacked: Mapping[str, np.ndarray]) -> tuple[CovariancePart, Cov
 def _alone(
     table: np.ndarray, there: np.ndarray, pooled: float, freedom: float, own: Own
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Variance and freedom of each mean by itself, by the seeds: what seeds do to all variants alike is in it too."""
+    """Variance and freedom of each mean by itself, by the seeds: what seeds do to all variants alike is in it too.
+
+    The variance is NaN where no variant has two runs: then nothing is known of the seeds.
+    """
     variants, seeds = table.shape[1], table.shape[0]
-    together = [v for v in range(variants) if v not in own]
+    flat = constant(table)
+    together = [v for v in range(variants) if v not in own and v not in flat]
     centred = np.where(there, table - np.nanmean(table, axis=0), np.nan)[:, together]
     used = ~np.isnan(centred).all(axis=1)
     by_seed = np.nanmean(centred[used], axis=1) if used.any() else np.zeros(0)
     k, n = len(together), len(by_seed)
     common = k * float((by_seed**2).sum()) / (n - 1) if n > 1 else 0.0
-    rest = pooled if math.isfinite(pooled) else 0.0
-    one = (common + (k - 1) * rest) / k if k else 0.0
-    weighed = (common / k) ** 2 / (n - 1) + ((k - 1) * rest / k) ** 2 / max(freedom, 1e-9) if k and n > 1 else 0.0
+    one = (common + (k - 1) * pooled) / k if k else math.nan
+    weighed = (common / k) ** 2 / (n - 1) + ((k - 1) * pooled / k) ** 2 / max(freedom, 1e-9) if k and n > 1 else 0.0
     of_one = one**2 / weighed if weighed > 0 else max(seeds - 1.0, 1.0)
     if not is_crossed(there, together):  # then the pooled variance has what seeds do to all variants in it
-        one, of_one = rest, max(freedom, 1e-9)
+        one, of_one = pooled, max(freedom, 1e-9)
     variance, freedoms = np.full(variants, one), np.full(variants, of_one)
-    for v in own:
-        variance[v], freedoms[v] = float(np.nanvar(table[:, v], ddof=1)), there[:, v].sum() - 1.0
+    # Cochran's test needs three: of two variants neither lends the other its spread
+    for v in [*own, *(together if k == 2 else ())]:
+        if there[:, v].sum() > 1:
+            variance[v], freedoms[v] = float(np.nanvar(table[:, v], ddof=1)), there[:, v].sum() - 1.0
     return variance / np.maximum(there.sum(0), 1), freedoms
 
 

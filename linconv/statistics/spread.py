@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy import special
 
+NO_ERROR = 1e-5  # points; below it is rounding: one image of 50,000 is a step of 0.002 points
 ROUNDING = 1e-9  # points; what is smaller is that of the arithmetic
 
 
@@ -51,7 +52,7 @@ def accuracy_interval(
 
     Args:
         accuracy: percent.
-        error: its standard error in percentage points, of all sources.
+        error: its standard error in percentage points, of all sources; NaN where one of them is not known.
         freedom: degrees of freedom of `error`.
         images: in the test set, None if not known: what stands for `error` where every image was right or none was, or
             where nothing varies.
@@ -59,6 +60,8 @@ def accuracy_interval(
 
     Source: Wilson, J. Am. Stat. Assoc. 22 (1927), 209-212; Korn & Graubard, Survey Methodology 24 (1998), 193-201.
     """
+    if math.isnan(error):
+        return math.nan, math.nan
     share = min(1.0, max(0.0, accuracy / 100))
     variance = share * (1 - share)
     count = variance / (error / 100) ** 2 if error > ROUNDING and variance > 0 else float(images or 0)

@@ -32,8 +32,7 @@ def test_two_variants_are_the_paired_t_test():
 def test_many_variants_pool_the_residual_of_the_two_way_table():
     table = scores()
     model = fit(table)
-    residual = table - table.mean() - table.mean(axis=1).to_numpy()[:, None] + table.to_numpy().mean()
-    mean_square = (residual.to_numpy() ** 2).sum() / (5 * 3)
+    mean_square = mean_square_of_residuals(table)
     error = model.error(model.contrast("c", "a"))
     assert (model.freedom, error.freedom) == (pytest.approx(15), pytest.approx(15))
     assert model.residual == pytest.approx(mean_square**0.5)
@@ -88,6 +87,33 @@ def test_a_variant_that_spreads_more_is_set_apart():
     assert wide.total > 5 * narrow.total
     assert wide.freedom == pytest.approx(3, abs=0.1)
     assert narrow.freedom == pytest.approx(18)
+
+
+def test_networks_at_chance_do_not_narrow_the_intervals_of_the_others():
+    """Half of the variants have collapsed: their spread of 0 once halved the variance of the others."""
+    table = scores(variants=6)
+    table[["d", "e", "f"]] = 10.0
+    whole, alive = fit(table), fit(table[["a", "b", "c"]])
+    for model in (whole, alive):
+        assert (model.residual, model.freedom) == (pytest.approx(alive.residual), pytest.approx(6))
+    errors = [whole.error(whole.contrast(v, "a")).total for v in "bd"]
+    assert errors == pytest.approx([alive.error(alive.contrast("b", "a")).total] * 2)
+    assert whole.apart == ()
+    table.loc[0, "d"] = math.nan
+    assert fit(table).means[3] == pytest.approx(10), "the seeds do nothing to it"
+
+
+def test_runs_that_are_alike_by_chance_stay_in_the_pool():
+    """Of 100 images a step is a point: two seeds out of three variants often agree."""
+    table = pd.DataFrame({"a": [95.0, 96.0, 95.0], "b": [94.0, 94.0, 94.0], "c": [96.0, 95.0, 95.0]})
+    model = fit(table)
+    assert model.freedom == pytest.approx(4)
+    assert model.residual**2 == pytest.approx(mean_square_of_residuals(table))
+
+
+def mean_square_of_residuals(table: pd.DataFrame) -> float:
+    left = table - table.mean() - table.mean(axis=1).to_numpy()[:, None] + table.to_numpy().mean()
+    return float((left.to_numpy() ** 2).sum()) / ((len(table) - 1) * (table.shape[1] - 1))
 
 
 def test_variances_of_one_size_are_pooled_as_often_as_cochrans_level_says():
@@ -176,6 +202,27 @@ def test_one_seed_has_a_mean_and_no_error_of_seeds():
     assert model.freedom == pytest.approx(0)
     assert model.error(model.contrast("b", "a")).total == 0
     assert all(math.isnan(end) for end in model.interval("a", 0.95))
+
+
+@pytest.mark.parametrize("count", [None, 10_000])
+def test_one_run_of_each_variant_has_no_interval_whatever_is_known_of_the_images(count):
+    """The interval is for other seeds, of which nothing is known; it was that of the images alone."""
+    model = fit(scores(seeds=1, variants=3), images=count)
+    assert all(math.isnan(end) for end in model.interval("a", 0.95))
+    table, correct = images(1, 0.05, 0.2)
+    assert all(math.isnan(end) for end in fit(table, correct).interval("a", 0.95))
+    both = scores(seeds=3, variants=2)
+    both.loc[1:, "b"] = math.nan
+    low, high = fit(both, images=count).interval("b", 0.95)
+    assert low < both.loc[0, "b"] < high, "a's runs tell the spread"
+
+
+def test_two_variants_have_the_intervals_of_their_own_runs():
+    table = scores(seeds=5, variants=2)
+    table["b"] = 90 + 10 * (table["b"] - table["b"].mean())
+    model = fit(table)
+    assert model.alone[0] == pytest.approx(table.var().to_numpy() / 5)
+    assert model.alone[1] == pytest.approx([4, 4])
 
 
 @pytest.mark.parametrize("others", [[90.0, 91.0, 90.0], None], ids=["third variant", "two variants"])
