@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 
 from linconv.config.options import LEAST_MARGIN
@@ -33,7 +34,8 @@ HOW_TO_READ = (
     "not tell the variants of two ranks apart. Bold accuracies are above all others of their group by test; counts are "
     "exact.",
     "**Seeds that would decide** are the runs of each side with which every open verdict would close, if means and "
-    "spreads stay as they are. Where the test images alone leave too wide an interval, no number of seeds will.",
+    "spreads stay as they are; over several splits, all runs on the splits that there are. Where the test images, or "
+    "the splits, alone leave too wide an interval, no number of seeds will; a note says which it is.",
 )
 
 
@@ -155,16 +157,36 @@ def _splits_text(model: Model, of_seeds: str) -> str:
     return f"{of_seeds} of the variance of a difference is from the seeds, the rest from {of_splits}"
 
 
+_LIMITS = {
+    "images": "the test set is too small",
+    "bound": "without the outcome of each image, the bound on the part of the test images is too wide",
+    "splits": "the splits of the data are too few",
+    "margin": "the margin reaches Conv's error, so that nothing is called equivalent",
+}
+
+
 def open_notes(found: Iterable[Comparison]) -> Iterator[str]:
-    """How many verdicts are open, and how many seeds would close them."""
+    """How many verdicts are open, how many runs would close them, and why none would."""
     found = list(found)
-    undecided, closing, seeds = open_verdicts(found)
+    undecided, closing, runs = open_verdicts(found)
     if not undecided:
         return
+    over_splits = any(c.images == "splits" for c in found)
+    what, no_number = ("runs", "No number of runs on these splits") if over_splits else ("seeds", "No number of seeds")
     text = f"Open: {undecided} of {sum(c.tested for c in found)}."
     if closing:
-        text += f" If means and spreads stay, {seeds} seeds each would decide {closing}."
-    if undecided > closing:
-        rest = f"the other {undecided - closing}" if closing else "any of them"
-        text += f" No number of seeds decides {rest}: the test set is too small."
+        text += f" If means and spreads stay, {runs} {what} each would decide {closing}."
+    limits = Counter(c.limit for c in found if c.outcome == "undecided" and c.tested and c.limit)
+    for limit, count in limits.items():
+        rest = (
+            "any of them"
+            if count == undecided
+            else f"the other {count}"
+            if count + closing == undecided
+            else f"{count}"
+        )
+        if limit == "runs":
+            text += f" More than 1,000 {what} each are needed for {rest}."
+        else:
+            text += f" {no_number} decides {rest}: {_LIMITS[limit]}."
     yield text

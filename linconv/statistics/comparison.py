@@ -15,12 +15,13 @@ from linconv.statistics.model import Error, ImageVariance, Model
 from linconv.statistics.spread import NO_ERROR
 
 TestOutcome = Literal["equivalent", "different", "undecided", "n too small"]
+Limit = Literal["", "margin", "images", "bound", "splits", "runs"]
 Place = tuple[str, str]  # data set, network
 Pair = tuple[str, str]  # variant, reference
 
 MIN_RUNS = 3  # of each side: with fewer neither the mean nor the spread of a variant can be checked
 MIN_SPLITS = 3  # that both sides have, of several: two leave one degree of freedom, and the intervals cover too little
-MOST_SEEDS = 1000
+MOST_RUNS = 1000
 
 
 class Margin(NamedTuple):
@@ -55,7 +56,10 @@ class Comparison:
         margin: of equivalence.
         images: how the part of the test images is known.
         probabilities: of worse than the margin, within it, better; not adjusted, NaN where nothing is known.
-        seeds_needed: runs of each side that would decide, with means and spreads as found; None: no number would.
+        seeds_needed: runs of each side that would decide, with means and spreads as found; None: no number up to
+            1,000 would.
+        limit: why none would: the margin reaches the error; too few test images; only a bound on their part is known;
+            too few splits; more than 1,000 runs are needed. "" where it does not apply.
         outcome: the verdict.
     """
 
@@ -73,6 +77,7 @@ class Comparison:
     seeds_needed: int | None
     outcome: TestOutcome
     differs: bool
+    limit: Limit = ""
 
     @property
     def tested(self) -> bool:
@@ -196,9 +201,11 @@ def _comparison(
     within = -margin.points < low and high < margin.points
     outcome = "equivalent" if within and margin.meaningful else "different" if differs else "undecided"
     room = (margin.points - abs(mean)) / error.total
-    needed = None
+    needed: int | None = None
+    limit: Limit = ""
     if plan:
         needed = _needed(model, weights, runs, margin, maximum, alpha) if outcome == "undecided" else runs
+        limit = _limit(model, weights, margin, maximum, alpha) if needed is None else ""
     return Comparison(
         runs=runs,
         mean=mean,
@@ -214,6 +221,7 @@ def _comparison(
         seeds_needed=needed,
         outcome=outcome,
         differs=differs,
+        limit=limit,
     )
 
 
@@ -241,7 +249,7 @@ def _needed(model: Model, weights: np.ndarray, runs: int, margin: Margin, maximu
 
     low = high = runs
     while low == high or not decides(high):
-        if high >= MOST_SEEDS:
+        if high >= MOST_RUNS:
             return None
         low, high = high, 2 * high
     while high - low > 1:
@@ -250,8 +258,24 @@ def _needed(model: Model, weights: np.ndarray, runs: int, margin: Margin, maximu
     return high
 
 
+def _limit(model: Model, weights: np.ndarray, margin: Margin, maximum: Maximum, alpha: float) -> Limit:
+    """What keeps a verdict open that `_needed` finds no number of runs for."""
+    mean = abs(float(weights @ model.means))
+    error = model.error(weights, 1e9)
+
+    def decides(room: float) -> bool:
+        return room > 0 and maximum.exceeded(room / error.total, alpha, error.freedom)
+
+    if decides(max(mean, margin.points - mean if margin.meaningful else 0.0)):
+        return "runs"
+    if model.images == "unknown" or (not margin.meaningful and decides(margin.points - mean)):
+        return "margin"
+    of_images: dict[str, Limit] = {"measured": "images", "bounded": "bound", "splits": "splits"}
+    return of_images[model.images]
+
+
 def open_verdicts(found: Sequence[Comparison]) -> tuple[int, int, int]:
-    """How many comparisons are undecided, how many of them some number of seeds would decide, and that number."""
+    """How many comparisons are undecided, how many of them more runs of each would decide, and how many runs."""
     undecided = [c for c in found if c.outcome == "undecided" and c.tested]
     needed = [c.seeds_needed for c in undecided if c.seeds_needed is not None]
     return len(undecided), len(needed), max(needed, default=0)

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import optimize, stats
 
+from linconv.report.verdicts import open_notes
 from linconv.statistics import Margin, compare, differing, fit, hypotheses, mcnemar, open_verdicts
 from linconv.statistics.family import Maximum
 
@@ -159,8 +160,61 @@ def test_the_seeds_that_would_decide():
     assert found.seeds_needed > 5
     # no number of seeds takes off the noise of 400 test images
     hopeless = compared(table(b=0.06, c=0.0), margin=0.07, images=400)["b"]
-    assert hopeless.seeds_needed is None
+    assert (hopeless.seeds_needed, hopeless.limit, found.limit) == (None, "bound", "")
     assert open_verdicts([found, hopeless]) == (2, 1, found.seeds_needed)
+
+
+PAIR = (PLACE, ("b", "a"))
+
+
+@pytest.mark.parametrize(
+    ("model", "margin", "limit", "said"),
+    [
+        (fit(table(b=0.0), images=400), Margin(0.1, 5.0), "bound", "seeds decides any of them: without the outcome"),
+        (fit(table(b=0.0), images=400), Margin(5.0, 5.0), "margin", "the margin reaches Conv's error"),
+        (fit(table(b=0.0)), Margin(5.0, 5.0), "margin", "the margin reaches Conv's error"),
+        (fit(table(b=0.004)), Margin(5.0, 5.0), "runs", "More than 1,000 seeds each are needed for any of them"),
+        (
+            fit(
+                table(b=0.0),
+                {
+                    (v, s): np.random.default_rng([s, i]).random(400) < 0.95
+                    for s in range(5)
+                    for i, v in enumerate("ab")
+                },
+            ),
+            Margin(0.1, 5.0),
+            "images",
+            "the test set is too small",
+        ),
+        (
+            fit(
+                pd.concat({j: table(b=0.0) + 0.5 * np.array([0, (j - 1) * (j + 1)]) for j in range(-1, 2)}),
+                None,
+                400,
+                0.2,
+            ),
+            Margin(0.1, 5.0),
+            "splits",
+            "No number of runs on these splits decides any of them: the splits of the data are too few",
+        ),
+    ],
+    ids=["bound", "margin over images", "margin alone", "too many", "images", "splits"],
+)
+def test_a_verdict_that_no_number_of_runs_decides_says_why(model, margin, limit, said):
+    found = compare({PLACE: model}, [PAIR], {PLACE: margin}, 0.05)[PAIR]
+    assert (found.outcome, found.seeds_needed, found.limit) == ("undecided", None, limit)
+    (note,) = open_notes([found])
+    assert said in note
+
+
+def test_over_splits_the_runs_that_would_decide_are_no_seeds():
+    by_split = pd.concat({j: table(b=0.06) + 0.001 * j for j in range(4)})
+    found = compare({PLACE: fit(by_split, None, 4000, 0.2)}, [PAIR], {PLACE: Margin(0.062, 5.0)}, 0.05)[PAIR]
+    assert found.outcome == "undecided"
+    (note,) = open_notes([found])
+    assert "runs each would decide 1" in note
+    assert "seeds" not in note
 
 
 def test_mcnemar_by_hand():
