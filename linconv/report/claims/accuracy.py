@@ -10,23 +10,27 @@ from linconv.config import Variant
 from linconv.config.methods import PLAIN
 from linconv.report.claims.model import ON_PAR, PAPER, PLUG_AND_PLAY, Claim, Verdict
 from linconv.report.claims.scope import COMPLETE, evidence, share_of_epochs
-from linconv.report.inference import Cell
+from linconv.report.inference import Cell, Place
 from linconv.report.labels import place_label
-from linconv.report.source import Experiment
+from linconv.report.source import RUN, CellKey, Experiment, once
 from linconv.report.verdicts import difference_text
 from linconv.report.wording import cell_label
-from linconv.statistics import MIN_RUNS, Comparison
+from linconv.statistics import MIN_RUNS, UNTESTED, Comparison, compare
 
 _LISTED = 24  # cells listed in the evidence
 
 
 class Compared(NamedTuple):
-    """A cell of the paper's layer and start, its experiment, its comparison with Conv, and its share of the epochs."""
+    """A cell of the paper's layer and start, its experiment, its comparison with Conv, and its share of the epochs.
+
+    `lost` are the runs that diverged while Conv's run of the same draw finished.
+    """
 
     experiment: Experiment
     cell: Cell
     comparison: Comparison
     share: float
+    lost: int
 
     @property
     def label(self) -> str:
@@ -70,17 +74,18 @@ def on_par(experiments: Sequence[Experiment]) -> Iterator[Claim]:
         rule=f"Over the cells of the paper's layer and start with {100 * COMPLETE:.0f} % or more of the paper's epochs "
         f"and {MIN_RUNS} or more runs. Not supported where a variant is below Conv, different and not equivalent; "
         "supported where every cell is equivalent, or different and above, and no run diverged; undecided otherwise. "
-        "Intervals are simultaneous over these cells of an experiment, whose configuration gives margin and level; the "
-        "spread of the seeds is that of these cells alone, so the tables' intervals can be others.",
+        "Intervals are simultaneous over all of these cells, at the smallest level of the experiments, each with the "
+        "margin of its experiment; the spread of the seeds is that of these cells alone, so the tables' intervals can "
+        "be others.",
         quote=ON_PAR,
         preliminary=_preliminary(compared),
     )
 
 
 def _on_par_verdict(complete: Sequence[Compared]) -> Verdict:
-    tested = [c for c in complete if c.tested]
-    if not tested:
+    if not complete:
         return "not measured"
+    tested = [c for c in complete if c.tested]
     if any(c.below for c in tested):
         return "not supported"
     return "supported" if all(c.as_good and not c.cell.diverged for c in complete) else "undecided"
@@ -90,17 +95,18 @@ def plug_and_play(experiments: Sequence[Experiment]) -> Iterator[Claim]:
     """Convolutions replaced without changing a hyperparameter."""
     compared = _compared(experiments)
     complete = [c for c in compared if c.complete and c.ran]
-    lost = [c for c in compared if c.cell.diverged]
+    lost = [c for c in compared if c.lost]
     used = [*complete, *(c for c in lost if not c.complete)]
     yield Claim(
         "plug-and-play",
         "Convolutions can be replaced without changing a hyperparameter.",
         PAPER,
         _plug_and_play_verdict(complete, lost),
-        " ".join(_plug_and_play_evidence(complete, lost)) or _no_complete(compared),
+        " ".join(_plug_and_play_evidence(complete, compared)) or _no_complete(compared),
         runs=_runs(used),
         rule="Every run has its network's recipe by construction of the configuration, and the paper's start. Not "
-        "supported where a run diverged, whatever its epochs, or where a cell with "
+        "supported where a run diverged while Conv's run of the same seed finished, whatever its epochs, or where a "
+        "cell with "
         f"{100 * COMPLETE:.0f} % or more of the paper's epochs is different from and below Conv; supported where there "
         f"are such cells and all have {MIN_RUNS} or more runs and are equivalent or above; undecided otherwise.",
         quote=PLUG_AND_PLAY,
@@ -116,9 +122,13 @@ def _plug_and_play_verdict(complete: Sequence[Compared], lost: Sequence[Compared
     return "supported" if all(c.as_good for c in complete) else "undecided"
 
 
-def _plug_and_play_evidence(complete: Sequence[Compared], lost: Sequence[Compared]) -> Iterator[str]:
-    if lost:
-        yield f"Diverged runs: {', '.join(f'{c.label} {c.cell.diverged} of {c.cell.planned}' for c in lost)}."
+def _plug_and_play_evidence(complete: Sequence[Compared], compared: Sequence[Compared]) -> Iterator[str]:
+    if lost := [f"{c.label} {c.lost} of {c.cell.planned}" for c in compared if c.lost]:
+        yield f"Diverged runs: {', '.join(lost)}."
+    both = [(c, c.cell.diverged - c.lost) for c in compared if c.cell.diverged > c.lost]
+    if both:
+        cells = ", ".join(f"{c.label} {count} of {c.cell.planned}" for c, count in both)
+        yield f"Diverged where Conv's run did not finish either, which decides nothing: {cells}."
     yield from _results(complete, with_diverged=False)
 
 
@@ -177,18 +187,43 @@ def _runs(found: Iterable[Compared]) -> tuple[str, ...]:
 
 
 def _compared(experiments: Sequence[Experiment]) -> list[Compared]:
-    """The cells of the paper's layer with the paper's start; other variants have no part in their comparisons."""
+    """The cells of the paper's layer with the paper's start; other variants have no part in their comparisons.
+
+    Those with the paper's epochs are one family of tests, whatever their experiments, and the others another one.
+    """
     found = []
-    for experiment in experiments:
+    for number, experiment in enumerate(experiments):
         allowed = evidence(experiment.config)
         known = experiment.config.known_variants
         chosen = [v for v in experiment.config.variants if v in allowed and _own_start(known[v])]
         own = experiment.with_variants([PLAIN, *chosen])
-        found += [
-            Compared(own, c, own.comparisons[c[:3]], share_of_epochs(own, *c.place))
-            for c in own.cells
-            if not c.baseline
-        ]
+        finished = _draws(own, "ok")
+        for c in own.cells:
+            if not c.baseline:
+                at = (f"{number}", "/".join(c.place))
+                plain = finished.get((*c.place, PLAIN), set())
+                lost = len(_draws(own, "diverged").get(c[:3], set()) & plain)
+                found.append((at, Compared(own, c, UNTESTED, share_of_epochs(own, *c.place), lost)))
+    alpha = min((e.config.statistics.alpha for e in experiments), default=0.05)
+    compared: dict[tuple[Place, tuple[str, str]], Comparison] = {}
+    for complete in (True, False):
+        family = [(at, c) for at, c in found if c.complete == complete]
+        models = {at: c.experiment.models[c.cell.place] for at, c in family if c.cell.place in c.experiment.models}
+        margins = {at: c.experiment.margins[c.cell.place] for at, c in family if at in models}
+        pairs = [(at, (c.cell.variant, PLAIN)) for at, c in family]
+        results = compare(models, pairs, margins, alpha, plan=False)
+        compared |= {pair: results[pair] for pair in pairs}
+    return [c._replace(comparison=compared[at, (c.cell.variant, PLAIN)]) for at, c in found]
+
+
+@once
+def _draws(experiment: Experiment, status: str) -> dict[CellKey, set[tuple[int, int]]]:
+    """Split and seed of the runs that ended in one way, by cell."""
+    ended = experiment.runs[experiment.runs["status"] == status]
+    found: dict[CellKey, set[tuple[int, int]]] = {}
+    for *cell, split, seed in ended[RUN].itertuples(index=False, name=None):
+        dataset, architecture, variant = cell
+        found.setdefault((dataset, architecture, variant), set()).add((split, seed))
     return found
 
 
