@@ -8,7 +8,8 @@ seeds, how often
 
     single         a 95 % interval of one difference covers it (mean over the five),
     simultaneous   the intervals that the tables print cover all five differences at once,
-    false          one or more of the three variants that equal the plain network is called different.
+    false          one or more of the variants that equal the plain network is called different: of three, or of all
+                   five where the variants' spreads differ (`SPREADS`).
 """
 
 from __future__ import annotations
@@ -61,6 +62,15 @@ SETTINGS = {
     "5 splits, 5 % error, no seed noise": Setting(359, 0.05, 0.5, 1.0, 0.0, 5, 0.0),
 }
 
+# Six equal variants without a part of the images, whose runs spread by other amounts, in points, the plain network
+# first. The pooled spread then fits none of them.
+SPREADS = {
+    "equal spreads": (0.3,) * 6,
+    "one variant spreads threefold": (0.3, 0.9, 0.3, 0.3, 0.3, 0.3),
+    "Conv spreads threefold": (0.9, 0.3, 0.3, 0.3, 0.3, 0.3),
+    "three of six do not vary": (0.3, 0.3, 0.3, 0.0, 0.0, 0.0),
+}
+
 
 class Found(NamedTuple):
     """Shares of repetitions, in [0, 1]."""
@@ -109,15 +119,34 @@ def simulate(setting: Setting, seeds: int, repetitions: int, *, outcomes: bool =
     return Found(float(single.mean()), float(covered.mean()), float(false.mean()))
 
 
+def simulate_spreads(spreads: tuple[float, ...], seeds: int, repetitions: int, *, start: int = 0) -> Found:
+    """As `simulate`, for variants of `SPREADS`: a seed adds 0.3 points to all of them."""
+    hits = np.array([list(_of_spreads(spreads, seeds, start + i)) for i in range(repetitions)])
+    covered, single, false = hits.mean(0)
+    return Found(float(single), float(covered), float(false))
+
+
+def _of_spreads(spreads: tuple[float, ...], seeds: int, draw: int) -> Iterator[float]:
+    rng = np.random.default_rng([seeds, draw])
+    common = 0.3 * rng.standard_normal((seeds, 1)) * (np.array(spreads) > 0)
+    values = 90 + common + np.array(spreads) * rng.standard_normal((seeds, len(spreads)))
+    yield from _hits(fit(pd.DataFrame(values, columns=list(VARIANTS))), np.zeros(len(spreads) - 1), 5)
+
+
 def _once(setting: Setting, seeds: int, true: np.ndarray, draw: int, outcomes: bool) -> Iterator[float]:
     rng = np.random.default_rng([seeds, draw])
     model = _fitted(setting, seeds, outcomes, rng) if setting.splits == 1 else _over_splits(setting, seeds, rng)
-    pairs = [(PLACE, (v, VARIANTS[0])) for v in VARIANTS[1 : setting.variants]]
+    yield from _hits(model, true, int((WORSE[1 : setting.variants] == 0).sum()))
+
+
+def _hits(model: Model, true: np.ndarray, equal: int) -> Iterator[float]:
+    """Whether all intervals cover, the share of single ones that do, whether one of the first `equal` is different."""
+    pairs = [(PLACE, (v, VARIANTS[0])) for v in VARIANTS[1 : 1 + len(true)]]
     found = list(compare({PLACE: model}, pairs, {PLACE: Margin(0.1, 1.0)}, 0.05, plan=False).values())
     yield all(c.low <= t <= c.high for c, t in zip(found, true, strict=True))
     alone = [stats.t.isf(0.025, c.error.freedom) * c.error.total for c in found]
     yield float(np.mean([abs(c.mean - t) <= half for c, t, half in zip(found, true, alone, strict=True)]))
-    yield any(c.differs for c in found[: int((WORSE[1 : setting.variants] == 0).sum())])
+    yield any(c.differs for c in found[:equal])
 
 
 def _fitted(setting: Setting, seeds: int, outcomes: bool, rng: np.random.Generator) -> Model:
@@ -147,13 +176,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repetitions", type=int, default=2000)
     parser.add_argument("--seeds", type=int, nargs="+", default=[3, 5])
-    parser.add_argument("--settings", nargs="+", choices=list(SETTINGS), default=list(SETTINGS))
+    parser.add_argument("--settings", nargs="+", choices=[*SETTINGS, *SPREADS], default=[*SETTINGS, *SPREADS])
     parser.add_argument("--bounded", action="store_true", help="as for results without outcomes per image")
     asked = parser.parse_args()
     print("| data | seeds | single | simultaneous | false |\n| :-- | --: | --: | --: | --: |")
     for name in asked.settings:
         for seeds in asked.seeds:
-            found = simulate(SETTINGS[name], seeds, asked.repetitions, outcomes=not asked.bounded)
+            if name in SPREADS:
+                found = simulate_spreads(SPREADS[name], seeds, asked.repetitions)
+            else:
+                found = simulate(SETTINGS[name], seeds, asked.repetitions, outcomes=not asked.bounded)
             cells = " | ".join(f"{100 * value:.1f} %" for value in found)
             print(f"| {name} | {seeds} | {cells} |", flush=True)
 

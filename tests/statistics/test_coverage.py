@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks.coverage import SETTINGS, Setting, accuracies, simulate
+from benchmarks.coverage import SETTINGS, SPREADS, Setting, accuracies, simulate, simulate_spreads
 
 SMALL = Setting(images=2000, error=0.05, concentration=0.5, of_images=1.2, of_seeds=0.1)
 REPETITIONS = 150  # the single intervals of a repetition are correlated: about 1.3 points of Monte Carlo error
@@ -22,6 +22,12 @@ def test_bounded_intervals_cover_more_often():
     found = simulate(SMALL, 3, REPETITIONS // 3, outcomes=False)
     assert found.single >= 0.97
     assert found.false == 0
+
+
+@pytest.mark.parametrize("name", ["equal spreads", "three of six do not vary"])
+def test_variants_that_do_not_vary_leave_the_coverage_of_the_others(name):
+    """84 % of the tables were right where half of the variants had collapsed."""
+    assert simulate_spreads(SPREADS[name], 3, REPETITIONS).simultaneous >= 0.90
 
 
 @pytest.mark.parametrize("setting", SETTINGS.values(), ids=SETTINGS)
