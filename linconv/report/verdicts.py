@@ -15,17 +15,19 @@ from linconv.statistics import MIN_RUNS, MIN_SPLITS, NO_ERROR, Comparison, Model
 
 HOW_TO_READ = (
     "**Difference [interval] (runs) sign.** A difference is a variant minus the plain network (Conv), in percentage "
-    "points, with the number of runs of each. All intervals of a table together hold with 95 % (or 1 - alpha): they "
-    "are simultaneous, as Dunnett's are.",
+    "points, with the number of runs of each. All intervals of a table together hold with 95 % (or 1 - alpha) "
+    "where the runs of the variants spread alike: they are simultaneous, as Dunnett's are.",
     "**The interval decides the verdict.** Different (≠): it excludes 0. Equivalent (≈): it lies within the margin. "
     "Undecided (?): neither; that is no equality. A margin that reaches the plain network's error makes nothing "
     "equivalent.",
     "**It is for other seeds and other test images.** The spread of the seeds is pooled over the variants of a "
-    "network; a variant that spreads more (Cochran's test) keeps its own. The images' part comes from the outcome of "
-    "each image. Results without outcomes get an upper bound, as if networks failed on images independently. Over "
-    "several splits of the data (`splits` in the configuration) it is for other splits too: what varies between splits "
-    "takes the place of the images' part, widened since splits share images. Where a variant lacks seeds or splits "
-    "that others have, its mean is adjusted for them, and a note gives the mean of its runs alone.",
+    "network; a variant that spreads more (Cochran's test) keeps its own. A few seeds seldom show that a variant does: "
+    "then the intervals of a table hold together less often than 95 %. "
+    "The images' part comes from the outcome of each image. Results without outcomes get an upper bound, as if "
+    "networks failed on images independently. Over several splits of the data (`splits` in the configuration) it is "
+    "for other splits too: what varies between splits takes the place of the images' part, widened since splits share "
+    "images. Where a variant lacks seeds or splits that others have, its mean is adjusted for them, and a note gives "
+    "the mean of its runs alone.",
     f"**Margins** are given in the configuration, in points or as a share of the plain network's error, by default a "
     f"fifth of it and at least {LEAST_MARGIN:g} points.",
     "**P(worse), P(equivalent), P(better)** are the probabilities that the difference is below, within and above the "
