@@ -10,12 +10,12 @@ from linconv.config import Variant
 from linconv.config.methods import PLAIN
 from linconv.report.claims.model import ON_PAR, PAPER, PLUG_AND_PLAY, Claim, Verdict
 from linconv.report.claims.scope import COMPLETE, evidence, share_of_epochs
-from linconv.report.inference import Cell, Place
+from linconv.report.inference import Cell
 from linconv.report.labels import place_label
 from linconv.report.source import RUN, CellKey, Experiment, once
 from linconv.report.verdicts import difference_text
 from linconv.report.wording import cell_label
-from linconv.statistics import MIN_RUNS, UNTESTED, Comparison, compare
+from linconv.statistics import MIN_RUNS, Comparison, compare
 
 _LISTED = 24  # cells listed in the evidence
 
@@ -189,7 +189,8 @@ def _runs(found: Iterable[Compared]) -> tuple[str, ...]:
 def _compared(experiments: Sequence[Experiment]) -> list[Compared]:
     """The cells of the paper's layer with the paper's start; other variants have no part in their comparisons.
 
-    Those with the paper's epochs are one family of tests, whatever their experiments, and the others another one.
+    Those with the paper's epochs, on which verdicts rest, are one family of tests whatever their experiments. The
+    others are a family in each experiment.
     """
     found = []
     for number, experiment in enumerate(experiments):
@@ -203,17 +204,14 @@ def _compared(experiments: Sequence[Experiment]) -> list[Compared]:
                 at = (f"{number}", "/".join(c.place))
                 plain = finished.get((*c.place, PLAIN), set())
                 lost = len(_draws(own, "diverged").get(c[:3], set()) & plain)
-                found.append((at, Compared(own, c, UNTESTED, share_of_epochs(own, *c.place), lost)))
+                found.append((at, Compared(own, c, own.comparisons[c[:3]], share_of_epochs(own, *c.place), lost)))
     alpha = min((e.config.statistics.alpha for e in experiments), default=0.05)
-    compared: dict[tuple[Place, tuple[str, str]], Comparison] = {}
-    for complete in (True, False):
-        family = [(at, c) for at, c in found if c.complete == complete]
-        models = {at: c.experiment.models[c.cell.place] for at, c in family if c.cell.place in c.experiment.models}
-        margins = {at: c.experiment.margins[c.cell.place] for at, c in family if at in models}
-        pairs = [(at, (c.cell.variant, PLAIN)) for at, c in family]
-        results = compare(models, pairs, margins, alpha, plan=False)
-        compared |= {pair: results[pair] for pair in pairs}
-    return [c._replace(comparison=compared[at, (c.cell.variant, PLAIN)]) for at, c in found]
+    family = [(at, c) for at, c in found if c.complete]
+    places = {at: c for at, c in family if c.cell.place in c.experiment.models}
+    models = {at: c.experiment.models[c.cell.place] for at, c in places.items()}
+    margins = {at: c.experiment.margins[c.cell.place] for at, c in places.items()}
+    compared = compare(models, [(at, (c.cell.variant, PLAIN)) for at, c in family], margins, alpha, plan=False)
+    return [c._replace(comparison=compared.get((at, (c.cell.variant, PLAIN)), c.comparison)) for at, c in found]
 
 
 @once
