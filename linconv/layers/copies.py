@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from linconv.config.errors import UserError, first_line
-from linconv.layers.replacing import overlapping
+from linconv.layers.memory import overlapping
 
 WRAPPERS = {
     "DistributedDataParallel": "module",

@@ -8,11 +8,10 @@ import torch
 from torch import nn
 
 from linconv.layers.copies import copied
+from linconv.layers.memory import address_of, owners_of
 from linconv.layers.replacement import ConvReplacement
 from linconv.layers.replacing import (
-    address_of,
     check_module,
-    owners_of,
     refuse_hooks,
     refuse_wrappers,
     replace_modules,

@@ -8,8 +8,8 @@ from typing import NamedTuple
 import torch
 from torch import nn
 
+from linconv.layers.memory import Address, address_of, owners_of
 from linconv.layers.replacement import ConvReplacement
-from linconv.layers.replacing import Address, address_of, owners_of
 
 
 class Shared(NamedTuple):

@@ -47,10 +47,10 @@ def key(variant: str, seed: int = 0, architecture: str = "base", dataset: str = 
     return RunKey(dataset, architecture, variant, seed)
 
 
-def written(root, *, top1=None, costs=None, ratios=None, memory=None, **changes):
+def written(root, *, top1=None, costs=None, ratios=None, memory=None, diverged=(), **changes):
     """A collected experiment, read; its accuracies, costs, relative times and memory are as given."""
     config = make_config(**changes)
-    write_experiment(root, config, top1=top1, costs=costs)
+    write_experiment(root, config, top1=top1, costs=costs, diverged=diverged)
     if ratios is not None:
         write_timings(root, config, ratios, memory=memory or {})
     collect(config, root)

@@ -10,9 +10,9 @@ from typing import NamedTuple
 
 from linconv.config.methods import PLAIN
 from linconv.report.costs import Cost, deployed_time_cost, macs_cost, parameter_cost, timed_form
-from linconv.report.families import families
 from linconv.report.inference import Cell, Place, control_of
 from linconv.report.source import CellKey, Experiment, once
+from linconv.report.tables.families import families
 from linconv.statistics import Comparison
 
 VARIANTS_NAMED = 3  # LinearConv variants in a sentence; figures and tables have the rest

@@ -10,11 +10,11 @@ import pandas as pd
 from linconv.report.answer.model import Answer, leading, weight
 from linconv.report.answer.sentences import missing, sentences
 from linconv.report.answer.times import engine_sentences
-from linconv.report.families import Family, families
 from linconv.report.formats import to_markdown
 from linconv.report.labels import architecture_label, dataset_label, place_label, variant_label
 from linconv.report.source import CellKey, Experiment
 from linconv.report.tables import make_table
+from linconv.report.tables.families import Family, families
 from linconv.report.verdicts import open_notes
 from linconv.statistics import MIN_RUNS
 

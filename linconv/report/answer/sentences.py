@@ -11,6 +11,7 @@ from linconv.report.labels import place_label, variant_label
 from linconv.report.text import number
 from linconv.report.timings import hardware_of
 from linconv.report.verdicts import difference_text, open_notes
+from linconv.report.wording import gap_notes
 from linconv.statistics import MIN_RUNS, Comparison
 
 CLEARLY = 0.05  # of the plain network's time, as the claims about time
@@ -18,9 +19,14 @@ SAME_SIZE = (0.95, 1.02)  # a variant with so many times the narrower network's 
 
 
 def sentences(answer: Answer) -> list[str]:
-    """The verdict, then differences and costs beside the plain network, then beside the narrower one."""
+    """The verdict, then differences and costs beside the plain network, then beside the narrower one.
+
+    A last one names diverged runs among these.
+    """
     rows = [row for row in answer.rows if row.variant in answer.linear]
-    found = [_verdict(answer, rows), _beside_plain(answer, rows), _beside_narrow(answer, rows)]
+    diverged = [row.cell for row in answer.rows if row.cell.diverged]
+    notes = " ".join(gap_notes(answer.experiment, diverged))
+    found = [_verdict(answer, rows), _beside_plain(answer, rows), _beside_narrow(answer, rows), notes]
     return [text for text in found if text]
 
 
@@ -116,8 +122,9 @@ def _without_narrow(answer: Answer, rows: Sequence[Row]) -> str:
 
 
 def _of(found: Sequence[tuple[Row, Comparison]], sign: int) -> list[Row]:
-    """The variants shown to be better (1) or worse (-1), and not within the margin."""
-    return [row for row, c in found if c.outcome == "different" and sign * c.mean > 0]
+    """The variants shown to be better (1) or worse (-1), by more than the margin; no better one has diverged runs."""
+    shown = [row for row, c in found if c.outcome == "different" and sign * c.mean > 0]
+    return [row for row in shown if sign < 0 or not row.cell.diverged]
 
 
 def _names(rows: Sequence[Row]) -> str:

@@ -6,13 +6,14 @@ from collections.abc import Iterator
 
 import pandas as pd
 
-from linconv.report.families import families
 from linconv.report.labels import variant_label
 from linconv.report.source import CELL, Difference, Experiment
 from linconv.report.table import DATASET, NETWORK, VARIANT, Column, Rows, Table, TableCell, numeric
 from linconv.report.tables.cells import comparison_record
+from linconv.report.tables.families import families
 from linconv.report.text import MISSING, number
 from linconv.report.verdicts import difference_text, margin_notes, noise_notes, open_notes, tested_text
+from linconv.report.wording import gap_notes
 from linconv.statistics import Comparison
 
 _COLUMNS = [
@@ -34,7 +35,7 @@ _COLUMNS = [
 
 
 def comparisons_table(experiment: Experiment) -> tuple[Table, pd.DataFrame]:
-    """The differences of all families of tests, see `linconv.report.families`."""
+    """The differences of all families of tests, see `linconv.report.tables.families`."""
     rows = Rows(_COLUMNS, group=["data set", "network", "minus"])
     records = []
     for family in families(experiment):
@@ -86,6 +87,7 @@ def _notes(experiment: Experiment) -> Iterator[str]:
     yield from margin_notes(experiment, dict.fromkeys(d.cell[:2] for d in every if d.comparison.runs))
     named = {(*d.cell[:2], f"{d.cell[2]} {d.reference}"): d.comparison for d in every}
     yield from noise_notes(experiment, named)
+    yield from gap_notes(experiment)
     for family in families(experiment):
         for note in open_notes(family.comparisons):
             yield note if len(families(experiment)) == 1 else f"{family.label}: {_lower(note)}"

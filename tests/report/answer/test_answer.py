@@ -8,7 +8,7 @@ import pytest
 
 from linconv.report.answer import answers, leading, missing, sentences, weight
 from linconv.report.answer.pages import experiment_markdown, experiments_markdown, runs_to_close
-from linconv.report.families import Family, families
+from linconv.report.tables.families import Family, families
 from linconv.report.tables.ranking import ranking_parameters_table
 from linconv.report.verdicts import difference_text
 from tests.report.conftest import key, written
@@ -92,6 +92,16 @@ def test_of_ranked_experiments_the_answer_has_the_intervals_of_the_ranking(tmp_p
     assert found.narrow == row["narrow_reference"]
     assert found.row("LRr").to_narrow.low == pytest.approx(row["narrow_difference_low"])
     assert "Minus narrow or LRr: " in experiment_markdown(found.experiment)
+
+
+def test_a_variant_with_diverged_runs_is_not_advised(tmp_path):
+    top1 = accuracies(["conv", "LRr", "narrow"], LRr=97.0)
+    changes = {"variants": ["conv", "LRr", "narrow"], "define": NARROW, "seeds": list(range(5))}
+    found = leading(written(tmp_path, top1=top1, costs=COSTS, diverged=[key("LRr", 1)], **changes))
+    said = sentences(found)
+    assert not said[0].startswith("Use LinearConv")
+    assert said[-1].startswith("Base on Digits: of 5 runs each, LRr 1 diverged.")
+    assert "Diverged runs are in no mean" in said[-1]
 
 
 def test_what_is_missing_is_one_line(tmp_path):

@@ -18,8 +18,9 @@ def with_layers(root, values, **config):
     """Change metrics of the layers, given by variant, a little by seed."""
     for variant, changes in values.items():
         for seed, noise in enumerate((0.0, 0.01, -0.01)):
+            own = noise * {"L": 1, "Lr": -1}.get(variant, 0)
 
-            def edit(record, changes=changes, noise=noise if variant == "L" else 0.0):
+            def edit(record, changes=changes, noise=own):
                 for layer in record["layers"]:
                     layer.update({name: value + noise for name, value in changes.items()})
 
