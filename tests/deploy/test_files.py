@@ -319,7 +319,7 @@ def test_a_wrapped_model_is_saved_as_the_one_inside(tmp_path, x):
     model = nn.Sequential(linconv.LinearConv2d(3, 4, 3), nn.ReLU())
     for wrapper in (nn.DataParallel, torch.compile):
         assert_same(load(save(wrapper(model), tmp_path / "m.safetensors")), model, x)
-        own = Scaled(2.0)
+        own = Scaled(2.0).eval()
         assert_same(load(save(own, tmp_path / "m.safetensors"), wrapper(Scaled())), own, x)
         assert_same(load(tmp_path / "m.safetensors", functools.partial(wrapper, Scaled())), own, x)
     compiled = copy.deepcopy(model)
