@@ -18,13 +18,7 @@ from linconv.measure.complexity import complexity
 from linconv.measure.origin import COMMIT, DIRTY, machine
 from linconv.measure.redundancy import correlation_matrix, filter_banks, redundancy
 from linconv.measure.treatment import first_step, trained_macs
-from linconv.results import (
-    Provenance,
-    RunMetrics,
-    RunResult,
-    RunWarning,
-    write_result,
-)
+from linconv.results import Provenance, RunMetrics, RunResult, RunWarning, write_result
 from linconv.results.arrays import write_npz
 from linconv.results.code import code_hash
 from linconv.results.files import check_writable

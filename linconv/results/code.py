@@ -12,18 +12,16 @@ from __future__ import annotations
 import ast
 import functools
 import hashlib
-import importlib.util
 import json
 import sys
 from collections.abc import Iterable, Iterator, Mapping
-from importlib.machinery import ModuleSpec
-from importlib.metadata import packages_distributions
 from pathlib import Path
 from typing import Any
 
 from linconv.catalogue._entry import Entry
 from linconv.catalogue.measurements import MEASUREMENTS
 from linconv.config.errors import UserError
+from linconv.results.other_packages import all_files, belong_together, find
 from linconv.results.syntax import syntax_text
 
 PACKAGE = Path(__file__).resolve().parent.parent
@@ -181,15 +179,15 @@ class SourceCode:
         seen = {own}
         waiting = [own]
         while waiting:
-            spec = _find(waiting.pop())
-            found = {} if spec is None else _all_files(spec)
+            spec = find(waiting.pop())
+            found = {} if spec is None else all_files(spec)
             files |= found
             imported = {pair for name, path in found.items() for pair in self._imported_by(name, path)}
             known = {module for source, name in imported for module in self._defining(source, name)}
             used |= {module for module in known if self.path(module).exists()}  # of this version
             others = {source.partition(".")[0] for source, _ in imported} - seen - sys.stdlib_module_names - {""}
             seen |= others
-            waiting += [other for other in others - {self.package.name} if _belong_together(own, other)]
+            waiting += [other for other in others - {self.package.name} if belong_together(own, other)]
         if not files:
             raise UserError(
                 f"the method '{part.name}' is {part.module}, which cannot be found; install its package again"
@@ -268,40 +266,3 @@ def _imported(tree: ast.AST, module: str, is_package: bool) -> Iterator[tuple[st
 def _name(node: ast.expr) -> str:
     """The last word of a dotted name; "" for any other expression."""
     return node.id if isinstance(node, ast.Name) else node.attr if isinstance(node, ast.Attribute) else ""
-
-
-def _find(module: str) -> ModuleSpec | None:
-    """Where a module at the top lies; it is not imported."""
-    try:
-        return importlib.util.find_spec(module)
-    except ValueError:  # a module without a place, such as `__main__`
-        return None
-
-
-def _all_files(spec: ModuleSpec) -> dict[str, Path]:
-    """The file of a module, or those of all modules of a package, by their places below the folder that it lies in."""
-    places = [Path(place) for place in spec.submodule_search_locations or ()]  # several of a package without __init__
-    if not places:
-        return {Path(spec.origin).name: Path(spec.origin)} if spec.has_location and spec.origin else {}
-    return {path.relative_to(place.parent).as_posix(): path for place in places for path in place.rglob("*.py")}
-
-
-def _belong_together(own: str, other: str) -> bool:
-    """Whether two modules are of one distribution, or of one folder and the other of no distribution at all."""
-    known = _distributions()
-    if other in known:
-        return not known[other].isdisjoint(known.get(own, ()))
-    return _folder(own) == _folder(other)
-
-
-@functools.cache
-def _distributions() -> dict[str, set[str]]:
-    return {module: set(names) for module, names in packages_distributions().items()}
-
-
-def _folder(module: str) -> Path | None:
-    """The folder that a module at the top lies in; None where that is not one."""
-    spec = _find(module)
-    if spec is None or spec.submodule_search_locations is None:
-        return Path(spec.origin).parent if spec is not None and spec.has_location and spec.origin else None
-    return next((Path(place).parent for place in spec.submodule_search_locations), None)

@@ -21,7 +21,8 @@ from linconv.catalogue.methods import MethodEntry
 from linconv.config import VARIANTS, Pruning, Variant, parse_config, resolve_runs
 from linconv.config.errors import UserError
 from linconv.config.parts import grid_parts, run_parts
-from linconv.results.code import COUNTED, EXCEPTIONS, PACKAGE, STAGES, SourceCode, _distributions, code_hash
+from linconv.results.code import COUNTED, EXCEPTIONS, PACKAGE, STAGES, SourceCode, code_hash
+from linconv.results.other_packages import _distributions
 
 MEASURED = set(MEASUREMENTS)
 MADE_OF_RESULTS = set(STAGES)

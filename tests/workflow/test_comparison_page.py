@@ -35,6 +35,9 @@ def sentences() -> set[str]:
         low, high = (f"{value:.2f}" for value in (ratio[[*variants]].min(), ratio[[*variants]].max()))
         return low if low == high else f"{low} to {high}"
 
+    equal = ["L", "Lr", "ghost_half", "lowrank_svd_half", "lowrank_half", "cp_half"]
+    half = frame[frame["group"] == "52.5 %"]
+    assert "better" not in set(half["narrow_verdict"]), "none is shown to be better than the narrower network"
     pruned = [v for v in planned.variants if planned.known_variants[v].pruning is not None]
     return {
         f"trains {len(planned.variants)} variants of `base` on CIFAR-10 with {word(len(planned.seeds))} seeds",
@@ -44,10 +47,17 @@ def sentences() -> set[str]:
         f"All {word(len(to_plain))} are below it, from {-to_plain['difference_mean'].max():.2f} to "
         f"{-to_plain['difference_mean'].min():.2f} points",
         f"network of its size**: {beside('LRr', 'narrow', 'worse')}",
-        f"Tucker is less accurate as well: {beside('tucker_half', 'narrow', 'worse')}",
-        f"within one point**: {beside('lowrank_svd_half', 'narrow', 'equivalent')} and "
-        f"{beside('cp_half', 'narrow', 'equivalent')}",
-        f"Low rank is more accurate than LRr: {beside('lowrank_svd_half', 'LRr', 'better')}",
+        f"Kronecker and Tucker are less accurate as well: {beside('kronecker_half', 'narrow', 'worse')} and "
+        f"{beside('tucker_half', 'narrow', 'worse')}",
+        f"within one point**: {', '.join(beside(v, 'narrow', 'equivalent') for v in equal[:-1])} and "
+        f"{beside(equal[-1], 'narrow', 'equivalent')}",
+        f"Lr, Ghost and low rank (SVD start) are more accurate than LRr: {beside('Lr', 'LRr', 'better')}, "
+        f"{beside('ghost_half', 'LRr', 'better')} and {beside('lowrank_svd_half', 'LRr', 'better')}",
+        f"HetConv equals the narrower network of its size within one point: "
+        f"{beside('hetconv_half', 'narrow', 'equivalent')}, at the plain network's time",
+        f"narrower network, {beside('L_preserving', 'narrow', 'worse')} and "
+        f"{beside('LRr_preserving', 'narrow', 'worse')}, and LRr is less accurate than with the paper's start: "
+        f"{beside('LRr_preserving', 'LRr', 'worse')}",
         f"a third of the parameters fewer**: {beside('spatial', 'LRr', 'equivalent')}, at "
         f"{100 * frame.loc['spatial', 'parameters_ratio']:.0f} % of the plain network's parameters instead of "
         f"{100 * frame.loc['LRr', 'parameters_ratio']:.0f} %, and {100 * ratio['spatial']:.0f} % of its time instead "

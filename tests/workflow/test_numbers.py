@@ -191,9 +191,11 @@ SHOWN = {
         ("mnist-short", variant, "narrow") for variant in ("Lr", "LRr", "lowrank")
     ],
     "Lr is within one point of the narrower network": [("cifar10-short", "Lr", "narrow")],
-    "Low rank and CP equal the narrower network within one point": [
-        ("cifar10-ranking", variant, "narrow") for variant in ("lowrank_svd_half", "cp_half")
+    "L, Lr, Ghost, low rank and CP equal the narrower network within one point": [
+        ("cifar10-ranking", variant, "narrow")
+        for variant in ("L", "Lr", "ghost_half", "lowrank_svd_half", "lowrank_half", "cp_half")
     ],
+    "HetConv equals the narrower network of its size within one point": [("cifar10-ranking", "hetconv_half", "narrow")],
     "Spatial filters equal LRr within one point": [("cifar10-ranking", "spatial", "LRr")],
     "They equal the narrower network of their own size within one point": [("cifar10-ranking", "spatial", "narrow")],
     "Low rank of the same size is within one point of the narrower network": [("cifar10-short", "lowrank", "narrow")],

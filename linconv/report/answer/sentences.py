@@ -73,9 +73,11 @@ def _verdict(answer: Answer, rows: Sequence[Row]) -> str:
     if better:
         return f"Use LinearConv here: {_names(better)} {_is(better)} more accurate than {beside}."
     if worse:
+        equal = [pair for pair in against if pair[1].outcome == "equivalent" and pair not in (*larger, *smaller)]
+        rather = " and ".join(variant_label(row.variant) for row in worse) if equal else "LinearConv"
+        said = f"{_names(worse)} {_is(worse)} less accurate than {beside}{_equal(equal)}"
         return (
-            f"Use fewer channels rather than LinearConv: {_names(worse)} {_is(worse)} less accurate than "
-            f"{beside}{_with_more_parameters(larger)}{_faster(narrow, worse)}."
+            f"Use fewer channels rather than {rather}: {said}{_with_more_parameters(larger)}{_faster(narrow, worse)}."
         )
     beside = "a plain network with fewer channels"
     if all(c.outcome == "equivalent" for _, c in against):
@@ -85,6 +87,14 @@ def _verdict(answer: Answer, rows: Sequence[Row]) -> str:
     if rows := _of(smaller, -1):
         return f"{_names(rows)} {_is(rows)} less accurate than {beside}, but smaller: choose by cost."
     return f"Not decided: LinearConv is neither shown to be better nor worse than {beside}."
+
+
+def _equal(found: Sequence[tuple[Row, Comparison]]) -> str:
+    """Which variants of the narrower network's size equal it within the margin."""
+    if not found:
+        return ""
+    rows, margin = [row for row, _ in found], found[0][1].margin.points
+    return f", while {_names(rows)} {'equals' if len(rows) == 1 else 'equal'} it within ±{number(margin, 2)} points"
 
 
 def _within(against: Sequence[tuple[Row, Comparison]]) -> str:

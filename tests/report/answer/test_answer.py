@@ -94,6 +94,15 @@ def test_of_ranked_experiments_the_answer_has_the_intervals_of_the_ranking(tmp_p
     assert "Minus narrow or LRr: " in experiment_markdown(found.experiment)
 
 
+def test_a_variant_of_the_same_size_that_is_as_accurate_is_named(tmp_path, monkeypatch):
+    monkeypatch.setitem(COSTS, "Lr", (530, 1100))
+    found = leading(experiment(tmp_path, LRr=40.0))
+    assert sentences(found)[0] == (
+        "Use fewer channels rather than LRr: LRr (low-rank coefficients) is less accurate than a plain network of the "
+        "same size, while Lr (full coefficients) equals it within ±15.00 points."
+    )
+
+
 def test_a_variant_with_diverged_runs_is_not_advised(tmp_path):
     top1 = accuracies(["conv", "LRr", "narrow"], LRr=97.0)
     changes = {"variants": ["conv", "LRr", "narrow"], "define": NARROW, "seeds": list(range(5))}
