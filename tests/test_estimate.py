@@ -23,9 +23,8 @@ from linconv.data import load
 from linconv.estimate import CellEstimate, Estimate
 from linconv.measure import run_seconds
 from linconv.measure.redundancy import FilterBank
-from linconv.results import write_result
 from linconv.results.missing import missing_runs
-from tests.results.factory import make_run
+from tests.results.factory import write_experiment
 
 RAW = {
     "experiment": "toy",
@@ -96,8 +95,7 @@ def test_each_process_starts_once():
 
 def test_runs_with_a_result_are_not_counted_and_cells_without_runs_not_timed(clock, tmp_path):
     config = parse_config(RAW)
-    for key in plan_runs(config)[:5]:
-        write_result(tmp_path / key.path / "result.json", make_run(config, key))
+    write_experiment(tmp_path, config, skip=plan_runs(config)[5:])
     found = estimate(config, tmp_path, "cpu")
     assert [(c.dataset, c.variant, c.runs) for c in found.cells] == [("synthetic", "conv", 1), ("synthetic", "Lr", 2)]
     assert found.planned == 8
