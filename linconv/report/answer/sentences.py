@@ -74,7 +74,7 @@ def _verdict(answer: Answer, rows: Sequence[Row]) -> str:
         return f"Use LinearConv here: {_names(better)} {_is(better)} more accurate than {beside}."
     if worse:
         equal = [pair for pair in against if pair[1].outcome == "equivalent" and pair not in (*larger, *smaller)]
-        rather = " and ".join(variant_label(row.variant) for row in worse) if equal else "LinearConv"
+        rather = _and([variant_label(row.variant) for row in worse]) if equal else "LinearConv"
         said = f"{_names(worse)} {_is(worse)} less accurate than {beside}{_equal(equal)}"
         return (
             f"Use fewer channels rather than {rather}: {said}{_with_more_parameters(larger)}{_faster(narrow, worse)}."
